@@ -1,0 +1,161 @@
+"""The one internal `predict` that every protocol speaks to: check, batch, record, answer.
+
+No answer leaves before its record is in the spool; where the spool cannot take it, the request fails instead.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import uuid_utils
+
+from deploy.agent.batching import Batcher, Failure, Job, Outcome, Score
+from deploy.agent.limits import Limits
+from deploy.agent.payload import Row
+from deploy.agent.refusal import RefusalError
+from flywheel.contract import Contract, ValidRow
+from flywheel.errors import ContractError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What this agent serves."""
+
+    use_case: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the gateway says about a request: ids, which try it is, and what was randomised."""
+
+    request_id: str
+    attempt: int = 1
+    rollout: str | None = None
+    arm: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A caller with the ids of its predictions, one a row."""
+
+    caller: Caller
+    prediction_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One probability and one prediction id a row."""
+
+    probabilities: list[float]
+    prediction_ids: list[str]
+
+
+class DataPlane:
+    """Predicts for one version.
+
+    Args:
+        identity: What is served.
+        contract: What a row must keep to.
+        score: Rows and seconds in, one probability a row out.
+        append: Makes complete record lines durable; raises OSError.
+        limits: Bounds on queue, batch and time.
+    """
+
+    def __init__(
+        self, identity: Identity, contract: Contract, *, score: Score, append: Callable[[bytes], None], limits: Limits
+    ) -> None:
+        self.identity = identity
+        self._contract = contract
+        self._append = append
+        self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits)
+
+    async def predict(self, rows: list[Row], caller: Caller) -> Answer:
+        """Answer a request of one or many rows.
+
+        Raises:
+            RefusalError: A row breaks the contract, the queue is full, or the scorer or the spool failed.
+        """
+        received = time.monotonic()
+        valid = self.validate(rows)
+        asked = Asked(caller, [str(uuid_utils.uuid7()) for _ in valid])
+        probabilities = await self.batcher.submit(Job(valid, asked, received))
+        return Answer(probabilities, asked.prediction_ids)
+
+    def validate(self, rows: list[Row]) -> list[ValidRow]:
+        """Check rows against the contract.
+
+        Raises:
+            RefusalError: A row breaks it; names the first such row.
+        """
+        valid = []
+        for index, row in enumerate(rows):
+            try:
+                valid.append(self._contract.validate_row(row))
+            except ContractError as fault:
+                raise RefusalError(fault.rule, str(fault), field=fault.field, row=index) from fault
+        return valid
+
+    def _settle(self, finished: Sequence[tuple[Job[Asked], Outcome]]) -> None:
+        """Record first, in one write, then answer."""
+        now = datetime.now(UTC).replace(tzinfo=None)
+        lines = [line for job, outcome in finished for line in self._lines(job, outcome, now)]
+        try:
+            self._append(b"".join(lines))
+        except OSError:
+            lost = Failure("log", "The prediction could not be recorded, so it is not given. Try again.")
+            finished = [(job, lost) for job, _ in finished]
+        for job, outcome in finished:
+            if job.answer.done():
+                continue
+            if isinstance(outcome, Failure):
+                job.answer.set_exception(RefusalError(outcome.rule, outcome.message))
+            else:
+                job.answer.set_result(outcome)
+
+    def _lines(self, job: Job[Asked], outcome: Outcome, now: datetime) -> list[bytes]:
+        latency = round((time.monotonic() - job.received) * 1000, 3)
+        error = f"{outcome.rule}: {outcome.message}" if isinstance(outcome, Failure) else None
+        lines = []
+        for index, row in enumerate(job.rows):
+            probability = None if isinstance(outcome, Failure) else outcome[index]
+            record = self._record(job.caller, index, row)
+            record |= {
+                "recorded_time": now,
+                "outputs": {"probability": probability},
+                "status": "scored" if error is None else "failed",
+                "error": error,
+                "latency_ms": latency,
+            }
+            lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        return lines
+
+    def _record(self, asked: Asked, index: int, row: ValidRow) -> dict[str, Any]:
+        caller, identity = asked.caller, self.identity
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "request_id": caller.request_id,
+            "attempt": caller.attempt,
+            "row": index,
+            "prediction_id": asked.prediction_ids[index],
+            "event_time": row.event_time,
+            "use_case": identity.use_case,
+            "model_version": identity.version,
+            "model_digest": identity.digest,
+            "rollout": caller.rollout,
+            "arm": caller.arm,
+            "unit": caller.unit,
+            "subject": row.subject,
+            "entity": row.entity,
+            "inputs": row.inputs,
+            "online_features": None,
+            "flags": row.flags,
+            "cache_hit": False,
+        }

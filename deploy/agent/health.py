@@ -1,0 +1,66 @@
+"""Whether this agent may get traffic: it has scored the package's example once, and its scorer answers."""
+
+import asyncio
+
+import structlog
+
+from deploy.agent.scorer import Scorer, ScorerError, ScorerUnreachableError
+from flywheel.contract import ValidRow
+
+PERIOD_SECONDS = 1.0
+ANSWER_SECONDS = 2.0
+# The first call imports and compiles; later ones take milliseconds.
+WARM_UP_SECONDS = 60.0
+# One missed ping may be a scorer that is busy with a large batch.
+MISSES = 2
+
+log = structlog.get_logger()
+
+
+class Health:
+    """A state that a background task refreshes every second, so that asking for it costs nothing."""
+
+    def __init__(self, scorer: Scorer, example: list[ValidRow]) -> None:
+        self._scorer = scorer
+        self._example = example
+        self._warm = False
+        self._misses = 0
+        self.draining = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether traffic is welcome."""
+        return self._warm and not self.draining
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(PERIOD_SECONDS)
+
+    async def refresh(self) -> None:
+        """Look once: warm up a cold scorer, ping a warm one."""
+        if not self._warm:
+            self._warm = await self._warm_up()
+        elif await self._scorer.answers(ANSWER_SECONDS):
+            self._misses = 0
+        else:
+            self._misses += 1
+            if self._misses >= MISSES:
+                log.warning("scorer does not answer")
+                self._warm = False
+
+    async def _warm_up(self) -> bool:
+        if not await self._scorer.answers(ANSWER_SECONDS):
+            return False
+        try:
+            values = await self._scorer.score(self._example, WARM_UP_SECONDS)
+        except (ScorerError, ScorerUnreachableError) as fault:
+            log.warning("the package's example cannot be scored", reason=str(fault))
+            return False
+        if None in values:
+            log.warning("the package's example has no probability")
+            return False
+        log.info("warm")
+        self._misses = 0
+        return True

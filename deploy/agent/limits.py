@@ -1,0 +1,17 @@
+"""What the agent takes on at most; beyond a limit a client gets a clear refusal instead of a slow answer."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one agent: sizes in bytes and rows, times in seconds."""
+
+    body_bytes: int = 1 << 20
+    request_rows: int = 1024
+    # One call carries 256 rows in about the time of one; the next batch waits no longer than that.
+    batch_rows: int = 256
+    queue_rows: int = 4096
+    deadline_seconds: float = 10.0
+    segment_bytes: int = 32 << 20
+    segment_seconds: float = 900.0

@@ -1,0 +1,77 @@
+"""MLflow's four JSON forms of a request, read into rows: bytes in, mappings of column to value out.
+
+{"dataframe_split": {"columns": [...], "data": [[...], ...]}}
+{"dataframe_records": [{...}, ...]}
+{"inputs": [{...}, ...]}    or    {"inputs": {column: [...], ...}}
+{"instances": [{...}, ...]}
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from deploy.agent.refusal import RefusalError
+
+Row = Mapping[str, Any]
+
+
+def parse_rows(body: bytes, max_rows: int) -> list[Row]:
+    """Return the rows of a request, at least one.
+
+    Raises:
+        RefusalError: The body is no JSON, has none of the forms, or holds no row or too many.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as fault:
+        raise RefusalError("json", "The body is not valid JSON (NaN is not either). Send a JSON object.") from fault
+    if not isinstance(document, dict) or len(document) != 1 or (form := next(iter(document))) not in FORMS:
+        raise RefusalError("form", f"The body must be a JSON object with exactly one key of: {', '.join(FORMS)}.")
+    rows = FORMS[form](form, document[form])
+    if not rows:
+        raise RefusalError("form", f"'{form}' holds no row. Send at least one.")
+    if len(rows) > max_rows:
+        raise RefusalError("size", f"The request has {len(rows)} rows, more than {max_rows}. Split it.")
+    return rows
+
+
+def _split(form: str, table: Any) -> list[Row]:
+    if not isinstance(table, dict) or not {"columns", "data"} <= table.keys() <= {"columns", "data", "index"}:
+        raise RefusalError("form", f"'{form}' must be an object with 'columns' and 'data'.")
+    columns, data = table["columns"], table["data"]
+    if not _is_list_of(columns, str) or len(set(columns)) != len(columns):
+        raise RefusalError("form", f"'columns' of '{form}' must be a list of different names.")
+    if not _is_list_of(data, list):
+        raise RefusalError("form", f"'data' of '{form}' must be a list of rows, each a list of values.")
+    for index, values in enumerate(data):
+        if len(values) != len(columns):
+            raise RefusalError("form", f"The row has {len(values)} values for {len(columns)} columns.", row=index)
+    return [dict(zip(columns, values, strict=True)) for values in data]
+
+
+def _records(form: str, rows: Any) -> list[Row]:
+    if not _is_list_of(rows, dict):
+        raise RefusalError("form", f"'{form}' must be a list of objects, one a row.")
+    return list(rows)
+
+
+def _inputs(form: str, table: Any) -> list[Row]:
+    if not isinstance(table, dict):
+        return _records(form, table)
+    columns = list(table.values())
+    if not _is_list_of(columns, list) or len({len(values) for values in columns}) > 1:
+        raise RefusalError("form", f"'{form}' as an object must hold one list a column, all of the same length.")
+    return [dict(zip(table, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+FORMS: dict[str, Callable[[str, Any], list[Row]]] = {
+    "dataframe_split": _split,
+    "dataframe_records": _records,
+    "inputs": _inputs,
+    "instances": _records,
+}

@@ -1,0 +1,47 @@
+"""Why a request gets no prediction, and the one table that turns a rule into a status code."""
+
+import orjson
+
+from flywheel.errors import FlywheelError
+
+# Rules of the contract (missing, unknown, type, finite, range) are not listed: they answer 422.
+STATUS = {
+    "path": 404,
+    "method": 405,
+    "media type": 415,
+    "json": 400,
+    "form": 400,
+    "size": 413,
+    "busy": 429,
+    "scorer": 503,
+    "deadline": 503,
+    "log": 503,
+}
+UNPROCESSABLE = 422
+
+
+class RefusalError(FlywheelError):
+    """A request that is answered with an error.
+
+    Args:
+        rule: What it breaks; decides the status.
+        message: The sentence for the client; never the schema, never a trace.
+        field: The column at fault, if one is.
+        row: The row at fault, counted from 0, if one is.
+    """
+
+    def __init__(self, rule: str, message: str, *, field: str | None = None, row: int | None = None) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.field = field
+        self.row = row
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return STATUS.get(self.rule, UNPROCESSABLE)
+
+    def body(self) -> bytes:
+        """Return the answer's JSON: `{"error": {"field", "rule", "message", "row"}}`."""
+        error = {"field": self.field, "rule": self.rule, "message": str(self), "row": self.row}
+        return orjson.dumps({"error": error})

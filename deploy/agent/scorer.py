@@ -1,0 +1,102 @@
+"""The client of this version's `mlflow models serve`: validated rows in, one probability a row out."""
+
+import asyncio
+from datetime import datetime
+from typing import Any, Self
+
+import aiohttp
+import orjson
+
+from flywheel.contract import Contract, ValidRow
+from flywheel.errors import FlywheelError, TransientError
+
+# Below uvicorn's 5 seconds, so that the scorer never closes a connection that we are about to use.
+KEEP_ALIVE_SECONDS = 3.0
+
+
+class ScorerError(FlywheelError):
+    """The scorer answered, but not with a prediction for every row: one of the rows may be the reason."""
+
+
+class ScorerUnreachableError(TransientError):
+    """The scorer did not answer in time, or not at all: no row is to blame."""
+
+
+class Scorer:
+    """One keep-alive client, used as an async context."""
+
+    def __init__(self, url: str, contract: Contract) -> None:
+        self._url = url.rstrip("/")
+        self._columns = [column.name for column in contract.columns]
+        self._times = [index for index, column in enumerate(contract.columns) if column.type == "datetime"]
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(limit=4, keepalive_timeout=KEEP_ALIVE_SECONDS)
+        self._session = aiohttp.ClientSession(connector=connector, headers={"content-type": "application/json"})
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._session.close()
+
+    async def score(self, rows: list[ValidRow], timeout: float) -> list[float | None]:
+        """Return the probability of each row (n_rows), None where the model gave none between 0 and 1.
+
+        Raises:
+            ScorerError: The scorer refused the batch or answered something else.
+            ScorerUnreachableError: No answer within `timeout` seconds, or no connection.
+        """
+        body = orjson.dumps(
+            {"dataframe_split": {"columns": self._columns, "data": [self._values(row) for row in rows]}}
+        )
+        try:
+            status, answer = await self._post(body, timeout)
+        except aiohttp.ClientConnectorError as fault:
+            raise ScorerUnreachableError("The scorer does not accept connections.") from fault
+        except TimeoutError as fault:
+            raise ScorerUnreachableError(f"The scorer did not answer within {timeout:.1f} seconds.") from fault
+        except aiohttp.ClientError as fault:
+            raise ScorerUnreachableError(f"The connection to the scorer broke: {type(fault).__name__}.") from fault
+        if status != 200:
+            raise ScorerError(f"The scorer answered {status}.")
+        return _probabilities(answer, len(rows))
+
+    async def answers(self, timeout: float) -> bool:
+        """Say whether the scorer's own `/ping` is fine within `timeout` seconds."""
+        limit = aiohttp.ClientTimeout(total=timeout)
+        try:
+            async with self._session.get(f"{self._url}/ping", timeout=limit) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def _post(self, body: bytes, seconds: float) -> tuple[int, bytes]:
+        async with asyncio.timeout(seconds):
+            try:
+                return await self._post_once(body)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as fault:
+                if isinstance(fault, aiohttp.ClientConnectorError):
+                    raise
+                # A kept connection that the other side had closed; scoring has no effects, so once more.
+                return await self._post_once(body)
+
+    async def _post_once(self, body: bytes) -> tuple[int, bytes]:
+        async with self._session.post(f"{self._url}/invocations", data=body) as response:
+            return response.status, await response.read()
+
+    def _values(self, row: ValidRow) -> list[Any]:
+        values = list(row.inputs.values())
+        for index in self._times:
+            moment: datetime | None = values[index]
+            # pandas infers one format from the first row and fails on the others, so all rows get the same digits.
+            values[index] = None if moment is None else moment.isoformat(timespec="microseconds")
+        return values
+
+
+def _probabilities(answer: bytes, n_rows: int) -> list[float | None]:
+    try:
+        values = [entry["probability"] for entry in orjson.loads(answer)["predictions"]]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as fault:
+        raise ScorerError("The scorer answered something that is no list of probabilities.") from fault
+    if len(values) != n_rows:
+        raise ScorerError(f"The scorer answered {len(values)} predictions for {n_rows} rows.")
+    return [float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None for value in values]

@@ -1,0 +1,101 @@
+"""The spool: records on local disk before their answers are sent, in segments that the shipper reads.
+
+A segment stays locked (flock) while its writer lives, so a shipper knows by the lock which segments are finished,
+however the writer died. What `append` has written survives kill -9: it is one write to an append-only file, with
+nothing buffered in the process. Several agents may write into one folder.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uuid_utils
+
+from deploy.agent.limits import Limits
+from flywheel.errors import StackError
+
+CONTRACT = "contract.json"
+
+
+class Spool:
+    """Appends complete JSON lines; a segment that is large or old enough is followed by a new one.
+
+    The contract lies beside the segments: the shipper takes the types of the inputs from it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        contract: bytes,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._clock = clock
+        self._torn = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(folder / CONTRACT, contract)
+            self._open()
+        except OSError as fault:
+            raise StackError(
+                f"Spool {folder} cannot be written: {fault.strerror}. Free space or correct its mode."
+            ) from fault
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, lines: bytes) -> None:
+        """Write complete lines; afterwards they survive the death of this process.
+
+        Raises:
+            OSError: The disk took only a part, or nothing; a new segment follows, so no later line is torn.
+        """
+        if self._torn or (self._size and self._is_full()):
+            self._rotate()
+        written = os.write(self._descriptor, lines)
+        self._size += written
+        if written != len(lines):
+            self._torn = True
+            raise OSError(f"only {written} of {len(lines)} bytes were written")
+
+    def close(self) -> None:
+        """Give the last segment to the shipper."""
+        os.close(self._descriptor)
+
+    def _is_full(self) -> bool:
+        aged = self._clock() - self._opened >= self._limits.segment_seconds
+        return aged or self._size >= self._limits.segment_bytes
+
+    def _rotate(self) -> None:
+        previous = self._descriptor
+        self._open()
+        os.close(previous)
+
+    def _open(self) -> None:
+        # The lock comes before the name: a segment that a shipper can see unlocked is finished.
+        name = str(uuid_utils.uuid7())
+        temporary = self._folder / f".{name}.new"
+        self._descriptor = os.open(temporary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        temporary.rename(self._folder / f"{name}.jsonl")
+        self._opened = self._clock()
+        self._size = 0
+        self._torn = False
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -1,0 +1,132 @@
+"""Commands of deploy: `flywheel deploy`, and `flywheel outcomes` of its neighbour."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy.outcomes import app as outcomes_app
+from flywheel.connections import endpoints, login, secrets
+from flywheel.errors import TransientError, UsageError
+from flywheel.identities import CONTROLLER
+from flywheel.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from deploy.controller import Controller
+    from deploy.ledger import PostgresLedger
+    from deploy.reconcile import Result
+
+app = typer.Typer()
+
+EPILOG = "Example: flywheel deploy --usecase flights-delay --timeout 600. Exit 3 means that a version was rolled back."
+
+
+@app.command(epilog=EPILOG)
+def deploy(
+    usecase: Annotated[str | None, typer.Option(help="Only this use case; all of them by default.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until all is settled.")] = 2400,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
+) -> None:
+    """Serve what reviewers have approved: the first version at once, each later one through a canary."""
+    settings = load_settings()
+    endpoints(settings)  # a stack that does not run is said before anything heavy is loaded
+    if dry_run:
+        _show_plan(settings, usecase)
+        return
+    result = _reconcile(settings, usecase, timeout)
+    if usecase is not None and not result.progress:
+        raise UsageError(f"Use case '{usecase}' has no approved version. Have a reviewer move one to Production.")
+    if not result.progress:
+        typer.echo("No version has been approved yet. Train one, and have a reviewer move it to Production.")
+    if json_file is not None:
+        document = {"usecases": [asdict(one) for one in result.progress], "rolled_back": list(result.rolled_back)}
+        json_file.write_text(json.dumps(document, indent=1))
+    raise typer.Exit(result.exit_code)
+
+
+def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Result":
+    # Heavy (SQLAlchemy, rich's live table): `flywheel --help` must not pay for it.
+    from rich.console import Console
+
+    from deploy.reconcile import Pace, run_until_settled
+    from deploy.view import progress_view
+
+    began = time.monotonic()
+    with _controller(settings, usecase, timeout) as controller, progress_view(Console()) as show:
+        left = max(timeout - (time.monotonic() - began), 1)
+        return run_until_settled(controller, Pace(time.monotonic, time.sleep), left, show)
+
+
+@contextmanager
+def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Iterator[Controller]":
+    """Wire the parts together once this process leads."""
+    from deploy.controller import Controller
+    from deploy.gateway import Gateway
+    from deploy.journal import Journal
+    from deploy.local import LocalTarget
+    from deploy.packages import Packages
+    from deploy.versions import MlflowRegistry
+    from flywheel.tracking import Tracking
+
+    registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
+    gateway = Gateway(endpoints(settings).envoy_admin_url)
+    target = LocalTarget(settings, gateway, Packages(settings.root / "packages", registry.download))
+    journal = Journal(settings.root / "run" / "rollouts")
+    with _ledger(settings, timeout) as ledger:
+        yield Controller(ledger, registry, target, journal, lambda: datetime.now(UTC), usecase)
+
+
+@contextmanager
+def _ledger(settings: Settings, timeout: float) -> "Iterator[PostgresLedger]":
+    """Wait until no other controller leads."""
+    import sqlalchemy as sa
+
+    from deploy.ledger import leadership
+
+    engine = sa.create_engine(secrets(settings).databases["controller"])
+    until, told = time.monotonic() + timeout, False
+    try:
+        while True:
+            with leadership(engine) as ledger:
+                if ledger is not None:
+                    yield ledger
+                    return
+            if time.monotonic() > until:
+                raise TransientError("Another controller has been at work all the time. Wait for it, or stop it.")
+            if not told:
+                typer.echo("Another controller is at work; waiting for it to end.", err=True)
+                told = True
+            time.sleep(1)
+    finally:
+        engine.dispose()
+
+
+def _show_plan(settings: Settings, usecase: str | None) -> None:
+    import sqlalchemy as sa
+
+    from deploy.desired import approvals, newest
+    from deploy.ledger import PostgresLedger
+    from deploy.rollout import History, histories
+    from deploy.versions import MlflowRegistry
+    from flywheel.tracking import Tracking
+
+    registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
+    engine = sa.create_engine(secrets(settings).databases["controller"], isolation_level="REPEATABLE READ")
+    with engine.connect() as connection:
+        events = PostgresLedger(connection).read()
+    engine.dispose()
+    found, approved = histories(events), approvals(events)
+    for name in sorted({*found, *approved} if usecase is None else {usecase}):
+        history = found.get(name, History(name))
+        desired = newest(approved.get(name, []), registry.stages(name), history.failed)
+        typer.echo(f"{name}: {history.sentence(desired)}")
+
+
+app.add_typer(outcomes_app)

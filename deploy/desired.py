@@ -1,0 +1,77 @@
+"""What people decided, read from the audit trail: approved versions, and which of them should be live.
+
+An approval is a transition to Production that carries a digest; only events count, and MLflow's stages must agree.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from flywheel.events import Event, EventKind
+
+PRODUCTION = "Production"
+
+
+@dataclass(frozen=True)
+class Served:
+    """One version, pinned to the digest that was approved."""
+
+    usecase: str
+    version: str
+    digest: str
+
+    @property
+    def subject(self) -> str:
+        """How events name it."""
+        return f"{self.usecase}/{self.version}"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Somebody's decision that a version may be live."""
+
+    served: Served
+    approver: str
+    at: datetime
+    seq: int
+
+
+def approvals(events: Iterable[Event]) -> dict[str, list[Approval]]:
+    """Return, by use case, the approvals that still stand: versions whose last transition went to Production."""
+    standing: dict[str, Approval | None] = {}
+    for event in events:
+        if event.kind == EventKind.TRANSITION:
+            standing[event.subject] = _approval(event)
+    found: dict[str, list[Approval]] = {}
+    for approval in standing.values():
+        if approval is not None:
+            found.setdefault(approval.served.usecase, []).append(approval)
+    return found
+
+
+def newest(found: Iterable[Approval], stages: Mapping[str, str], failed: Iterable[str]) -> Served | None:
+    """Return the version that should be live.
+
+    Args:
+        found: Approvals of one use case that stand.
+        stages: MLflow's stage by version: a version that was moved or removed there is not wanted any more.
+        failed: Digests whose rollout failed; they are not tried again.
+
+    Returns:
+        The highest version number that is approved, in Production and has not failed; None when there is none.
+    """
+    refused = set(failed)
+    wanted = [
+        approval.served
+        for approval in found
+        if stages.get(approval.served.version) == PRODUCTION and approval.served.digest not in refused
+    ]
+    return max(wanted, key=lambda served: int(served.version), default=None)
+
+
+def _approval(event: Event) -> Approval | None:
+    digest = event.body.get("digest")
+    if event.body.get("to") != PRODUCTION or not isinstance(digest, str) or not digest:
+        return None
+    served = Served(str(event.body["model"]), str(event.body["version"]), digest)
+    return Approval(served, event.actor, event.at, event.seq)

@@ -1,0 +1,172 @@
+"""What Envoy says of itself: the documents it accepted, who is healthy, and how many requests each arm took.
+
+A watched file has no acknowledgement, so the admin interface is where actual state comes from.
+"""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.verdict import Look
+from flywheel.errors import TransientError
+
+TIMEOUT_SECONDS = 5.0
+COUNTERS = "upstream_rq_completed|upstream_rq_5xx|upstream_rq_retry_success"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The versions of the documents that Envoy works with; None before the first."""
+
+    clusters: str | None
+    routes: str | None
+    warming: tuple[str, ...] = ()
+    rejected: str | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counters of one cluster since Envoy made it.
+
+    Args:
+        requests: Requests that a route sent here, each counted once whatever its retries.
+        errors: Of these, the ones whose first attempt failed (retried with success, or answered 5xx in the end).
+        attempts: Attempts on this cluster's hosts that ended, whichever route sent them.
+        failures: Of these, the ones that failed.
+        active: Requests in flight on this cluster's hosts.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    attempts: int = 0
+    failures: int = 0
+    active: int = 0
+
+
+class Gateway:
+    """Envoy's admin interface at `admin_url`, for reading only."""
+
+    def __init__(self, admin_url: str) -> None:
+        self._admin_url = admin_url.rstrip("/")
+
+    def accepted(self) -> Accepted:
+        """Read which documents are in force.
+
+        Raises:
+            TransientError: Envoy does not answer.
+        """
+        dump = self._read("/config_dump")
+        clusters, routes = _section(dump, ".ClustersConfigDump"), _section(dump, ".RoutesConfigDump")
+        dynamic = routes.get("dynamic_route_configs", [])
+        warming = clusters.get("dynamic_warming_clusters", [])
+        return Accepted(
+            clusters=clusters.get("version_info"),
+            routes=next((route.get("version_info") for route in dynamic), None),
+            warming=tuple(sorted(_cluster_name(entry) for entry in warming)),
+            rejected=_rejection([*clusters.get("dynamic_active_clusters", []), *warming, *dynamic]),
+        )
+
+    def healthy(self) -> set[str]:
+        """Return the clusters with a host that passes its health check and is not ejected.
+
+        Raises:
+            TransientError: Envoy does not answer.
+        """
+        return {
+            status["name"]
+            for status in self._clusters()
+            if any(_host_is_healthy(host) for host in status.get("host_statuses", []))
+        }
+
+    def counts(self) -> dict[str, Counts]:
+        """Read the counters of every cluster.
+
+        Raises:
+            TransientError: Envoy does not answer.
+        """
+        # Arms before hosts: an attempt that ends in between is then missing from the arm, and waits for the next look.
+        arms = self._read(
+            f"/stats?format=json&filter=%5Ecluster%5C.[^.]%2B%5C.({COUNTERS})$".replace("[^.]", "%5B%5E.%5D")
+        )
+        values = {one["name"]: int(one["value"]) for one in arms["stats"] if "value" in one}
+        return {status["name"]: _counts(status, values) for status in self._clusters()}
+
+    def _clusters(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._read("/clusters?format=json").get("cluster_statuses", [])
+        return found
+
+    def _read(self, path: str) -> dict[str, Any]:
+        url = self._admin_url + path
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - our own loopback address
+                document: dict[str, Any] = json.load(answer)
+        except (urllib.error.URLError, OSError, json.JSONDecodeError) as fault:
+            raise TransientError(
+                f"The gateway's admin page {url} does not answer: {fault}. See `flywheel status`."
+            ) from fault
+        return document
+
+
+def arm_look(champion: Counts, aggregate: Counts, canary: Counts) -> Look:
+    """Count both arms as they were randomised.
+
+    Requests of the canary's arm that went past it (it was ejected or unhealthy) are no evidence on the canary: its
+    requests are the smaller of what the arm took and what its host answered. A retry lands on the champion's host but
+    is counted in the arm that it came from.
+    """
+    requests = min(aggregate.requests, canary.attempts)
+    errors = min(aggregate.errors, canary.failures, requests)
+    return Look(requests, errors, champion.requests, min(champion.errors, champion.requests))
+
+
+def since(now: Counts, before: Counts) -> Counts:
+    """Subtract an earlier reading; a counter that went back was started anew (Envoy or the cluster was)."""
+    if now.requests < before.requests or now.attempts < before.attempts:
+        return now
+    return Counts(
+        requests=now.requests - before.requests,
+        errors=now.errors - before.errors,
+        attempts=now.attempts - before.attempts,
+        failures=now.failures - before.failures,
+        active=now.active,
+    )
+
+
+def _counts(status: Mapping[str, Any], values: Mapping[str, int]) -> Counts:
+    name = status["name"]
+
+    def arm(counter: str) -> int:
+        return values.get(f"cluster.{name}.{counter}", 0)
+
+    hosts = [_host_values(host) for host in status.get("host_statuses", [])]
+    success, failures, active = (
+        sum(host.get(key, 0) for host in hosts) for key in ("rq_success", "rq_error", "rq_active")
+    )
+    errors = arm("upstream_rq_retry_success") + arm("upstream_rq_5xx")
+    return Counts(arm("upstream_rq_completed"), errors, success + failures, failures, active)
+
+
+def _host_values(host: Mapping[str, Any]) -> dict[str, int]:
+    # Envoy leaves the value out where it is zero.
+    return {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", [])}
+
+
+def _host_is_healthy(host: Mapping[str, Any]) -> bool:
+    health = host.get("health_status", {})
+    return health.get("eds_health_status") == "HEALTHY" and set(health) == {"eds_health_status"}
+
+
+def _section(dump: Mapping[str, Any], suffix: str) -> dict[str, Any]:
+    return next((part for part in dump.get("configs", []) if part["@type"].endswith("v3" + suffix)), {})
+
+
+def _cluster_name(entry: Mapping[str, Any]) -> str:
+    name: str = entry.get("cluster", {}).get("name", "?")
+    return name
+
+
+def _rejection(entries: list[dict[str, Any]]) -> str | None:
+    return next((entry["error_state"].get("details", "unknown") for entry in entries if "error_state" in entry), None)

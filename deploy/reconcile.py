@@ -1,0 +1,81 @@
+"""Ticks until nothing is left to do, and what came of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from deploy.controller import Progress
+from deploy.rollout import Phase
+from flywheel.errors import FlywheelError, TransientError
+
+TICK_SECONDS = 1.0
+PROMOTED, ROLLED_BACK = 0, 3
+
+
+class Ticking(Protocol):
+    """A controller, or what stands for one in a test."""
+
+    def tick(self) -> list[Progress]:
+        """Reconcile once."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How time passes for a loop: a monotonic clock in seconds, and how to wait."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The last progress of each use case, and those in which something was rolled back meanwhile."""
+
+    progress: tuple[Progress, ...]
+    rolled_back: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when what is approved is live, 3 when something was rolled back."""
+        return ROLLED_BACK if self.rolled_back else PROMOTED
+
+
+def run_until_settled(
+    controller: Ticking, pace: Pace, timeout: float, show: Callable[[list[Progress]], None]
+) -> Result:
+    """Tick about once a second until every use case is settled.
+
+    Args:
+        controller: Ticks.
+        pace: The clock.
+        timeout: Seconds after which to give up waiting; what runs goes on running.
+        show: Is given the progress of each tick.
+
+    Raises:
+        FlywheelError: Time is up, or a rollout is held and asks.
+    """
+    began, rolled_back, fault, progress = pace.clock(), dict[str, None](), "", list[Progress]()
+    while pace.clock() - began <= timeout:
+        try:
+            progress = controller.tick()
+        except TransientError as passing:  # Envoy, MLflow or Postgres is restarting: the next tick tries again
+            fault = str(passing)
+            pace.sleep(TICK_SECONDS)
+            continue
+        show(progress)
+        rolled_back |= {one.usecase: None for one in progress if one.phase is Phase.ROLLING_BACK}
+        if all(one.settled for one in progress):
+            return _result(progress, list(rolled_back))
+        pace.sleep(TICK_SECONDS)
+    open_ones = "; ".join(f"{one.usecase}: {one.reason}" for one in progress if not one.settled) or fault
+    raise FlywheelError(
+        f"Not settled after {timeout:.0f} seconds ({open_ones}). What is live stays live: "
+        "run `flywheel deploy` again to go on."
+    )
+
+
+def _result(progress: list[Progress], rolled_back: list[str]) -> Result:
+    held = [one for one in progress if one.phase is Phase.HELD]
+    if held:
+        raise FlywheelError(f"The rollout of {held[0].usecase} version {held[0].challenger} is held. {held[0].reason}")
+    return Result(tuple(progress), tuple(rolled_back))

@@ -1,0 +1,153 @@
+"""The shipper: moves spooled predictions and the gateway's access log into the prediction log, exactly once.
+
+    python -m deploy.shipper --home HOME [--once]
+
+It owns all spools of a node and is the only appender of the tables predictions and requests. How far a file has been
+shipped is kept in the table itself, in the same commit as the rows (an application transaction: the file, and the byte
+offset), so a kill at any point repeats nothing and loses nothing.
+"""
+
+import argparse
+import fcntl
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from deploy.access_log import AccessLog
+from deploy.spools import Spools
+from flywheel.errors import FlywheelError, StackError
+from flywheel.storage import PredictionLog, TableName
+from flywheel.telemetry import configure_logs
+
+PERIOD_SECONDS = 1.0
+# So a table has at most this many small files.
+COMPACT_EVERY = 64
+DRAIN_SECONDS = 120.0
+
+log = structlog.get_logger()
+
+
+class Shipper:
+    """Ships what is there, one `tick` at a time. Only one may work on a home: see `ownership`."""
+
+    def __init__(self, home: Path) -> None:
+        self._log = PredictionLog(home / "log")
+        self._spools = Spools(home / "spool", self._log)
+        position = home / "log" / ".gateway-position.json"
+        self._access_log = AccessLog(home / "logs" / "gateway.jsonl", position, self._log)
+        self._commits: Counter[tuple[str, TableName]] = Counter()
+
+    def tick(self) -> int:
+        """Ship one block of each file; return the number of commits."""
+        before = self._commits.total()
+        for use_case, _ in self._spools.ship():
+            self._count(use_case, "predictions")
+        for use_case, _ in self._access_log.ship():
+            self._count(use_case, "requests")
+        return self._commits.total() - before
+
+    def drain(self) -> None:
+        """Ship until nothing is left.
+
+        Raises:
+            StackError: Something cannot be shipped.
+        """
+        while self.tick():
+            pass
+        if left := self.unshipped():
+            raise StackError(f"{left[0]} cannot be shipped. The shipper's log says why.")
+
+    def unshipped(self) -> list[Path]:
+        """Return files with whole lines that are not in the log yet, by the log's own account."""
+        return self._spools.unshipped() + self._access_log.unshipped()
+
+    def _count(self, use_case: str, table: TableName) -> None:
+        self._commits[use_case, table] += 1
+        if self._commits[use_case, table] % COMPACT_EVERY == 0:
+            try:
+                self._log.compact(use_case, table)
+            except StackError as fault:  # untidy, but nothing is lost
+                log.warning("not compacted", use_case=use_case, table=table, reason=str(fault))
+
+
+@contextmanager
+def ownership(home: Path) -> Iterator[bool]:
+    """Try to become the home's only shipper; says whether that worked. The lock ends with the process."""
+    path = home / "log" / ".shipper.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def drain(home: Path, *, deadline_seconds: float = DRAIN_SECONDS) -> None:
+    """Return when every whole line that exists now is in the log, by our own work or by the shipper that runs.
+
+    Raises:
+        StackError: It took longer, or something cannot be shipped.
+    """
+    end = time.monotonic() + deadline_seconds
+    while time.monotonic() < end:
+        with ownership(home) as owner:
+            shipper = Shipper(home)
+            if owner:
+                return shipper.drain()
+            if not shipper.unshipped():
+                return None
+        time.sleep(0.2)
+    raise StackError(f"The shipper of {home} did not catch up within {deadline_seconds:.0f} seconds. See its log.")
+
+
+def run(home: Path, *, period_seconds: float, stop: threading.Event) -> None:
+    """Ship until `stop` is set, and once more then.
+
+    Raises:
+        StackError: Another shipper owns this home.
+    """
+    with ownership(home) as owner:
+        if not owner:
+            raise StackError(f"Another shipper works on {home}. Stop it first, or leave the work to it.")
+        shipper = Shipper(home)
+        while not stop.wait(period_seconds):
+            shipper.tick()
+        shipper.tick()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the shipper until SIGTERM or SIGINT, or with --once until nothing is left; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.shipper", description="Ship spools into the prediction log."
+    )
+    parser.add_argument("--home", type=Path, required=True, help="home folder of the stack")
+    parser.add_argument("--once", action="store_true", help="ship what is there, then end")
+    parser.add_argument("--period", type=float, default=PERIOD_SECONDS, help="seconds between batches")
+    options = parser.parse_args(arguments)
+    configure_logs(machine=True)
+    home = options.home.expanduser().resolve()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        if options.once:
+            drain(home)
+        else:
+            run(home, period_seconds=options.period, stop=stop)
+    except FlywheelError as fault:
+        sys.stderr.write(f"Error: {fault}\n")
+        return fault.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

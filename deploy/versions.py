@@ -1,0 +1,44 @@
+"""The registry as the controller uses it: stages to read, aliases to move, versions to archive."""
+
+from pathlib import Path
+
+import yaml
+
+from deploy.desired import PRODUCTION, Served
+from flywheel.tracking import Tracking
+
+MODEL_META = "registered_model_meta"
+
+
+class MlflowRegistry:
+    """One MLflow server, as svc-controller. Every call may be repeated."""
+
+    def __init__(self, tracking: Tracking) -> None:
+        self._tracking = tracking
+
+    def stages(self, usecase: str) -> dict[str, str]:
+        """Return the stage of every version of a use case; empty when there is none."""
+        return {found.version: found.stage for found in self._tracking.versions(usecase)}
+
+    def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
+        """Point an alias at a version, or remove it; nothing happens when it is so already."""
+        if self._tracking.alias(usecase, alias) == version:
+            return
+        if version is None:
+            self._tracking.delete_alias(usecase, alias)
+        else:
+            self._tracking.set_alias(usecase, alias, version)
+
+    def archive(self, served: Served, reason: str) -> None:
+        """Move a version to Archived unless it has left Production; the reason stands in the rollout's own event."""
+        del reason  # MLflow's transition takes no comment
+        if self.stages(served.usecase).get(served.version) == PRODUCTION:
+            self._tracking.archive(served.usecase, served.version)
+
+    def download(self, usecase: str, version: str, folder: Path) -> Path:
+        """Copy a version's model folder to `folder`, which must not exist yet, as MLflow's own client would."""
+        found = self._tracking.download(usecase, version, folder)
+        # The approved digest is over what MLflow's client downloads, and that adds this file.
+        meta = yaml.safe_dump({"model_name": usecase, "model_version": version}, default_flow_style=False)
+        (found / MODEL_META).write_text(meta)
+        return found

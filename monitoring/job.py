@@ -1,0 +1,164 @@
+"""One check of one window: read it, decide, report, record, and start a training when there is harm.
+
+The decision comes first and waits for nothing: neither a report that fails nor an MLflow that is down keeps the event
+from being recorded; and a window that cannot be judged still gets its report.
+"""
+
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import polars as pl
+import sqlalchemy as sa
+import structlog
+
+from flywheel.connections import login, secrets
+from flywheel.errors import FlywheelError, StackError
+from flywheel.events import EventKind, append
+from flywheel.identities import MONITORING, TRAINING
+from flywheel.package import ModelPackage
+from flywheel.settings import Settings
+from flywheel.storage import PredictionLog
+from flywheel.usecase import UseCase
+from monitoring.harm import Tolerance, Verdict, against_reference, decide
+from monitoring.packages import digests_by_version, read_packages
+from monitoring.pages import Pages
+from monitoring.publication import Check, Judged, finish, publish, publish_unjudged
+from monitoring.report_process import ReportJob, ReportProcess
+from monitoring.retrain import Retraining, claim, project_folder, retrain
+from monitoring.windows import Window, read_window
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it; the losses are None where nothing could be computed.
+
+    Attributes:
+        verdict: quiet, harm or too few.
+        reason: The sentence behind it.
+        log_loss: Realised, with its interval from `low` to `high`; nats a row.
+        reference: What it is compared with.
+        rows: Labelled rows.
+        report_url: Address of the report in MLflow, or of the run's page when there is no report.
+        run_id: Of monitoring's run.
+        retrained_version: The version that a started training registered.
+        training: What was done about training, in words; empty when the window gave no cause.
+        fault: Why a started training ended without a version.
+    """
+
+    verdict: str
+    reason: str
+    log_loss: float | None
+    low: float | None
+    high: float | None
+    reference: float | None
+    rows: int
+    answered: int
+    report_url: str | None = None
+    run_id: str | None = None
+    retrained_version: str | None = None
+    training: str = ""
+    fault: str | None = None
+
+
+def check(settings: Settings, request: Check) -> Result:
+    """Check one window from the log to the retraining.
+
+    Raises:
+        FlywheelError: The stack is not there, the log cannot be read, or a version in the window has no package.
+    """
+    engine = sa.create_engine(secrets(settings).databases["monitoring"])
+    if request.start_training:
+        project_folder(request.use_case_file)  # a harm must not be found before it turns out that nothing can train
+    try:
+        result = _look(settings, engine, request)
+        return _retrain(settings, engine, request, result) if result.verdict == Verdict.HARM else result
+    except sa.exc.SQLAlchemyError as fault:
+        what = str(fault).splitlines()[0]
+        raise StackError(f"The database of the events fails: {what}. `flywheel status` shows what is down.") from fault
+    finally:
+        engine.dispose()
+
+
+def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
+    """Everything up to the event and its page, before any training."""
+    use_case, span = request.use_case, request.span
+    with ReportProcess(settings.root) as report, tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
+        log = PredictionLog(settings.root / "log")
+        window = read_window(log, use_case.name, span, use_case.data.label.available_after)
+        packages = read_packages(settings.root, use_case.name, digests_by_version(window.rows))
+        asked = report if _ask(report, window, packages, Path(folder)) else None
+        try:
+            judged = _judge(window, packages, use_case)
+        except FlywheelError as fault:
+            publish_unjudged(settings, request, fault, asked)
+            raise
+        page = publish(settings, request, judged)
+        _record(engine, request, judged, page.run.run_id if page else None)
+        result = _result(judged)
+        if page is None:
+            return result
+        return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
+
+
+def _judge(window: Window, packages: dict[str, ModelPackage], use_case: UseCase) -> Judged:
+    references = {version: package.profile.reference for version, package in packages.items()}
+    rows = against_reference(window.labelled, references)
+    tolerance = Tolerance(use_case.monitor.retrain.margin, use_case.monitor.min_outcomes)
+    return Judged(window, rows, decide(rows, references, tolerance))
+
+
+def _ask(report: ReportProcess, window: Window, packages: dict[str, ModelPackage], folder: Path) -> bool:
+    """Hand the rows of the version that answered most to the report; False when there is nothing to report on."""
+    if not packages:
+        return False
+    version, package = next(iter(packages.items()))
+    rows = window.rows.filter(pl.col("model_version") == version)
+    inputs = pl.col("inputs").struct.unnest()
+    current = rows.select(inputs, pl.col("probability").alias("prediction"), pl.col("outcome").alias("label"))
+    current.write_parquet(folder / "current.parquet")
+    try:
+        report.ask(ReportJob(str(folder / "current.parquet"), str(package.reference), str(folder)))
+    except FlywheelError as fault:
+        logger.warning("no report", reason=str(fault))
+        return False
+    return True
+
+
+def _record(engine: sa.Engine, request: Check, judged: Judged, run_id: str | None) -> None:
+    span = {name: value.isoformat() for name, value in asdict(request.span).items()}
+    body = {**judged.decision.body(), **span, **judged.window.counts.body(), "run_id": run_id}
+    with engine.begin() as connection:
+        append(connection, EventKind.MONITOR_WINDOW, request.use_case.name, MONITORING, body)
+
+
+def _retrain(settings: Settings, engine: sa.Engine, request: Check, result: Result) -> Result:
+    if not request.start_training:
+        return replace(result, training="Training was not to be started.")
+    retraining = Retraining(request.use_case_file, request.use_case, request.span.as_of, result.reason)
+    permission = claim(engine, retraining)
+    if not permission.allowed:
+        return replace(result, training=permission.reason)
+    name, pages = request.use_case.name, Pages.from_login(login(settings, MONITORING))
+    logger.info("training starts", use_case=name, as_of=str(request.span.as_of), reason=permission.reason)
+    try:
+        version = retrain(settings, engine, retraining, lambda: pages.newest_version(name, TRAINING))
+    except FlywheelError as fault:
+        return replace(result, training=permission.reason, fault=str(fault))
+    return replace(result, training=permission.reason, retrained_version=version)
+
+
+def _result(judged: Judged) -> Result:
+    decision, numbers = judged.decision, judged.decision.numbers
+    return Result(
+        verdict=decision.verdict.value,
+        reason=decision.reason,
+        log_loss=numbers.log_loss,
+        low=numbers.low,
+        high=numbers.high,
+        reference=numbers.reference,
+        rows=numbers.rows,
+        answered=judged.window.counts.answered,
+    )

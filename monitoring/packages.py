@@ -1,0 +1,35 @@
+"""The packages of the versions that answered in a window, from where deploy keeps them, their digests checked again."""
+
+from pathlib import Path
+
+import polars as pl
+
+from flywheel.digest import folder_digest
+from flywheel.package import ModelPackage, read_package
+
+
+def digests_by_version(rows: pl.DataFrame) -> dict[str, str]:
+    """Return the digest that each `model_version` reported, the version with most rows first."""
+    keys = ["model_version", "model_digest"]
+    counted = rows.group_by(keys).agg(pl.len().alias("rows")).sort(["rows", *keys], descending=True)
+    return {str(version): str(digest) for version, digest in counted.select(keys).iter_rows()}
+
+
+def read_packages(home: Path, use_case: str, digests: dict[str, str]) -> dict[str, ModelPackage]:
+    """Return the package of each version whose folder is here and has the digest that answered.
+
+    Args:
+        home: The home folder.
+        use_case: Its name.
+        digests: By version.
+
+    Raises:
+        IntegrityError: A folder with the right digest is no package of ours.
+    """
+    found = {}
+    for version, digest in digests.items():
+        for folder in sorted((home / "packages" / use_case).glob(f"{version}-*")):
+            if folder.is_dir() and any(folder.iterdir()) and folder_digest(folder) == digest:
+                found[version] = read_package(folder)
+                break
+    return found

@@ -1,0 +1,102 @@
+"""How well the answers of a window turned out: loss by row, its mean with an honest interval, and the ranking.
+
+The unit of evidence is the day, not the row. Rows of one day share weather, holidays and outages, so an interval that
+counts rows is far too narrow and calls every window a change. Everything here is a pure function of its frame.
+"""
+
+import math
+from dataclasses import dataclass
+
+import polars as pl
+from scipy.special import stdtrit  # type: ignore[import-untyped]  # 0.2 s to import; scipy.stats takes 1.7 s
+
+CONFIDENCE = 0.95  # two-sided: a lower bound above the margin is a 2.5 % event when there is no harm
+SMALLEST_PROBABILITY = 1e-15  # as in the package's reference: a model that says exactly 0 and errs costs 34.5 nats
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over rows, with a standard error between days.
+
+    Attributes:
+        mean: Mean over rows.
+        standard_error: Of the mean, from the differences between days; infinite with fewer than two days.
+        rows: Rows in it.
+        days: Days with at least one row.
+    """
+
+    mean: float
+    standard_error: float
+    rows: int
+    days: int
+
+    def interval(self, *, extra_variance: float = 0.0, confidence: float = CONFIDENCE) -> tuple[float, float]:
+        """Return the bounds of the mean by Student's t with days − 1 degrees of freedom.
+
+        Args:
+            extra_variance: Variance of what the mean is compared with, such as a reference's squared standard error.
+            confidence: Two-sided, 0 to 1.
+        """
+        if self.days < 2:
+            return -math.inf, math.inf
+        quantile = float(stdtrit(self.days - 1, 0.5 + confidence / 2))
+        half = quantile * math.sqrt(self.standard_error**2 + extra_variance)
+        return self.mean - half, self.mean + half
+
+
+def row_loss(probability: pl.Expr, outcome: pl.Expr) -> pl.Expr:
+    """Return the log-loss of each row (nats): of the probability that the outcome is 1, for outcomes 0 or 1."""
+    bounded = probability.clip(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return -pl.when(outcome > 0.5).then(bounded.log()).otherwise((1 - bounded).log())
+
+
+def by_day(frame: pl.DataFrame, value: str) -> pl.DataFrame:
+    """Sum a column by day of event time (UTC).
+
+    Args:
+        frame: With `event_time` and the column `value`, n_rows.
+        value: The column to sum.
+
+    Returns:
+        One row a day, in order: `day`, `rows`, `total`.
+    """
+    return (
+        frame.group_by(pl.col("event_time").dt.date().alias("day"))
+        .agg(pl.len().cast(pl.Int64).alias("rows"), pl.col(value).cast(pl.Float64).sum().alias("total"))
+        .sort("day")
+    )
+
+
+def estimate(daily: pl.DataFrame) -> Estimate:
+    """Estimate the mean over rows from sums by day, as a ratio of two sums over days.
+
+    The standard error is Taylor's linearisation of the ratio, Σ(y_d − r n_d)² · G/(G−1) / (Σ n_d)², with G days
+    (Cochran, Sampling Techniques, 3rd edition, 1977, sections 6.5 and 9A: cluster sampling with unequal clusters). Days
+    that hang together widen the truth beyond it, which is why the decision has a margin.
+
+    Args:
+        daily: What `by_day` returns.
+    """
+    days, rows = daily.height, int(daily["rows"].sum())
+    if rows == 0:
+        return Estimate(math.nan, math.inf, 0, 0)
+    mean = float(daily["total"].sum()) / rows
+    if days < 2:
+        return Estimate(mean, math.inf, rows, days)
+    residuals = daily["total"] - mean * daily["rows"]
+    variance = float((residuals**2).sum()) * days / (days - 1) / rows**2
+    return Estimate(mean, math.sqrt(variance), rows, days)
+
+
+def roc_auc(frame: pl.DataFrame) -> float | None:
+    """Return the area under the ROC curve of `probability` for `outcome`, None when only one outcome occurs.
+
+    It is the Mann-Whitney statistic over all pairs, ties counting half (Hanley and McNeil, Radiology 143, 1982).
+    """
+    positive = frame["outcome"] > 0.5
+    ones = int(positive.sum())
+    zeros = frame.height - ones
+    if ones == 0 or zeros == 0:
+        return None
+    ranks = frame["probability"].rank("average").filter(positive)
+    return (float(ranks.sum()) - ones * (ones + 1) / 2) / (ones * zeros)

@@ -1,0 +1,130 @@
+"""Evidently's reports on one window, for people to read: drift of the inputs, and quality where labels are known.
+
+Runs as a process of its own, `python -m monitoring.report`: it imports Evidently (7 s, so it starts before the window
+is read), reads one JSON job from standard input, writes its files, and ends when its caller is gone. No decision
+depends on it: Evidently's tests make no allowance for many columns, many looks or rows of one day.
+"""
+
+import json
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from monitoring.report_process import ReportJob
+
+with warnings.catch_warnings():
+    # Evidently 0.7.23 reaches into numpy.core, has a stray escape sequence, and pulls in litestar, which deprecates.
+    warnings.filterwarnings("ignore", message="numpy.core is deprecated", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message="invalid escape sequence", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"litestar\..*")
+    from evidently import BinaryClassification, DataDefinition, Dataset, Report
+    from evidently.presets import ClassificationQuality, DataDriftPreset
+
+MAX_ROWS = 5_000
+SEED = 7
+# The Jensen-Shannon distance of two equal samples is about ½ √(categories / rows): .07 here, Evidently alarms at .1.
+ROWS_PER_CATEGORY = 50
+PREDICTION, LABEL = "prediction", "label"
+# MLflow shows pages in a narrow frame, where Evidently's figures run into each other.
+NARROW = "<style>@media (max-width: 1000px) { body { zoom: 0.5 } }</style>"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns the drift report shows, and which it leaves out because noise alone would alarm."""
+
+    numerical: list[str]
+    categorical: list[str]
+    left_out: list[str]
+
+
+def sample(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return at most MAX_ROWS rows, the same ones each time."""
+    return frame if len(frame) <= MAX_ROWS else frame.sample(MAX_ROWS, random_state=SEED)
+
+
+def columns_of(current: pd.DataFrame, reference: pd.DataFrame) -> Columns:
+    """Sort the columns that both frames have by type; times and the label are no inputs."""
+    numerical: list[str] = []
+    categorical: list[str] = []
+    left_out: list[str] = []
+    rows = min(len(current), len(reference))
+    for name in reference.columns:
+        if name == LABEL or name not in current.columns or pd.api.types.is_datetime64_any_dtype(reference[name]):
+            continue
+        empty = current[name].isna().all() or reference[name].isna().all()
+        if pd.api.types.is_numeric_dtype(reference[name]) and not pd.api.types.is_bool_dtype(reference[name]):
+            (left_out if empty else numerical).append(name)
+        elif empty or max(current[name].nunique(), reference[name].nunique()) > rows / ROWS_PER_CATEGORY:
+            left_out.append(name)
+        else:
+            categorical.append(name)
+    return Columns(numerical, categorical, left_out)
+
+
+def drift(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[Any, Columns]:
+    """Compare inputs and predictions of the window with the reference; returns Evidently's snapshot and the columns."""
+    columns = columns_of(current, reference)
+    names = columns.numerical + columns.categorical
+    definition = DataDefinition(numerical_columns=columns.numerical, categorical_columns=columns.categorical)
+    snapshot = Report([DataDriftPreset()], metadata={"left_out": columns.left_out}).run(
+        Dataset.from_pandas(_plain(current, columns), data_definition=definition),
+        Dataset.from_pandas(_plain(reference[names], columns), data_definition=definition),
+    )
+    return snapshot, columns
+
+
+def quality(current: pd.DataFrame, reference: pd.DataFrame) -> Any | None:
+    """Compare the classification's quality on labelled rows; None where a label has only one value."""
+    labelled = [
+        frame.dropna(subset=[LABEL])[[PREDICTION, LABEL]].astype({LABEL: int}) for frame in (current, reference)
+    ]
+    if any(frame[LABEL].nunique() < 2 for frame in labelled):
+        return None
+    definition = DataDefinition(
+        numerical_columns=[PREDICTION],
+        categorical_columns=[LABEL],
+        classification=[BinaryClassification(target=LABEL, prediction_probas=PREDICTION, pos_label=1)],
+    )
+    report = Report([ClassificationQuality(conf_matrix=True, pr_curve=True)])
+    return report.run(*(Dataset.from_pandas(frame, data_definition=definition) for frame in labelled))
+
+
+def build(job: ReportJob) -> list[Path]:
+    """Write `drift.html` and `drift.json`, and the same for `quality` where it can be told; returns the files."""
+    current, reference = sample(pd.read_parquet(job.current)), sample(pd.read_parquet(job.reference))
+    snapshots = {"drift": drift(current, reference)[0], "quality": quality(current, reference)}
+    written = []
+    for name, snapshot in snapshots.items():
+        if snapshot is None:
+            continue
+        page, figures = Path(job.folder) / f"{name}.html", Path(job.folder) / f"{name}.json"
+        page.write_text(snapshot.get_html_str(as_iframe=False).replace("<body", f"{NARROW}<body", 1))
+        figures.write_text(snapshot.json())
+        written += [page, figures]
+    return written
+
+
+def _plain(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """Give Evidently the types it counts well: floats (no nullable integers) and text."""
+    kept = frame[columns.numerical + columns.categorical]
+    text = dict.fromkeys(columns.categorical, "string")
+    return kept.astype({**dict.fromkeys(columns.numerical, "float64"), **text}).astype(
+        dict.fromkeys(columns.categorical, "object")
+    )
+
+
+def main() -> None:
+    """Serve one job; standard input that ends before it means that the caller needs none."""
+    line = sys.stdin.readline()
+    if line:
+        files = build(ReportJob(**json.loads(line)))
+        sys.stdout.write(json.dumps([str(path) for path in files]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

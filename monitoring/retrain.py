@@ -1,0 +1,173 @@
+"""Retraining: whether a harm may start one (a pure rule over events), and the process that does it.
+
+Training is started as a person would start it, by `mlflow run` in the project's folder, under the login of the
+training service. Its version then meets the same gate and reviewers as any other.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from flywheel.connections import login
+from flywheel.errors import FlywheelError, UsageError
+from flywheel.events import Event, EventKind, append, lock_head, read
+from flywheel.identities import MONITORING, TRAINING
+from flywheel.settings import Settings
+from flywheel.stack.processes import recorded_command
+from flywheel.usecase import Retrain, UseCase
+
+# What `mlflow run -e monitor` leaves in the environment would make training continue monitoring's run.
+CALLERS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Whether a retraining may start, and why (not)."""
+
+    allowed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One to start.
+
+    Attributes:
+        use_case_file: The usecase.yaml it trains.
+        use_case: What that file says.
+        as_of: Simulated time (UTC): nothing known later is used.
+        because: The reason of the harm.
+    """
+
+    use_case_file: Path
+    use_case: UseCase
+    as_of: datetime
+    because: str
+
+
+def may_retrain(events: Sequence[Event], now: datetime, policy: Retrain) -> Permission:
+    """Judge by the retrainings started before, failed ones included: one that fails is not tried for ever.
+
+    Args:
+        events: Of one use case; kinds other than `retrain.started` do not count.
+        now: The window's as_of (simulated UTC), on which the cooldown runs.
+        policy: Cooldown and budget of the use case.
+    """
+    starts = [event for event in events if event.kind == EventKind.RETRAIN_STARTED]
+    started = [datetime.fromisoformat(event.body["as_of"]) for event in starts]
+    if len(started) >= policy.max_total:
+        return Permission(False, f"The budget of {policy.max_total} retrainings is spent.")
+    if started and now < max(started) + policy.cooldown:
+        last, until = max(started), max(started) + policy.cooldown
+        return Permission(False, f"The last retraining was as of {last:%Y-%m-%d}; cooldown until {until:%Y-%m-%d}.")
+    return Permission(True, f"Retraining {len(started) + 1} of at most {policy.max_total}.")
+
+
+def project_folder(use_case_file: Path) -> Path:
+    """Return the folder above a use case that holds the MLproject.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for folder in use_case_file.resolve().parents:
+        if (folder / "MLproject").is_file():
+            return folder
+    raise UsageError(
+        f"No MLproject lies above {use_case_file}, so `mlflow run` cannot train it. "
+        "Put the use case into the project's folder, or give --no-start-training."
+    )
+
+
+def claim(engine: sa.Engine, retraining: Retraining) -> Permission:
+    """Ask the rule and, if it allows, record the start: under the chain's lock, so that two checks cannot both pass."""
+    name, policy = retraining.use_case.name, retraining.use_case.monitor.retrain
+    body = {"as_of": retraining.as_of.isoformat(), "because": retraining.because}
+    with engine.begin() as connection:
+        lock_head(connection)
+        earlier = read(connection, kind=EventKind.RETRAIN_STARTED, subject=name)
+        permission = may_retrain(earlier, retraining.as_of, policy)
+        if permission.allowed:
+            append(connection, EventKind.RETRAIN_STARTED, name, MONITORING, body)
+    return permission
+
+
+def command_of(retraining: Retraining, project: Path) -> list[str]:
+    """Return the `mlflow run` of a retraining, to be started in the project's folder."""
+    file = retraining.use_case_file.resolve()
+    path = file.relative_to(project) if file.is_relative_to(project) else file
+    command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local"]
+    command += ["--experiment-name", retraining.use_case.name]
+    return [*command, "-P", f"usecase={path}", "-P", f"as_of={retraining.as_of.isoformat()}"]
+
+
+def retrain(
+    settings: Settings, engine: sa.Engine, retraining: Retraining, find_version: Callable[[], str | None]
+) -> str:
+    """Run a claimed retraining to its end, and record how it ended, also when it is interrupted.
+
+    Args:
+        settings: Where the stack is.
+        engine: Of the database with the events, as monitoring.
+        retraining: What to train.
+        find_version: Names the newest version that the training service registered; asked before and after.
+
+    Returns:
+        The version it registered.
+
+    Raises:
+        FlywheelError: It failed, or registered nothing; the sentence names its log.
+    """
+    name = retraining.use_case.name
+    log = settings.root / "logs" / f"retrain-{name}-{retraining.as_of:%Y%m%dT%H%M%S}.log"
+    began = time.monotonic()
+    body: dict[str, str | float | None] = {"as_of": retraining.as_of.isoformat(), "log": log.name, "version": None}
+    try:
+        before = find_version()
+        code = _run(settings, retraining, log)
+        after = find_version() if code == 0 else None
+        body["version"] = after if after != before else None
+        body["code"] = code
+    finally:
+        body["outcome"] = "registered" if body["version"] else "failed"
+        body["seconds"] = round(time.monotonic() - began, 1)
+        with engine.begin() as connection:
+            append(connection, EventKind.RETRAIN_FINISHED, name, MONITORING, body)
+    if body["version"] is None:
+        what = "registered no version" if code == 0 else f"failed with code {code}"
+        raise FlywheelError(f"Retraining {name} as of {retraining.as_of:%Y-%m-%d} {what}. Read {log}.")
+    return str(body["version"])
+
+
+def _run(settings: Settings, retraining: Retraining, log: Path) -> int:
+    project = project_folder(retraining.use_case_file)
+    program = f"retrain-{retraining.use_case.name}"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            recorded_command(settings.root, program, command_of(retraining, project)),
+            cwd=project,
+            env=_environment(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            return process.wait()
+        finally:
+            if process.poll() is None:  # interrupted: `flywheel down` finds what mlflow run leaves behind
+                process.terminate()
+                process.wait()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The training service's login; `python` on PATH is this interpreter, which `--env-manager local` needs."""
+    kept = {name: value for name, value in os.environ.items() if name not in CALLERS_RUN}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**kept, **login(settings, TRAINING), "PATH": path, "FLYWHEEL_HOME": str(settings.root)}

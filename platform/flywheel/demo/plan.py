@@ -1,0 +1,57 @@
+"""What one demo plays: how much traffic in which month, and when the bad version comes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+# A label is known a day after the flight: a window is checked when its last labels are.
+LABEL_DELAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One month of flights: `requests` of them, drawn at random, are replayed."""
+
+    start: datetime
+    end: datetime
+    requests: int
+
+    @property
+    def checked_at(self) -> datetime:
+        """When monitoring looks at this window (simulated time, UTC)."""
+        return self.end + LABEL_DELAY
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One demo.
+
+    Attributes:
+        windows: Consecutive months.
+        trials: Optuna trials of the first training; None leaves it to the use case.
+        bad_version_before: Index of the window whose traffic meets the bad version.
+        sample_seed: Seed of the draw of flights.
+    """
+
+    windows: tuple[Window, ...]
+    trials: int | None
+    bad_version_before: int
+    sample_seed: int = 20130401
+
+    @property
+    def requests(self) -> int:
+        """How many flights are replayed in all."""
+        return sum(window.requests for window in self.windows)
+
+
+def months(year: int, requests: dict[int, int]) -> tuple[Window, ...]:
+    """Return one window a month, with its number of requests."""
+    return tuple(
+        Window(datetime(year, month, 1), datetime(year + month // 12, month % 12 + 1, 1), count)
+        for month, count in requests.items()
+    )
+
+
+FULL = Plan(windows=months(2013, dict.fromkeys(range(4, 13), 3_600)), trials=None, bad_version_before=4)
+
+# The same story in a few minutes, for the tests.
+SLICE = Plan(windows=months(2013, {4: 1_200, 5: 5_500, 6: 2_500}), trials=2, bad_version_before=2)

@@ -1,0 +1,60 @@
+"""The tables with which a demo ends."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flywheel.connections import endpoints
+from flywheel.demo.goals import Goal
+from flywheel.demo.story import Story
+from flywheel.settings import Settings
+
+
+def show(settings: Settings, story: Story, goals: list[Goal], rows: list[dict[str, Any]]) -> None:
+    """Print what monitoring saw, the figures, and where to look."""
+    console = Console()
+    console.print(_windows_table(rows))
+    console.print(_goals_table(goals))
+    mlflow = endpoints(settings).mlflow_url
+    pages = Table(title="Pages to look at", show_header=False, title_justify="left")
+    pages.add_row("MLflow", f"{mlflow}/#/models/{story.use_case.name}")
+    pages.add_row("Review", f"{mlflow}/flywheel/review/")
+    pages.add_row("Evidently report", story.report_url)
+    pages.add_row("Log in as", f"ada or grace; passwords: {settings.home}/run/secrets.json")
+    pages.add_row("Stop it all", "make down")
+    console.print(pages)
+
+
+def _windows_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="What monitoring saw", title_justify="left")
+    for name in ("window", "labelled rows", "log-loss", "95 % interval", "reference", "verdict", "retrained"):
+        table.add_column(name, justify="left" if name in {"window", "verdict"} else "right")
+    for row in rows:
+        interval = f"{row['low']:.3f} to {row['high']:.3f}" if row["low"] is not None else "-"
+        table.add_row(
+            str(row["window"]),
+            f"{row['rows']:,}",
+            _number(row["log_loss"]),
+            interval,
+            _number(row["reference"]),
+            str(row["verdict"]),
+            f"version {row['retrained_version']}" if row["retrained_version"] else "",
+        )
+    return table
+
+
+def _goals_table(goals: list[Goal]) -> Table:
+    table = Table(title="Figures", title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_column("target", justify="right")
+    table.add_column("met")
+    for item in goals:
+        value = f"{item.value:,.4g}" if item.value != int(item.value) else f"{int(item.value):,}"
+        table.add_row(item.name, value, f"{item.comparison} {item.target:,}", "yes" if item.met else "[red]no[/red]")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

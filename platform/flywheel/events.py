@@ -1,0 +1,292 @@
+"""The audit trail: an append-only chain of events in Postgres, each carrying the hash of the one before.
+
+Who writes: the registry's gate (in the transaction of the change it records), the controller and monitoring. Events are
+the truth; MLflow's stages and aliases are a projection. Three triggers of the database hold what code alone could not:
+events cannot be changed or removed, an event joins the chain at its head or not at all, and a version's stage changes
+only in a transaction that also records a `transition`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from flywheel.errors import IntegrityError
+
+
+class EventKind(StrEnum):
+    """What can happen. Only the gate writes the first four; the controller `rollout.*`; monitoring the rest."""
+
+    VERSION_CREATED = "version.created"
+    TRANSITION = "transition"
+    TRANSITION_REFUSED = "transition.refused"
+    ALIAS_MOVED = "alias.moved"
+    ROLLOUT_STARTED = "rollout.started"
+    ROLLOUT_STEP = "rollout.step"
+    ROLLOUT_PROMOTED = "rollout.promoted"
+    ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+    ROLLOUT_HELD = "rollout.held"
+    MONITOR_WINDOW = "monitor.window"
+    RETRAIN_STARTED = "retrain.started"
+    RETRAIN_FINISHED = "retrain.finished"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of the chain: how many events there are, and the hash of the last ('' before the first)."""
+
+    seq: int
+    hash: str
+
+
+GENESIS = Head(0, "")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One link; `subject` is `<model>/<version>` or `<use case>`, `at` is UTC, `body` is plain JSON."""
+
+    seq: int
+    kind: EventKind
+    subject: str
+    actor: str
+    at: datetime
+    body: Mapping[str, Any]
+    previous: str
+    hash: str
+
+
+def append(
+    connection: sa.Connection,
+    kind: EventKind,
+    subject: str,
+    actor: str,
+    body: Mapping[str, Any],
+    at: datetime | None = None,
+) -> Event:
+    """Add an event in the caller's transaction; the head stays locked until that ends.
+
+    Raises:
+        IntegrityError: The body is no plain JSON (a NaN, a date, an object).
+    """
+    head = lock_head(connection)
+    event = chained(head, kind, subject, actor, body, at or datetime.now(UTC))
+    row = {
+        "seq": event.seq,
+        "kind": str(kind),
+        "subject": subject,
+        "actor": actor,
+        "at": event.at,
+        "body": canonical(body),
+        "previous": event.previous,
+        "hash": event.hash,
+    }
+    connection.execute(EVENTS.insert().values(row))
+    return event
+
+
+def lock_head(connection: sa.Connection) -> Head:
+    """Lock the end of the chain until the transaction ends: what is judged now then still holds when it is recorded."""
+    return Head(*connection.execute(sa.text("SELECT seq, hash FROM flywheel.locked_head()")).one())
+
+
+def read_head(connection: sa.Connection) -> Head:
+    """Read the end of the chain without locking it."""
+    return Head(*connection.execute(sa.text("SELECT seq, hash FROM flywheel.chain_head")).one())
+
+
+def read(
+    connection: sa.Connection, kind: EventKind | None = None, subject: str | None = None, *, model: str | None = None
+) -> list[Event]:
+    """Read events in order, all of them or those of one kind, one subject, or one model with all its versions."""
+    query = sa.select(*(column for column in EVENTS.columns)).order_by(EVENTS.c.seq)
+    if kind is not None:
+        query = query.where(EVENTS.c.kind == str(kind))
+    if subject is not None:
+        query = query.where(EVENTS.c.subject == subject)
+    if model is not None:
+        query = query.where(
+            sa.or_(EVENTS.c.subject == model, EVENTS.c.subject.startswith(f"{model}/", autoescape=True))
+        )
+    return [_event(row) for row in connection.execute(query).mappings()]
+
+
+def verify(events: Iterable[Event], head: Head | None = None) -> None:
+    """Check a whole chain from its first event; with `head`, also that its end is not cut off.
+
+    Raises:
+        IntegrityError: Names the first event that was altered, is missing, or stands in the wrong place.
+    """
+    last = GENESIS
+    for event in events:
+        if event.seq != last.seq + 1:
+            raise IntegrityError(_broken(last.seq + 1, f"is missing or out of order: event {event.seq} stands there"))
+        if event.previous != last.hash:
+            raise IntegrityError(_broken(event.seq, "does not carry the hash of the event before it"))
+        if event.hash != event_hash(event):
+            raise IntegrityError(_broken(event.seq, f"({event.kind} of {event.subject}) was altered afterwards"))
+        last = Head(event.seq, event.hash)
+    if head is not None and head != last:
+        raise IntegrityError(_broken(min(last.seq + 1, head.seq), f"is missing: the chain's head stands at {head.seq}"))
+
+
+def _broken(seq: int, what: str) -> str:
+    return f"The audit trail is broken: event {seq} {what}. Compare the database with a backup before trusting it."
+
+
+def chained(head: Head, kind: EventKind, subject: str, actor: str, body: Mapping[str, Any], at: datetime) -> Event:
+    """Make the event that follows `head`, without writing it.
+
+    Raises:
+        IntegrityError: The body is no plain JSON.
+    """
+    plain = json.loads(canonical(body))
+    draft = Event(head.seq + 1, kind, subject, actor, at.astimezone(UTC), plain, head.hash, "")
+    return Event(draft.seq, kind, subject, actor, draft.at, plain, head.hash, event_hash(draft))
+
+
+def event_hash(event: Event) -> str:
+    """Return SHA-256 over the previous hash and everything the event says, as hexadecimal digits."""
+    said = {
+        "seq": event.seq,
+        "kind": str(event.kind),
+        "subject": event.subject,
+        "actor": event.actor,
+        "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "body": event.body,
+    }
+    return hashlib.sha256((event.previous + canonical(said)).encode()).hexdigest()
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """Write JSON in one way only: sorted keys, no blanks, no NaN.
+
+    Raises:
+        IntegrityError: Something in it is no plain JSON.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as fault:
+        raise IntegrityError(f"An event's body must be plain JSON: {fault}. Convert it before recording it.") from fault
+
+
+def _event(row: sa.RowMapping) -> Event:
+    # A kind that was tampered with is kept as it stands, so that `verify` can name its event.
+    kind = EventKind(row["kind"]) if row["kind"] in set(EventKind) else row["kind"]
+    body = json.loads(row["body"])
+    at = row["at"].astimezone(UTC)
+    return Event(row["seq"], kind, row["subject"], row["actor"], at, body, row["previous"], row["hash"])
+
+
+def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controller", "fw_monitoring")) -> None:
+    """Create schema, triggers and grants where they are missing; safe to repeat, also from several processes at once.
+
+    Roles that do not exist are left out. Where MLflow's tables are not there yet, their guard waits for the next call.
+    """
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(714001)"))
+    connection.exec_driver_sql(SCHEMA)
+    if connection.scalar(sa.text("SELECT to_regclass('model_versions') IS NOT NULL")):
+        connection.exec_driver_sql(STAGE_GUARD)
+    roles = set(connection.scalars(sa.text("SELECT rolname FROM pg_roles")))
+    for role in sorted({*appenders, "fw_reader"} & roles):
+        name = connection.dialect.identifier_preparer.quote(role)
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA flywheel TO {name}")
+        connection.exec_driver_sql(f"GRANT SELECT ON flywheel.events, flywheel.chain_head TO {name}")
+        if role in appenders:
+            connection.exec_driver_sql(f"GRANT INSERT ON flywheel.events TO {name}")
+            connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION flywheel.locked_head() TO {name}")
+
+
+EVENTS = sa.Table(
+    "events",
+    sa.MetaData(schema="flywheel"),
+    sa.Column("seq", sa.BigInteger, primary_key=True),
+    sa.Column("kind", sa.Text),
+    sa.Column("subject", sa.Text),
+    sa.Column("actor", sa.Text),
+    sa.Column("at", sa.DateTime(timezone=True)),
+    sa.Column("body", sa.Text),
+    sa.Column("previous", sa.Text),
+    sa.Column("hash", sa.Text),
+)
+
+# The body is text, not jsonb: the hash is over its very characters, which jsonb would rewrite.
+# locked_head and link_event run with their owner's rights, so that appenders need no right to move the head.
+SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS flywheel;
+CREATE TABLE IF NOT EXISTS flywheel.chain_head (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one), seq bigint NOT NULL, hash text NOT NULL);
+INSERT INTO flywheel.chain_head (seq, hash) VALUES (0, '') ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS flywheel.events (
+    seq bigint PRIMARY KEY, kind text NOT NULL, subject text NOT NULL, actor text NOT NULL, at timestamptz NOT NULL,
+    body text NOT NULL, previous text NOT NULL, hash text NOT NULL, transaction xid8 NOT NULL);
+CREATE INDEX IF NOT EXISTS events_subject ON flywheel.events (subject, seq);
+CREATE INDEX IF NOT EXISTS events_transaction ON flywheel.events (transaction);
+
+CREATE OR REPLACE FUNCTION flywheel.locked_head() RETURNS flywheel.chain_head LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM flywheel.chain_head FOR UPDATE $$;
+REVOKE ALL ON FUNCTION flywheel.locked_head() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION flywheel.link_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF (session_user = 'fw_controller' AND NEW.kind !~ '^rollout[.]')
+       OR (session_user = 'fw_monitoring' AND NEW.kind !~ '^(monitor|retrain)[.]') THEN
+        RAISE EXCEPTION USING MESSAGE = session_user || ' may not record an event of kind ' || NEW.kind || '.';
+    END IF;
+    NEW.transaction := pg_current_xact_id();
+    UPDATE flywheel.chain_head SET seq = NEW.seq, hash = NEW.hash WHERE seq = NEW.seq - 1 AND hash = NEW.previous;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING MESSAGE = 'event ' || NEW.seq || ' does not follow the head of the chain.';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER link_event BEFORE INSERT ON flywheel.events
+FOR EACH ROW EXECUTE FUNCTION flywheel.link_event();
+
+CREATE OR REPLACE FUNCTION flywheel.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING MESSAGE =
+        TG_OP || ' on flywheel.' || TG_TABLE_NAME || ' refused: the audit trail is append-only.';
+END $$;
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flywheel.events
+FOR EACH STATEMENT EXECUTE FUNCTION flywheel.append_only();
+CREATE OR REPLACE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON flywheel.chain_head
+FOR EACH STATEMENT EXECUTE FUNCTION flywheel.append_only();
+CREATE OR REPLACE TRIGGER head_moves_with_events BEFORE UPDATE ON flywheel.chain_head
+FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION flywheel.append_only();
+"""
+
+# Deferred to the commit, since the gate may write event and stage in either order. Constraint triggers know no
+# OR REPLACE, hence the question first.
+STAGE_GUARD = """
+CREATE OR REPLACE FUNCTION flywheel.stage_needs_event() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE changed record; target text;
+BEGIN
+    IF TG_OP = 'DELETE' THEN changed := OLD; target := 'Deleted_Internal';
+    ELSE changed := NEW; target := NEW.current_stage; END IF;
+    IF NOT EXISTS (
+        SELECT 1 FROM flywheel.events WHERE transaction = pg_current_xact_id() AND kind = 'transition'
+        AND subject = changed.name || '/' || changed.version AND body::jsonb ->> 'to' = target)
+    THEN RAISE EXCEPTION USING MESSAGE = 'Stage of version ' || changed.version || ' of ''' || changed.name
+        || ''' may not become ' || target || ' without an event: transitions go through the registry''s gate.';
+    END IF;
+    RETURN NULL;
+END $$;
+DO $$ BEGIN
+IF NOT EXISTS (
+    SELECT 1 FROM pg_trigger WHERE tgname = 'flywheel_stage_changed' AND tgrelid = 'model_versions'::regclass) THEN
+    CREATE CONSTRAINT TRIGGER flywheel_stage_changed AFTER UPDATE ON model_versions DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.current_stage IS DISTINCT FROM NEW.current_stage)
+    EXECUTE FUNCTION flywheel.stage_needs_event();
+    CREATE CONSTRAINT TRIGGER flywheel_stage_born AFTER INSERT ON model_versions DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.current_stage IS DISTINCT FROM 'None') EXECUTE FUNCTION flywheel.stage_needs_event();
+    CREATE CONSTRAINT TRIGGER flywheel_stage_removed AFTER DELETE ON model_versions DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.current_stage = 'Production') EXECUTE FUNCTION flywheel.stage_needs_event();
+END IF; END $$;
+"""

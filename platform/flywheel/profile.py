@@ -1,0 +1,75 @@
+"""The profile of a version's reference rows: what inputs, predictions and losses looked like where nobody had trained.
+
+Training writes it as `profile.json`; monitoring compares windows of the log against it. Small and safe to hand on: no
+row, no key, and only categories seen at least `MIN_SEEN` times.
+"""
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from flywheel.contract import ColumnType
+from flywheel.errors import IntegrityError
+
+MIN_SEEN = 20
+
+
+class Frozen(BaseModel):
+    """A part of the profile: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnProfile(Frozen):
+    """One column. Shares are from 0 to 1, of all rows.
+
+    `quantiles` holds the 0 %, 1 %, … 100 % quantiles of the values that are not missing (seconds since 1970 for
+    datetimes); empty for text and booleans, which have `categories`. What is in neither was rarer than `MIN_SEEN`.
+    """
+
+    name: str
+    type: ColumnType
+    missing_share: float
+    quantiles: tuple[float, ...] = ()
+    categories: dict[str, float] = {}
+
+
+class Reference(Frozen):
+    """How well the model did on rows later in time than those it was fitted on.
+
+    `standard_error` of `log_loss` (both in nats) takes days as the independent units, not rows.
+    """
+
+    log_loss: float
+    standard_error: float
+    rows: int
+    roc_auc: float
+
+
+class Profile(Frozen):
+    """The validation rows of one training: `rows` labelled rows from `start` to `end` (naive UTC, both included)."""
+
+    schema_version: int = 1
+    rows: int
+    start: datetime
+    end: datetime
+    label_share: float
+    reference: Reference
+    columns: tuple[ColumnProfile, ...]
+    prediction: ColumnProfile
+
+
+def read_profile(path: Path) -> Profile:
+    """Read a `profile.json`.
+
+    Raises:
+        IntegrityError: The file is missing or is no profile.
+    """
+    try:
+        return Profile.model_validate_json(path.read_bytes())
+    except OSError as fault:
+        raise IntegrityError(f"Profile {path} cannot be read: {fault.strerror}. Train the model again.") from fault
+    except ValidationError as fault:
+        reason = fault.errors()[0]["msg"]
+        raise IntegrityError(f"Profile {path} is damaged: {reason}. Train the model again.") from fault

@@ -1,0 +1,101 @@
+"""Commands for the stack: up, status, env, down."""
+
+import json
+import shlex
+import signal
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flywheel.connections import login
+from flywheel.settings import load_settings
+
+if TYPE_CHECKING:
+    from flywheel.stack.status import Row
+
+app = typer.Typer()
+
+
+@app.command()
+def up() -> None:
+    """Start Postgres, S3, MLflow and the gateway, ending first whatever a former start left.
+
+    Example: FLYWHEEL_HOME=/srv/flywheel FLYWHEEL_MLFLOW_PORT=5000 flywheel up
+    """
+    # Heavy (SQLAlchemy, psycopg2): only the commands that need them pay.
+    from flywheel.stack.up import bring_up
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    settings = load_settings()
+    endpoints = bring_up(settings, lambda line: typer.echo(line, err=True))
+    typer.echo(
+        f"MLflow   {endpoints.mlflow_url}   (log in as ada or grace: `flywheel env --user ada` shows the password)"
+    )
+    typer.echo(f"Gateway  {endpoints.gateway_url}")
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Check every part now; exit 1 when one is not healthy.
+
+    Example: flywheel status --json
+    """
+    from flywheel.stack.status import stack_rows
+
+    rows = stack_rows(load_settings())
+    if as_json:
+        typer.echo(json.dumps([row.document() for row in rows], indent=1))
+    else:
+        typer.echo(_table(rows))
+    if not all(row.healthy for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def env(
+    user: Annotated[str, typer.Option(help="Who acts: ada, grace, or a service.")],
+) -> None:
+    """Print the exports with which a shell acts as a user.
+
+    Example: eval "$(flywheel env --user ada)"
+    """
+    for name, value in login(load_settings(), user).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def down(
+    erase: Annotated[bool, typer.Option("--erase", help="Also remove everything that the home keeps.")] = False,
+) -> None:
+    """End everything that this home has started, also after a killed supervisor.
+
+    Example: flywheel down
+    """
+    from flywheel.stack.down import end_stack
+    from flywheel.stack.down import erase as remove
+    from flywheel.stack.up import locked
+
+    settings = load_settings()
+    with locked(settings):
+        ended = end_stack(settings)
+        if erase:
+            remove(settings)
+    typer.echo(f"Ended {len(ended)} processes." if ended else "Nothing was running.", err=True)
+
+
+def _table(rows: "list[Row]") -> str:
+    lines = [("part", "program", "state", "health", "pid", "address", "log")]
+    for row in rows:
+        health = "healthy" if row.healthy else row.reason
+        lines.append((row.part, row.program, row.state, health, str(row.pid or ""), row.address, row.log))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    # Not a table that fits itself to the terminal: paths and addresses are there to be copied whole.
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Treat SIGTERM as Ctrl-C, so that a start that is told to end leaves nothing either."""
+    raise KeyboardInterrupt

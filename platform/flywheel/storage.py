@@ -1,0 +1,193 @@
+"""The prediction log on disk: three Delta tables a use case, below one root.
+
+    root/<use case>/predictions    appended by the shipper
+    root/<use case>/requests       appended by the shipper
+    root/<use case>/outcomes       appended by `flywheel outcomes` and by whoever learns outcomes
+
+Appends are exactly once: each carries application transactions (who, up to where), checked before the commit, because
+Delta itself does not refuse a repeated one. That needs one writer an application id: callers hold a lock.
+"""
+
+import fcntl
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from flywheel.errors import IntegrityError, StackError
+from flywheel.records import OUTCOMES, REQUESTS, prediction_schema
+
+TableName = Literal["predictions", "requests", "outcomes"]
+
+# Small files are merged up to this size and then left alone, so that a merge never rewrites much.
+COMPACT_BYTES = 16 << 20
+# Readers of an older state have this long to finish.
+RETENTION_HOURS = 1
+
+
+class PredictionLog:
+    """Reads and appends the log below `root` (HOME/log)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def use_cases(self) -> list[str]:
+        """Return the use cases that have a log."""
+        return sorted(path.name for path in self.root.glob("*") if (path / "predictions" / "_delta_log").is_dir())
+
+    def predictions(self, use_case: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
+        """Return prediction records with start <= event_time < end (naive UTC)."""
+        frame = self._scan(use_case, "predictions", prediction_schema(None))
+        if start is not None:
+            frame = frame.filter(pl.col("event_time") >= start)
+        if end is not None:
+            frame = frame.filter(pl.col("event_time") < end)
+        return frame.collect()
+
+    def requests(self, use_case: str) -> pl.DataFrame:
+        """Return the gateway's lines for a use case."""
+        return self._scan(use_case, "requests", REQUESTS).collect()
+
+    def outcomes(self, use_case: str) -> pl.DataFrame:
+        """Return what became true, as far as it was reported."""
+        return self._scan(use_case, "outcomes", OUTCOMES).collect()
+
+    def append(
+        self, use_case: str, table: TableName, frame: pl.DataFrame | pa.Table, app_id: str, version: int
+    ) -> bool:
+        """Append once: False when `app_id` has already come as far as `version`.
+
+        Raises:
+            StackError: The table cannot be written, or a column has another type than in the table.
+        """
+        position = self.position(use_case, table, app_id)
+        if position is not None and position >= version:
+            return False
+        self.commit(use_case, table, frame, {app_id: version})
+        return True
+
+    def commit(
+        self, use_case: str, table: TableName, frame: pl.DataFrame | pa.Table, versions: Mapping[str, int]
+    ) -> None:
+        """Append rows and move several applications forward in one commit.
+
+        Raises:
+            IntegrityError: One of them has come that far already; nothing is written.
+            StackError: The table cannot be written, or a column has another type than in the table.
+        """
+        rows = frame.to_arrow() if isinstance(frame, pl.DataFrame) else frame
+        known = self._open(use_case, table)
+        for app_id, version in versions.items():
+            position = known.transaction_version(app_id) if known is not None else None
+            if position is not None and position >= version:
+                raise IntegrityError(f"{app_id} has already been logged up to {position}. Start from there.")
+        if known is not None:
+            rows = _fit(rows, pa.schema(known.schema().to_arrow()))
+        now = int(time.time() * 1000)
+        marks = [Transaction(app_id, version, now) for app_id, version in versions.items()]
+        try:
+            write_deltalake(
+                str(self._path(use_case, table)) if known is None else known,
+                rows,
+                mode="append",
+                schema_mode="merge",
+                commit_properties=CommitProperties(app_transactions=marks),
+            )
+        except (DeltaError, OSError) as fault:
+            where = self._path(use_case, table)
+            raise StackError(
+                f"Log table {where} cannot be written: {fault}. Check disk space and permissions."
+            ) from fault
+
+    def position(self, use_case: str, table: TableName, app_id: str) -> int | None:
+        """Return how far an application has come in a table, None before its first append."""
+        known = self._open(use_case, table)
+        return None if known is None else known.transaction_version(app_id)
+
+    def compact(self, use_case: str, table: TableName) -> None:
+        """Merge small files, and remove merged ones that no reader can still need.
+
+        Raises:
+            StackError: That failed; the rows are as before.
+        """
+        known = self._open(use_case, table)
+        if known is None:
+            return
+        try:
+            known.optimize.compact(target_size=COMPACT_BYTES)
+            known.vacuum(retention_hours=RETENTION_HOURS, dry_run=False, enforce_retention_duration=False)
+        except (DeltaError, OSError) as fault:
+            where = self._path(use_case, table)
+            raise StackError(f"Log table {where} cannot be compacted: {fault}. Check disk space.") from fault
+
+    def _path(self, use_case: str, table: TableName) -> Path:
+        return self.root / use_case / table
+
+    def _open(self, use_case: str, table: TableName) -> DeltaTable | None:
+        try:
+            return DeltaTable(str(self._path(use_case, table)))
+        except TableNotFoundError:
+            return None
+        except DeltaError as fault:
+            where = self._path(use_case, table)
+            raise StackError(f"Log table {where} cannot be read: {fault}. Restore it from a copy.") from fault
+
+    def _scan(self, use_case: str, table: TableName, empty: pa.Schema) -> pl.LazyFrame:
+        known = self._open(use_case, table)
+        if known is None:
+            frame = pl.from_arrow(empty.empty_table())
+            assert isinstance(frame, pl.DataFrame)  # noqa: S101  # a table never becomes a series
+            return frame.lazy()
+        return pl.scan_delta(known)
+
+
+def append_outcomes(log_root: Path, use_case: str, frame: pl.DataFrame) -> bool:
+    """Append outcome records once, whoever sends the same rows again; return whether they were new.
+
+    `frame` has the columns of `flywheel.records.OUTCOMES`; `source` does not count as content.
+
+    Raises:
+        StackError: The table cannot be written.
+    """
+    ordered = frame.select(OUTCOMES.names)
+    content = hashlib.sha256(ordered.drop("source").write_csv().encode()).hexdigest()
+    with _alone(log_root / use_case / ".outcomes.lock"):
+        rows = ordered.to_arrow().cast(OUTCOMES)
+        return PredictionLog(log_root).append(use_case, "outcomes", rows, f"outcomes-{content}", 1)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fit(rows: pa.Table, known: pa.Schema) -> pa.Table:
+    """Give columns that the table already has the table's types, where no value changes; Delta would cut 1.5 to 1."""
+    for index, field in enumerate(rows.schema):
+        if field.name in known.names and field.type != (wanted := _common(field.type, known.field(field.name).type)):
+            try:
+                rows = rows.set_column(index, pa.field(field.name, wanted), rows.column(index).cast(wanted))
+            except pa.ArrowInvalid as fault:
+                raise StackError(
+                    f"Column '{field.name}' does not fit the log's type {wanted}: {fault}. "
+                    "Give the column of the new version the type that it had before, or another name."
+                ) from fault
+    return rows
+
+
+def _common(given: pa.DataType, known: pa.DataType) -> pa.DataType:
+    if not (pa.types.is_struct(given) and pa.types.is_struct(known)):
+        return known
+    types = {field.name: field.type for field in known}
+    return pa.struct([pa.field(field.name, types.get(field.name, field.type)) for field in given])

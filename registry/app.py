@@ -1,0 +1,46 @@
+"""The MLflow server as an ASGI app: MLflow behind its login, with the freeze, the grants and the review pages added."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from flask import Flask
+from mlflow.server import app as mlflow_app
+from mlflow.server import auth
+from starlette.middleware import Middleware
+
+from registry.access import share_what_is_created
+from registry.caller import floor_policy
+from registry.freeze import FrozenArtifacts, freeze_flask_routes
+from registry.pages import ReviewLinks
+from registry.review import PREFIX, add_review_pages
+
+
+def create_app(app: Flask = mlflow_app) -> FastAPI:
+    """Build the server that `mlflow server --app-name flywheel` runs.
+
+    What stands before `auth.create_app` is behind MLflow's login; what Flask is given after it comes after the login.
+    """
+    floor_policy()  # a server without a policy must not start
+    add_review_pages(app)
+    _let_everyone_read_reviews()
+    share_what_is_created(app)
+    server: FastAPI = auth.create_app(app)
+    freeze_flask_routes(app)
+    server.user_middleware.append(Middleware(FrozenArtifacts))  # the last is the innermost: the login comes first
+    server.add_middleware(ReviewLinks)
+    return server
+
+
+def _let_everyone_read_reviews() -> None:
+    # MLflow looks validators up by exact path, which pages with a model's name in their path cannot have.
+    stock = auth._find_validator
+
+    def find(request: Any) -> Any:
+        return _logged_in if request.path.startswith(PREFIX) and request.method == "GET" else stock(request)
+
+    auth._find_validator = find
+
+
+def _logged_in() -> bool:
+    """Validate a request that the login has let through already."""
+    return True

@@ -1,0 +1,81 @@
+"""The bytes behind a version: their digest as a client would download them, and which of them are frozen."""
+
+import os
+import posixpath
+import tempfile
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import sqlalchemy as sa
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
+from mlflow.utils.yaml_utils import write_yaml
+
+from flywheel.digest import folder_digest
+from flywheel.errors import IntegrityError
+
+# As `mlflow server --artifacts-destination` hands it to its workers. The constant is in mlflow.server, which may not be
+# imported here: it loads registry stores by entry point, and ours leads to this module.
+ARTIFACTS_DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
+
+
+def stored_path(location: str) -> str:
+    """Return the path of a version's folder below the server's artifact store.
+
+    Raises:
+        IntegrityError: The folder lies elsewhere, where the server could neither freeze nor check it.
+    """
+    parts = urlsplit(location)
+    path = canonical_path(parts.path)
+    if parts.scheme != "mlflow-artifacts" or parts.netloc or not path:
+        raise IntegrityError(
+            f"its source '{location}' is not in this server's artifact store. "
+            "Log the model to this server and register what was logged (mlflow.register_model)."
+        )
+    return path
+
+
+def canonical_path(path: str) -> str:
+    """Return an artifact path in the one spelling that comparisons use: unquoted, no dots, no outer slashes."""
+    while (plain := unquote(path)) != path:
+        path = plain
+    return posixpath.normpath("/" + path.replace("\\", "/")).strip("/")
+
+
+def version_digest(name: str, version: str, location: str) -> str:
+    """Download a version's folder from the artifact store and return its digest.
+
+    The folder is what `mlflow.artifacts.download_artifacts("models:/name/version")` gives a client: the stored files,
+    and the file with name and version that MLflow's client adds.
+
+    Raises:
+        IntegrityError: The folder lies outside the artifact store, or holds no MLflow model.
+    """
+    path = stored_path(location)
+    with tempfile.TemporaryDirectory(prefix="flywheel-digest-") as scratch:
+        repository = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION])
+        folder = Path(repository.download_artifacts(path, scratch))
+        if not (folder / "MLmodel").is_file():
+            raise IntegrityError(f"its source '{location}' holds no MLmodel file. Log the model again.")
+        meta = {"model_name": name, "model_version": version}
+        write_yaml(str(folder), REGISTERED_MODEL_META_FILE_NAME, meta, overwrite=True, ensure_yaml_extension=False)
+        return folder_digest(folder)
+
+
+def frozen_by(engine: sa.Engine, path: str) -> str | None:
+    """Return the registered version ("3 of 'churn'") that holds the artifact path, lies below it, or None."""
+    wanted = canonical_path(path)
+    query = sa.text(
+        "SELECT name, version, storage_location FROM model_versions WHERE current_stage <> 'Deleted_Internal' "
+        "AND storage_location LIKE 'mlflow-artifacts:%' ORDER BY name, version"
+    )
+    with engine.connect() as connection:
+        for name, version, location in connection.execute(query):
+            held = canonical_path(urlsplit(location).path)
+            if _within(wanted, held) or _within(held, wanted):
+                return f"{version} of '{name}'"
+    return None
+
+
+def _within(path: str, folder: str) -> bool:
+    return not folder or path == folder or path.startswith(folder + "/")

@@ -1,0 +1,132 @@
+"""Micro-batching: whatever arrives together and whatever fails, each request gets its own rows' answer, once."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy.agent.batching import Batcher, Failure, Job, Outcome
+from deploy.agent.limits import Limits
+from deploy.agent.refusal import RefusalError
+from deploy.agent.scorer import ScorerError, ScorerUnreachableError
+from flywheel.contract import ValidRow
+
+POISON = -1.0
+NO_ANSWER = -2.0
+
+
+def valid_row(value: float) -> ValidRow:
+    return ValidRow({"value": value}, datetime(2013, 1, 1), None, None, [])
+
+
+class Recorder:
+    """Answers each row with its own value, and keeps what was asked and settled."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[float]] = []
+        self.settled: dict[int, Outcome] = {}
+        self.in_flight = 0
+
+    async def score(self, rows: list[ValidRow], timeout: float) -> list[float | None]:
+        assert self.in_flight == 0, "two calls at once"
+        self.in_flight += 1
+        await asyncio.sleep(0)
+        self.in_flight -= 1
+        values = [row.inputs["value"] for row in rows]
+        self.batches.append(values)
+        if POISON in values:
+            raise ScorerError("a row broke the model")
+        return [None if value == NO_ANSWER else value for value in values]
+
+    def settle(self, finished: Sequence[tuple[Job[int], Outcome]]) -> None:
+        for job, outcome in finished:
+            assert job.caller not in self.settled, "settled twice"
+            self.settled[job.caller] = outcome
+            job.answer.set_result([])
+
+
+REQUESTS = st.lists(
+    st.lists(st.sampled_from([POISON, NO_ANSWER, 0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=5), min_size=1, max_size=30
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(requests=REQUESTS, pauses=st.sets(st.integers(0, 29)))
+def test_each_request_gets_the_answer_to_its_own_rows(requests: list[list[float]], pauses: set[int]) -> None:
+    async def scenario() -> Recorder:
+        recorder = Recorder()
+        batcher = Batcher(recorder.score, recorder.settle, Limits(batch_rows=8))
+        task = asyncio.create_task(batcher.run())
+        answers = []
+        for number, values in enumerate(requests):
+            answers.append(batcher.submit(Job([valid_row(value) for value in values], number, time.monotonic())))
+            if number in pauses:
+                await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.gather(*answers), 10)
+        task.cancel()
+        return recorder
+
+    recorder = asyncio.run(scenario())
+    for number, values in enumerate(requests):
+        outcome = recorder.settled[number]
+        if POISON in values or NO_ANSWER in values:
+            assert isinstance(outcome, Failure)
+        else:
+            assert outcome == values
+    assert all(len(batch) <= 8 for batch in recorder.batches)
+
+
+async def test_what_waits_goes_in_one_batch() -> None:
+    recorder = Recorder()
+    batcher = Batcher(recorder.score, recorder.settle, Limits())
+    answers = [batcher.submit(Job([valid_row(0.5)], number, time.monotonic())) for number in range(100)]
+    task = asyncio.create_task(batcher.run())
+    await asyncio.gather(*answers)
+    task.cancel()
+    assert len(recorder.batches) == 1
+
+
+async def test_a_full_queue_refuses() -> None:
+    recorder = Recorder()
+    batcher = Batcher(recorder.score, recorder.settle, Limits(queue_rows=3))
+    batcher.submit(Job([valid_row(0.5)] * 3, 0, time.monotonic()))
+    with pytest.raises(RefusalError, match="waiting") as caught:
+        batcher.submit(Job([valid_row(0.5)], 1, time.monotonic()))
+    assert caught.value.status == 429
+
+
+async def test_a_request_past_its_deadline_fails_without_being_scored() -> None:
+    recorder = Recorder()
+    batcher = Batcher(recorder.score, recorder.settle, Limits(deadline_seconds=5))
+    task = asyncio.create_task(batcher.run())
+    late = batcher.submit(Job([valid_row(0.5)], 0, time.monotonic() - 6))
+    fresh = batcher.submit(Job([valid_row(0.25)], 1, time.monotonic()))
+    await asyncio.gather(late, fresh)
+    task.cancel()
+    late_outcome = recorder.settled[0]
+    assert isinstance(late_outcome, Failure)
+    assert late_outcome.rule == "deadline"
+    assert recorder.settled[1] == [0.25]
+    assert recorder.batches == [[0.25]]
+
+
+async def test_a_scorer_that_is_gone_is_asked_once_for_the_whole_batch() -> None:
+    asked = 0
+
+    async def gone(rows: list[ValidRow], timeout: float) -> list[float | None]:
+        nonlocal asked
+        asked += 1
+        raise ScorerUnreachableError("gone")
+
+    recorder = Recorder()
+    batcher = Batcher(gone, recorder.settle, Limits())
+    answers = [batcher.submit(Job([valid_row(0.5)], number, time.monotonic())) for number in range(50)]
+    task = asyncio.create_task(batcher.run())
+    await asyncio.gather(*answers)
+    task.cancel()
+    assert asked == 1
+    assert all(isinstance(outcome, Failure) for outcome in recorder.settled.values())

@@ -1,0 +1,254 @@
+"""A real Envoy before tiny real servers: what the routes promise, and what the gateway says of it."""
+
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from deploy.gateway import Counts, Gateway, arm_look, since
+from deploy.routes import Backend, Split, cluster_document, read_splits, route_document, write_document
+from deploy.verdict import Look
+from flywheel.errors import TransientError
+from flywheel.settings import Settings
+from flywheel.stack.gateway import bootstrap
+from flywheel.stack.ports import Ports, free_port
+
+UPSTREAM = """
+import asyncio, sys
+from aiohttp import web
+port, share = int(sys.argv[1]), float(sys.argv[2])
+seen = 0
+async def answer(request):
+    global seen
+    seen += 1
+    if share and seen % round(1 / share) == 0:
+        return web.json_response({"error": "scorer"}, status=503)
+    return web.json_response({"port": port, "path": request.path, "headers": dict(request.headers)})
+async def ping(request):
+    return web.Response(text="ok")
+app = web.Application()
+app.router.add_get("/ping", ping)
+app.router.add_route("*", "/{rest:.*}", answer)
+web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
+"""
+
+
+@dataclass
+class Site:
+    """One Envoy and the versions behind it."""
+
+    folder: Path
+    ports: Ports
+    gateway: Gateway
+    upstreams: dict[str, subprocess.Popen[bytes]]
+    backends: dict[str, Backend]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.gateway}"
+
+    def start(self, version: str, failing: float = 0.0) -> Backend:
+        backend = self.backends.setdefault(version, Backend("flights", version, free_port()))
+        command = [sys.executable, "-c", UPSTREAM, str(backend.port), str(failing)]
+        self.upstreams[version] = subprocess.Popen(command)
+        return backend
+
+    def route(self, split: Split) -> None:
+        backends = list(self.backends.values())
+        # What is routed still keeps its clusters: without them its requests would find none.
+        routed = read_splits(self.folder / "rds.json").values()
+        clusters, routes = cluster_document(backends, [*routed, split]), route_document([split])
+        write_document(self.folder / "cds.json", clusters)
+        names = {backend.cluster for backend in backends}
+        until(lambda: self.gateway.accepted().clusters == clusters["version_info"])
+        until(lambda: names <= self.gateway.healthy())
+        write_document(self.folder / "rds.json", routes)
+        until(lambda: self.gateway.accepted().routes == routes["version_info"])
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not become so in time"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running_site(folder: Path) -> Iterator[Site]:
+    numbers: list[int] = []
+    while len(numbers) < len(Ports.model_fields):
+        numbers.append(free_port(set(numbers)))
+    ports = Ports(**dict(zip(Ports.model_fields, numbers, strict=True)))
+    settings = Settings(home=folder)
+    dynamic = folder / "envoy" / "dynamic"
+    (folder / "logs").mkdir(parents=True)
+    write_document(dynamic / "cds.json", cluster_document([], []))
+    write_document(dynamic / "rds.json", route_document([]))
+    (folder / "boot.json").write_text(json.dumps(bootstrap(settings, ports)))
+    command = [str(envoy()), "-c", str(folder / "boot.json"), "--disable-hot-restart", "--concurrency", "1"]
+    gateway = Gateway(f"http://127.0.0.1:{ports.envoy_admin}")
+    process = subprocess.Popen([*command, "-l", "error"], stdin=subprocess.DEVNULL)
+    site = Site(dynamic, ports, gateway, {}, {})
+    try:
+        until(lambda: answers(gateway))
+        yield site
+    finally:
+        for one in [process, *site.upstreams.values()]:
+            one.kill()
+            one.wait()
+
+
+def envoy() -> Path:
+    spec = importlib.util.find_spec("envoy")
+    assert spec is not None
+    assert spec.origin is not None
+    return next(path for path in Path(spec.origin).parent.rglob("envoy*") if path.is_file() and not path.suffix)
+
+
+def answers(gateway: Gateway) -> bool:
+    try:
+        return gateway.accepted().routes is not None
+    except TransientError:
+        return False
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with running_site(tmp_path) as found:
+        yield found
+
+
+def get(url: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, object]]:
+    request = urllib.request.Request(url, headers=headers or {})  # noqa: S310 - our own server
+    try:
+        with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own server
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as fault:
+        with fault:
+            return fault.code, json.load(fault)
+
+
+async def load(url: str, seconds: float, during: Callable[[], None]) -> tuple[Counter[int], Counter[int]]:
+    """Send requests all the time while `during` runs in a thread; return codes, and ports that answered."""
+    codes, ports, done = Counter[int](), Counter[int](), asyncio.Event()
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        while not done.is_set():
+            async with session.get(url) as answer:
+                body = await answer.json()
+                codes[answer.status] += 1
+                ports[body.get("port", 0)] += 1
+
+    async with aiohttp.ClientSession() as session:
+        clients = [asyncio.create_task(client(session)) for _ in range(8)]
+        await asyncio.gather(asyncio.to_thread(during), asyncio.sleep(seconds))
+        done.set()
+        await asyncio.gather(*clients)
+    return codes, ports
+
+
+def test_paths_are_rewritten_and_unknown_ones_get_a_sentence(site: Site) -> None:
+    assert get(f"{site.url}/flights/invocations")[0] == 404
+    site.route(Split(site.start("1")))
+    code, body = get(f"{site.url}/flights/invocations", {"x-flywheel-arm": "challenger"})
+    assert (code, body["path"]) == (200, "/invocations")
+    headers = {key.lower(): value for key, value in dict(body["headers"]).items()}  # type: ignore[call-overload]
+    assert headers["x-envoy-attempt-count"] == "1"
+    assert "x-flywheel-arm" not in headers
+    assert get(f"{site.url}/invocations")[0] == 200
+    code, body = get(f"{site.url}/nobody/invocations")
+    assert code == 404
+    assert body == {"error": "No use case answers at this path. Served here: /flights/invocations."}
+
+
+async def test_weight_changes_under_load_lose_nothing(site: Site) -> None:
+    champion, canary = site.start("1"), site.start("2")
+    site.route(Split(champion))
+
+    def change() -> None:
+        for percent in (10, 50):
+            site.route(Split(champion, canary, percent, "r"))
+            time.sleep(0.5)
+        site.route(Split(canary))
+        time.sleep(0.3)
+        site.route(Split(champion, canary, 50, "r"))
+
+    codes, ports = await load(f"{site.url}/flights/invocations", 2, change)
+    assert set(codes) == {200}
+    assert set(ports) == {champion.port, canary.port}
+
+
+async def test_the_death_of_the_only_canary_loses_nothing(site: Site) -> None:
+    champion, canary = site.start("1"), site.start("2")
+    site.route(Split(champion, canary, 50, "r"))
+
+    def kill() -> None:
+        time.sleep(0.5)
+        site.upstreams["2"].kill()
+        site.upstreams["2"].wait()
+        time.sleep(1.5)
+
+    codes, ports = await load(f"{site.url}/flights/invocations", 1, kill)
+    assert set(codes) == {200}
+    assert ports[canary.port] > 0
+    assert champion.cluster in site.gateway.healthy()
+    until(lambda: canary.cluster not in site.gateway.healthy())
+
+
+async def test_a_fault_of_the_canary_is_retried_on_the_champion_and_counted_against_the_canary(site: Site) -> None:
+    champion, canary = site.start("1"), site.start("2", failing=0.2)
+    site.route(Split(champion, canary, 50, "r"))
+    codes, _ = await load(f"{site.url}/flights/invocations", 1.5, lambda: None)
+    assert set(codes) == {200}
+    until(lambda: all(one.active == 0 for one in site.gateway.counts().values()))
+    counts = site.gateway.counts()
+    look = arm_look(counts[champion.cluster], counts[f"{canary.cluster}-or-champion"], counts[canary.cluster])
+    assert look.canary_requests + look.baseline_requests <= codes[200]
+    assert look.canary_errors / look.canary_requests == pytest.approx(0.2, abs=0.05)
+    assert look.baseline_errors == 0
+
+
+async def test_a_champion_that_misses_its_health_checks_still_gets_its_requests(site: Site) -> None:
+    """An overloaded champion is better than an answer that nobody is there."""
+    champion = site.start("1")
+    site.route(Split(champion))
+    site.upstreams["1"].kill()
+    site.upstreams["1"].wait()
+    until(lambda: champion.cluster not in site.gateway.healthy())
+    site.start("1")
+    until(lambda: get(f"http://127.0.0.1:{champion.port}/x")[0] == 200 if listening(champion.port) else False)
+    assert get(f"{site.url}/flights/invocations")[0] == 200
+
+
+def listening(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping"):
+            return True
+    except OSError:
+        return False
+
+
+def test_a_gateway_that_is_down_is_a_fault_that_may_pass() -> None:
+    with pytest.raises(TransientError, match="does not answer"):
+        Gateway(f"http://127.0.0.1:{free_port()}").accepted()
+
+
+def test_requests_that_went_past_the_canary_are_no_evidence_on_it() -> None:
+    champion, both, canary = Counts(900, 3), Counts(100, 2), Counts(attempts=10, failures=2)
+    assert arm_look(champion, both, canary) == Look(10, 2, 900, 3)
+
+
+def test_counters_that_went_back_were_started_anew() -> None:
+    assert since(Counts(5, 0, 5, 0), Counts(100, 1, 100, 1)) == Counts(5, 0, 5, 0)

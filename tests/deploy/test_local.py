@@ -1,0 +1,73 @@
+"""Parts of the local target that need no stack: bytes on the disk, and which traffic is safe to route."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.desired import Served
+from deploy.local import program_names, safe_split
+from deploy.packages import Packages
+from deploy.routes import Backend, Split
+from flywheel.digest import folder_digest
+from flywheel.errors import IntegrityError
+
+ONE, TWO = Backend("flights", "1", 4001), Backend("flights", "2", 4002)
+
+
+def model(folder: Path, content: str = "weights") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").write_text(content)
+    return folder
+
+
+def packages(root: Path, content: str = "weights") -> Packages:
+    return Packages(root, lambda usecase, version, folder: model(folder, content))
+
+
+def test_a_package_is_fetched_once_and_stands_under_its_digest(tmp_path: Path) -> None:
+    served = Served("flights", "1", folder_digest(model(tmp_path / "approved")))
+    place = packages(tmp_path / "packages").fetch(served)
+    assert place.name == f"1-{served.digest.removeprefix('sha256:')[:12]}"
+    assert Packages(tmp_path / "packages", _unreachable).fetch(served) == place
+
+
+def test_other_bytes_than_the_approved_ones_are_refused_and_removed(tmp_path: Path) -> None:
+    served = Served("flights", "1", folder_digest(model(tmp_path / "approved")))
+    with pytest.raises(IntegrityError, match="is not what was approved"):
+        packages(tmp_path / "packages", "changed").fetch(served)
+    assert list((tmp_path / "packages" / "flights").iterdir()) == []
+
+
+def test_bytes_that_changed_on_the_disk_are_refused_too(tmp_path: Path) -> None:
+    served = Served("flights", "1", folder_digest(model(tmp_path / "approved")))
+    place = packages(tmp_path / "packages").fetch(served)
+    (place / "MLmodel").write_text("changed")
+    with pytest.raises(IntegrityError, match="is not what was approved"):
+        packages(tmp_path / "packages").fetch(served)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "routed", "healthy", "expected"),
+    [
+        (Split(ONE), None, set(), None),
+        (Split(ONE), None, {"flights-v1"}, Split(ONE)),
+        (Split(ONE, TWO, 10), Split(ONE), {"flights-v1"}, Split(ONE)),
+        (Split(ONE, TWO, 10), Split(ONE), {"flights-v2"}, Split(ONE, TWO, 10)),
+        (Split(ONE, TWO, 10), None, {"flights-v1"}, Split(ONE)),
+        (Split(TWO), Split(ONE, TWO, 50), set(), Split(TWO)),
+        (Split(ONE), Split(ONE, TWO, 50), set(), Split(ONE)),
+    ],
+)
+def test_only_what_is_new_must_be_healthy(
+    wanted: Split, routed: Split | None, healthy: set[str], expected: Split | None
+) -> None:
+    assert safe_split(wanted, routed, healthy) == expected
+
+
+def test_programs_are_named_after_use_case_and_version() -> None:
+    assert program_names(Served("flights", "3", "d")) == ("scorer-flights-v3", "agent-flights-v3")
+
+
+def _unreachable(usecase: str, version: str, folder: Path) -> Path:
+    raise AssertionError(f"{usecase} {version} {folder} was fetched again")

@@ -1,0 +1,58 @@
+from dataclasses import dataclass, replace
+
+import pytest
+
+from deploy.controller import Progress
+from deploy.reconcile import Pace, run_until_settled
+from deploy.rollout import Phase
+from flywheel.errors import FlywheelError, TransientError
+
+LIVE = Progress("flights", "1", None, 100, Phase.DONE, "Live.", settled=True)
+CANARY = Progress("flights", "1", "2", 10, Phase.CANARY, "More requests are needed.", settled=False)
+
+
+@dataclass
+class Script:
+    """Stands for a controller whose ticks are known."""
+
+    ticks: list[Progress | TransientError]
+    now: float = 0.0
+
+    def tick(self) -> list[Progress]:
+        step = self.ticks.pop(0) if len(self.ticks) > 1 else self.ticks[0]
+        if isinstance(step, TransientError):
+            raise step
+        return [step]
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(lambda: self.now, self.sleep)
+
+
+def test_it_ticks_until_all_is_settled() -> None:
+    script, shown = Script([CANARY, TransientError("Envoy is restarting."), LIVE]), list[list[Progress]]()
+    result = run_until_settled(script, script.pace, 60, shown.append)
+    assert (result.exit_code, shown) == (0, [[CANARY], [LIVE]])
+
+
+def test_a_roll_back_on_the_way_is_exit_3_and_one_of_yesterday_is_not() -> None:
+    back = replace(LIVE, phase=Phase.ROLLED_BACK)
+    script = Script([CANARY, replace(CANARY, phase=Phase.ROLLING_BACK), back])
+    assert run_until_settled(script, script.pace, 60, lambda _: None).exit_code == 3
+    script = Script([back])
+    assert run_until_settled(script, script.pace, 60, lambda _: None).exit_code == 0
+
+
+def test_time_that_is_up_says_what_was_waited_for() -> None:
+    script = Script([CANARY])
+    with pytest.raises(FlywheelError, match=r"Not settled after 5 seconds \(flights: More requests are needed"):
+        run_until_settled(script, script.pace, 5, lambda _: None)
+
+
+def test_a_held_rollout_asks() -> None:
+    script = Script([replace(CANARY, phase=Phase.HELD, settled=True)])
+    with pytest.raises(FlywheelError, match="version 2 is held"):
+        run_until_settled(script, script.pace, 5, lambda _: None)

@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.routes import (
+    Backend,
+    Split,
+    cluster_document,
+    fallback_cluster,
+    read_splits,
+    route_document,
+    write_document,
+)
+
+CHAMPION, CHALLENGER = Backend("flights-delay", "1", 4001), Backend("flights-delay", "2", 4002)
+OTHER = Backend("seattle-rain", "1", 4003)
+ROLLOUT = Split(CHAMPION, CHALLENGER, 10, "flights-delay-v2-abc-1")
+
+
+def routes_of(*splits: Split) -> list[dict]:  # type: ignore[type-arg]
+    found: list[dict] = route_document(splits)["resources"][0]["virtual_hosts"][0]["routes"]  # type: ignore[type-arg]
+    return found
+
+
+@given(st.integers(0, 99))
+def test_weights_are_a_hundred_in_all_and_the_champion_stands_first(percent: int) -> None:
+    split = Split(CHAMPION, CHALLENGER, percent, "rollout")
+    rows = routes_of(split)[0]["route"]["weighted_clusters"]["clusters"]
+    assert sum(row["weight"] for row in rows) == 100
+    assert sum(split.weights.values()) == 100
+    assert rows[0]["name"] == "flights-delay-v1"
+
+
+def test_each_arm_says_which_it_is_and_in_which_rollout() -> None:
+    rows = routes_of(ROLLOUT)[0]["route"]["weighted_clusters"]["clusters"]
+    headers = [{one["header"]["key"]: one["header"]["value"] for one in row["request_headers_to_add"]} for row in rows]
+    assert headers == [
+        {"x-flywheel-arm": "champion", "x-flywheel-rollout": "flights-delay-v2-abc-1"},
+        {"x-flywheel-arm": "challenger", "x-flywheel-rollout": "flights-delay-v2-abc-1"},
+    ]
+
+
+def test_outside_a_rollout_nobody_can_claim_an_arm() -> None:
+    row = routes_of(Split(CHAMPION))[0]["route"]["weighted_clusters"]["clusters"][0]
+    assert row["request_headers_to_remove"] == ["x-flywheel-arm", "x-flywheel-rollout"]
+
+
+def test_only_a_sole_use_case_answers_at_bare_paths() -> None:
+    assert "/invocations" in [route["match"].get("path") for route in routes_of(Split(CHAMPION))]
+    both = routes_of(Split(CHAMPION), Split(OTHER))
+    assert [route["name"] for route in both] == ["flights-delay", "seattle-rain", "unknown"]
+
+
+def test_the_same_challenger_has_one_fallback_cluster_while_its_share_changes() -> None:
+    document = cluster_document([CHAMPION, CHALLENGER], [ROLLOUT, Split(CHAMPION, CHALLENGER, 50, ROLLOUT.rollout)])
+    names = [one["name"] for one in document["resources"]]
+    assert names == ["flights-delay-v1", "flights-delay-v2", fallback_cluster(CHALLENGER)]
+
+
+def test_the_route_file_remembers_its_splits(tmp_path: Path) -> None:
+    file = tmp_path / "rds.json"
+    assert read_splits(file) == {}
+    assert write_document(file, route_document([ROLLOUT, Split(OTHER)]))
+    assert read_splits(file) == {"flights-delay": ROLLOUT, "seattle-rain": Split(OTHER)}
+    file.write_text('{"version_info": "0", "resources": []}')
+    assert read_splits(file) == {}
+
+
+def test_an_equal_document_is_not_written_again_and_has_the_same_version(tmp_path: Path) -> None:
+    file = tmp_path / "rds.json"
+    assert write_document(file, route_document([ROLLOUT]))
+    before = file.stat().st_ino
+    assert not write_document(file, route_document([ROLLOUT]))
+    assert file.stat().st_ino == before
+    assert json.loads(file.read_text())["version_info"] == route_document([ROLLOUT])["version_info"]
+    assert not list(tmp_path.glob("*.new"))

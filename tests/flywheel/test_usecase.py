@@ -1,0 +1,74 @@
+"""usecase.yaml: defaults, durations, and one sentence for every mistake."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flywheel.errors import SpecError, UsageError
+from flywheel.usecase import UNITS, load_usecase, parse_duration, parse_usecase
+
+LEAST = {
+    "name": "some-case",
+    "data": {"source": {"kind": "csv", "path": "rows.csv"}, "event_time": "at", "label": {"column": "y"}},
+}
+
+
+def test_a_source_a_label_and_an_event_time_are_enough() -> None:
+    case = parse_usecase(LEAST, "test")
+    assert case.features == "features.py"
+    assert case.train.families == ("xgboost", "logistic")
+    assert case.rollout.steps == (10, 50)
+    assert case.data.label.available_after == timedelta(0)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(sorted(UNITS)))
+def test_durations_are_a_number_and_a_unit(number: int, unit: str) -> None:
+    assert parse_duration(f"{number}{unit}") == timedelta(**{UNITS[unit]: number})
+
+
+@settings(deadline=None)
+@given(st.text(max_size=6))
+def test_other_text_is_no_duration_or_one_that_means_what_it_says(text: str) -> None:
+    if text.strip()[:-1].isdecimal() and text.strip()[-1:] in UNITS:
+        assert isinstance(parse_duration(text), timedelta)
+        return
+    with pytest.raises(ValueError, match="a number and a unit"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"trials": 5}, "unknown key 'trials'"),
+        ({"train": {"trails": 5}}, "unknown key 'train.trails'"),
+        ({"train": {"trials": 0}}, "'train.trials' is wrong"),
+        ({"name": "Some Case"}, "'name' is wrong"),
+        ({"data": {}}, "key 'data.source' is missing"),
+        ({"train": {"validation": "two weeks"}}, "a number and a unit"),
+        ({"rollout": {"steps": [0]}}, "'rollout.steps.0' is wrong"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(SpecError, match=sentence) as caught:
+        parse_usecase(LEAST | change, "test")
+    assert isinstance(caught.value, UsageError)
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_is_missing_no_yaml_or_no_mapping_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="cannot be read: No such file"):
+        load_usecase(tmp_path / "gone.yaml")
+    path = tmp_path / "usecase.yaml"
+    path.write_text("name: [unclosed\n")
+    with pytest.raises(SpecError, match="is no YAML near line"):
+        load_usecase(path)
+    path.write_text("- a list\n")
+    with pytest.raises(SpecError, match="must be a mapping"):
+        load_usecase(path)
+    path.write_text(yaml.safe_dump(LEAST))
+    assert load_usecase(path).name == "some-case"

@@ -1,0 +1,65 @@
+"""Bad input gets one sentence before any work, and `--help` stays light."""
+
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from flywheel.errors import FlywheelError, UsageError
+from monitoring.cli import app, parse_time
+
+USE_CASE = Path(__file__).parents[2] / "examples" / "flights" / "usecase.yaml"
+
+
+def run(*arguments: str, use_case: Path = USE_CASE) -> None:
+    app([str(use_case), *arguments], standalone_mode=False)
+
+
+def span(start: str = "2013-04-01", end: str = "2013-05-01", as_of: str = "2013-05-02") -> list[str]:
+    return ["--start", start, "--end", end, "--as-of", as_of]
+
+
+def test_a_time_with_an_offset_is_converted_to_utc() -> None:
+    assert parse_time("--start", "2013-04-01T02:00:00+02:00") == datetime(2013, 4, 1)
+    assert parse_time("--start", "2013-04-01T00:00:00Z") == parse_time("--start", "2013-04-01")
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2013-13-01", "", "0001-01-01T00:00:00+23:59"])
+def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError, match="Write one like 2013-04-01"):
+        run(*span(start=text))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (span(end="2013-03-01"), "not after its start"),
+        (span(as_of="2013-04-15"), "before the window's end"),
+        ([*span(), "--json", "/nowhere/at/all.json"], "there is no folder /nowhere/at"),
+    ],
+)
+def test_wrong_use_is_refused_before_anything_is_read(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        run(*arguments)
+
+
+def test_a_use_case_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"missing\.yaml cannot be read"):
+        run(*span(), use_case=tmp_path / "missing.yaml")
+
+
+def test_without_a_stack_the_sentence_says_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path))
+    with pytest.raises(FlywheelError, match="flywheel up"):
+        run(*span())
+    assert not (tmp_path / "logs").exists()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, monitoring.cli; print(*{'mlflow', 'pandas', 'polars', 'evidently', 'sqlalchemy'} & {*sys.modules})"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []

@@ -1,0 +1,113 @@
+"""A whole check on a running stack: log, decision, Evidently's report, MLflow's page, the event, the claim to train."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from flywheel.connections import login, secrets
+from flywheel.errors import StackError
+from flywheel.events import Event, EventKind, read
+from flywheel.identities import MONITORING
+from flywheel.profile import Reference
+from flywheel.settings import Settings
+from flywheel.usecase import load_usecase
+from monitoring.job import check
+from monitoring.pages import Pages
+from monitoring.publication import Check
+from monitoring.retrain import Retraining, claim
+from monitoring.windows import Span
+from tests.monitoring.flights_log import NAME, Flight, write_log
+from tests.monitoring.flights_package import USE_CASE, write_package
+
+START = datetime(2013, 4, 1)
+MAY = datetime(2013, 5, 1)
+AS_OF = datetime(2013, 6, 1)
+# Always .3: right in April, when three in ten are late, and wrong in May, when seven are.
+REFERENCE = Reference(log_loss=0.611, standard_error=0.005, rows=1000, roc_auc=0.5)
+
+
+@pytest.fixture(scope="module")
+def request_(stack: Settings) -> Check:
+    random = np.random.default_rng(7)
+    digest = write_package(stack.root, REFERENCE)
+    times = [START + timedelta(hours=2 * step) for step in range(12 * 60)]
+    shares = [0.3 if time < MAY else 0.7 for time in times]
+    late = [float(random.uniform() < share) for share in shares]
+    flights = [Flight(f"f{number}", time, outcome=late[number]) for number, time in enumerate(times)]
+    write_log(stack.root / "log", flights, digest=digest)
+    (stack.root / "MLproject").write_text("name: test\n")
+    file = stack.root / "usecase.yaml"
+    file.write_text(yaml.safe_dump(USE_CASE))
+    return Check(file, load_usecase(file), Span(START, MAY, MAY + timedelta(days=1)), start_training=False)
+
+
+@pytest.fixture
+def engine(stack: Settings) -> Iterator[sa.Engine]:
+    made = sa.create_engine(secrets(stack).databases["monitoring"])
+    yield made
+    made.dispose()
+
+
+def events(engine: sa.Engine, kind: EventKind) -> list[Event]:
+    with engine.connect() as connection:
+        return read(connection, kind=kind, subject=NAME)
+
+
+def test_a_quiet_window_has_its_event_its_page_and_its_report(
+    stack: Settings, request_: Check, engine: sa.Engine
+) -> None:
+    result = check(stack, request_)
+    assert (result.verdict, result.rows, result.training) == ("quiet", 360, "")
+    recorded = events(engine, EventKind.MONITOR_WINDOW)[-1]
+    assert recorded.actor == MONITORING
+    assert recorded.body["verdict"] == "quiet"
+    assert recorded.body["run_id"] == result.run_id
+    assert recorded.body["labelled"] == 360
+    assert result.report_url is not None
+    assert result.report_url.endswith("/artifacts/evidently/drift.html")
+    pages = Pages.from_login(login(stack, MONITORING))
+    run = pages._call("GET", "runs/get", run_id=result.run_id)["run"]
+    assert run["info"]["status"] == "FINISHED"
+    assert {tag["key"]: tag["value"] for tag in run["data"]["tags"]}["mlflow.note.content"] == result.reason
+    files = pages._call("GET", "artifacts/list", run_id=result.run_id)["files"]
+    assert {file["path"] for file in files} == {"decision.json", "evidently", "loss_by_day.png"}
+
+
+def test_harm_is_recorded_even_when_neither_mlflow_nor_the_report_can_be_had(
+    stack: Settings, request_: Check, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitoring.report_process.sys.executable", "/bin/false")
+    monkeypatch.setattr("monitoring.publication.login", lambda *_: {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    result = check(stack, replace(request_, span=Span(MAY, MAY + timedelta(days=30), AS_OF)))
+    assert result.verdict == "harm"
+    assert result.report_url is None
+    assert result.training == "Training was not to be started."
+    recorded = events(engine, EventKind.MONITOR_WINDOW)[-1]
+    assert (recorded.body["verdict"], recorded.body["run_id"]) == ("harm", None)
+
+
+def test_a_claim_is_recorded_once_and_the_next_one_refused(request_: Check, engine: sa.Engine) -> None:
+    retraining = Retraining(request_.use_case_file, request_.use_case, AS_OF, "because of this test")
+    assert claim(engine, retraining).allowed
+    refused = claim(engine, replace(retraining, as_of=AS_OF + timedelta(days=90)))
+    assert not refused.allowed
+    assert "budget" in refused.reason
+    assert [event.body["as_of"] for event in events(engine, EventKind.RETRAIN_STARTED)] == [AS_OF.isoformat()]
+
+
+def test_a_database_that_does_not_answer_is_one_sentence(
+    stack: Settings, request_: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = {**secrets(stack).databases, "monitoring": "postgresql+psycopg2://nobody:x@127.0.0.1:9/mlflow"}
+    broken = secrets(stack).model_copy(update={"databases": away})
+    monkeypatch.setattr("monitoring.job.secrets", lambda _: broken)
+    monkeypatch.setattr("monitoring.report_process.sys.executable", "/bin/false")
+    monkeypatch.setattr("monitoring.publication.login", lambda *_: {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    with pytest.raises(StackError, match="database of the events fails"):
+        check(stack, request_)

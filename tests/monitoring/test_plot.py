@@ -1,0 +1,27 @@
+"""The picture of a decision can be drawn for every verdict."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+
+from flywheel.profile import Reference
+from monitoring.harm import Tolerance, against_reference, decide
+from monitoring.plot import draw, loss_by_day
+
+REFERENCES = {"1": Reference(log_loss=0.6, standard_error=0.01, rows=1000, roc_auc=0.7)}
+
+
+def judged(days: int) -> pl.DataFrame:
+    times = [datetime(2013, 4, 1) + timedelta(hours=6 * step) for step in range(4 * days)]
+    outcomes = [float(step % 3 == 0) for step in range(4 * days)]
+    frame = pl.DataFrame({"event_time": times, "model_version": "1", "probability": 0.4, "outcome": outcomes})
+    return against_reference(frame, REFERENCES)
+
+
+@pytest.mark.parametrize(("days", "margin"), [(30, 0.02), (30, -1.0), (1, 0.02)])
+def test_a_png_is_drawn_whatever_the_verdict(days: int, margin: float) -> None:
+    rows = judged(days)
+    image = draw(rows, decide(rows, REFERENCES, Tolerance(margin, 10)), "flights, April")
+    assert image.startswith(b"\x89PNG")
+    assert loss_by_day(rows)["rows"].to_list() == [4] * days

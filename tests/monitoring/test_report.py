@@ -1,0 +1,72 @@
+"""Evidently's reports, made for real by the process that monitoring starts."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flywheel.errors import FlywheelError
+from monitoring.report_process import ReportJob, ReportProcess
+
+ROWS = 400
+
+
+def frame(seed: int, *, shift: float = 0.0) -> pl.DataFrame:
+    """Inputs of every type with nulls, prediction and label."""
+    random = np.random.default_rng(seed)
+    probability = random.beta(2, 5, ROWS)
+    hours = pl.datetime_range(pl.datetime(2013, 4, 1), pl.datetime(2013, 4, 30), "1h", eager=True)
+    return pl.DataFrame(
+        {
+            "time_hour": hours[:ROWS],
+            "distance": random.normal(500 + shift, 100, ROWS),
+            "temp": [None, *random.normal(20, 5, ROWS - 1)],
+            "flight": random.integers(1, 4000, ROWS),
+            "carrier": [None, *random.choice(["AA", "B6", "UA"], ROWS - 1)],
+            "tailnum": [f"N{number}" for number in range(ROWS)],
+            "holiday": random.uniform(size=ROWS) < 0.1,
+            "wind": pl.Series([None] * ROWS, dtype=pl.Float64),
+            "prediction": probability,
+            "label": (random.uniform(size=ROWS) < probability).astype(float),
+        }
+    )
+
+
+def ask(folder: Path, current: pl.DataFrame, reference: pl.DataFrame) -> list[Path]:
+    current.write_parquet(folder / "current.parquet")
+    reference.write_parquet(folder / "reference.parquet")
+    with ReportProcess(folder / "home") as process:
+        process.ask(ReportJob(str(folder / "current.parquet"), str(folder / "reference.parquet"), str(folder)))
+        return process.wait(timeout=120)
+
+
+def test_drift_and_quality_are_reported_with_unlabelled_rows_in_the_drift_only(tmp_path: Path) -> None:
+    current = frame(1, shift=300).with_columns(
+        pl.when(pl.int_range(pl.len()) < 50).then(None).otherwise(pl.col("label")).alias("label")
+    )
+    reference = frame(2).with_columns(pl.col("label").cast(pl.Int8))
+    files = ask(tmp_path, current, reference)
+    assert [file.name for file in files] == ["drift.html", "drift.json", "quality.html", "quality.json"]
+    assert "distance" in files[0].read_text()
+    metrics = json.loads(files[1].read_text())["metrics"]
+    columns = {metric["config"]["column"] for metric in metrics if "column" in metric["config"]}
+    # Times are no inputs; every flight has another tail number; wind was never measured.
+    assert columns == {"distance", "temp", "flight", "carrier", "holiday", "prediction"}
+    assert metrics[0]["value"]["count"] >= 1
+
+
+def test_a_report_that_fails_says_where_to_read_why(tmp_path: Path) -> None:
+    (tmp_path / "reference.parquet").write_text("no parquet")
+    frame(1).write_parquet(tmp_path / "current.parquet")
+    with ReportProcess(tmp_path) as process:
+        process.ask(ReportJob(str(tmp_path / "current.parquet"), str(tmp_path / "reference.parquet"), str(tmp_path)))
+        with pytest.raises(FlywheelError, match=r"report failed.*monitor-report.log"):
+            process.wait(timeout=120)
+
+
+def test_leaving_early_ends_the_process(tmp_path: Path) -> None:
+    with ReportProcess(tmp_path) as process:
+        pass
+    assert process.ended

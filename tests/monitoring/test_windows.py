@@ -1,0 +1,72 @@
+"""A window holds what clients got in its span, with the outcomes known by as_of, and counts the rest."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from flywheel.errors import UsageError
+from flywheel.storage import PredictionLog
+from monitoring.windows import Counts, Span, Window, read_window
+from tests.monitoring.flights_log import NAME, Flight, write_log
+
+START, END = datetime(2013, 4, 1), datetime(2013, 5, 1)
+DAY = timedelta(days=1)
+
+
+def read(root: Path, flights: list[Flight], as_of: datetime) -> Window:
+    return read_window(write_log(root, flights), NAME, Span(START, END, as_of), DAY)
+
+
+def test_each_answered_prediction_is_there_once_with_its_outcome(tmp_path: Path) -> None:
+    flights = [
+        Flight("first", START, outcome=1.0),
+        Flight("retried", START + DAY, attempts=3),
+        Flight("refused", START + 2 * DAY, code=503),
+    ]
+    window = read(tmp_path, flights, END + DAY)
+    assert window.rows["entity"].to_list() == ["first", "retried"]
+    assert window.rows["attempt"].to_list() == [1, 3]
+    assert window.labelled["outcome"].to_list() == [1.0, 0.0]
+    assert window.rows["probability"].to_list() == [0.3, 0.3]
+    assert window.counts == Counts(records=5, answered=2, labelled=2, pending=0, censored=0)
+
+
+def test_the_span_is_in_event_time_start_included_and_end_excluded(tmp_path: Path) -> None:
+    second = timedelta(seconds=1)
+    flights = [Flight("before", START - second), Flight("at start", START), Flight("last", END - second)]
+    window = read(tmp_path, [*flights, Flight("at end", END)], END + 3 * DAY)
+    assert window.rows["entity"].to_list() == ["at start", "last"]
+
+
+def test_outcomes_known_after_as_of_are_pending_and_never_known_ones_are_censored(tmp_path: Path) -> None:
+    flights = [
+        Flight("known", START),
+        Flight("cancelled", START, outcome=None),
+        Flight("not yet", END - timedelta(hours=2)),
+    ]
+    window = read(tmp_path, flights, END)
+    assert window.labelled["entity"].to_list() == ["known"]
+    assert window.counts == Counts(records=3, answered=3, labelled=1, pending=1, censored=1)
+
+
+def test_an_outcome_belongs_to_the_last_prediction_of_its_entity_even_past_the_window(tmp_path: Path) -> None:
+    asked_again = [Flight("a", END - DAY, outcome=None), Flight("a", END + DAY), Flight("b", END - DAY)]
+    window = read(tmp_path, asked_again, END + 3 * DAY)
+    assert window.rows["entity"].to_list() == ["a", "b"]
+    assert window.labelled["entity"].to_list() == ["b"]
+
+
+def test_a_use_case_that_nobody_asked_has_an_empty_window(tmp_path: Path) -> None:
+    window = read_window(PredictionLog(tmp_path), NAME, Span(START, END, END), DAY)
+    assert window.rows.is_empty()
+    assert window.counts == Counts(0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "as_of", "sentence"),
+    [(END, START, END, "not after its start"), (START, START, END, "not after"), (START, END, START, "--as-of")],
+)
+def test_a_span_that_cannot_be_is_refused(start: datetime, end: datetime, as_of: datetime, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Span(start, end, as_of)

@@ -1,0 +1,72 @@
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from flywheel.errors import FlywheelError, StackError, UsageError
+from flywheel.settings import Settings
+from registry.cli import app
+
+if TYPE_CHECKING:
+    from tests.registry.conftest import Server
+
+
+@pytest.fixture(autouse=True)
+def home(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYWHEEL_HOME", str(stack.root))
+
+
+def run(*words: str) -> str:
+    result = CliRunner().invoke(app, words)
+    if isinstance(result.exception, FlywheelError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_approving_moves_the_version_and_says_so_in_one_sentence(server: "Server", model: str) -> None:
+    version = server.register(model)
+    output = run("approve", model, version, "--user", "grace")
+    assert output.startswith(f"Version {version} of '{model}' is in Production, approved by grace (sha256:")
+    assert output.count("\n") == 1
+    assert server.version(model, version)["current_stage"] == "Production"
+
+
+def test_a_refusal_is_the_gates_sentence(server: "Server", model: str) -> None:
+    version = server.register(model)
+    with pytest.raises(FlywheelError, match="four eyes"):
+        run("approve", model, version, "--user", "ada")
+
+
+def test_a_model_that_does_not_exist_is_said(server: "Server") -> None:
+    with pytest.raises(FlywheelError, match="There is no model 'nothing'"):
+        run("approve", "nothing", "1", "--user", "grace")
+
+
+def test_an_unknown_user_is_wrong_use(server: "Server", model: str) -> None:
+    with pytest.raises(UsageError, match="not known here"):
+        run("approve", model, "1", "--user", "nobody")
+
+
+def test_a_home_without_a_stack_is_said(
+    server: "Server", tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path_factory.mktemp("empty")))
+    with pytest.raises(StackError, match="flywheel up"):
+        run("audit", "verify")
+
+
+def test_the_trail_verifies_and_is_counted(server: "Server", model: str) -> None:
+    server.register(model)
+    assert run("audit", "verify").startswith("The audit trail is whole: ")
+
+
+def test_the_log_shows_one_models_events_for_people_and_machines(server: "Server", model: str) -> None:
+    version = server.register(model)
+    server.move("ada", model, version, "Production")
+    lines = run("audit", "log", "--model", model).splitlines()
+    assert [line.split()[3] for line in lines] == ["version.created", "transition.refused"]
+    assert "None -> Production  Transition to Production refused" in lines[1]
+    parsed = [json.loads(line) for line in run("audit", "log", "--model", model, "--json").splitlines()]
+    assert [event["actor"] for event in parsed] == ["ada", "ada"]

@@ -1,0 +1,93 @@
+"""The review pages: what a reviewer reads, and a click that goes through the gate."""
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from flywheel.identities import AGENTS, CONTROLLER
+
+if TYPE_CHECKING:
+    from tests.registry.conftest import Server
+
+
+@pytest.fixture
+def pair(server: "Server", model: str) -> tuple[str, str, str]:
+    """A model with a champion and a candidate, each with a metric, a parameter and a dataset."""
+    champion = described(server, model, roc_auc=0.71, depth="6")
+    assert server.move("grace", model, champion, "Production").status_code == 200
+    server.made(CONTROLLER, "registered-models/alias", name=model, alias="champion", version=champion)
+    return model, champion, described(server, model, roc_auc=0.73, depth="8")
+
+
+def described(server: "Server", model: str, roc_auc: float, depth: str) -> str:
+    version = server.register(model)
+    run = server.version(model, version)["run_id"]
+    metric = {"key": "roc_auc", "value": roc_auc, "timestamp": 1, "step": 0}
+    server.made("ada", "runs/log-batch", run_id=run, metrics=[metric], params=[{"key": "depth", "value": depth}])
+    dataset = {"name": "flights", "digest": f"d{depth}", "source_type": "python", "source": "{}"}
+    server.made("ada", "runs/log-inputs", run_id=run, datasets=[{"dataset": dataset, "tags": []}])
+    return version
+
+
+def page(server: "Server", user: str | None, path: str) -> tuple[int, str]:
+    response = server.call(user, "GET", f"/flywheel/review/{path}")
+    return response.status_code, response.text
+
+
+def test_a_stranger_sees_no_page(server: "Server", pair: tuple[str, str, str]) -> None:
+    assert page(server, None, "")[0] == 401
+    assert page(server, None, f"{pair[0]}/{pair[2]}")[0] == 401
+
+
+def test_anybody_logged_in_may_read(server: "Server", pair: tuple[str, str, str]) -> None:
+    assert page(server, AGENTS, "")[0] == 200
+    assert page(server, AGENTS, f"{pair[0]}/{pair[2]}")[0] == 200
+
+
+def test_the_page_shows_the_candidate_beside_the_champion(server: "Server", pair: tuple[str, str, str]) -> None:
+    _, text = page(server, "grace", f"{pair[0]}/{pair[2]}")
+    for shown in ("0.7300", "0.7100", "+0.0200 better", "depth", "d8", "d6", "version.created", "Move to Production"):
+        assert shown in text
+
+
+def test_the_author_reads_what_is_missing_and_finds_no_button(server: "Server", pair: tuple[str, str, str]) -> None:
+    _, text = page(server, "ada", f"{pair[0]}/{pair[2]}")
+    assert "its author may not approve it (four eyes). A reviewer (grace) can" in text
+    assert 'data-stage="Production"' not in text
+
+
+def test_the_list_names_what_waits_and_not_what_is_in_production(server: "Server", pair: tuple[str, str, str]) -> None:
+    model, champion, candidate = pair
+    _, text = page(server, "grace", "")
+    assert f"/flywheel/review/{model}/{candidate}" in text
+    assert f"/flywheel/review/{model}/{champion}" not in text
+
+
+def test_a_version_that_does_not_exist_is_a_404_with_a_way_on(server: "Server") -> None:
+    status, text = page(server, "grace", "nothing/1")
+    assert status == 404
+    assert "See the versions that wait" in text
+
+
+def test_what_people_write_is_escaped(server: "Server", model: str) -> None:
+    version = server.register(model)
+    run = server.version(model, version)["run_id"]
+    server.made("ada", "runs/log-batch", run_id=run, params=[{"key": "p", "value": "<script>alert(1)</script>"}])
+    assert "<script>alert(1)" not in page(server, "grace", f"{model}/{version}")[1]
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
+def test_a_reviewers_click_goes_through_the_gate(server: "Server", pair: tuple[str, str, str]) -> None:
+    model, _, candidate = pair
+    login = {"username": "grace", "password": server.known.users["grace"]}
+    with sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        view = browser.new_context(http_credentials=login, viewport={"width": 400, "height": 800}).new_page()  # type: ignore[arg-type]
+        view.goto(f"{server.where.mlflow_url}/flywheel/review/{model}/{candidate}")
+        assert view.evaluate("document.documentElement.scrollWidth") == 400
+        view.click("text=Move to Production")
+        view.wait_for_selector("text=Approved.")
+        browser.close()
+    assert server.version(model, candidate)["current_stage"] == "Production"

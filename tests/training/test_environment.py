@@ -1,0 +1,24 @@
+"""conda.yaml agrees with uv.lock, so that `mlflow run --env-manager uv` runs what the lock says."""
+
+import tomllib
+
+from training.environment import ROOT, conda_yaml, pins, slimmer
+
+
+def test_conda_yaml_is_what_the_lock_says() -> None:
+    assert (ROOT / "conda.yaml").read_text() == conda_yaml(ROOT), "run: python -m training.environment"
+
+
+def test_every_direct_requirement_of_training_is_pinned() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = [
+        line for extra in ("training", "examples") for line in extras[extra] if not line.startswith("flywheel-mlops")
+    ]
+    pinned = {pin.split("==")[0] for pin in pins(ROOT)}
+    for line in wanted:
+        name = line.split("==")[0].split(">")[0].split("<")[0].split("[")[0].strip()
+        assert slimmer(f"{name}==0").split("==")[0] in pinned
+
+
+def test_no_gpu_library_is_wanted() -> None:
+    assert not [pin for pin in pins(ROOT) if pin.startswith(("nvidia", "xgboost=="))]
