@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml uv.lock
 	@command -v $(PYTHON) >/dev/null || { echo "Error: $(PYTHON) is not on PATH. Install Python 3.11 or call make PYTHON=/path/to/python3.11." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(VENV)/bin/uv sync --frozen --all-extras --quiet
+	$(VENV)/bin/uv sync --frozen --all-extras --quiet --compile-bytecode
 	@touch $(STAMP)
 
 demo: install ## run the whole loop on real flights (JSON=FILE writes its figures)

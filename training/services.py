@@ -1,8 +1,10 @@
 """What training needs to reach, tried before any work: the MLflow server and Optuna's database."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import optuna
+import sqlalchemy as sa
 import urllib3
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -10,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from flywheel.errors import StackError, UsageError
 
 TIMEOUT = 5.0  # seconds
+TABLES_LOCK = 0x0F11  # any number that nothing else on Optuna's database locks
 LOGIN = 'Log in with `eval "$(flywheel env --user NAME)"`.'
 
 
@@ -44,6 +47,18 @@ def check_mlflow(environment: Mapping[str, str]) -> None:
         )
 
 
+@contextmanager
+def _alone(url: sa.URL, arguments: dict[str, int]) -> Iterator[None]:
+    # Two first trainings at once would both create Optuna's tables, and one would fail.
+    if url.get_backend_name() != "postgresql":
+        yield
+        return
+    engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(TABLES_LOCK)))
+        yield
+
+
 def open_storage(environment: Mapping[str, str]) -> optuna.storages.RDBStorage:
     """Open Optuna's database, named by FLYWHEEL_OPTUNA_URL, and make its tables when there are none.
 
@@ -61,7 +76,8 @@ def open_storage(environment: Mapping[str, str]) -> optuna.storages.RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the trials are shown by us
     arguments = {"connect_timeout": int(TIMEOUT)} if url.get_backend_name() == "postgresql" else {}
     try:
-        return optuna.storages.RDBStorage(text, engine_kwargs={"connect_args": arguments})
+        with _alone(url, arguments):
+            return optuna.storages.RDBStorage(text, engine_kwargs={"connect_args": arguments})
     except (SQLAlchemyError, ImportError) as fault:
         where = url.render_as_string(hide_password=True)
         raise StackError(

@@ -59,7 +59,7 @@ def outcomes_of(flights: pl.DataFrame, use_case: UseCase) -> pl.DataFrame:
             event_time=pl.col(data.event_time),
             time_known=pl.col(data.event_time) + data.label.available_after,
         )
-        .with_columns(source=pl.lit("demo"))
+        .with_columns(prediction_id=pl.lit(None, pl.String), source=pl.lit("demo"))
     )
 
 

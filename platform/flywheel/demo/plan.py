@@ -28,13 +28,14 @@ class Plan:
     Attributes:
         windows: Consecutive months.
         trials: Optuna trials of the first training; None leaves it to the use case.
-        bad_version_before: Index of the window whose traffic meets the bad version.
+        bad_version_from: Index of the first window whose traffic may meet the bad version; it waits for a running
+            rollout to end.
         sample_seed: Seed of the draw of flights.
     """
 
     windows: tuple[Window, ...]
     trials: int | None
-    bad_version_before: int
+    bad_version_from: int
     sample_seed: int = 20130401
 
     @property
@@ -51,7 +52,8 @@ def months(year: int, requests: dict[int, int]) -> tuple[Window, ...]:
     )
 
 
-FULL = Plan(windows=months(2013, dict.fromkeys(range(4, 13), 3_600)), trials=None, bad_version_before=4)
+# A rollout needs about 5,500 requests: 370 to the canary at 10 %, as many at 50 %, and what passes between two looks.
+FULL = Plan(windows=months(2013, dict.fromkeys(range(4, 13), 4_500)), trials=None, bad_version_from=6)
 
 # The same story in a few minutes, for the tests.
-SLICE = Plan(windows=months(2013, {4: 1_200, 5: 5_500, 6: 2_500}), trials=2, bad_version_before=2)
+SLICE = Plan(windows=months(2013, {4: 1_500, 5: 8_000, 6: 3_000}), trials=2, bad_version_from=2)

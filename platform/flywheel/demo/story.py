@@ -35,7 +35,7 @@ from flywheel.usecase import UseCase, load_usecase
 FLIGHTS = Path("examples/flights")
 RAIN = Path("examples/seattle-rain")
 AUTHOR, REVIEWER, ROBOT = "ada", "grace", "svc-training"
-TRAINING_SECONDS, DEPLOY_SECONDS, MONITOR_SECONDS = 400.0, 900.0, 400.0
+TRAINING_SECONDS, DEPLOY_SECONDS, MONITOR_SECONDS, SETTLE_SECONDS = 400.0, 400.0, 400.0, 60.0
 ROLLED_BACK = 3  # what `flywheel deploy` ends with when a version was rolled back
 
 
@@ -118,9 +118,13 @@ class Story:
 
     def _live(self) -> None:
         clock = self.plan.windows[0].start
+        bad_version_came = False
         for index, window in enumerate(self.plan.windows):
-            if index == self.plan.bad_version_before:
+            if self.rollout is not None and not self.rollout.running():
+                self._end_rollout()
+            if index >= self.plan.bad_version_from and self.rollout is None and not bad_version_came:
                 self._push_bad_version(clock)
+                bad_version_came = True
             self._traffic(clock, window.checked_at)
             clock = window.checked_at
             self._monitor(window)
@@ -144,8 +148,6 @@ class Story:
         )
 
     def _monitor(self, window: Window) -> None:
-        if self.rollout is not None and not self.rollout.running():
-            self._end_rollout()
         result_file = self.settings.root / "run" / f"monitor-{window.start:%Y-%m}.json"
         command = ["flywheel", "monitor", str(FLIGHTS / "usecase.yaml")]
         command += ["--start", window.start.isoformat(), "--end", window.end.isoformat()]
@@ -154,15 +156,15 @@ class Story:
         result = orjson.loads(result_file.read_bytes())
         self.report_url = result["report_url"] or self.report_url
         self.windows.append({"window": f"{window.start:%Y-%m}", **result})
-        self.narrator.note(f"{window.start:%B}: {result['verdict']}: {result['reason']}")
-        if result.get("retrained_version"):
+        self.narrator.note(f"{window.start:%B} is [bold]{result['verdict']}[/bold]: {result['reason']}")
+        if result["training"]:
+            self.narrator.note(result["training"])
+        if result["retrained_version"]:
             self.first_retrained_at = self.first_retrained_at or window.checked_at
             version = self._review(self.use_case.name, author=ROBOT)
             self._start_rollout(version)
 
     def _push_bad_version(self, as_of: datetime) -> None:
-        if self.rollout is not None:
-            self._end_rollout()
         folder = self.settings.root / "run" / "flights-broken"
         broken = write_broken_use_case(FLIGHTS, folder, self.use_case, as_of)
         self.narrator.note("A bad version: its calendar ends for flights out of JFK; it passes training and review")
@@ -188,7 +190,7 @@ class Story:
 
     def _end_rollout(self) -> None:
         assert self.rollout is not None  # noqa: S101  callers have looked
-        code = self.rollout.wait(DEPLOY_SECONDS)
+        code = self.rollout.wait(SETTLE_SECONDS)  # without traffic nothing more can be decided
         self.rollout = None
         if code == ROLLED_BACK:
             self.narrator.note("The canary rolled it back by itself; deploying again leaves it back")
