@@ -1,4 +1,4 @@
-"""Commands of deploy: `flywheel deploy`, and `flywheel outcomes` of its neighbour."""
+"""Commands of deploy: `flywheel deploy`, and `flywheel outcomes`, which takes what became true from a file."""
 
 import json
 import time
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.outcomes import app as outcomes_app
-from flywheel.connections import endpoints, login, secrets
+from flywheel.connections import endpoints, login
 from flywheel.errors import TransientError, UsageError
 from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings, load_settings
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+OUTCOMES_EPILOG = (
+    "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome, event_time, time_known."
+)
 EPILOG = "Example: flywheel deploy --usecase flights-delay --timeout 600. Exit 3 means that a version was rolled back."
 
 
@@ -49,6 +51,18 @@ def deploy(
         document = {"usecases": [asdict(one) for one in result.progress], "rolled_back": list(result.rolled_back)}
         json_file.write_text(json.dumps(document, indent=1))
     raise typer.Exit(result.exit_code)
+
+
+@app.command(epilog=OUTCOMES_EPILOG)
+def outcomes(
+    use_case: Annotated[str, typer.Argument(metavar="USECASE", help="Name of the use case.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .jsonl, .csv or .parquet file, one outcome a row.")],
+) -> None:
+    """Report what became true: outcomes join the predictions of their entity, and monitoring judges by them."""
+    from deploy.outcomes import record_file  # polars: every `flywheel` command would pay for it
+
+    rows, is_new = record_file(load_settings().root / "log", use_case, file)
+    typer.echo(f"{rows} outcomes of {use_case} " + ("recorded." if is_new else "were recorded before: nothing to do."))
 
 
 def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Result":
@@ -86,13 +100,11 @@ def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Ite
 @contextmanager
 def _ledger(settings: Settings, timeout: float) -> "Iterator[PostgresLedger]":
     """Wait until no other controller leads."""
-    import sqlalchemy as sa
-
     from deploy.ledger import leadership
+    from flywheel.database import open_database
 
-    engine = sa.create_engine(secrets(settings).databases["controller"])
     until, told = time.monotonic() + timeout, False
-    try:
+    with open_database(settings, "controller") as engine:
         while True:
             with leadership(engine) as ledger:
                 if ledger is not None:
@@ -104,29 +116,21 @@ def _ledger(settings: Settings, timeout: float) -> "Iterator[PostgresLedger]":
                 typer.echo("Another controller is at work; waiting for it to end.", err=True)
                 told = True
             time.sleep(1)
-    finally:
-        engine.dispose()
 
 
 def _show_plan(settings: Settings, usecase: str | None) -> None:
-    import sqlalchemy as sa
-
     from deploy.desired import approvals, newest
     from deploy.ledger import PostgresLedger
     from deploy.rollout import History, histories
     from deploy.versions import MlflowRegistry
+    from flywheel.database import open_database
     from flywheel.tracking import Tracking
 
     registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
-    engine = sa.create_engine(secrets(settings).databases["controller"], isolation_level="REPEATABLE READ")
-    with engine.connect() as connection:
-        events = PostgresLedger(connection).read()
-    engine.dispose()
+    with open_database(settings, "controller") as engine, engine.connect() as connection:
+        events = PostgresLedger(connection.execution_options(isolation_level="REPEATABLE READ")).read()
     found, approved = histories(events), approvals(events)
     for name in sorted({*found, *approved} if usecase is None else {usecase}):
         history = found.get(name, History(name))
         desired = newest(approved.get(name, []), registry.stages(name), history.failed)
         typer.echo(f"{name}: {history.sentence(desired)}")
-
-
-app.add_typer(outcomes_app)

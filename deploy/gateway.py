@@ -4,14 +4,13 @@ A watched file has no acknowledgement, so the admin interface is where actual st
 """
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from deploy.verdict import Look
 from flywheel.errors import TransientError
+from flywheel.stack.probes import request
 
 TIMEOUT_SECONDS = 5.0
 COUNTERS = "upstream_rq_completed|upstream_rq_5xx|upstream_rq_retry_success"
@@ -101,9 +100,11 @@ class Gateway:
     def _read(self, path: str) -> dict[str, Any]:
         url = self._admin_url + path
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - our own loopback address
-                document: dict[str, Any] = json.load(answer)
-        except (urllib.error.URLError, OSError, json.JSONDecodeError) as fault:
+            status, content = request("GET", url, timeout=TIMEOUT_SECONDS)
+            if status != 200:
+                raise OSError(f"status {status}")
+            document: dict[str, Any] = json.loads(content)
+        except (OSError, json.JSONDecodeError) as fault:
             raise TransientError(
                 f"The gateway's admin page {url} does not answer: {fault}. See `flywheel status`."
             ) from fault

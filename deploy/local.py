@@ -7,8 +7,6 @@ only memory of its own is `HOME/run/serving.json`, with the ports. So any call m
 import json
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +31,7 @@ from flywheel.errors import FlywheelError, IntegrityError, TransientError
 from flywheel.package import read_package
 from flywheel.settings import Settings
 from flywheel.stack.ports import free_port, is_free
+from flywheel.stack.probes import healthy
 from flywheel.stack.supervisor import Program, program_states, start_program, stop_and_remove_program, write_program
 from flywheel.usecase import Rollout as RolloutSpec
 
@@ -98,7 +97,7 @@ class LocalTarget:
         if ended:
             self._restart(served, ended)
             return Condition(Readiness.FAILED, f"{ended[0]} ended by itself. {self._tail(ended[0])}")
-        if _answers(f"http://127.0.0.1:{place.agent}/ping"):
+        if healthy(f"http://127.0.0.1:{place.agent}/ping") is None:
             del self._waiting_since[served]
             return Condition(Readiness.READY)
         if self._clock() - since > START_SECONDS:
@@ -185,7 +184,7 @@ class LocalTarget:
         if place is not None and place.served != served:
             self._stop(place)  # the same version number with other bytes: a registry that was made anew
         place = self._settle(served)
-        for program in _programs(self._settings, place, folder):
+        for program in programs(self._settings, place, folder):
             write_program(self._settings, program)
             start_program(self._settings, program.name)
         return Condition(Readiness.STARTING)
@@ -273,17 +272,20 @@ def _shipper(settings: Settings) -> Program:
     return Program(SHIPPER, [sys.executable, "-m", "deploy.shipper", "--home", str(settings.root)])
 
 
-def _programs(settings: Settings, place: Place, folder: Path) -> tuple[Program, Program]:
+def programs(settings: Settings, place: Place, folder: Path) -> tuple[Program, Program]:
+    """Return a version's scorer and agent, in the order in which they start; `folder` is its verified package."""
     served, (scorer, agent) = place.served, program_names(place.served)
-    # Bytecode written beside the model would change the digest of its folder. One thread: one core a version.
-    environment = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    # Bytecode written beside the model would change the digest of its folder.
+    environment = {"PYTHONDONTWRITEBYTECODE": "1"}
+    # One thread a version, and none that spins while it waits: on two shared cores spinning cost a factor of ten.
+    threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     serve = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local"]
     serve += ["-h", "127.0.0.1", "-p", str(place.scorer), "--workers", "1"]
     spool = settings.root / "spool" / f"{served.usecase}-v{served.version}"
     speak = [sys.executable, "-m", "deploy.agent", "--package", str(folder), "--usecase", served.usecase]
     speak += ["--version", served.version, "--digest", served.digest, "--spool", str(spool)]
     speak += ["--scorer", f"http://127.0.0.1:{place.scorer}", "--port", str(place.agent)]
-    return Program(scorer, serve, environment), Program(agent, speak, environment)
+    return Program(scorer, serve, environment | threads), Program(agent, speak, environment)
 
 
 def _split(share: Share, places: dict[str, Place]) -> Split | None:
@@ -308,11 +310,3 @@ def safe_split(wanted: Split, routed: Split | None, healthy: set[str]) -> Split 
         return wanted
     alone = Split(wanted.champion)
     return alone if routed is None and wanted.champion.cluster in healthy else routed
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

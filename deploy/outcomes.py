@@ -1,36 +1,28 @@
-"""`flywheel outcomes`: takes what became true from a file into the prediction log, once whatever is repeated."""
+"""Files of outcomes: tables of three kinds, read, checked, and taken into the prediction log once."""
 
 from pathlib import Path
-from typing import Annotated
 
 import polars as pl
-import typer
 
 from flywheel.errors import UsageError
 from flywheel.outcomes import check_outcomes
-from flywheel.settings import load_settings
 from flywheel.storage import PredictionLog, append_outcomes
 
-app = typer.Typer()
 
-EPILOG = "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome, event_time, time_known."
+def record_file(log_root: Path, use_case: str, file: Path) -> tuple[int, bool]:
+    """Append a file's outcomes to the prediction log, unless they are there already.
 
+    Returns:
+        The number of rows in the file, and whether they are new.
 
-@app.command("outcomes", epilog=EPILOG)
-def outcomes(
-    use_case: Annotated[str, typer.Argument(metavar="USECASE", help="Name of the use case.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .jsonl, .csv or .parquet file, one outcome a row.")],
-) -> None:
-    """Report what became true: outcomes join the predictions of their entity, and monitoring judges by them."""
-    log_root = load_settings().root / "log"
+    Raises:
+        UsageError: The use case has no predictions, or the file is no table of outcomes.
+    """
     known = PredictionLog(log_root).use_cases()
     if use_case not in known:
         raise UsageError(f"Use case '{use_case}' has no predictions here. Known: {', '.join(known) or 'none'}.")
     frame = check_outcomes(read_frame(file), str(file))
-    is_new = append_outcomes(log_root, use_case, frame)
-    typer.echo(
-        f"{frame.height} outcomes of {use_case} " + ("recorded." if is_new else "were recorded before: nothing to do.")
-    )
+    return frame.height, append_outcomes(log_root, use_case, frame)
 
 
 def read_frame(path: Path) -> pl.DataFrame:

@@ -11,7 +11,8 @@ import polars as pl
 
 from flywheel.errors import DataError
 from flywheel.profile import Reference
-from monitoring.performance import Estimate, by_day, estimate, roc_auc, row_loss
+from flywheel.statistics import area_under_curve
+from monitoring.performance import Estimate, by_day, estimate, row_loss
 
 MIN_DAYS = 5  # Student's t over fewer days is so wide that only a catastrophe passes; and a day may be odd
 
@@ -152,7 +153,7 @@ def _numbers(judged: pl.DataFrame, difference: Estimate, extra_variance: float, 
         difference=difference.mean,
         difference_low=low,
         difference_high=high,
-        roc_auc=roc_auc(judged),
+        roc_auc=area_under_curve(judged["outcome"].to_numpy() > 0.5, judged["probability"].to_numpy()),
         rows=difference.rows,
         days=difference.days,
         margin=margin,

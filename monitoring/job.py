@@ -12,17 +12,18 @@ import polars as pl
 import sqlalchemy as sa
 import structlog
 
-from flywheel.connections import login, secrets
+from flywheel.connections import login
+from flywheel.database import open_database
 from flywheel.errors import FlywheelError, StackError
 from flywheel.events import EventKind, append
 from flywheel.identities import MONITORING, TRAINING
 from flywheel.package import ModelPackage
 from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
+from flywheel.tracking import Tracking
 from flywheel.usecase import UseCase
 from monitoring.harm import Tolerance, Verdict, against_reference, decide
 from monitoring.packages import digests_by_version, read_packages
-from monitoring.pages import Pages
 from monitoring.publication import Check, Judged, finish, publish, publish_unjudged
 from monitoring.report_process import ReportJob, ReportProcess
 from monitoring.retrain import Retraining, claim, project_folder, retrain
@@ -69,17 +70,15 @@ def check(settings: Settings, request: Check) -> Result:
     Raises:
         FlywheelError: The stack is not there, the log cannot be read, or a version in the window has no package.
     """
-    engine = sa.create_engine(secrets(settings).databases["monitoring"])
     if request.start_training:
         project_folder(request.use_case_file)  # a harm must not be found before it turns out that nothing can train
     try:
-        result = _look(settings, engine, request)
-        return _retrain(settings, engine, request, result) if result.verdict == Verdict.HARM else result
+        with open_database(settings, "monitoring") as engine:
+            result = _look(settings, engine, request)
+            return _retrain(settings, engine, request, result) if result.verdict == Verdict.HARM else result
     except sa.exc.SQLAlchemyError as fault:
         what = str(fault).splitlines()[0]
         raise StackError(f"The database of the events fails: {what}. `flywheel status` shows what is down.") from fault
-    finally:
-        engine.dispose()
 
 
 def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
@@ -141,13 +140,19 @@ def _retrain(settings: Settings, engine: sa.Engine, request: Check, result: Resu
     permission = claim(engine, retraining)
     if not permission.allowed:
         return replace(result, training=permission.reason)
-    name, pages = request.use_case.name, Pages.from_login(login(settings, MONITORING))
+    name, tracking = request.use_case.name, Tracking.from_login(login(settings, MONITORING))
     logger.info("training starts", use_case=name, as_of=str(request.span.as_of), reason=permission.reason)
     try:
-        version = retrain(settings, engine, retraining, lambda: pages.newest_version(name, TRAINING))
+        version = retrain(settings, engine, retraining, lambda: _newest_of_robot(tracking, name))
     except FlywheelError as fault:
         return replace(result, training=permission.reason, fault=str(fault))
     return replace(result, training=permission.reason, retrained_version=version)
+
+
+def _newest_of_robot(tracking: Tracking, model: str) -> str | None:
+    """Return the newest version that the robot author registered, None when there is none."""
+    authored = (found for found in tracking.versions(model) if found.tags.get("flywheel.author") == TRAINING)
+    return next((found.version for found in authored), None)
 
 
 def _result(judged: Judged) -> Result:

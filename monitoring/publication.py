@@ -14,9 +14,9 @@ from flywheel.connections import login
 from flywheel.errors import FlywheelError
 from flywheel.identities import MONITORING
 from flywheel.settings import Settings
+from flywheel.tracking import NOTE, Run, Tracking
 from flywheel.usecase import UseCase
 from monitoring.harm import Decision
-from monitoring.pages import NOTE, Pages, Run
 from monitoring.plot import draw
 from monitoring.report_process import ReportProcess
 from monitoring.windows import Span, Window
@@ -56,7 +56,7 @@ class Judged:
 class Page:
     """A run of monitoring that is still open."""
 
-    pages: Pages
+    tracking: Tracking
     run: Run
 
 
@@ -66,10 +66,10 @@ def publish(settings: Settings, request: Check, judged: Judged) -> Page | None:
     times = {name: value.isoformat() for name, value in asdict(request.span).items()}
     try:
         page = _open(settings, request, decision.reason, decision.verdict.value)
-        page.pages.log(page.run, _metrics(judged), {**times, "margin": str(decision.numbers.margin)}, {})
-        page.pages.upload(page.run, "decision.json", json.dumps(decision.body(), indent=2).encode())
+        page.tracking.log(page.run, _metrics(judged), {**times, "margin": str(decision.numbers.margin)}, {})
+        page.tracking.upload(page.run, "decision.json", json.dumps(decision.body(), indent=2).encode())
         if judged.rows.height:
-            page.pages.upload(page.run, "loss_by_day.png", draw(judged.rows, decision, title))
+            page.tracking.upload(page.run, "loss_by_day.png", draw(judged.rows, decision, title))
     except FlywheelError as fault:
         logger.warning("no page in MLflow", reason=str(fault))
         return None
@@ -86,27 +86,28 @@ def publish_unjudged(settings: Settings, request: Check, fault: FlywheelError, r
 
 def finish(page: Page, report: ReportProcess | None) -> str:
     """Add the report and end the run; return the address of the report, or of the run's page when there is none."""
-    address, tags = page.pages.page(page.run), {"report": "nothing to report on"}
+    address, tags = page.tracking.page(page.run), {"report": "nothing to report on"}
     try:
         if report is not None:
             files = report.wait()
-            page.pages.upload_files(page.run, REPORT_FOLDER, files)
-            address, tags = page.pages.page(page.run, f"{REPORT_FOLDER}/{files[0].name}"), {"report": "made"}
+            for file in files:
+                page.tracking.upload(page.run, f"{REPORT_FOLDER}/{file.name}", file.read_bytes())
+            address, tags = page.tracking.page(page.run, f"{REPORT_FOLDER}/{files[0].name}"), {"report": "made"}
     except FlywheelError as fault:
         logger.warning("no report", reason=str(fault))
         tags = {"report": str(fault)[:TAG_LENGTH]}
     try:
-        page.pages.log(page.run, {}, {}, tags)
-        page.pages.end_run(page.run)
+        page.tracking.log(page.run, {}, {}, tags)
+        page.tracking.end_run(page.run)
     except FlywheelError as fault:
         logger.warning("the run in MLflow stays open", reason=str(fault))
     return address
 
 
 def _open(settings: Settings, request: Check, note: str, verdict: str) -> Page:
-    pages = Pages.from_login(login(settings, MONITORING))
-    experiment = f"{request.use_case.name}-monitoring"
-    return Page(pages, pages.start_run(experiment, str(request.span), {NOTE: note, "verdict": verdict}))
+    tracking = Tracking.from_login(login(settings, MONITORING))
+    experiment, tags = f"{request.use_case.name}-monitoring", {NOTE: note, "verdict": verdict}
+    return Page(tracking, tracking.start_run(experiment, str(request.span), tags, source="flywheel monitor"))
 
 
 def _metrics(judged: Judged) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The MLflow server as an ASGI app: MLflow behind its login, with the freeze, the grants and the review pages added."""
+"""The MLflow server as an ASGI app: MLflow behind its login, with the locks, the grants and the review pages added."""
 
 from typing import Any
 
@@ -10,6 +10,8 @@ from starlette.middleware import Middleware
 
 from registry.access import share_what_is_created
 from registry.caller import floor_policy
+from registry.closed import close_approved_runs
+from registry.doorway import Doorway
 from registry.freeze import FrozenArtifacts, freeze_flask_routes
 from registry.pages import ReviewLinks
 from registry.review import PREFIX, add_review_pages
@@ -26,8 +28,10 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     share_what_is_created(app)
     server: FastAPI = auth.create_app(app)
     freeze_flask_routes(app)
+    close_approved_runs(app)
     server.user_middleware.append(Middleware(FrozenArtifacts))  # the last is the innermost: the login comes first
     server.add_middleware(ReviewLinks)
+    server.add_middleware(Doorway)  # added last, it is the outermost
     return server
 
 

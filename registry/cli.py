@@ -87,22 +87,21 @@ def _trail(model: str | None = None) -> "tuple[list[Event], Head]":
     import sqlalchemy as sa
 
     from flywheel import events
+    from flywheel.database import open_database
 
-    engine = sa.create_engine(secrets(load_settings()).databases["reader"])
     try:
-        # One snapshot, so that an event written between the two reads does not look like a missing one.
-        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-            return events.read(connection, model=model), events.read_head(connection)
+        with open_database(load_settings(), "reader") as engine, engine.connect() as connection:
+            # One snapshot, so that an event written between the two reads does not look like a missing one.
+            moment = connection.execution_options(isolation_level="REPEATABLE READ")
+            return events.read(moment, model=model), events.read_head(moment)
     except sa.exc.OperationalError as fault:
         raise StackError("Postgres does not answer. Look at `flywheel status`.") from fault
-    finally:
-        engine.dispose()
 
 
 def _line(event: "Event") -> str:
     body = event.body
     what = f"{body['from']} -> {body['to']}" if "to" in body and "from" in body else ""
-    why = str(body.get("reason", ""))
+    why = str(body.get("reason", "")).partition("\n")[0]  # the rest is the end of a log; --json has it
     said = "  ".join(part for part in (what, why) if part)
     return (
         f"{event.seq:>5}  {event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<20} {event.subject:<28} {event.actor:<16} {said}"

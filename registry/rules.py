@@ -1,5 +1,6 @@
 """The gate's rules: pure decisions over who asks for what. `registry.store` asks them under the chain's lock."""
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -95,7 +96,7 @@ def judge_bytes(transition: Transition, measured: Measured | None, location: str
 
 def judge_alias(actor: str, alias: str) -> Verdict:
     """Decide whether `actor` may move or remove an alias, however it is spelled."""
-    if alias.strip().lower() in PROTECTED_ALIASES and actor != CONTROLLER:
+    if _plain(alias) in PROTECTED_ALIASES and actor != CONTROLLER:
         return Refused(
             f"Alias '{alias}' refused: it says where traffic goes, and only {CONTROLLER} moves it. "
             "Move the version to Production instead; the rollout then moves the alias."
@@ -113,7 +114,7 @@ def judge_removal(what: str, stages: Iterable[str], aliases: Iterable[str]) -> V
     """
     if PRODUCTION in stages:
         return Refused(f"{what} refused: it is in Production. Archive it first; a reviewer may.")
-    protected = sorted(alias for alias in aliases if alias.lower() in PROTECTED_ALIASES)
+    protected = sorted(alias for alias in aliases if _plain(alias) in PROTECTED_ALIASES)
     if protected:
         return Refused(f"{what} refused: alias '{protected[0]}' points at it. Wait until the controller has moved it.")
     return Allowed()
@@ -128,7 +129,12 @@ def judge_tag(key: str) -> Verdict:
 
 def is_reserved(key: str) -> bool:
     """Return whether a tag belongs to the server, in any spelling that people would read as the same."""
-    return key.strip().lower().startswith(RESERVED_PREFIX)
+    return _plain(key).startswith(RESERVED_PREFIX)
+
+
+def _plain(text: str) -> str:
+    # Full-width and other letters that look the same become the ones they look like.
+    return unicodedata.normalize("NFKC", text).strip().lower()
 
 
 def _refuse(transition: Transition, reason: str, remedy: str) -> Refused:

@@ -120,11 +120,15 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             super().delete_registered_model(name)
 
     def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
-        """Rename a model of which no version is in Production or carries traffic."""
-        caller()
-        with self._locked():
+        """Rename a model of which no version is in Production or carries traffic; its events keep the old name."""
+        actor = caller()
+        with self._locked() as connection:
             self._judged_versions(f"Renaming '{name}'", name)
-            return super().rename_registered_model(name, new_name)
+            renamed = super().rename_registered_model(name, new_name)
+            body = {"from": name, "to": new_name}
+            for subject in (name, new_name):
+                events.append(connection, EventKind.MODEL_RENAMED, subject, actor, body)
+            return renamed
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """Point an alias at a version; `champion` and `challenger` belong to the controller."""

@@ -1,18 +1,14 @@
 """`python -m training`: what the entry point `main` of MLproject runs. A fault is one sentence and exit 1 or 2."""
 
 import os
-import sys
-import traceback
 import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flywheel import edge
 from flywheel.connections import QUIET
-from flywheel.errors import FlywheelError
-from flywheel.settings import load_settings
-from flywheel.telemetry import configure_logs
 from flywheel.usecase import load_usecase
 from training.arguments import parse_as_of, parse_trials
 
@@ -55,46 +51,14 @@ def train(
     )
 
 
-def main() -> None:
-    """Run the job; `--debug` or FLYWHEEL_DEBUG=1 shows tracebacks."""
-    debug = "--debug" in sys.argv
-    try:
-        settings = load_settings()
-        debug = debug or settings.debug
-        configure_logs(settings.log_level)
-        _quiet(debug=debug)
-        app(
-            args=[word for word in sys.argv[1:] if word != "--debug"],
-            standalone_mode=False,
-            prog_name="python -m training",
-        )
-    except FlywheelError as fault:
-        sys.exit(_explain(fault, str(fault), fault.exit_code, debug=debug))
-    except typer.TyperException as fault:
-        sys.exit(_explain(fault, fault.format_message(), fault.exit_code, debug=debug))
-    except (typer.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except Exception as fault:  # noqa: BLE001  # the process's edge: people get a sentence, --debug the traceback
-        reason = (str(fault).strip() or "no message").splitlines()[0]
-        sys.exit(
-            _explain(fault, f"{type(fault).__name__}: {reason} Run again with --debug to see where.", 1, debug=debug)
-        )
-
-
-def _quiet(*, debug: bool) -> None:
+def quiet_app(debug: bool) -> typer.Typer:
     """Keep what others say about themselves off standard error, and do not retry a dead server for minutes."""
     for name, value in {**QUIET, **MANNERS}.items():
         os.environ.setdefault(name, value)
     if not debug:
         warnings.simplefilter("ignore")
-
-
-def _explain(fault: Exception, sentence: str, code: int, *, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(fault)
-    sys.stderr.write(f"Error: {sentence}\n")
-    return code
+    return app
 
 
 if __name__ == "__main__":
-    main()
+    edge.run(quiet_app, "python -m training")

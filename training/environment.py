@@ -1,7 +1,8 @@
 """`python -m training.environment` writes conda.yaml, the environment of `mlflow run`, from uv.lock.
 
-An MLproject takes one environment file, and MLflow reads no lock: so the lock's pins for training are copied out, and a
-test holds that both agree.
+Where both lie in the project's folder, `mlflow run --env-manager uv` installs from the lock; where only conda.yaml
+does, from that. So conda.yaml is an export of what MLflow's own call of uv would install, and a test holds that both
+agree (docs/decisions/0005).
 """
 
 import subprocess
@@ -15,32 +16,24 @@ from flywheel.errors import StackError
 
 ROOT = Path(__file__).parents[1]
 PYTHON = "3.11"
-EXTRAS = ("training", "examples")
+# As MLflow calls `uv sync`: without group dev, and so with group mlproject alone, which is a default in pyproject.toml.
+SCOPE = ("--frozen", "--no-dev")
+FORMAT = ("--no-hashes", "--no-emit-project", "--no-annotate", "--no-header")
 # The same library and version without 470 MB of GPU collectives; the lock leaves those out by an override, pip cannot.
 SLIMMER = {"xgboost": "xgboost-cpu"}
-HEADER = "# Written by `python -m training.environment` from uv.lock. Do not edit.\n"
+HEADER = """\
+# Written by `python -m training.environment` from uv.lock. Do not edit. It names xgboost-cpu where pyproject.toml names
+# xgboost: the same library and version without the 470 MB of GPU collectives that only the lock can leave out.
+"""
 
 
 def pins(root: Path) -> list[str]:
-    """Return the lock's exact requirements for training and the examples, sorted.
+    """Return the lock's exact requirements for training, monitoring and the examples, sorted.
 
     Raises:
         StackError: uv or its lock is missing.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "uv",
-        "export",
-        "--frozen",
-        "--no-hashes",
-        "--no-emit-project",
-        "--no-dev",
-        "--no-annotate",
-        "--no-header",
-    ]
-    for extra in EXTRAS:
-        command += ["--extra", extra]
+    command = [sys.executable, "-m", "uv", "export", *SCOPE, *FORMAT]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     except subprocess.CalledProcessError as fault:

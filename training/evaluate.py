@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-Floats = npt.NDArray[np.float64]
+from flywheel.statistics import SMALLEST_PROBABILITY, Floats, clustered_error
 
-CLIP = 1e-15
 BINS = 10
 
 
@@ -33,21 +32,19 @@ class Scores:
 
 def row_losses(label: Floats, probability: Floats) -> Floats:
     """Return the log-loss of each row, in nats; shapes (n_rows,)."""
-    safe = np.clip(probability, CLIP, 1 - CLIP)
+    safe = np.clip(probability, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     return np.asarray(-(label * np.log(safe) + (1 - label) * np.log1p(-safe)), dtype=np.float64)
 
 
-def clustered_error(values: Floats, cluster: npt.NDArray[Any]) -> float:
+def mean_error(values: Floats, cluster: npt.NDArray[Any]) -> float:
     """Return the standard error of the mean of `values` when rows of one cluster (a day) resemble each other.
 
-    Cluster-robust variance of a mean: Cameron and Miller (2015), A Practitioner's Guide to Cluster-Robust Inference,
-    section II.B, with the factor G / (G - 1). With fewer than two clusters the rows count as independent.
+    With fewer than two clusters the rows count as independent.
     """
-    names, codes = np.unique(cluster, return_inverse=True)
+    names, codes, rows = np.unique(cluster, return_inverse=True, return_counts=True)
     if len(names) < 2:
         return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-    sums = np.bincount(codes, weights=values - values.mean())
-    return float(np.sqrt(len(names) / (len(names) - 1) * np.sum(sums**2)) / len(values))
+    return clustered_error(np.asarray(np.bincount(codes, weights=values), dtype=np.float64), rows)
 
 
 def calibration(label: Floats, probability: Floats, bins: int = BINS) -> list[tuple[float, float, int]]:
@@ -68,7 +65,7 @@ def score(label: Floats, probability: Floats, day: npt.NDArray[Any]) -> Scores:
         rows=len(label),
         label_share=float(label.mean()),
         log_loss=float(losses.mean()),
-        log_loss_se=clustered_error(losses, day),
+        log_loss_se=mean_error(losses, day),
         roc_auc=float(roc_auc_score(label, probability)),
         brier=float(np.mean((probability - label) ** 2)),
         calibration_error=sum(abs(mean - share) * rows for mean, share, rows in bins) / len(label),

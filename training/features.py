@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from flywheel.errors import DataError
-from training.modules import load_module
+from flywheel.modules import load_module
 
 SAMPLE = 500
 SINGLE_ROWS = 8

@@ -18,8 +18,9 @@ from optuna.storages import BaseStorage
 
 from flywheel.contract import Contract
 from flywheel.package import Lineage
+from flywheel.statistics import Floats
 from flywheel.usecase import UseCase
-from training.evaluate import Floats, Scores, importance
+from training.evaluate import Scores, importance
 from training.families import choose_families, columns_of
 from training.features import FeatureFunction, check_rows_alone, load_features
 from training.lineage import file_digest, frame_digest, git_state, package_versions, python_version

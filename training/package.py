@@ -14,8 +14,9 @@ from flywheel.contract import Column, ColumnType, Contract
 from flywheel.errors import DataError
 from flywheel.package import Lineage
 from flywheel.profile import MIN_SEEN, ColumnProfile, Profile, Reference
+from flywheel.statistics import Floats
 from flywheel.usecase import UseCase
-from training.evaluate import Floats, Scores
+from training.evaluate import Scores
 from training.model_code import TRUSTED
 
 REFERENCE_ROWS = 5000

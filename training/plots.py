@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
-from training.evaluate import Floats, Scores, calibration
+from flywheel.statistics import Floats
+from training.evaluate import Scores, calibration
 
 INK, ACCENT, QUIET = "#1f2933", "#2563eb", "#9aa5b1"
 

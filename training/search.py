@@ -9,8 +9,9 @@ import optuna
 from optuna.study import StudyDirection as Direction
 from sklearn.pipeline import Pipeline
 
+from flywheel.statistics import Floats
 from flywheel.usecase import Train
-from training.evaluate import Floats, Scores, score
+from training.evaluate import Scores, score
 from training.families import Columns, Family, Params, columns_of
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from flywheel.errors import DataError
+from flywheel.modules import load_module
 from flywheel.usecase import Data
-from training.modules import load_module
 
 TIME = pl.Datetime("us")
 

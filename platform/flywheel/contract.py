@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
-from flywheel.errors import ContractError, IntegrityError
+from flywheel.documents import read_document
+from flywheel.errors import ContractError
 
 ColumnType = Literal["long", "double", "string", "boolean", "datetime"]
 
@@ -124,14 +125,7 @@ def read_contract(path: Path) -> Contract:
     Raises:
         IntegrityError: The file is missing or is no contract.
     """
-    try:
-        return Contract.model_validate_json(path.read_bytes())
-    except OSError as fault:
-        raise IntegrityError(f"Contract {path} cannot be read: {fault.strerror}. Train the model again.") from fault
-    except ValidationError as fault:
-        raise IntegrityError(
-            f"Contract {path} is damaged: {fault.errors()[0]['msg']}. Train the model again."
-        ) from fault
+    return read_document(path, Contract)
 
 
 Check = Callable[[str, Any], Any]

@@ -20,12 +20,13 @@ from flywheel.errors import IntegrityError
 
 
 class EventKind(StrEnum):
-    """What can happen. Only the gate writes the first four; the controller `rollout.*`; monitoring the rest."""
+    """What can happen. Only the gate writes the first five; the controller `rollout.*`; monitoring the rest."""
 
     VERSION_CREATED = "version.created"
     TRANSITION = "transition"
     TRANSITION_REFUSED = "transition.refused"
     ALIAS_MOVED = "alias.moved"
+    MODEL_RENAMED = "model.renamed"
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_STEP = "rollout.step"
     ROLLOUT_PROMOTED = "rollout.promoted"
@@ -235,9 +236,12 @@ REVOKE ALL ON FUNCTION flywheel.locked_head() FROM PUBLIC;
 CREATE OR REPLACE FUNCTION flywheel.link_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF (session_user = 'fw_controller' AND NEW.kind !~ '^rollout[.]')
-       OR (session_user = 'fw_monitoring' AND NEW.kind !~ '^(monitor|retrain)[.]') THEN
-        RAISE EXCEPTION USING MESSAGE = session_user || ' may not record an event of kind ' || NEW.kind || '.';
+    IF (session_user = 'fw_controller'
+        AND (NEW.kind !~ '^rollout[.][a-z_]+$' OR NEW.actor <> 'svc-controller'))
+       OR (session_user = 'fw_monitoring'
+        AND (NEW.kind !~ '^(monitor|retrain)[.][a-z_]+$' OR NEW.actor <> 'svc-monitoring')) THEN
+        RAISE EXCEPTION USING MESSAGE =
+            session_user || ' may not record an event of kind ' || NEW.kind || ' by ' || NEW.actor || '.';
     END IF;
     NEW.transaction := pg_current_xact_id();
     UPDATE flywheel.chain_head SET seq = NEW.seq, hash = NEW.hash WHERE seq = NEW.seq - 1 AND hash = NEW.previous;

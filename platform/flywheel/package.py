@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from flywheel.contract import Contract, read_contract
+from flywheel.documents import read_document
 from flywheel.errors import IntegrityError, SpecError
 from flywheel.profile import Profile, read_profile
 from flywheel.usecase import UseCase, load_usecase
@@ -85,16 +86,5 @@ def read_package(folder: Path) -> ModelPackage:
         usecase=usecase,
         contract=read_contract(inside / "contract.json"),
         profile=read_profile(inside / "profile.json"),
-        lineage=_read_lineage(inside / "lineage.json"),
+        lineage=read_document(inside / "lineage.json", Lineage),
     )
-
-
-def _read_lineage(path: Path) -> Lineage:
-    try:
-        return Lineage.model_validate_json(path.read_bytes())
-    except OSError as fault:
-        raise IntegrityError(f"Lineage {path} cannot be read: {fault.strerror}. Train the model again.") from fault
-    except ValidationError as fault:
-        raise IntegrityError(
-            f"Lineage {path} is damaged: {fault.errors()[0]['msg']}. Train the model again."
-        ) from fault

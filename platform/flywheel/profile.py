@@ -7,10 +7,10 @@ row, no key, and only categories seen at least `MIN_SEEN` times.
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from flywheel.contract import ColumnType
-from flywheel.errors import IntegrityError
+from flywheel.documents import read_document
 
 MIN_SEEN = 20
 
@@ -66,10 +66,4 @@ def read_profile(path: Path) -> Profile:
     Raises:
         IntegrityError: The file is missing or is no profile.
     """
-    try:
-        return Profile.model_validate_json(path.read_bytes())
-    except OSError as fault:
-        raise IntegrityError(f"Profile {path} cannot be read: {fault.strerror}. Train the model again.") from fault
-    except ValidationError as fault:
-        reason = fault.errors()[0]["msg"]
-        raise IntegrityError(f"Profile {path} is damaged: {reason}. Train the model again.") from fault
+    return read_document(path, Profile)

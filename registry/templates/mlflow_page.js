@@ -1,6 +1,11 @@
-// The registry page without the stage control would hide the gate; people can still switch it back.
-if (localStorage.getItem('_mlflow_user_setting_dismiss_next_model_registry_ui') === null) {
-  localStorage.setItem('_mlflow_user_setting_dismiss_next_model_registry_ui', 'true');
+// At first sight MLflow hides the gate: the registry page has no stage control, the menu is that of language models, and
+// an assistant covers a third of the page. People can still switch each of them, and that stays.
+for (const [key, value] of [
+  ['_mlflow_user_setting_dismiss_next_model_registry_ui', 'true'],
+  ['mlflow.workflowType_v1', '"machine_learning"'],
+  ['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true'],
+]) {
+  if (localStorage.getItem(key) === null) { localStorage.setItem(key, value); }
 }
 (function () {
   const VERSION = /^#?\/models\/([^/?]+)\/versions\/(\d+)/;

@@ -1,6 +1,7 @@
 """A real Envoy before tiny real servers: what the routes promise, and what the gateway says of it."""
 
 import asyncio
+import http.client
 import importlib.util
 import json
 import subprocess
@@ -35,7 +36,7 @@ async def answer(request):
     seen += 1
     if share and seen % round(1 / share) == 0:
         return web.json_response({"error": "scorer"}, status=503)
-    return web.json_response({"port": port, "path": request.path, "headers": dict(request.headers)})
+    return web.json_response({"port": port, "path": request.path, "headers": list(request.headers.items())})
 async def ping(request):
     return web.Response(text="ok")
 app = web.Application()
@@ -162,15 +163,58 @@ async def load(url: str, seconds: float, during: Callable[[], None]) -> tuple[Co
 def test_paths_are_rewritten_and_unknown_ones_get_a_sentence(site: Site) -> None:
     assert get(f"{site.url}/flights/invocations")[0] == 404
     site.route(Split(site.start("1")))
-    code, body = get(f"{site.url}/flights/invocations", {"x-flywheel-arm": "challenger"})
+    code, body = get(f"{site.url}/flights/invocations")
     assert (code, body["path"]) == (200, "/invocations")
-    headers = {key.lower(): value for key, value in dict(body["headers"]).items()}  # type: ignore[call-overload]
-    assert headers["x-envoy-attempt-count"] == "1"
-    assert "x-flywheel-arm" not in headers
     assert get(f"{site.url}/invocations")[0] == 200
     code, body = get(f"{site.url}/nobody/invocations")
     assert code == 404
     assert body == {"error": "No use case answers at this path. Served here: /flights/invocations."}
+
+
+FORGED = ("x-flywheel-arm", "x-flywheel-rollout", "x-envoy-attempt-count")
+
+
+def headers_at_the_agent(site: Site, path: str = "/flights/invocations") -> dict[str, list[str]]:
+    """Send each header twice with values of a client's own, and return what arrives of them."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.ports.gateway)
+    connection.putrequest("GET", path)
+    for name in FORGED:
+        for spelling in (name, name.title()):
+            connection.putheader(spelling, "77")
+    connection.endheaders()
+    pairs = [(key.lower(), value) for key, value in json.load(connection.getresponse())["headers"]]
+    connection.close()
+    return {name: [value for key, value in pairs if key == name] for name in FORGED}
+
+
+def test_outside_a_rollout_a_client_cannot_claim_an_arm_or_an_attempt(site: Site) -> None:
+    site.route(Split(site.start("1")))
+    for path in ("/flights/invocations", "/invocations"):
+        assert headers_at_the_agent(site, path) == {
+            "x-flywheel-arm": [],
+            "x-flywheel-rollout": [],
+            "x-envoy-attempt-count": ["1"],
+        }
+
+
+def test_inside_a_rollout_the_gateways_values_replace_a_clients(site: Site) -> None:
+    champion, canary = site.start("1"), site.start("2")
+    site.route(Split(champion, canary, 50, "r"))
+    seen = [headers_at_the_agent(site) for _ in range(30)]
+    assert {arm for one in seen for arm in one["x-flywheel-arm"]} == {"champion", "challenger"}
+    for one in seen:
+        assert len(one["x-flywheel-arm"]) == 1
+        assert one["x-flywheel-rollout"] == ["r"]
+        assert one["x-envoy-attempt-count"] == ["1"]
+
+
+def test_a_retry_keeps_the_arm_and_counts_the_attempt_itself(site: Site) -> None:
+    champion, canary = site.start("1"), site.start("2", failing=1.0)
+    site.route(Split(champion, canary, 99, "r"))
+    seen = [headers_at_the_agent(site) for _ in range(4)]
+    retried = [one for one in seen if one["x-flywheel-arm"] == ["challenger"]]
+    assert retried
+    assert all(one["x-envoy-attempt-count"] == ["2"] for one in retried)
 
 
 async def test_weight_changes_under_load_lose_nothing(site: Site) -> None:

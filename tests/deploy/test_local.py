@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from deploy.desired import Served
-from deploy.local import program_names, safe_split
+from deploy.local import Place, program_names, programs, safe_split
 from deploy.packages import Packages
 from deploy.routes import Backend, Split
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
+from flywheel.settings import Settings
 
 ONE, TWO = Backend("flights", "1", 4001), Backend("flights", "2", 4002)
 
@@ -67,6 +68,14 @@ def test_only_what_is_new_must_be_healthy(
 
 def test_programs_are_named_after_use_case_and_version() -> None:
     assert program_names(Served("flights", "3", "d")) == ("scorer-flights-v3", "agent-flights-v3")
+
+
+def test_a_scorer_has_one_thread_that_never_spins_and_leaves_its_package_alone(tmp_path: Path) -> None:
+    place = Place(Served("flights", "3", "sha256:d"), 4001, 4002)
+    scorer, agent = programs(Settings(home=tmp_path), place, tmp_path / "package")
+    assert (scorer.name, agent.name) == program_names(place.served)
+    wanted = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1"}
+    assert scorer.environment == wanted
 
 
 def _unreachable(usecase: str, version: str, folder: Path) -> Path:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
-from deploy.outcomes import app
+from deploy.cli import app
 from deploy.shipper import drain
 from flywheel.errors import UsageError
 from flywheel.storage import PredictionLog
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def report(*arguments: str) -> str:
-    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    result = CliRunner().invoke(app, ["outcomes", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
     return result.stdout
 

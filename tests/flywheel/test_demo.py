@@ -7,23 +7,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import polars as pl
 import pytest
 from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 
 from flywheel.demo.accounting import account
-from flywheel.demo.comparison import area_under_curve
 from flywheel.demo.flights import write_broken_use_case
 from flywheel.demo.goals import goal, write_goals
 from flywheel.demo.plan import FULL, SLICE
 from flywheel.demo.replay import Answer, replay
 from flywheel.demo.story import MARKER, refuse_foreign_home
-from flywheel.errors import FlywheelError, UsageError
+from flywheel.errors import UsageError
 from flywheel.settings import Settings
 from flywheel.usecase import load_usecase
 
@@ -58,17 +53,6 @@ def test_a_record_shipped_twice_is_doubled_and_a_retried_attempt_is_not() -> Non
 
 def test_a_failed_request_needs_no_record() -> None:
     assert account([answer("a", 503), answer("b", 0)], records()).missing == 0
-
-
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=60))
-def test_area_under_curve_agrees_with_scikit_learn(rows: list[tuple[bool, int]]) -> None:
-    label = np.array([int(late) for late, _ in rows])
-    score = np.array([value / 5 for _, value in rows])
-    if label.min() == label.max():
-        with pytest.raises(FlywheelError, match="both classes"):
-            area_under_curve(label, score)
-    else:
-        assert area_under_curve(label, score) == pytest.approx(roc_auc_score(label, score))
 
 
 def test_goals_compare_as_they_say(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
 
 from flywheel.errors import StackError, TransientError, UsageError
-from flywheel.tracking import RefusedError, Tracking
+from flywheel.rest import RefusedError
+from flywheel.tracking import NOTE, Tracking
 
 PATIENCE = 120  # seconds until the server must answer
 MODEL = "some-case"
@@ -64,16 +66,17 @@ def _wait_for(address: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def tracking(server: str, tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+def tracking(server: str) -> Tracking:
     """Return a client of a server that has one model with two versions, each with two files."""
     client = Tracking.from_login({"MLFLOW_TRACKING_URI": server})
-    file = tmp_path_factory.mktemp("files") / "file"
-    file.write_bytes(b"\x00\xff binary")
-    run = client.log_report_run("models", {}, {}, {"model/MLmodel": file, "model/data/weights": file})
-    source = client._call("GET", "runs/get", run_id=run)["run"]["info"]["artifact_uri"] + "/model"
-    client._call("POST", "registered-models/create", name=MODEL)
+    run = client.start_run("models", "first", {}, source="a test")
+    for path in ("model/MLmodel", "model/data/weights"):
+        client.upload(run, path, b"\x00\xff binary")
+    client.end_run(run)
+    source = client.rest.call("GET", "runs/get", run_id=run.run_id)["run"]["info"]["artifact_uri"] + "/model"
+    client.rest.call("POST", "registered-models/create", name=MODEL)
     for _ in range(2):
-        client._call("POST", "model-versions/create", name=MODEL, source=source, run_id=run)
+        client.rest.call("POST", "model-versions/create", name=MODEL, source=source, run_id=run.run_id)
     return client
 
 
@@ -105,16 +108,24 @@ def test_a_download_is_the_folder_byte_for_byte(tracking: Tracking, tmp_path: Pa
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_report_run_is_there_with_its_file(tracking: Tracking, tmp_path: Path) -> None:
-    report = tmp_path / "report.html"
-    report.write_text("<p>fine</p>")
-    run = tracking.log_report_run("watch", {"window": "1"}, {"log_loss": 0.5}, {"reports/report.html": report}, "May")
-    logged = tracking._call("GET", "runs/get", run_id=run)["run"]
+def test_a_run_stays_open_until_it_is_ended_and_has_its_figures_its_file_and_its_page(tracking: Tracking) -> None:
+    run = tracking.start_run("watch", "May", {NOTE: "all is quiet"}, source="flywheel monitor")
+    tracking.log(run, {"log_loss": 0.5}, {"window": "1"}, {"report": "made"})
+    tracking.upload(run, "reports/report.html", b"<p>fine</p>")
+    assert _run(tracking, run.run_id)["info"]["status"] == "RUNNING"
+    tracking.end_run(run)
+    logged = _run(tracking, run.run_id)
+    tags = {tag["key"]: tag["value"] for tag in logged["data"]["tags"]}
     assert logged["info"]["status"] == "FINISHED"
     assert {metric["key"]: metric["value"] for metric in logged["data"]["metrics"]} == {"log_loss": 0.5}
-    files = tracking._files(PurePosixPath(logged["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")))
-    assert [file.name for file in files] == ["report.html"]
-    assert run in tracking.run_url("watch", run)
+    assert tags.items() >= {NOTE: "all is quiet", "report": "made", "mlflow.source.name": "flywheel monitor"}.items()
+    assert [file.name for file in tracking.rest.files(run.artifacts)] == ["report.html"]
+    assert tracking.page(run, "reports/report.html").endswith(f"/runs/{run.run_id}/artifacts/reports/report.html")
+
+
+def _run(tracking: Tracking, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = tracking.rest.call("GET", "runs/get", run_id=run_id)["run"]
+    return found
 
 
 def test_what_the_server_refuses_carries_its_sentence(tracking: Tracking) -> None:

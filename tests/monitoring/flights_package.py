@@ -1,7 +1,9 @@
 """A package folder as deploy keeps it, with as much in it as monitoring reads."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,18 +29,23 @@ USE_CASE = {
 
 def write_package(home: Path, reference: Reference) -> str:
     """Write version 1 below HOME/packages and return its digest."""
-    folder = home / "packages" / NAME / "1-new"
+    folder = write_model(home / "packages" / NAME / "1-new", reference, USE_CASE)
+    digest = folder_digest(folder)
+    folder.rename(folder.with_name(f"1-{digest.removeprefix('sha256:')[:12]}"))
+    return digest
+
+
+def write_model(folder: Path, reference: Reference, use_case: Mapping[str, Any]) -> Path:
+    """Write a model folder of a use case, without anything that could score."""
     inside = folder / INSIDE
     inside.mkdir(parents=True)
     (folder / "MLmodel").write_text("flavors: {}\n")
-    (inside / "usecase.yaml").write_text(yaml.safe_dump(USE_CASE))
+    (inside / "usecase.yaml").write_text(yaml.safe_dump(dict(use_case)))
     (inside / "contract.json").write_text(CONTRACT.model_dump_json())
     (inside / "profile.json").write_text(_profile(reference).model_dump_json())
     (inside / "lineage.json").write_text(_lineage().model_dump_json())
     _sample().write_parquet(inside / "reference.parquet")
-    digest = folder_digest(folder)
-    folder.rename(folder.with_name(f"1-{digest.removeprefix('sha256:')[:12]}"))
-    return digest
+    return folder
 
 
 def _profile(reference: Reference) -> Profile:

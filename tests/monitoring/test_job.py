@@ -16,9 +16,9 @@ from flywheel.events import Event, EventKind, read
 from flywheel.identities import MONITORING
 from flywheel.profile import Reference
 from flywheel.settings import Settings
+from flywheel.tracking import Tracking
 from flywheel.usecase import load_usecase
 from monitoring.job import check
-from monitoring.pages import Pages
 from monitoring.publication import Check
 from monitoring.retrain import Retraining, claim
 from monitoring.windows import Span
@@ -71,11 +71,11 @@ def test_a_quiet_window_has_its_event_its_page_and_its_report(
     assert recorded.body["labelled"] == 360
     assert result.report_url is not None
     assert result.report_url.endswith("/artifacts/evidently/drift.html")
-    pages = Pages.from_login(login(stack, MONITORING))
-    run = pages._call("GET", "runs/get", run_id=result.run_id)["run"]
+    rest = Tracking.from_login(login(stack, MONITORING)).rest
+    run = rest.call("GET", "runs/get", run_id=result.run_id)["run"]
     assert run["info"]["status"] == "FINISHED"
     assert {tag["key"]: tag["value"] for tag in run["data"]["tags"]}["mlflow.note.content"] == result.reason
-    files = pages._call("GET", "artifacts/list", run_id=result.run_id)["files"]
+    files = rest.call("GET", "artifacts/list", run_id=result.run_id)["files"]
     assert {file["path"] for file in files} == {"decision.json", "evidently", "loss_by_day.png"}
 
 
@@ -106,7 +106,7 @@ def test_a_database_that_does_not_answer_is_one_sentence(
 ) -> None:
     away = {**secrets(stack).databases, "monitoring": "postgresql+psycopg2://nobody:x@127.0.0.1:9/mlflow"}
     broken = secrets(stack).model_copy(update={"databases": away})
-    monkeypatch.setattr("monitoring.job.secrets", lambda _: broken)
+    monkeypatch.setattr("flywheel.database.secrets", lambda _: broken)
     monkeypatch.setattr("monitoring.report_process.sys.executable", "/bin/false")
     monkeypatch.setattr("monitoring.publication.login", lambda *_: {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
     with pytest.raises(StackError, match="database of the events fails"):

@@ -1,6 +1,10 @@
 """The server around MLflow: login before everything, frozen artifacts, grants, and pages with the stage control on."""
 
+import base64
+import json
+import socket
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -63,6 +67,32 @@ def test_a_stranger_gets_401_also_where_it_is_frozen(server: "Server", registere
 def test_files_beside_a_registered_folder_stay_writable(server: "Server", registered: tuple[str, str]) -> None:
     beside = f"mlflow-artifacts/artifacts/{registered[1]}-notes.txt"
     assert server.call("ada", "PUT", beside, data=b"x").status_code == 200
+
+
+def test_an_upload_that_began_before_the_registration_does_not_end_after_it(server: "Server", model: str) -> None:
+    run, folder = server.run()
+    path, where = f"mlflow-artifacts/artifacts/{folder}/MLmodel", urlsplit(server.where.mlflow_url)
+    login = base64.b64encode(f"ada:{server.known.users['ada']}".encode()).decode()
+    head = f"PUT /api/2.0/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Basic {login}\r\n"
+    with socket.create_connection((str(where.hostname), where.port or 0), timeout=30) as line:
+        line.sendall(f"{head}Content-Length: 4\r\n\r\nev".encode())
+        source = {"name": model, "source": f"mlflow-artifacts:/{folder}", "run_id": run}
+        version = server.made("ada", "model-versions/create", **source)["model_version"]["version"]
+        assert server.move("grace", model, version, "Production").status_code == 200
+        line.sendall(b"il")
+        assert line.recv(100).startswith(b"HTTP/1.1 403")
+    assert server.call("ada", "GET", path).text == f"MLmodel of {run}"
+
+
+@pytest.mark.parametrize("key", ["artifact_location", "artifactLocation"])
+@pytest.mark.parametrize("location", ["s3://artifacts/1", "file:///tmp/anywhere", "mlflow-artifacts:/1"])
+def test_nobody_chooses_where_the_server_writes(server: "Server", key: str, location: str) -> None:
+    body = {"name": f"elsewhere-{key}-{location}", key: location}
+    for path in ("/api/2.0/mlflow/experiments/create", "/ajax-api/2.0/mlflow/experiments/create"):
+        for document in (body, json.dumps(body)):  # MLflow still reads JSON within JSON
+            answer = server.call("ada", "POST", path, json=document)
+            assert answer.status_code == 403
+            assert "the server alone decides" in answer.json()["message"]
 
 
 @pytest.mark.parametrize("user", ["grace", CONTROLLER, TRAINING])

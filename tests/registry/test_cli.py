@@ -2,9 +2,13 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
+from flywheel.connections import secrets
 from flywheel.errors import FlywheelError, StackError, UsageError
+from flywheel.events import EventKind, append
+from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings
 from registry.cli import app
 
@@ -60,6 +64,18 @@ def test_a_home_without_a_stack_is_said(
 def test_the_trail_verifies_and_is_counted(server: "Server", model: str) -> None:
     server.register(model)
     assert run("audit", "verify").startswith("The audit trail is whole: ")
+
+
+def test_an_event_is_one_line_however_long_its_reason(server: "Server", model: str, stack: Settings) -> None:
+    body = {"rollout": "r", "reason": "It ended by itself. The end of its log:\nTraceback\nMemoryError"}
+    engine = sa.create_engine(secrets(stack).databases["controller"])
+    with engine.begin() as connection:
+        append(connection, EventKind.ROLLOUT_HELD, f"{model}/1", CONTROLLER, body)
+    engine.dispose()
+    lines = run("audit", "log", "--model", model).splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith("It ended by itself. The end of its log:")
+    assert "MemoryError" in run("audit", "log", "--model", model, "--json")
 
 
 def test_the_log_shows_one_models_events_for_people_and_machines(server: "Server", model: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
+from deploy.desired import approvals
 from flywheel import events
 from flywheel.connections import secrets
 from flywheel.digest import folder_digest
@@ -116,7 +117,7 @@ def test_only_the_controller_or_a_reviewer_takes_a_version_out_of_production(ser
 
 def test_traffic_aliases_are_the_controllers_and_each_move_is_an_event(server: "Server", model: str) -> None:
     version = server.register(model)
-    for user, alias in [("ada", "champion"), ("grace", "Champion"), ("admin", "CHALLENGER")]:
+    for user, alias in [("ada", "champion"), ("grace", "Champion"), ("admin", "CHALLENGER"), ("ada", "ｃhampion")]:
         alias_body = {"name": model, "alias": alias, "version": version}
         assert CONTROLLER in refusal(server.post(user, "registered-models/alias", **alias_body))
     server.made(CONTROLLER, "registered-models/alias", name=model, alias="champion", version=version)
@@ -172,6 +173,31 @@ def test_what_is_in_production_is_neither_deleted_nor_renamed(server: "Server", 
     assert server.call("ada", "DELETE", "mlflow/model-versions/delete", json=body).status_code == 200
     assert server.events(model)[-1].body["to"] == "Deleted_Internal"
     assert server.call("ada", "DELETE", "mlflow/registered-models/delete", json={"name": model}).status_code == 200
+
+
+def test_a_renamed_model_shows_where_its_history_is(server: "Server", model: str) -> None:
+    version, renamed = server.register(model), f"{model}-new"
+    server.move("ada", model, version, "Production")
+    server.made("ada", "registered-models/rename", name=model, new_name=renamed)
+    for name in (model, renamed):
+        last = server.events(name)[-1]
+        assert (last.kind, last.actor) == (EventKind.MODEL_RENAMED, "ada")
+        assert (last.body["from"], last.body["to"]) == (model, renamed)
+
+
+def test_a_model_made_anew_inherits_no_approval_from_its_name(server: "Server", model: str) -> None:
+    version = server.register(model)
+    server.move("grace", model, version, "Production")
+    server.move("grace", model, version, "Archived")
+    assert server.call("ada", "DELETE", "mlflow/registered-models/delete", json={"name": model}).status_code == 200
+    server.made("ada", "registered-models/create", name=model)
+    assert server.register(model) == version
+    anew = server.version(model, version)
+    assert (anew["current_stage"], anew["tags"]) == ("None", {"flywheel.author": "ada"})
+    moves = [event.body["to"] for event in server.events(model, EventKind.TRANSITION)]
+    assert moves == ["Production", "Archived", "Deleted_Internal"]
+    assert approvals(server.events(model)) == {}
+    assert "four eyes" in refusal(server.move("ada", model, version, "Production"))
 
 
 def test_people_and_robot_add_versions_to_each_others_models(server: "Server") -> None:

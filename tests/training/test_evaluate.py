@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
-from training.evaluate import calibration, clustered_error, importance, row_losses, score
+from training.evaluate import calibration, importance, mean_error, row_losses, score
 
 shares = st.lists(st.floats(0.001, 0.999), min_size=10, max_size=80)
 
@@ -31,7 +31,7 @@ def test_certain_and_wrong_costs_much_and_stays_finite() -> None:
 
 def test_clusters_of_one_row_give_the_usual_standard_error() -> None:
     values = np.random.default_rng(1).normal(size=500)
-    assert np.isclose(clustered_error(values, np.arange(500)), values.std(ddof=1) / np.sqrt(500))
+    assert np.isclose(mean_error(values, np.arange(500)), values.std(ddof=1) / np.sqrt(500))
 
 
 def test_days_that_move_together_widen_the_standard_error() -> None:
@@ -39,9 +39,9 @@ def test_days_that_move_together_widen_the_standard_error() -> None:
     means = [(random.normal(size=30)[:, None] + random.normal(size=(30, 100))).ravel() for _ in range(200)]
     day = np.repeat(np.arange(30), 100)
     spread = float(np.std([values.mean() for values in means]))
-    stated = float(np.mean([clustered_error(values, day) for values in means]))
+    stated = float(np.mean([mean_error(values, day) for values in means]))
     assert abs(stated / spread - 1) < 0.15
-    assert clustered_error(means[0], np.zeros(3000)) < spread / 3  # as if rows were independent
+    assert mean_error(means[0], np.zeros(3000)) < spread / 3  # as if rows were independent
 
 
 def test_importance_finds_the_feature_that_matters() -> None:

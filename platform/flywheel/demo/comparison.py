@@ -7,24 +7,7 @@ import numpy as np
 import polars as pl
 
 from flywheel.errors import FlywheelError
-
-
-def area_under_curve(label: np.ndarray, score: np.ndarray) -> float:
-    """Return the area under the ROC curve as a rank statistic with mid-ranks for ties (Hanley & McNeil 1982).
-
-    Args:
-        label: 0 or 1, shape (n_rows,).
-        score: Shape (n_rows,).
-
-    Raises:
-        FlywheelError: Only one class is there.
-    """
-    positives = int(label.sum())
-    negatives = len(label) - positives
-    if not positives or not negatives:
-        raise FlywheelError("The area under the curve needs rows of both classes; replay more flights.")
-    ranks = pl.Series(score).rank("average").to_numpy()
-    return float((ranks[label == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+from flywheel.statistics import area_under_curve
 
 
 def score_offline(package: Path, rows: pl.DataFrame) -> np.ndarray:
@@ -53,8 +36,14 @@ def auc_gain(package: Path, rows: pl.DataFrame, label: str, answered: pl.DataFra
         label: Name of the label column.
         answered: Columns `entity` and `probability`: the answers that clients got.
         entity: Name of the entity column in `rows`.
+
+    Raises:
+        FlywheelError: Only one class is there.
     """
     known = rows.filter(pl.col(label).is_not_null()).join(answered, left_on=entity, right_on="entity", how="inner")
-    truth = known[label].to_numpy()
-    live = area_under_curve(truth, known["probability"].to_numpy())
-    return live - area_under_curve(truth, score_offline(package, known.drop("probability")))
+    late = known[label].to_numpy() > 0
+    live = area_under_curve(late, known["probability"].to_numpy())
+    first = area_under_curve(late, score_offline(package, known.drop("probability")))
+    if live is None or first is None:
+        raise FlywheelError("The area under the curve needs rows of both classes; replay more flights.")
+    return live - first

@@ -23,7 +23,7 @@ def figures(story: Story) -> list[Goal]:
         goal("refused_without_approval", _count(events, EventKind.TRANSITION_REFUSED, name), ">=", 2),
         goal("quiet_windows", verdicts.count("quiet"), ">=", 1),
         goal("retrained_versions", retrained, ">=", 1),
-        goal("rolled_back_versions", _count(events, EventKind.ROLLOUT_ROLLED_BACK, name), "==", 1),
+        goal("rolled_back_versions", _versions(events, EventKind.ROLLOUT_ROLLED_BACK, name), "==", 1),
         goal("stayed_rolled_back", int(story.stayed_back), "==", 1),
         goal("second_use_case_answers", story.rain_answers, ">=", 1),
         goal("auc_gain_over_never", round(story.gain(), 4), ">", 0),
@@ -37,6 +37,10 @@ def window_row(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: result.get(key) for key in keys}
 
 
-def _count(events: list[Event], kind: EventKind, prefix: str) -> int:
-    """Count the events of a kind about one use case's versions."""
-    return sum(1 for event in events if event.kind == kind and event.subject.startswith(f"{prefix}/"))
+def _versions(events: list[Event], kind: EventKind, name: str) -> int:
+    """Count the versions that have an event of a kind: a step has one for its intent and one for its end."""
+    return len({event.subject for event in events if event.kind == kind and event.subject.startswith(f"{name}/")})
+
+
+def _count(events: list[Event], kind: EventKind, name: str) -> int:
+    return sum(1 for event in events if event.kind == kind and event.subject.startswith(f"{name}/"))

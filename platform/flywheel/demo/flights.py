@@ -1,6 +1,5 @@
 """The flights that the demo replays: drawn at random from each month, in the order of their times."""
 
-import importlib.util
 import json
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from flywheel.demo.plan import Plan, Window
-from flywheel.errors import UsageError
+from flywheel.modules import load_module
 from flywheel.usecase import UseCase
 
 
@@ -17,14 +16,9 @@ def load_flights(folder: Path, use_case: UseCase) -> pl.DataFrame:
     """Return every flight of the example's source, with its label, sorted by event time.
 
     Raises:
-        UsageError: The example is not there.
+        DataError: The example is not there.
     """
-    path = folder / use_case.data.source.path
-    spec = importlib.util.spec_from_file_location("flywheel_demo_source", path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise UsageError(f"{path} is missing. Run the demo in a checkout of Flywheel.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_module(folder / use_case.data.source.path, "source")
     frame: pl.DataFrame = module.load(None)
     return frame.sort(use_case.data.event_time, use_case.data.entity or use_case.data.event_time)
 

@@ -53,7 +53,7 @@ def months(year: int, requests: dict[int, int]) -> tuple[Window, ...]:
 
 
 # A rollout needs about 5,500 requests: 370 to the canary at 10 %, as many at 50 %, and what passes between two looks.
-FULL = Plan(windows=months(2013, dict.fromkeys(range(4, 13), 4_500)), trials=None, bad_version_from=6)
+FULL = Plan(windows=months(2013, dict.fromkeys(range(4, 13), 6_000)), trials=None, bad_version_from=6)
 
 # The same story in a few minutes, for the tests.
 SLICE = Plan(windows=months(2013, {4: 1_500, 5: 8_000, 6: 3_000}), trials=2, bad_version_from=2)

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 import polars as pl
-import sqlalchemy as sa
 
-from flywheel.connections import endpoints, secrets
+from flywheel.connections import endpoints
+from flywheel.database import open_database
 from flywheel.demo.accounting import Account, wait_for_records
 from flywheel.demo.commands import Running, start
 from flywheel.demo.comparison import auc_gain
@@ -213,8 +213,7 @@ class Story:
 
     def events(self, kind: EventKind | None = None, subject: str | None = None) -> list[Event]:
         """Return the events of the demo, all of them or those of one kind and subject."""
-        engine = sa.create_engine(secrets(self.settings).databases["reader"], poolclass=sa.NullPool)
-        with engine.connect() as connection:
+        with open_database(self.settings, "reader") as engine, engine.connect() as connection:
             return read(connection, kind, subject)
 
     def gain(self) -> float:

@@ -1,5 +1,6 @@
 """The tables with which a demo ends."""
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -10,26 +11,31 @@ from flywheel.demo.goals import Goal
 from flywheel.demo.story import Story
 from flywheel.settings import Settings
 
+FILE_WIDTH = 110
+
 
 def show(settings: Settings, story: Story, goals: list[Goal], rows: list[dict[str, Any]]) -> None:
     """Print what monitoring saw, the figures, and where to look."""
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
     console.print(_windows_table(rows))
     console.print(_goals_table(goals))
     mlflow = endpoints(settings).mlflow_url
-    pages = Table(title="Pages to look at", show_header=False, title_justify="left")
-    pages.add_row("MLflow", f"{mlflow}/#/models/{story.use_case.name}")
-    pages.add_row("Review", f"{mlflow}/flywheel/review/")
-    pages.add_row("Evidently report", story.report_url)
-    pages.add_row("Log in as", f"ada or grace; passwords: {settings.home}/run/secrets.json")
-    pages.add_row("Stop it all", "make down")
-    console.print(pages)
+    pages = {
+        "MLflow": f"{mlflow}/#/models/{story.use_case.name}",
+        "Review": f"{mlflow}/flywheel/review/",
+        "Evidently report": story.report_url,
+        "Log in as": f"ada or grace; `flywheel env --user ada` shows the password (folder {settings.home})",
+        "Stop it all": "make down",
+    }
+    console.print("Pages to look at")
+    for name, text in pages.items():
+        console.print(f"  {name:17} {text}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _windows_table(rows: list[dict[str, Any]]) -> Table:
     table = Table(title="What monitoring saw", title_justify="left")
-    for name in ("window", "labelled rows", "log-loss", "95 % interval", "reference", "verdict", "retrained"):
-        table.add_column(name, justify="left" if name in {"window", "verdict"} else "right")
+    for name in ("window", "labelled", "log-loss", "95 % interval", "reference", "verdict", "retrained"):
+        table.add_column(name, justify="left" if name in {"window", "verdict"} else "right", no_wrap=True)
     for row in rows:
         interval = f"{row['low']:.3f} to {row['high']:.3f}" if row["low"] is not None else "-"
         table.add_row(

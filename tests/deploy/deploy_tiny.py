@@ -1,0 +1,95 @@
+"""Runs `flywheel deploy` with two parts exchanged: versions are tiny web servers, and the registry is a folder.
+
+Everything else is real: the audit trail and the leader's lock in Postgres, the supervisor, the gateway, the digests.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import deploy.local
+import deploy.versions
+from deploy.cli import app
+from deploy.desired import Served
+from deploy.ledger import PostgresLedger
+from deploy.local import Place, program_names
+from flywheel.events import Event
+from flywheel.settings import Settings
+from flywheel.stack.supervisor import Program
+
+AGENT = """
+import sys
+from aiohttp import web
+version, port, failing = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "failing"
+async def answer(request):
+    return web.json_response({"version": version}, status=503 if failing else 200)
+async def ping(request):
+    return web.Response(text="ok")
+app = web.Application()
+app.router.add_get("/ping", ping)
+app.router.add_route("*", "/{rest:.*}", answer)
+web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
+"""
+
+
+class FolderRegistry:
+    """`stages.json`, `aliases.json` and one model folder a version; written in one step, as a server would."""
+
+    def __init__(self, tracking: object) -> None:
+        del tracking
+        self._folder = Path(os.environ["TINY_REGISTRY"])
+
+    def stages(self, usecase: str) -> dict[str, str]:
+        del usecase
+        return self._read("stages")
+
+    def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
+        del usecase
+        aliases = {name: at for name, at in self._read("aliases").items() if name != alias}
+        self._write("aliases", aliases if version is None else {**aliases, alias: version})
+
+    def archive(self, served: Served, reason: str) -> None:
+        del reason
+        self._write("stages", {**self._read("stages"), served.version: "Archived"})
+
+    def download(self, usecase: str, version: str, folder: Path) -> Path:
+        del usecase
+        return Path(shutil.copytree(self._folder / version, folder))
+
+    def _read(self, name: str) -> dict[str, str]:
+        found: dict[str, str] = json.loads((self._folder / f"{name}.json").read_text())
+        return found
+
+    def _write(self, name: str, values: Mapping[str, str]) -> None:
+        new = self._folder / f"{name}.new"
+        new.write_text(json.dumps(values))
+        new.replace(self._folder / f"{name}.json")
+
+
+def tiny_programs(settings: Settings, place: Place, folder: Path) -> tuple[Program, Program]:
+    del settings
+    scorer, agent = program_names(place.served)
+    mood = "failing" if (folder / "failing").exists() else "sound"
+    answer = [sys.executable, "-c", AGENT, place.served.version, str(place.agent), mood]
+    return Program(scorer, ["sleep", "infinity"]), Program(agent, answer)
+
+
+read_all = PostgresLedger.read
+
+
+def own_events(ledger: PostgresLedger) -> list[Event]:
+    """Read and verify the whole trail, and return this use case's events.
+
+    Other tests of the same stack record rollouts that no controller would.
+    """
+    return [event for event in read_all(ledger) if event.subject.startswith(f"{os.environ['TINY_USECASE']}/")]
+
+
+if __name__ == "__main__":
+    PostgresLedger.read = own_events  # type: ignore[assignment,method-assign]
+    deploy.local.programs = tiny_programs
+    deploy.versions.MlflowRegistry = FolderRegistry  # type: ignore[assignment,misc]
+    app(["deploy", "--usecase", os.environ["TINY_USECASE"], *sys.argv[1:]])
