@@ -2,9 +2,18 @@
 
 import sys
 
-from flywheel.cli import main
+import typer
+
+from flywheel import edge
+from monitoring.cli import app
+
+
+def monitor_alone(debug: bool) -> typer.Typer:
+    """Return the one command: where MLflow made the environment, no entry points of an installed Flywheel are."""
+    return app
+
 
 if __name__ == "__main__":
     # MLproject names every parameter; the command takes the use case by position.
-    sys.argv[1:] = ["monitor", *(word for word in sys.argv[1:] if word != "--usecase")]
-    main()
+    sys.argv[1:] = [word for word in sys.argv[1:] if word != "--usecase"]
+    edge.run(monitor_alone, "python -m monitoring")

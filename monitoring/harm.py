@@ -96,7 +96,9 @@ def against_reference(labelled: pl.DataFrame, references: Mapping[str, Reference
             "Deploy it again, or choose a window without it."
         )
     means = {version: reference.log_loss for version, reference in references.items()}
-    reference = pl.col("model_version").replace_strict(means, return_dtype=pl.Float64)
+    # Polars infers a type from an empty mapping, whatever `return_dtype` says.
+    known = pl.col("model_version").replace_strict(means, return_dtype=pl.Float64)
+    reference = known if means else pl.lit(None, dtype=pl.Float64)
     return labelled.with_columns(
         row_loss(pl.col("probability"), pl.col("outcome")).alias("loss"), reference.alias("reference")
     ).with_columns((pl.col("loss") - pl.col("reference")).alias("difference"))

@@ -31,7 +31,7 @@ def run(build: Callable[[bool], typer.Typer], program: str) -> NoReturn:
     except FlywheelError as fault:
         _end(fault, str(fault), fault.exit_code, debug=debug)
     except typer.TyperException as fault:
-        sentence = f"{fault.format_message()} `{program} --help` lists commands and options."
+        sentence = f"{fault.format_message().rstrip('.')}. `{program} --help` lists commands and options."
         _end(fault, sentence, fault.exit_code, debug=False)
     except ModuleNotFoundError as fault:
         _end(fault, f"This command needs '{fault.name}': pip install 'flywheel-mlops[all]'.", 1, debug=debug)

@@ -103,3 +103,11 @@ def test_a_model_as_good_as_the_margin_allows_is_called_harmful_at_most_a_few_ti
     assert verdicts.count(Verdict.HARM) / 300 < 0.06
     without_rise = [judge(window(0.3, day_effect=0.1, seed=seed), {"1": REFERENCE}).verdict for seed in range(300)]
     assert without_rise.count(Verdict.HARM) <= 3
+
+
+def test_a_window_without_any_rows_is_too_few_and_no_fault() -> None:
+    nothing = pl.DataFrame(
+        schema={"model_version": pl.String, "probability": pl.Float64, "outcome": pl.Float64, "event_time": pl.Datetime}
+    )
+    decision = decide(against_reference(nothing, {}), {}, TOLERANCE)
+    assert decision.verdict == Verdict.TOO_FEW
