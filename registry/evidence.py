@@ -75,11 +75,17 @@ def side(version: "ModelVersion", run: "Run | None") -> Side:
     return Side(version, run.data.metrics, run.data.params, _data(run), commit, run.info.experiment_id)
 
 
+def on_same_data(candidate: Side, champion: Side) -> bool:
+    """Say whether both read the same data by its digest: only then does a difference of metrics speak of the models."""
+    return bool(candidate.data) and {item.digest for item in candidate.data} == {item.digest for item in champion.data}
+
+
 def figures(candidate: Side, champion: Side | None) -> list[Figure]:
-    """Compare all metrics that either has, by name."""
+    """Compare all metrics that either has, by name; none is called better or worse on different data."""
     theirs = champion.metrics if champion else {}
+    judged = theirs if champion and on_same_data(candidate, champion) else {}
     return [
-        Figure(name, candidate.metrics.get(name), theirs.get(name), _verdict(name, candidate.metrics, theirs))
+        Figure(name, candidate.metrics.get(name), theirs.get(name), _verdict(name, candidate.metrics, judged))
         for name in sorted({*candidate.metrics, *theirs})
     ]
 

@@ -17,7 +17,7 @@ from mlflow.server import handlers
 
 from flywheel import events
 from registry.caller import caller, floor_policy
-from registry.evidence import Side, figures, settings, side
+from registry.evidence import Side, figures, on_same_data, settings, side
 from registry.rules import PRODUCTION, STAGING, Allowed, Transition, Verdict, judge_transition
 from registry.store import AUTHOR_TAG, DIGEST_TAG, GateStore
 
@@ -35,7 +35,9 @@ PAGES = Environment(
 
 def add_review_pages(app: Flask) -> None:
     """Add both pages to MLflow's Flask app; call it before the login is added, which then guards them."""
-    PAGES.filters.update(moment=_moment, figure=_figure, change=_change, path=lambda text: quote(str(text), safe=""))
+    PAGES.filters.update(
+        moment=_moment, figure=_figure, change=_change, setting=_setting, path=lambda text: quote(str(text), safe="")
+    )
     app.add_url_rule(f"{PREFIX}/", "flywheel_waiting", _waiting_page)
     app.add_url_rule(f"{PREFIX}/<name>/<version>", "flywheel_review", _review_page)
 
@@ -69,6 +71,7 @@ def _review_page(name: str, version: str) -> Response:
         author=candidate.version.tags.get(AUTHOR_TAG),
         digest=candidate.version.tags.get(DIGEST_TAG),
         figures=figures(candidate, rival),
+        comparable=rival is None or on_same_data(candidate, rival),
         settings=settings(candidate, rival),
         events=list(reversed(mine)),
         verdict=verdict,
@@ -125,6 +128,16 @@ def _figure(value: float | None) -> str:
         return "–"
     # NaN and the infinities are no whole numbers either.
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4f}"
+
+
+def _setting(value: str | None) -> str:
+    if value is None:
+        return "–"
+    try:
+        # MLflow keeps parameters as text, and a drawn number has 17 digits.
+        return f"{float(value):.6g}" if "." in value else value
+    except ValueError:
+        return value
 
 
 def _change(value: float | None) -> str:

@@ -2,13 +2,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from registry.evidence import Side, figures, settings
+from registry.evidence import DataUsed, Side, figures, settings
 
 VERSION = SimpleNamespace(creation_timestamp=1_767_225_600_000)
 
 
-def made(metrics: dict[str, float] | None = None, params: dict[str, str] | None = None) -> Side:
-    return Side(VERSION, metrics or {}, params or {}, (), None, None)
+def made(metrics: dict[str, float] | None = None, params: dict[str, str] | None = None, data: str = "d1") -> Side:
+    return Side(VERSION, metrics or {}, params or {}, (DataUsed("flights", data, "training"),), None, None)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,11 @@ def test_a_figure_is_better_in_the_direction_of_its_metric(
     (row,) = figures(made({metric: candidate}), made({metric: champion}))
     assert row.verdict == verdict
     assert row.change == pytest.approx(candidate - champion)
+
+
+def test_nothing_is_called_better_that_was_measured_on_other_data() -> None:
+    (row,) = figures(made({"roc_auc": 0.7}, data="d2"), made({"roc_auc": 0.6}, data="d1"))
+    assert (row.verdict, row.change) == ("", pytest.approx(0.1))
 
 
 def test_a_figure_that_only_one_side_has_is_shown_without_a_verdict() -> None:

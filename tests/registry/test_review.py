@@ -48,7 +48,17 @@ def test_anybody_logged_in_may_read(server: "Server", pair: tuple[str, str, str]
 
 def test_the_page_shows_the_candidate_beside_the_champion(server: "Server", pair: tuple[str, str, str]) -> None:
     _, text = page(server, "grace", f"{pair[0]}/{pair[2]}")
-    for shown in ("0.7300", "0.7100", "+0.0200 better", "depth", "d8", "d6", "version.created", "Move to Production"):
+    for shown in (
+        "0.7300",
+        "0.7100",
+        "+0.0200",
+        "Neither is called better",
+        "depth",
+        "d8",
+        "d6",
+        "version.created",
+        "Move to Production",
+    ):
         assert shown in text
 
 

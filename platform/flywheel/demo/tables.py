@@ -8,6 +8,7 @@ from rich.table import Table
 
 from flywheel.connections import endpoints
 from flywheel.demo.goals import Goal
+from flywheel.demo.people import newest_version
 from flywheel.demo.story import Story
 from flywheel.settings import Settings
 
@@ -19,17 +20,17 @@ def show(settings: Settings, story: Story, goals: list[Goal], rows: list[dict[st
     console = Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
     console.print(_windows_table(rows))
     console.print(_goals_table(goals))
-    mlflow = endpoints(settings).mlflow_url
+    mlflow, name = endpoints(settings).mlflow_url, story.use_case.name
     pages = {
-        "MLflow": f"{mlflow}/#/models/{story.use_case.name}",
-        "Review": f"{mlflow}/flywheel/review/",
+        "MLflow": f"{mlflow}/#/models/{name}",
+        "Review": f"{mlflow}/flywheel/review/{name}/{newest_version(settings, name)}",
         "Evidently report": story.report_url,
         "Log in as": f"ada or grace; `flywheel env --user ada` shows the password (folder {settings.home})",
         "Stop it all": "make down",
     }
     console.print("Pages to look at")
-    for name, text in pages.items():
-        console.print(f"  {name:17} {text}", soft_wrap=True, highlight=False, markup=False)
+    for page, text in pages.items():
+        console.print(f"  {page:17} {text}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _windows_table(rows: list[dict[str, Any]]) -> Table:
