@@ -11,7 +11,6 @@ from deploy.agent.spool import Spool
 from deploy.segments import is_finished, read_block
 from flywheel.errors import StackError
 
-
 # In a process of its own: the limit holds for all its files, and the test run's own output may be one.
 ON_A_FULL_DISK = """
 import resource, sys
