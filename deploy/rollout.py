@@ -12,6 +12,7 @@ from typing import Any
 
 from deploy.desired import Served
 from deploy.verdict import Plan
+from flywheel.errors import IntegrityError
 from flywheel.events import Event, EventKind
 
 ALPHA = 0.05
@@ -136,17 +137,25 @@ class Share:
 
 
 def histories(events: Iterable[Event]) -> dict[str, History]:
-    """Fold all rollout events into one history a use case."""
+    """Fold all rollout events into one history a use case.
+
+    Raises:
+        IntegrityError: An event is none that a controller writes, or belongs to a rollout that never started.
+    """
     found: dict[str, dict[str, Rollout]] = {}
     for event in events:
         if not str(event.kind).startswith("rollout."):
             continue
         rollouts = found.setdefault(event.subject.split("/")[0], {})
-        name = str(event.body["rollout"])
-        if event.kind == EventKind.ROLLOUT_STARTED:
-            rollouts[name] = _started(event)
-        else:
-            rollouts[name] = _applied(rollouts[name], event)
+        try:
+            name = str(event.body["rollout"])
+            started = event.kind == EventKind.ROLLOUT_STARTED
+            rollouts[name] = _started(event) if started else _applied(rollouts[name], event)
+        except (KeyError, TypeError, ValueError) as fault:
+            raise IntegrityError(
+                f"Event {event.seq} ({event.kind} of {event.subject}) is none that a controller writes: {fault!r}. "
+                "Traffic stays as it is; `flywheel audit log` shows who wrote it."
+            ) from fault
     return {usecase: History(usecase, tuple(rollouts.values())) for usecase, rollouts in found.items()}
 
 

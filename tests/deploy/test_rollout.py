@@ -8,6 +8,7 @@ from deploy.decision import Action, Observed, decide
 from deploy.desired import Approval, Served, approvals, newest
 from deploy.rollout import Cause, Phase, Rollout, Share, histories, intended, started_body
 from deploy.verdict import Call, Plan, Verdict
+from flywheel.errors import IntegrityError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -108,3 +109,9 @@ def test_a_transition_without_a_digest_or_a_later_one_is_no_approval() -> None:
     assert [one.served for one in approvals(chain(approved))["flights"]] == [OLD]
     assert approvals(chain((EventKind.TRANSITION, OLD, {**body, "digest": None}))) == {}
     assert approvals(chain(approved, (EventKind.TRANSITION, OLD, {**body, "to": "Archived"}))) == {}
+
+
+@pytest.mark.parametrize("body", [{}, {"rollout": "never-started", "step": 1}])
+def test_an_event_that_no_controller_writes_is_named(body: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError, match=r"Event 1 \(rollout.step of .*\) is none that a controller writes"):
+        histories(chain((EventKind.ROLLOUT_STEP, Served("flights", "2", "sha256:2"), body)))
