@@ -14,11 +14,11 @@ from aiohttp import web
 
 from flywheel.demo.accounting import account
 from flywheel.demo.flights import write_broken_use_case
-from flywheel.demo.goals import goal, write_goals
 from flywheel.demo.plan import FULL, SLICE
 from flywheel.demo.replay import Answer, replay
 from flywheel.demo.story import MARKER, refuse_foreign_home
 from flywheel.errors import UsageError
+from flywheel.goals import goal, write_goals
 from flywheel.settings import Settings
 from flywheel.usecase import load_usecase
 

@@ -27,9 +27,9 @@ def demo(
     """
     # Here and not above: `flywheel --help` does not need Polars and MLflow's dependencies.
     from flywheel.demo.figures import figures, window_row
-    from flywheel.demo.goals import write_goals
     from flywheel.demo.story import Story, refuse_foreign_home
     from flywheel.demo.tables import show
+    from flywheel.goals import write_goals
 
     settings = load_settings()
     plan = SLICE if small else FULL

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flywheel.demo.goals import Goal, goal
 from flywheel.demo.story import Story
 from flywheel.events import Event, EventKind
+from flywheel.goals import Goal, goal
 
 
 def figures(story: Story) -> list[Goal]:

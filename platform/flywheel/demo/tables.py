@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from flywheel.connections import endpoints
-from flywheel.demo.goals import Goal
 from flywheel.demo.people import newest_version
 from flywheel.demo.story import Story
+from flywheel.goals import Goal
 from flywheel.settings import Settings
 
 FILE_WIDTH = 110

@@ -1,4 +1,4 @@
-"""The figures of a demo against their targets, for the table and for `--json`."""
+"""Measured figures against their targets, as the demo and the benchmarks write them with `--json`."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
