@@ -38,7 +38,7 @@ down: install ## stop everything that was started here
 	flywheel down
 
 train: install ## train flights as ada on the running stack
-	eval "$$(flywheel env --user ada)" && mlflow run . --env-manager local --experiment-name flights-delay
+	exports="$$(flywheel env --user ada)" && eval "$$exports" && mlflow run . --env-manager local --experiment-name flights-delay
 
 deploy: install ## serve the approved versions, new ones through a canary
 	flywheel deploy

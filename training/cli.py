@@ -33,7 +33,7 @@ def check(
     console = Console()
     console.print(inputs_table(prepared))
     console.print(split_table(prepared))
-    typer.echo(f"{usecase} is a valid use case. Train it: mlflow run . -P usecase={usecase}")
+    typer.echo(f"{usecase} is a valid use case. Train it: mlflow run . --env-manager local -P usecase={usecase}")
 
 
 def inputs_table(prepared: "Prepared") -> Table:

@@ -68,10 +68,12 @@ def login(settings: Settings, user: str) -> dict[str, str]:
     if user not in known.users:
         names = ", ".join(sorted(known.users))
         raise UsageError(f"User '{user}' is not known here. Choose one of: {names}.")
-    url = endpoints(settings).mlflow_url
+    found = endpoints(settings)
     return {
-        "MLFLOW_TRACKING_URI": url,
-        "MLFLOW_REGISTRY_URI": url,
+        "MLFLOW_TRACKING_URI": found.mlflow_url,
+        "MLFLOW_REGISTRY_URI": found.mlflow_url,
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # MLflow's own seven keep a person waiting for minutes
+        "GATEWAY": found.gateway_url,
         "MLFLOW_TRACKING_USERNAME": user,
         "MLFLOW_TRACKING_PASSWORD": known.users[user],
         "FLYWHEEL_OPTUNA_URL": known.databases["optuna"],
