@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from deploy.decision import Action, Decision, Observed, decide
 from deploy.desired import Approval, Served, approvals, newest
 from deploy.journal import Journal, Looks
-from deploy.rollout import ALPHA, Cause, History, Phase, Rollout, Share, histories, intended, started_body
+from deploy.rollout import ALPHA, History, Phase, Rollout, Share, histories, intended, started_body
 from deploy.verdict import Look, Plan, Verdict
 from flywheel.errors import FlywheelError, TransientError
 from flywheel.events import Event, EventKind
+from flywheel.rollbacks import Cause
 from flywheel.usecase import Rollout as RolloutSpec
 
 # A restarted scorer needs about twenty seconds to answer; a canary that takes longer than this is not coming back.

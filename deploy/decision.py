@@ -9,8 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from deploy.desired import Served
-from deploy.rollout import Cause, Phase, Rollout
+from deploy.rollout import Phase, Rollout
 from deploy.verdict import Call, Verdict
+from flywheel.rollbacks import Cause
 
 
 class Action(StrEnum):

@@ -14,6 +14,7 @@ from deploy.desired import Served
 from deploy.verdict import Plan
 from flywheel.errors import IntegrityError
 from flywheel.events import Event, EventKind
+from flywheel.rollbacks import FAILURES, Cause
 
 ALPHA = 0.05
 
@@ -30,17 +31,6 @@ class Phase(StrEnum):
     ROLLED_BACK = "rolled back"  # final
 
 
-class Cause(StrEnum):
-    """Why a rollout was rolled back. The first three say that the version failed: its digest never starts again."""
-
-    VERDICT = "verdict"  # it failed more often than the champion
-    START = "start"  # it did not start, or its bytes are not those that were approved
-    HEALTH = "health"  # it stopped answering for too long
-    SUPERSEDED = "superseded"  # a newer version was approved meanwhile
-    WITHDRAWN = "withdrawn"  # somebody took it out of Production
-
-
-FAILURES = frozenset({Cause.VERDICT, Cause.START, Cause.HEALTH})
 ACTIVE = frozenset({Phase.STARTING, Phase.CANARY, Phase.HELD, Phase.PROMOTING, Phase.ROLLING_BACK})
 
 

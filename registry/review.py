@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.server import handlers
 
 from flywheel import events
+from flywheel.rollbacks import failure
 from registry.caller import caller, floor_policy
 from registry.evidence import Side, figures, on_same_data, settings, side
 from registry.rules import PRODUCTION, STAGING, Allowed, Transition, Verdict, judge_transition
@@ -60,7 +61,7 @@ def _review_page(name: str, version: str) -> Response:
     rival = champion if champion and champion.version.version != candidate.version.version else None
     with store.engine.connect() as connection:
         history = events.read(connection, model=name)
-    verdict = _verdict(candidate.version)
+    verdict = _verdict(candidate.version, failure(history, f"{name}/{version}"))
     mine = [event for event in history if event.subject in {f"{name}/{version}", name}]
     return _page(
         "review.html",
@@ -80,9 +81,9 @@ def _review_page(name: str, version: str) -> Response:
     )
 
 
-def _verdict(version: ModelVersion) -> Verdict:
+def _verdict(version: ModelVersion, failed: str | None) -> Verdict:
     author = version.tags.get(AUTHOR_TAG)
-    asked = Transition(version.name, str(version.version), author, version.current_stage, PRODUCTION)
+    asked = Transition(version.name, str(version.version), author, version.current_stage, PRODUCTION, failure=failed)
     return judge_transition(caller(), asked, floor_policy())
 
 

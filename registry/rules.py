@@ -31,7 +31,17 @@ Verdict = Allowed | Refused
 
 @dataclass(frozen=True)
 class Transition:
-    """Somebody asks to move a version to a stage (canonical names); `author` is who registered it, if that is known."""
+    """Somebody asks to move a version to a stage (canonical names).
+
+    Args:
+        model: Its model.
+        version: Its number.
+        author: Who registered it, if that is known.
+        source: Where it is.
+        target: Where it shall go.
+        archive_others: Whether the versions that are there shall be archived.
+        failure: Why a rollout of it was rolled back, if one was: it is not tried again.
+    """
 
     model: str
     version: str
@@ -39,6 +49,7 @@ class Transition:
     source: str
     target: str
     archive_others: bool = False
+    failure: str | None = None
 
 
 def judge_transition(actor: str, transition: Transition, policy: Policy) -> Verdict:
@@ -65,6 +76,8 @@ def _judge_production(actor: str, transition: Transition, policy: Policy) -> Ver
         return _refuse(transition, reason, _who_can(others))
     if actor not in reviewers:
         return _refuse(transition, f"'{actor}' is no reviewer in the server's policy.", _who_can(others))
+    if transition.failure is not None:
+        return _refuse(transition, f"{name} was rolled back: {transition.failure}", "Train a new version.")
     if transition.archive_others:
         reason = "archiving the versions in Production is the controller's work, once the new one has proven itself."
         return _refuse(transition, reason, "Untick 'transition existing versions to Archived' and try again.")

@@ -7,6 +7,7 @@ that attribute is enough to make its work join ours.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL, get_canonical_stage
@@ -18,6 +19,7 @@ from flywheel import events
 from flywheel.errors import IntegrityError
 from flywheel.events import EventKind
 from flywheel.identities import Policy
+from flywheel.rollbacks import failure
 from registry.artifacts import version_digest
 from registry.caller import caller, enforce, floor_policy
 from registry.rules import (
@@ -64,7 +66,10 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         measured = self._measured(actor, _asked(seen, target, archive_existing_versions), policy)
         with self._locked() as connection:
             current = self.get_model_version(name, version)
-            asked = _asked(current, target, archive_existing_versions)
+            history = events.read(connection, EventKind.ROLLOUT_ROLLED_BACK, _subject(current))
+            asked = replace(
+                _asked(current, target, archive_existing_versions), failure=failure(history, _subject(current))
+            )
             verdict = judge_transition(actor, asked, policy)
             if isinstance(verdict, Allowed):
                 verdict = judge_bytes(asked, measured, self._location(name, version))

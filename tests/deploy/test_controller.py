@@ -15,9 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from deploy.controller import Condition, Controller, Progress, Readiness
 from deploy.desired import Served
 from deploy.journal import Journal
-from deploy.rollout import Cause, Phase, Share, histories, intended
+from deploy.rollout import Phase, Share, histories, intended
 from deploy.verdict import Look, Plan, replay
 from flywheel.events import GENESIS, Event, EventKind, Head, chained, verify
+from flywheel.rollbacks import Cause
 from flywheel.usecase import Rollout as RolloutSpec
 
 FLIGHTS = "flights-delay"

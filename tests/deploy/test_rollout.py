@@ -6,10 +6,11 @@ import pytest
 
 from deploy.decision import Action, Observed, decide
 from deploy.desired import Approval, Served, approvals, newest
-from deploy.rollout import Cause, Phase, Rollout, Share, histories, intended, started_body
+from deploy.rollout import Phase, Rollout, Share, histories, intended, started_body
 from deploy.verdict import Call, Plan, Verdict
 from flywheel.errors import IntegrityError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained
+from flywheel.rollbacks import Cause
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD, NEW, NEWER = (Served("flights", version, f"sha256:{version * 8}") for version in "123")

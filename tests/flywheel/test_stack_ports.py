@@ -75,3 +75,15 @@ def test_damaged_memory_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / "run" / "ports.json").write_text("[1, 2")
     assert remembered_ports(settings) is None
     assert choose_ports(settings).mlflow > 0
+
+
+def test_the_port_of_a_stack_that_may_still_run_can_be_asked_for_again(tmp_path: Path) -> None:
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+        own.listen()
+        port = own.getsockname()[1]
+        settings = Settings(home=tmp_path, gateway_port=port)
+        remember_ports(settings, choose_ports(Settings(home=tmp_path)).model_copy(update={"gateway": port}))
+        choose_ports(settings, running=True)  # is not refused
+        with pytest.raises(StackError, match="in use by another program"):
+            choose_ports(settings)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy.engine.url import make_url
 
 from flywheel.connections import Secrets, endpoints, login, secrets
+from flywheel.errors import StackError
 from flywheel.identities import load_policy
 from flywheel.settings import Settings
 from flywheel.stack.credentials import load_credentials
@@ -19,6 +21,7 @@ from flywheel.stack.databases import connect
 from flywheel.stack.probes import request
 from flywheel.stack.processes import living
 from flywheel.stack.status import stack_rows
+from flywheel.stack.up import bring_up
 
 PRIVATE = ["endpoints.json", "secrets.json", "credentials.json", "mlflow-login.ini"]
 
@@ -154,3 +157,11 @@ def test_secrets_of_clients_hold_nothing_of_the_owner(stack: Settings) -> None:
         "grace",
     }
     assert set(held.databases) == {"server", "controller", "monitoring", "reader", "optuna"}
+
+
+def test_an_up_that_cannot_succeed_leaves_the_running_stack_alone(stack: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        wrong = stack.model_copy(update={"gateway_port": server.getsockname()[1]})
+        with pytest.raises(StackError, match="in use by another program"):
+            bring_up(wrong, print)
+    assert all(row.healthy for row in stack_rows(stack))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,3 +134,11 @@ def test_an_approval_binds_to_the_bytes_that_were_measured_at_the_place_they_are
     assert isinstance(judge_bytes(asked, Measured("here", fault="its source is elsewhere."), "here"), Refused)
     assert isinstance(judge_bytes(asked, None, "here"), Refused)
     assert judge_bytes(Transition("churn", "3", "ada", NONE, ARCHIVED), None, "here") == Allowed()
+
+
+def test_a_version_that_was_rolled_back_is_not_approved_again() -> None:
+    asked = Transition("churn", "3", "ada", ARCHIVED, PRODUCTION, failure="6 of 35 requests failed.")
+    verdict = judge_transition("grace", asked, POLICY)
+    assert isinstance(verdict, Refused)
+    assert "version 3 of 'churn' was rolled back: 6 of 35 requests failed. Train a new version." in verdict.reason
+    assert judge_transition("grace", replace(asked, failure=None), POLICY) == Allowed()

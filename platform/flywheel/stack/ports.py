@@ -40,21 +40,25 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose_ports(settings: Settings) -> Ports:
+def choose_ports(settings: Settings, *, running: bool = False) -> Ports:
     """Choose a free port for each part, the remembered one where possible; nothing is written.
+
+    Args:
+        settings: Ports that were asked for.
+        running: A stack of this home may still run: a port of its own that is asked for again counts as free.
 
     Raises:
         StackError: A port that was asked for is in use.
         UsageError: It is no port, or both are the same.
     """
     asked = {"mlflow": settings.mlflow_port, "gateway": settings.gateway_port}
+    remembered = _remembered(settings)
     for name, port in asked.items():
-        if port is not None:
+        if port is not None and not (running and remembered.get(name) == port):
             _check_asked(f"FLYWHEEL_{name.upper()}_PORT", port)
     if asked["mlflow"] is not None and asked["mlflow"] == asked["gateway"]:
         raise UsageError(f"FLYWHEEL_MLFLOW_PORT and FLYWHEEL_GATEWAY_PORT are both {asked['mlflow']}. Give two ports.")
     taken = {port for port in asked.values() if port is not None}
-    remembered = _remembered(settings)
     chosen: dict[str, int] = {}
     for name in Ports.model_fields:
         port = asked.get(name) or remembered.get(name)

@@ -54,8 +54,9 @@ def bring_up(settings: Settings, say: Say) -> Endpoints:
         UsageError: A setting or the policy is wrong.
     """
     if not settings.root.exists():
-        make_plan(settings)  # a start that cannot succeed leaves no home behind
+        make_plan(settings)  # a start that cannot succeed leaves no home behind,
     with locked(settings):
+        make_plan(settings, running=True)  # and a stack that runs as it was
         if ended := end_stack(settings):
             say(f"Ended {len(ended)} processes of a former start")
         plan = make_plan(settings)
@@ -67,8 +68,8 @@ def bring_up(settings: Settings, say: Say) -> Endpoints:
             raise
 
 
-def make_plan(settings: Settings) -> Plan:
-    """Decide ports and credentials and check the world; nothing is written.
+def make_plan(settings: Settings, *, running: bool = False) -> Plan:
+    """Decide ports and credentials and check the world; nothing is written. `running`: a former stack may be up.
 
     Raises:
         StackError: A port is in use, or DATABASE_URL's Postgres does not answer or lacks rights.
@@ -76,7 +77,7 @@ def make_plan(settings: Settings) -> Plan:
     """
     path = settings.root / "policy.yaml"
     policy = load_policy(path) if path.exists() else Policy()
-    ports = choose_ports(settings)
+    ports = choose_ports(settings, running=running)
     credentials = passwords.load_credentials(settings, policy)
     if settings.database_url is None:
         owner = postgres.owner_url(ports.postgres, credentials.postgres_owner)
