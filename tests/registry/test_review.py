@@ -4,8 +4,10 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import sync_playwright
 
+from flywheel.events import EventKind, append
 from flywheel.identities import AGENTS, CONTROLLER
 
 if TYPE_CHECKING:
@@ -101,3 +103,19 @@ def test_a_reviewers_click_goes_through_the_gate(server: "Server", pair: tuple[s
         view.wait_for_selector("text=Approved.")
         browser.close()
     assert server.version(model, candidate)["current_stage"] == "Production"
+
+
+def test_a_version_that_was_rolled_back_is_refused_and_its_page_says_why(
+    server: "Server", pair: tuple[str, str, str]
+) -> None:
+    model, _, candidate = pair
+    engine = sa.create_engine(server.known.databases["controller"], poolclass=sa.NullPool)
+    body = {"rollout": "r", "cause": "verdict", "reason": "6 of 35 requests failed.", "state": "done"}
+    with engine.begin() as connection:
+        append(connection, EventKind.ROLLOUT_ROLLED_BACK, f"{model}/{candidate}", CONTROLLER, body)
+    refused = server.move("grace", model, candidate, "Production")
+    assert refused.status_code == 403
+    assert "was rolled back: 6 of 35 requests failed. Train a new version." in refused.json()["message"]
+    _, text = page(server, "grace", f"{model}/{candidate}")
+    assert "was rolled back: 6 of 35 requests failed." in text
+    assert "Move to Production" not in text
