@@ -106,7 +106,18 @@ def _judge(window: Window, packages: dict[str, ModelPackage], use_case: UseCase)
     references = {version: package.profile.reference for version, package in packages.items()}
     rows = against_reference(window.labelled, references)
     tolerance = Tolerance(use_case.monitor.retrain.margin, use_case.monitor.min_outcomes)
-    return Judged(window, rows, decide(rows, references, tolerance))
+    decision = decide(rows, references, tolerance)
+    if decision.verdict == Verdict.TOO_FEW:
+        decision = replace(decision, reason=decision.reason + keyless_note(window.rows, use_case.data.entity))
+    return Judged(window, rows, decision)
+
+
+def keyless_note(rows: pl.DataFrame, key: str | None) -> str:
+    """Return a sentence for predictions that no outcome can ever join, with a space before it; empty without any."""
+    keyless = rows["entity"].null_count()
+    if key is None or not keyless:
+        return ""
+    return f" {keyless:,} predictions came without their key '{key}', so no outcome can join them: send it in requests."
 
 
 def _ask(report: ReportProcess, window: Window, packages: dict[str, ModelPackage], folder: Path) -> bool:

@@ -43,6 +43,8 @@ def inputs_table(prepared: "Prepared") -> Table:
         table.add_column(heading)
     for column in prepared.contract.columns:
         table.add_row(column.name, column.type, "yes" if column.nullable else "no")
+    if prepared.contract.entity is not None:
+        table.add_row(prepared.contract.entity, "string", "key: without it no outcome finds its prediction")
     return table
 
 
