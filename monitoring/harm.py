@@ -95,7 +95,7 @@ def against_reference(labelled: pl.DataFrame, references: Mapping[str, Reference
             f"Version {', '.join(unknown)} answered in this window, but its package with the reference is not here. "
             "Deploy it again, or choose a window without it."
         )
-    means = {version: reference.log_loss for version, reference in references.items()}
+    means = {version: reference.loss for version, reference in references.items()}
     # Polars infers a type from an empty mapping, whatever `return_dtype` says.
     known = pl.col("model_version").replace_strict(means, return_dtype=pl.Float64)
     reference = known if means else pl.lit(None, dtype=pl.Float64)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import polars as pl
 import skops.io
@@ -34,6 +35,60 @@ def estimator_input(features: pl.DataFrame) -> pd.DataFrame:
         pl.exclude(text).cast(pl.Float64).fill_null(float("nan")) if len(text) < features.width else [],
         pl.col(text).fill_null(""),
     ).to_pandas()
+
+
+def encode(features: pl.DataFrame, columns: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Turn features into the matrix that models take: float32 (n_rows, n_features), C order.
+
+    Args:
+        features: One row of features for each raw row.
+        columns: `encoding.json`'s list of {"name", "categories"}; categories (text, by code) or None for a number.
+
+    Returns:
+        Numbers as they are and the codes of categories; NaN for what is missing and for categories without a code.
+    """
+    matrix = np.empty((features.height, len(columns)), dtype=np.float32)
+    for index, column in enumerate(columns):
+        values = features[column["name"]]
+        if column["categories"] is not None:
+            values = values.cast(pl.String).cast(pl.Enum(column["categories"]), strict=False).to_physical()
+        matrix[:, index] = values.cast(pl.Float32).fill_null(float("nan")).to_numpy()
+    return matrix
+
+
+def predict_matrix(model: Any, matrix: np.ndarray[Any, Any], task: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Ask a fitted model: binary (n_rows,) of class 1, multiclass (n_rows, n_classes), regression (n_rows,)."""
+    if task != "regression" and hasattr(model, "predict_proba"):
+        answer = np.asarray(model.predict_proba(matrix), dtype=np.float64)
+        return answer[:, 1] if task == "binary" else answer
+    return np.asarray(model.predict(matrix), dtype=np.float64)
+
+
+def calibrate(
+    prediction: np.ndarray[Any, np.dtype[np.float64]], calibration: dict[str, Any]
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Correct probabilities, (n_rows,) or (n_rows, n_classes), by `calibration.json`.
+
+    {"method": "none"}; {"method": "platt", "a": […], "b": […]}: 1 / (1 + exp(−(a logit p + b))) (Platt 1999);
+    {"method": "isotonic", "x": [[…]], "y": [[…]]}: linear between the points. One entry a class, one for binary;
+    the classes' corrected probabilities are divided by their sum.
+    """
+    if calibration["method"] == "none":
+        return prediction
+    if prediction.ndim == 1:
+        return _calibrate_class(prediction, calibration, 0)
+    parts = [_calibrate_class(prediction[:, k], calibration, k) for k in range(prediction.shape[1])]
+    corrected = np.column_stack(parts)
+    total = corrected.sum(axis=1, keepdims=True)
+    return np.where(total > 0, corrected / np.where(total > 0, total, 1), 1 / prediction.shape[1])
+
+
+def _calibrate_class(p: np.ndarray[Any, Any], calibration: dict[str, Any], k: int) -> np.ndarray[Any, Any]:
+    if calibration["method"] == "isotonic":
+        return np.asarray(np.interp(p, calibration["x"][k], calibration["y"][k]))
+    safe = np.clip(p, 1e-7, 1 - 1e-7)
+    logit = np.log(safe) - np.log1p(-safe)
+    return np.asarray(1 / (1 + np.exp(-(calibration["a"][k] * logit + calibration["b"][k]))))
 
 
 def typed(frame: pd.DataFrame, columns: list[dict[str, Any]]) -> pl.DataFrame:

@@ -112,7 +112,7 @@ def make_profile(parts: PackageParts) -> Profile:
         end=end,
         label_share=parts.scores.label_share,
         reference=Reference(
-            log_loss=parts.scores.log_loss,
+            loss=parts.scores.log_loss,
             standard_error=parts.scores.log_loss_se,
             rows=parts.scores.rows,
             roc_auc=parts.scores.roc_auc,

@@ -6,6 +6,7 @@ row, no key, and only categories seen at least `MIN_SEEN` times.
 
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -38,13 +39,15 @@ class ColumnProfile(Frozen):
 class Reference(Frozen):
     """How well the model did on rows later in time than those it was fitted on.
 
-    `standard_error` of `log_loss` (both in nats) takes days as the independent units, not rows.
+    `loss` is the mean over rows of what `flywheel.statistics.row_losses` gives: nats for classes, the squared error for
+    numbers. Its `standard_error` takes days as the independent units, not rows. `roc_auc` is for two classes only.
     """
 
-    log_loss: float
+    loss_name: Literal["log_loss", "squared_error"] = "log_loss"
+    loss: float
     standard_error: float
     rows: int
-    roc_auc: float
+    roc_auc: float | None = None
 
 
 class Profile(Frozen):

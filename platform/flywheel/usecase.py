@@ -3,12 +3,14 @@
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from flywheel.errors import SpecError
+
+Task = Literal["binary", "multiclass", "regression"]
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -35,8 +37,42 @@ class Strict(BaseModel):
 class Source(Strict):
     """Where raw rows come from."""
 
-    kind: Literal["python", "csv", "parquet"]
-    path: str = Field(description="A file beside usecase.yaml: data, or for `python` a module with `load(as_of)`.")
+    kind: Literal["python", "csv", "parquet", "delta", "sql"]
+    path: str | None = Field(
+        None,
+        description="Beside usecase.yaml, or absolute, or s3://…: a file, a folder of files, a glob, a Delta table; for"
+        " `python` a module with `load(as_of)`.",
+    )
+    database: str | None = Field(
+        None,
+        description="For sql: postgresql://…, sqlite:///FILE or duckdb:///FILE; ${NAME} is taken from the environment.",
+    )
+    query: str | None = Field(None, description="For sql: a SELECT, or the path of a .sql file beside usecase.yaml.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "sql" and (self.database is None or self.query is None or self.path is not None):
+            raise ValueError("kind sql takes database and query, and no path")
+        if self.kind != "sql" and (self.path is None or self.database is not None or self.query is not None):
+            raise ValueError(f"kind {self.kind} takes path, and no database or query")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Name the source in messages, without passwords."""
+        return self.path if self.path is not None else f"query on {str(self.database).split('@')[-1]}"
+
+
+class Join(Strict):
+    """A table whose latest row known at the event time is put beside each row: an as-of join, never from the future."""
+
+    source: Source
+    by: tuple[str, ...] = Field(description="Columns that both tables have and that must be equal; may be empty.")
+    time: str = Field(description="Column of the joined table: when its row was true.")
+    available_after: Duration = Field(timedelta(0), description="How much later that row was known.")
+    within: Duration | None = Field(None, description="Rows older than this count as missing.")
+    columns: tuple[str, ...] | None = Field(None, description="What to take; all others by default.")
+    prefix: str = ""
 
 
 class Label(Strict):
@@ -44,28 +80,113 @@ class Label(Strict):
 
     column: str
     available_after: Duration = timedelta(0)
+    positive: str | int | bool | None = Field(None, description="For binary: the value that counts as 1.")
+    max_missing: float = Field(
+        0.1, ge=0, le=1, description="Largest share of rows whose label should be known by now and is missing."
+    )
 
 
 class Data(Strict):
     """The raw frame: which column is what."""
 
     source: Source
+    joins: tuple[Join, ...] = ()
     entity: str | None = Field(None, description="Key column by which outcomes find their predictions.")
     event_time: str
+    time_zone: str = Field("UTC", description="What times without a zone are in.")
     label: Label
     subject: str | None = Field(None, description="Column that says whose data a row is.")
+    group: str | None = Field(None, description="Rows of one group never lie on both sides of a split.")
+    exclude: tuple[str, ...] = Field((), description="Columns that are no inputs: leaks, notes, other keys.")
+
+
+Action = Literal["off", "warn", "quarantine", "stop"]
+
+
+class ColumnCheck(Strict):
+    """What one input must keep to, in training and in requests; only text, numbers and times have these."""
+
+    min: float | None = None
+    max: float | None = None
+    categories: tuple[str, ...] | None = Field(None, description="All values that text may have.")
+    max_missing: float | None = Field(None, ge=0, le=1, description="Largest share of missing values; 0: never.")
+    unique: bool = False
+    action: Action = Field("quarantine", description="What happens to training rows that break it.")
+
+
+class Checks(Strict):
+    """The data contract beyond types: what is checked before each training, and what a breach leads to."""
+
+    columns: dict[str, ColumnCheck] = {}
+    infinite: Action = "stop"
+    duplicates: Action = Field("stop", description="Two rows with the same entity and event time.")
+    freshness: Duration | None = Field(None, description="The newest row is at most this old; else it is a stop.")
+    min_rows: int = Field(1, ge=1, description="Fewer rows are a stop.")
+    volume: float | None = Field(
+        0.5, gt=0, description="Rows a day at least this share of the last good run's; a breach acts as `anomalies`."
+    )
+    anomalies: Literal["off", "warn", "stop"] = Field(
+        "warn", description="A distribution that left the last good run's: shift, missing values, new categories."
+    )
 
 
 class Train(Strict):
-    """How models are searched."""
+    """How models are searched. Times are cut in this order: train, gap, validation, gap, test."""
 
-    families: tuple[str, ...] = ("xgboost", "logistic")
+    families: tuple[str, ...] | None = Field(
+        None, description="Names, or Python files beside usecase.yaml; by default those that suit the task."
+    )
     trials: int = Field(12, ge=1, le=1000)
-    metric: Literal["log_loss", "roc_auc"] = "log_loss"
+    minutes: float | None = Field(None, gt=0, description="Start no trial after this; `trials` still bounds them.")
+    metric: str | None = Field(None, description="By default log_loss, or rmse for regression.")
     window: Duration | None = Field(None, description="Train on this much history; all of it by default.")
     validation: Duration = timedelta(days=14)
+    test: Duration | None = Field(None, description="Held out to the end; by default as long as validation.")
+    folds: int = Field(1, ge=1, le=20, description="Rolling-origin folds, each with a validation of that length.")
     until: datetime | None = Field(None, description="Train as of this time (UTC) unless `-P as_of` says otherwise.")
     seed: int = 7
+    seeds: int = Field(1, ge=1, le=20, description="The best candidates are fitted again with so many seeds.")
+    workers: int = Field(1, ge=1, le=64, description="Processes on this machine; `flywheel worker` adds more.")
+    threads: int | None = Field(None, ge=1, description="Of one fit; by default the machine's cores by workers.")
+    pruning: bool = Field(True, description="End trials early that fall behind the median.")
+    warm_start: bool = Field(True, description="Try the champion's parameters first.")
+
+
+class Costs(Strict):
+    """What wrong decisions cost, in any unit; right ones cost nothing."""
+
+    false_positive: float = Field(ge=0)
+    false_negative: float = Field(ge=0)
+
+
+class Behaviour(Strict):
+    """A test of what the model does when an input changes (Ribeiro et al. 2020, CheckList)."""
+
+    name: str
+    column: str = Field(description="The raw input that is changed.")
+    set: str | float | bool | None = None
+    add: float | None = None
+    multiply: float | None = None
+    expect: Literal["same", "higher", "lower"] = Field(description="Of the prediction, for regression and class 1.")
+    tolerance: float = Field(0.0, ge=0, description="Changes up to this much count as none.")
+    share: float = Field(0.95, gt=0, le=1, description="Least share of rows that must behave.")
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if sum(change is not None for change in (self.set, self.add, self.multiply)) != 1:
+            raise ValueError("a behaviour changes its column by exactly one of set, add, multiply")
+        return self
+
+
+class Evaluate(Strict):
+    """What is measured on the test rows beside the metrics."""
+
+    costs: Costs | None = Field(None, description="For binary: sets the threshold of decisions.")
+    calibration: Literal["auto", "none", "isotonic", "platt"] = "auto"
+    slices: tuple[str, ...] = Field((), description="Columns (inputs or features) whose parts are scored apart.")
+    worst_slices: int = Field(5, ge=0, description="How many of the worst parts found by search are shown.")
+    behaviours: tuple[Behaviour, ...] = ()
+    bootstrap: int = Field(500, ge=100, description="Resamples (of days) behind each interval.")
 
 
 class Rollout(Strict):
@@ -96,10 +217,12 @@ class UseCase(Strict):
     """One prediction problem from data to retraining."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{1,62}$")
-    task: Literal["binary"] = "binary"
+    task: Task = "binary"
     data: Data
+    checks: Checks = Checks()
     features: str = "features.py"
     train: Train = Train()
+    evaluate: Evaluate = Evaluate()
     rollout: Rollout = Rollout()
     monitor: Monitor = Monitor()
 

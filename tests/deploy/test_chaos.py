@@ -27,7 +27,7 @@ from flywheel.stack.supervisor import program_states, stop_and_remove_program
 from tests.deploy.conftest import ENVIRONMENT, ROOT, wait_for
 from tests.monitoring.flights_package import USE_CASE, write_model
 
-REFERENCE = Reference(log_loss=0.6, standard_error=0.01, rows=100, roc_auc=0.5)
+REFERENCE = Reference(loss=0.6, standard_error=0.01, rows=100, roc_auc=0.5)
 # A wide margin, so that a hundred requests decide; the digits of the steps do not matter here.
 ROLLOUT = {"steps": [10, 50], "margin": 0.2, "max_minutes": 5}
 STEPS = [

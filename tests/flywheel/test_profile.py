@@ -13,7 +13,7 @@ PROFILE = Profile(
     start=datetime(2024, 1, 1),
     end=datetime(2024, 1, 2),
     label_share=0.2,
-    reference=Reference(log_loss=0.5, standard_error=0.01, rows=100, roc_auc=0.7),
+    reference=Reference(loss=0.5, standard_error=0.01, rows=100, roc_auc=0.7),
     columns=(ColumnProfile(name="x", type="double", missing_share=0.1, quantiles=(0.0, 1.0)),),
     prediction=ColumnProfile(name="prediction", type="double", missing_share=0.0, quantiles=(0.1, 0.9)),
 )

@@ -14,7 +14,7 @@ from monitoring.harm import Decision, Tolerance, Verdict, against_reference, dec
 START = datetime(2013, 4, 1)
 TOLERANCE = Tolerance(margin=0.02, min_outcomes=200)
 # The entropy of Bernoulli(.3): the loss of a model that always says the truth, .3.
-REFERENCE = Reference(log_loss=0.6109, standard_error=0.0, rows=10_000, roc_auc=0.5)
+REFERENCE = Reference(loss=0.6109, standard_error=0.0, rows=10_000, roc_auc=0.5)
 
 
 def window(
@@ -71,7 +71,7 @@ def test_too_few_outcomes_or_days_decide_nothing_however_bad_they_look(days: int
 
 
 def test_each_row_is_judged_against_the_version_that_answered_it() -> None:
-    hard = Reference(log_loss=0.80, standard_error=0.0, rows=1000, roc_auc=0.5)
+    hard = Reference(loss=0.80, standard_error=0.0, rows=1000, roc_auc=0.5)
     both = pl.concat([window(0.3, rows=20), window(0.5, rows=60, version="2")])
     decision = judge(both, {"1": REFERENCE, "2": hard})
     assert decision.verdict is Verdict.QUIET

@@ -9,7 +9,7 @@ from flywheel.profile import Reference
 from monitoring.harm import Tolerance, against_reference, decide
 from monitoring.plot import draw, loss_by_day
 
-REFERENCES = {"1": Reference(log_loss=0.6, standard_error=0.01, rows=1000, roc_auc=0.7)}
+REFERENCES = {"1": Reference(loss=0.6, standard_error=0.01, rows=1000, roc_auc=0.7)}
 
 
 def judged(days: int) -> pl.DataFrame:
