@@ -240,11 +240,12 @@ def parse_usecase(document: Any, where: str) -> UseCase:
     except ValidationError as fault:
         first = fault.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             raise SpecError(f"Use case {where}: unknown key '{key}'. Remove it or correct its spelling.") from fault
         if first["type"] == "missing":
             raise SpecError(f"Use case {where}: key '{key}' is missing. Add it.") from fault
-        raise SpecError(f"Use case {where}: '{key}' is wrong: {first['msg']}. Correct it.") from fault
+        raise SpecError(f"Use case {where}: '{key}' is wrong: {reason}. Correct it.") from fault
 
 
 def load_usecase(path: Path) -> UseCase:
