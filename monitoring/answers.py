@@ -55,7 +55,9 @@ def unseen_note(rows: pl.DataFrame) -> str:
     if names.is_empty():
         return ""
     first = ", ".join(f"'{name}'" for name in names.unique().sort()[:3])
-    return f" {len(names):,} outcomes name a class that their version does not know ({first}): correct them, or retrain."
+    return (
+        f" {len(names):,} outcomes name a class that their version does not know ({first}): correct them, or retrain."
+    )
 
 
 def _with_losses(rows: pl.DataFrame, task: Task, contract: Contract) -> pl.DataFrame:

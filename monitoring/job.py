@@ -94,7 +94,7 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
         packages = read_packages(settings.root, use_case.name, digests_by_version(window.rows))
         asked = report if _ask(report, window, packages, use_case.task, Path(folder)) else None
         try:
-            judged = _judge(window, packages, use_case)
+            judged = judge(window, packages, use_case)
         except FlywheelError as fault:
             publish_unjudged(settings, request, fault, asked)
             raise
@@ -106,7 +106,12 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
         return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
 
 
-def _judge(window: Window, packages: dict[str, ModelPackage], use_case: UseCase) -> Judged:
+def judge(window: Window, packages: dict[str, ModelPackage], use_case: UseCase) -> Judged:
+    """Decide about a window by the packages of the versions that answered in it.
+
+    Raises:
+        DataError: One of them is missing, or was trained for another task.
+    """
     task, monitor = use_case.task, use_case.monitor
     _refuse_other_tasks(packages, task)
     references = {version: package.profile.reference for version, package in packages.items()}
@@ -136,9 +141,7 @@ def keyless_note(rows: pl.DataFrame, key: str | None) -> str:
     return f" {keyless:,} predictions came without their key '{key}', so no outcome can join them: send it in requests."
 
 
-def _ask(
-    report: ReportProcess, window: Window, packages: dict[str, ModelPackage], task: Task, folder: Path
-) -> bool:
+def _ask(report: ReportProcess, window: Window, packages: dict[str, ModelPackage], task: Task, folder: Path) -> bool:
     """Hand the rows of the version that answered most to the report; False when there is nothing to report on."""
     version, package = next(iter(packages.items()), (None, None))
     if version is None or package is None or package.usecase.task != task:

@@ -38,7 +38,9 @@ def place(values: pa.ChunkedArray, known: pa.StructType) -> pa.ChunkedArray:
     if names == [field.name for field in values.type]:
         return values
     fields = [field.with_name(name) for field, name in zip(values.type, names, strict=True)]
-    chunks = [pa.StructArray.from_arrays(chunk.flatten(), fields=fields, mask=chunk.is_null()) for chunk in values.chunks]
+    chunks = [
+        pa.StructArray.from_arrays(chunk.flatten(), fields=fields, mask=chunk.is_null()) for chunk in values.chunks
+    ]
     return pa.chunked_array(chunks, type=pa.struct(fields))
 
 

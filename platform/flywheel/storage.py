@@ -201,4 +201,3 @@ def _fit(rows: pa.Table, known: pa.Schema) -> pa.Table:
             except pa.ArrowInvalid as fault:
                 raise StackError(f"Column '{field.name}' does not fit the log's type {there}: {fault}.") from fault
     return rows
-

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from flywheel.contract import Column, ColumnType, Contract
-from flywheel.errors import IntegrityError, StackError
+from flywheel.errors import IntegrityError
 from flywheel.fields import POLARS, read_fields
 from flywheel.records import prediction_schema
 from flywheel.storage import PredictionLog, append_outcomes
@@ -86,8 +86,8 @@ def test_versions_may_disagree_about_a_name_and_each_reads_its_own(
 ) -> None:
     log = PredictionLog(tmp_path)
     for number in (1, 3):
-        log.append("tiny", "predictions", rows(1, **first), f"s{number}", 1)
-        log.append("tiny", "predictions", rows(1, **second), f"s{number + 1}", 1)
+        log.append("tiny", "predictions", rows(1, AT, **first), f"s{number}", 1)
+        log.append("tiny", "predictions", rows(1, AT, **second), f"s{number + 1}", 1)
     log.compact("tiny", "predictions")
     found = log.predictions("tiny")
     assert found.height == 4

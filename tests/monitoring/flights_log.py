@@ -47,17 +47,17 @@ class Flight:
 
 
 def write_log(
-    root: Path, flights: Sequence[Flight], *, digest: str = "sha256:0", contract: Contract = CONTRACT
+    root: Path, flights: Sequence[Flight], *, digest: str = "sha256:0", contract: Contract = CONTRACT, name: str = NAME
 ) -> PredictionLog:
     """Write flights with all their attempts, of which the client got the last."""
     log = PredictionLog(root)
     records = [_record(flight, attempt, digest) for flight in flights for attempt in range(1, flight.attempts + 1)]
-    log.append(NAME, "predictions", pa.Table.from_pylist(records, schema=prediction_schema(contract)), "test", 1)
+    log.append(name, "predictions", pa.Table.from_pylist(records, schema=prediction_schema(contract)), "test", 1)
     lines = [
         {"request_id": flight.request_id, "time": flight.time, "code": flight.code, "attempts": flight.attempts}
         for flight in flights
     ]
-    log.append(NAME, "requests", pa.Table.from_pylist(lines, schema=REQUESTS), "test", 1)
+    log.append(name, "requests", pa.Table.from_pylist(lines, schema=REQUESTS), "test", 1)
     known = [
         {"entity": f.entity, "event_time": f.time, "time_known": f.time + timedelta(days=1)}
         | ({"label": f.outcome} if isinstance(f.outcome, str) else {"outcome": f.outcome})
@@ -66,7 +66,7 @@ def write_log(
     ]
     outcomes = pl.from_arrow(pa.Table.from_pylist(known, schema=OUTCOMES))
     assert isinstance(outcomes, pl.DataFrame)
-    append_outcomes(root, NAME, outcomes)
+    append_outcomes(root, name, outcomes)
     return log
 
 
