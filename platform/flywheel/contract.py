@@ -34,6 +34,15 @@ class Column(BaseModel):
     nullable: bool
 
 
+class Output(BaseModel):
+    """One output: its name and its MLflow type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    type: Literal["double", "string", "boolean"]
+
+
 @dataclass(frozen=True, slots=True)
 class ValidRow:
     """A row that keeps the contract.
@@ -61,6 +70,7 @@ class Contract(BaseModel):
     event_time: str
     entity: str | None
     subject: str | None = None
+    outputs: tuple[Output, ...] = (Output(name="probability", type="double"),)
 
     _checks: tuple[tuple[str, bool, "Check"], ...] = PrivateAttr()
     _allowed: frozenset[str] = PrivateAttr()

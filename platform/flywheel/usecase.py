@@ -200,7 +200,12 @@ class Rollout(Strict):
 class Retrain(Strict):
     """When monitoring starts `mlflow run` by itself."""
 
-    margin: float = Field(0.02, ge=0, description="Rise of the realised log-loss over the reference that is tolerated.")
+    margin: float = Field(
+        0.02,
+        ge=0,
+        description="Rise of the realised loss over the reference that is tolerated: nats of log-loss for classes; for"
+        " regression a share of the reference's mean squared error, so that 0.1 tolerates a tenth more.",
+    )
     cooldown: Duration = timedelta(days=30)
     max_total: int = Field(2, ge=0, description="Retrainings that may be started at all.")
 
