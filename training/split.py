@@ -32,7 +32,7 @@ def split_by_time(rows: pl.DataFrame, usecase: UseCase, as_of: datetime) -> Spli
     Between both lies a gap as long as labels need to become known: at the cut nobody had those labels.
 
     Args:
-        rows: As `training.source.load_rows` returns them, n_rows by n_columns.
+        rows: As `training.sources.rows.load_rows` returns them, n_rows by n_columns.
         usecase: Names event time and label, and says how long validation, window and the label's delay are.
         as_of: Naive UTC; `train.window` counts back from it.
 
