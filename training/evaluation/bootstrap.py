@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtr, stdtrit  # type: ignore[import-untyped]  # 0.2 s; scipy.stats takes 1.7 s
 
 from flywheel.statistics import Floats
@@ -27,12 +28,14 @@ class Bootstrap:
     clusters: Clusters
     weights: Floats
 
-    def scores(self, task: Task, label: Floats, prediction: Floats) -> "Scores":
-        """Measure all metrics of the task on the rows and on every resample."""
-        value = {metric.name: metric.measure(label, prediction) for metric in METRICS[task]}
-        return Scores(value, replicate(task, label, prediction, self.clusters, self.weights), self.clusters.count)
+    def scores(self, task: Task, label: Floats, prediction: Floats, *, only: tuple[str, ...] | None = None) -> "Scores":
+        """Measure the metrics of the task, all or only some, on the rows and on every resample."""
+        metrics = [metric for metric in METRICS[task] if only is None or metric.name in only]
+        value = {metric.name: metric.measure(label, prediction) for metric in metrics}
+        drawn = replicate(tuple(metrics), task, label, prediction, clusters=self.clusters, weights=self.weights)
+        return Scores(value, drawn, self.clusters.count)
 
-    def part(self, rows: Floats) -> "Bootstrap":
+    def part(self, rows: npt.NDArray[np.int64]) -> "Bootstrap":
         """Keep only some rows, given by their indices (n_part,), with the same resamples."""
         clusters = self.clusters
         return Bootstrap(Clusters(clusters.code[rows], clusters.count, clusters.unit, clusters.note), self.weights)

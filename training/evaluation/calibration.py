@@ -68,7 +68,9 @@ def fit_calibration(method: Method, label: Floats, prediction: Floats) -> dict[s
         return {"method": "none"}
     columns = prediction[:, None] if prediction.ndim == 1 else prediction
     hits = [label == (1 if prediction.ndim == 1 else code) for code in range(columns.shape[1])]
-    fits = [(_platt if method == "platt" else _isotonic)(hit, column) for hit, column in zip(hits, columns.T, strict=True)]
+    fits = [
+        (_platt if method == "platt" else _isotonic)(hit, column) for hit, column in zip(hits, columns.T, strict=True)
+    ]
     first, second = ("a", "b") if method == "platt" else ("x", "y")
     return {"method": method, first: [fit[0] for fit in fits], second: [fit[1] for fit in fits]}
 
@@ -145,7 +147,9 @@ def _isotonic(hit: Any, prediction: Floats) -> tuple[list[float], list[float]]:
     if hit.all() or not hit.any():
         return [0.0, 1.0], [0.0, 1.0]
     edge = 1 / (len(hit) + 2)
-    fitted = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip").fit(prediction, hit.astype(np.float64))
+    fitted = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip").fit(
+        prediction, hit.astype(np.float64)
+    )
     return fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist()
 
 

@@ -42,7 +42,5 @@ def cluster(day: Days, seed: int) -> Clusters:
         return Clusters(code.astype(np.int64), len(names), "days")
     groups = max(1, min(ROW_GROUPS, len(day)))
     shuffled = np.random.default_rng(seed).permutation(len(day)).astype(np.int64) % groups
-    note = (
-        f"Only {len(names)} days: rows count as independent, so intervals are too narrow if rows of a day are alike."
-    )
+    note = f"Only {len(names)} days: rows count as independent, so intervals are too narrow if rows of a day are alike."
     return Clusters(shuffled, groups, "rows", note)

@@ -1,4 +1,4 @@
-"""Blocks of days for out-of-fold choices on validation rows: calibration and threshold are judged where they were not fitted."""
+"""Blocks of days, so that what is fitted on validation rows is judged on days that it has not seen."""
 
 from collections.abc import Iterator
 

@@ -3,78 +3,76 @@
 A resample is a vector of weights, how often each cluster was drawn; weights has shape (n_resamples, n_clusters).
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
 from training.evaluation.clusters import Clusters
-from training.metrics import METRICS, Measure, row_losses
+from training.metrics import Measure, Metric, row_losses
+
+Fast = Callable[[Floats, Floats, Clusters, Floats], Floats]
 
 CHUNK = 64  # resamples whose row weights are in memory at once
 
 
 def replicate(
-    task: Task, label: Floats, prediction: Floats, clusters: Clusters, weights: Floats
+    metrics: tuple[Metric, ...], task: Task, label: Floats, prediction: Floats, *, clusters: Clusters, weights: Floats
 ) -> dict[str, Floats]:
-    """Return every metric of the task for every resample, each (n_resamples,); NaN where it is not defined.
+    """Return the metrics for every resample by their names, each (n_resamples,); NaN where one is not defined.
 
     Args:
-        task: Its metrics are those of `training.metrics`.
+        metrics: Those of `training.metrics`; one that has no fast form here is measured on the drawn rows themselves.
+        task: Of the labels.
         label: (n_rows,).
         prediction: (n_rows,) or (n_rows, n_classes).
         clusters: Of the rows.
         weights: (n_resamples, n_clusters).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = {"binary": _binary, "multiclass": _multiclass, "regression": _regression}[task](
-            label, prediction, clusters, weights
-        )
-    for metric in METRICS[task]:
-        if metric.name not in found:
-            found[metric.name] = _by_rows(metric.measure, label, prediction, clusters, weights)
-    return {metric.name: found[metric.name] for metric in METRICS[task]}
+        return {
+            metric.name: FAST[task][metric.name](label, prediction, clusters, weights)
+            if metric.name in FAST[task]
+            else _by_rows(metric.measure, label, prediction, clusters, weights)
+            for metric in metrics
+        }
 
 
-def _binary(label: Floats, prediction: Floats, clusters: Clusters, weights: Floats) -> dict[str, Floats]:
+def _mean(values: Callable[[Floats, Floats], Floats]) -> Fast:
+    """Make the fast form of a metric that is the mean of what `values` says of each row."""
+
+    def measure(label: Floats, prediction: Floats, clusters: Clusters, weights: Floats) -> Floats:
+        return (weights @ clusters.sums(values(label, prediction))) / (weights @ clusters.rows)
+
+    return measure
+
+
+def _rmse(label: Floats, prediction: Floats, clusters: Clusters, weights: Floats) -> Floats:
+    return np.sqrt(_mean(_squared_error)(label, prediction, clusters, weights))
+
+
+def _r2(label: Floats, prediction: Floats, clusters: Clusters, weights: Floats) -> Floats:
     rows = weights @ clusters.rows
-    return {
-        "log_loss": weights @ clusters.sums(row_losses("binary", label, prediction)) / rows,
-        "roc_auc": _roc_auc(label, prediction, clusters, weights),
-        "average_precision": _average_precision(label, prediction, clusters, weights),
-        "brier": weights @ clusters.sums((prediction - label) ** 2) / rows,
-    }
-
-
-def _multiclass(label: Floats, prediction: Floats, clusters: Clusters, weights: Floats) -> dict[str, Floats]:
-    rows = weights @ clusters.rows
-    guess, classes = prediction.argmax(axis=1), prediction.shape[1]
-    is_label, is_guess = np.eye(classes)[label.astype(np.int64)], np.eye(classes)[guess]
-    hits = weights @ clusters.sums(is_label * is_guess)
-    either = weights @ clusters.sums(is_label + is_guess)
-    # As scikit-learn: the mean over classes that occur among labels or guesses of the resample.
-    f1 = np.where(either > 0, 2 * hits / np.where(either > 0, either, 1), np.nan)
-    return {
-        "log_loss": weights @ clusters.sums(row_losses("multiclass", label, prediction)) / rows,
-        "accuracy": hits.sum(axis=1) / rows,
-        "macro_f1": np.nansum(f1, axis=1) / (either > 0).sum(axis=1),
-    }
-
-
-def _regression(label: Floats, prediction: Floats, clusters: Clusters, weights: Floats) -> dict[str, Floats]:
-    rows = weights @ clusters.rows
-    squared = weights @ clusters.sums((prediction - label) ** 2)
+    squared = weights @ clusters.sums(_squared_error(label, prediction))
     centred = label - label.mean()  # sums of squares of large numbers lose their digits
     first, second = weights @ clusters.sums(centred), weights @ clusters.sums(centred**2)
     spread = second - first**2 / rows
-    return {
-        "rmse": np.sqrt(squared / rows),
-        "mae": weights @ clusters.sums(np.abs(prediction - label)) / rows,
-        "r2": np.where(spread > 1e-12 * second, 1 - squared / spread, np.nan),
-    }
+    return np.where(spread > 1e-12 * second, 1 - squared / spread, np.nan)
+
+
+def _macro_f1(label: Floats, prediction: Floats, clusters: Clusters, weights: Floats) -> Floats:
+    """Average over the classes that occur among labels or guesses of the resample, as scikit-learn."""
+    one = np.eye(prediction.shape[1])
+    is_label, is_guess = one[label.astype(np.int64)], one[prediction.argmax(axis=1)]
+    hits = weights @ clusters.sums(is_label * is_guess)
+    either = weights @ clusters.sums(is_label + is_guess)
+    return np.where(either > 0, 2 * hits / either, 0).sum(axis=1) / (either > 0).sum(axis=1)
 
 
 def _roc_auc(label: Floats, score: Floats, clusters: Clusters, weights: Floats) -> Floats:
-    """Weigh, for each pair of clusters, how many pairs of a positive of one and a negative of the other are in order."""
+    """Weigh, for each two clusters, how many pairs of a positive of one and a negative of the other are in order."""
     positive = label == 1
     ones, ones_code = score[positive], clusters.code[positive]
     ordered = np.zeros((clusters.count, clusters.count))
@@ -113,3 +111,27 @@ def _by_rows(measure: Measure, label: Floats, prediction: Floats, clusters: Clus
         rows = np.repeat(np.arange(len(label)), times[clusters.code])
         found[index] = measure(label[rows], prediction[rows]) if len(rows) else np.nan
     return found
+
+
+def _squared_error(label: Floats, prediction: Floats) -> Floats:
+    return (prediction - label) ** 2
+
+
+FAST: dict[Task, dict[str, Fast]] = {
+    "binary": {
+        "log_loss": _mean(partial(row_losses, "binary")),
+        "roc_auc": _roc_auc,
+        "average_precision": _average_precision,
+        "brier": _mean(_squared_error),
+    },
+    "multiclass": {
+        "log_loss": _mean(partial(row_losses, "multiclass")),
+        "accuracy": _mean(lambda label, prediction: (prediction.argmax(axis=1) == label).astype(np.float64)),
+        "macro_f1": _macro_f1,
+    },
+    "regression": {
+        "rmse": _rmse,
+        "mae": _mean(lambda label, prediction: np.abs(prediction - label)),
+        "r2": _r2,
+    },
+}

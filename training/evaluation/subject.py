@@ -17,7 +17,7 @@ Days = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Champion:
-    """The version in traffic. `prediction` is its answer to the same rows; None when `reason` says why there is none."""
+    """The version in traffic. `prediction` is its answer to the same rows; without one `reason` says why."""
 
     name: str
     prediction: Floats | None = None
