@@ -1,0 +1,150 @@
+"""What moves the model: contributions of features over all rows, and for a handful of rows that are worth a look."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xgboost
+
+from training.dataset import Columns, Matrix
+from training.evaluation.outputs import Output
+from training.evaluation.report import Beeswarm, Contribution, Explanation, Importance, LocalExplanation
+from training.evaluation.shapley import Shapley, additive, sampled
+from training.evaluation.striking import striking_rows
+from training.evaluation.subject import Subject
+from training.evaluation.tree_shap import ForestExplainer, xgboost_values
+
+MOST_ROWS, FEWEST_ROWS = 1024, 32
+PILOT = 8
+SECONDS = 2.5
+BACKGROUND, LOCAL_BACKGROUND, ADDITIVE_BACKGROUND = 16, 64, 256
+SHOWN = 8  # contributions of one row; the others are added up
+
+Explainer = Callable[[Matrix], Shapley]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to explain this model: `many` for the sample of rows, `few` for the striking ones."""
+
+    name: str
+    many: Explainer
+    few: Explainer
+
+
+def explain(subject: Subject, *, clock: Callable[[], float] = time.perf_counter) -> Explanation:
+    """Explain a sample of the test rows and some striking ones.
+
+    The sample is as large as a few seconds allow: `clock` times a pilot, and the size is a power of two so that it is
+    mostly the same on the same machine.
+    """
+    output = Output(subject.model, subject.task)
+    order = np.random.default_rng(subject.seed).permutation(len(subject.label))
+    method = choose_method(subject, output, order, clock)
+    rows = order[: affordable(method.many, subject.matrix[order[:PILOT]], len(order), clock)]
+    found = method.many(subject.matrix[rows])
+    return Explanation(
+        method=method.name,
+        unit=output.unit,
+        rows=len(rows),
+        importances=_importances(found, subject.columns),
+        local=_local(subject, method, output),
+        beeswarm=_beeswarm(found, subject, rows),
+    )
+
+
+def choose_method(subject: Subject, output: Output, order: npt.NDArray[np.int64], clock: Callable[[], float]) -> Method:
+    """Take the first that is exact for this model and quick enough; otherwise sample."""
+    model, matrix = subject.model, subject.matrix
+    if isinstance(model, xgboost.XGBModel):
+
+        def boosted(rows: Matrix) -> Shapley:
+            return xgboost_values(model, rows)
+
+        return Method("TreeSHAP (XGBoost)", boosted, boosted)
+    wide, pilot = matrix[order[-ADDITIVE_BACKGROUND:]], matrix[order[:PILOT]]
+    if additive(output, pilot, wide[:PILOT]).explains(output(pilot)):
+
+        def summed(rows: Matrix) -> Shapley:
+            return additive(output, rows, wide)
+
+        return Method("exact Shapley values of an additive model", summed, summed)
+    if ForestExplainer.knows(model, matrix):
+        forest = ForestExplainer(model, matrix)
+        right = forest(pilot).explains(output(pilot))  # the first call also compiles, which is not to be timed
+        if right and affordable(forest, pilot, len(order), clock) >= min(FEWEST_ROWS, len(order)):
+            return Method("TreeSHAP (SHAP)", forest, forest)
+    return Method(
+        f"Shapley values sampled against {BACKGROUND} rows",
+        lambda rows: sampled(output, rows, matrix[order[-BACKGROUND:]], subject.seed),
+        lambda rows: sampled(output, rows, matrix[order[-LOCAL_BACKGROUND:]], subject.seed),
+    )
+
+
+def affordable(explainer: Explainer, pilot: Matrix, most: int, clock: Callable[[], float]) -> int:
+    """Return how many rows can be explained in time: a power of two, or all rows."""
+    started = clock()
+    explainer(pilot)
+    each = max(1e-9, (clock() - started) / max(1, len(pilot)))
+    within = 2 ** int(np.log2(max(1.0, SECONDS / each)))
+    return min(most, MOST_ROWS, max(within, PILOT))
+
+
+def _importances(found: Shapley, columns: Columns) -> tuple[Importance, ...]:
+    sizes = np.abs(found.values).mean(axis=0)  # (n_features, n_outputs)
+    by_class = sizes if sizes.shape[1] > 1 else sizes[:, :0]
+    total = sizes.mean(axis=1)
+    return tuple(
+        Importance(feature=columns.names[index], value=float(total[index]), by_class=tuple(by_class[index].tolist()))
+        for index in np.argsort(-total, kind="stable")
+    )
+
+
+def _beeswarm(found: Shapley, subject: Subject, rows: npt.NDArray[np.int64]) -> Beeswarm | None:
+    if found.values.shape[2] > 1:
+        return None
+    values = subject.matrix[rows].astype(np.float64)
+    return Beeswarm(features=subject.columns.names, values=values, contributions=found.values[:, :, 0])
+
+
+def _local(subject: Subject, method: Method, output: Output) -> tuple[LocalExplanation, ...]:
+    chosen = striking_rows(subject.task, subject.label, subject.prediction)
+    rows = np.array([row for row, _ in chosen])
+    matrix = subject.matrix[rows]
+    found, outputs = method.few(matrix), output(matrix)
+    explained = []
+    for index, (row, kind) in enumerate(chosen):
+        told = subject.prediction[row] if subject.prediction.ndim == 2 else subject.prediction[row : row + 1]
+        place = int(told.argmax())
+        amounts = found.values[index, :, place]
+        order = np.argsort(-np.abs(amounts), kind="stable")
+        explained.append(
+            LocalExplanation(
+                row=row,
+                kind=kind,
+                label=float(subject.label[row]),
+                prediction=float(told[place]),
+                output=float(outputs[index, place]),
+                base=float(found.base[place]),
+                contributions=tuple(
+                    Contribution(
+                        feature=subject.columns.names[column],
+                        value=show_value(subject.columns, column, float(matrix[index, column])),
+                        amount=float(amounts[column]),
+                    )
+                    for column in order[:SHOWN]
+                ),
+                others=float(amounts[order[SHOWN:]].sum()),
+            )
+        )
+    return tuple(explained)
+
+
+def show_value(columns: Columns, column: int, value: float) -> str:
+    """Write a matrix's value as a person would: the category of a code, a short number, or missing."""
+    if np.isnan(value):
+        return "missing"
+    categories = columns.categories[column]
+    return categories[int(value)] if categories is not None else f"{value:.4g}"
