@@ -20,13 +20,11 @@ def find_column(frame: pl.DataFrame, name: str | None, option: str) -> str:
     if name is not None and name in frame.columns:
         return name
     likely = _likely(frame, name, option)
-    wrong = f"{option} is missing" if name is None else f"Column '{name}' ({option}) is not in the data"
-    advice = f" Likely: {option} {_either(likely)}." if likely else f" Name one: {option} COLUMN."
-    raise UsageError(
-        f"{wrong}, which has: {', '.join(frame.columns)}.{advice}".replace(
-            "missing, which has", "missing; the data has"
-        )
+    has = ", ".join(frame.columns)
+    wrong = (
+        f"{option} is missing; the data has: {has}" if name is None else f"{option} '{name}' is not in the data: {has}"
     )
+    raise UsageError(f"{wrong}. {'Likely' if likely else 'Name one'}: {option} {' or '.join(likely) or 'COLUMN'}.")
 
 
 def _likely(frame: pl.DataFrame, name: str | None, option: str) -> list[str]:
@@ -49,7 +47,3 @@ def _is_time(column: pl.Series) -> bool:
 
 def _is_label(column: pl.Series) -> bool:
     return not _is_time(column) and column.drop_nulls().n_unique() == 2
-
-
-def _either(names: list[str]) -> str:
-    return " or ".join(names)

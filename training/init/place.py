@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+from deltalake import DeltaTable
+
 from flywheel.errors import UsageError
 from flywheel.usecase import Source
 from training.sources.addresses import DIALECTS, dialect_of
-from training.sources.cloud import in_cloud
+from training.sources.cloud import in_cloud, storage_options
 
 KINDS = {
     ".parquet": "parquet",
@@ -87,7 +89,9 @@ def _seen_from(path: str, folder: Path) -> str:
 
 def _cloud_kind(data: str) -> str:
     suffix = Path(data.rstrip("/")).suffix
-    return KINDS.get(suffix, "parquet") if suffix else "delta" if data.rstrip("/").endswith("_delta") else "parquet"
+    if suffix in KINDS:
+        return KINDS[suffix]
+    return "delta" if DeltaTable.is_deltatable(data, storage_options()) else "parquet"
 
 
 def _local_kind(path: Path) -> str:

@@ -10,7 +10,7 @@ from training.init.columns import Role
 from training.init.draft import Draft
 
 SCHEMA_FILE = "usecase.schema.json"
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_ ./${}-]*(?<! )")
+PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_ ./${}-]*(?<! )")
 COLUMN = 44
 
 
@@ -33,6 +33,7 @@ def render_usecase(draft: Draft) -> str:
     ]
     if label.positive is not None:
         lines.append(_line(f"    positive: {scalar(label.positive)}", f"counts as 1; {target.why_positive}"))
+    lines.append("    # How long after the event is the label known? Nothing may peek before that, so correct it.")
     lines.append(_line(f"    available_after: {duration_text(label.available_after)}", target.why_delay))
     if label.max_missing != 0.1:
         lines.append(_line(f"    max_missing: {label.max_missing:g}", target.why_missing))

@@ -1,5 +1,6 @@
 """The label: which task it makes, which of its values counts as 1, and when it seems to be known."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,8 +11,10 @@ from flywheel.usecase import Label, Task
 
 MAX_CLASSES = 50
 MAX_WHOLE_CLASSES = 10
-POSITIVE = frozenset(
-    ["1", "yes", "y", "true", "t", "positive", "pos", "late", "churn", "churned", "fraud", "default", "bad", "fail", "failed", "failure", "sick", "spam", "ill", "accepted", "won", "bought", "click", "clicked"]
+POSITIVE = re.compile(
+    "1|yes|y|true|t|pos|positive|late|churn|churned|fraud|default|bad|fail|failed|failure|sick|ill|spam|won|accepted"
+    "|bought|click|clicked",
+    re.IGNORECASE,
 )
 SLACK = 0.05
 TAIL_FILLED = 0.02
@@ -82,7 +85,7 @@ def _positive(found: pl.Series, task: Task) -> tuple[str | int | bool | None, st
     counts = found.value_counts(sort=True)
     values = [str(value) for value in counts[found.name].to_list()]
     for value in values:
-        if value.strip().lower() in POSITIVE:
+        if POSITIVE.fullmatch(value.strip()):
             return value, f"by its name; the other is '{next(other for other in values if other != value)}'"
     return values[-1], f"the rarer of both; the other is '{values[0]}'"
 
@@ -95,7 +98,7 @@ def _delay(values: pl.Series, times: pl.Series) -> tuple[timedelta, str]:
     before = float(values[: last + 1].null_count()) / (last + 1)
     gap: timedelta = times[-1] - times[last]
     if tail < 5 or before > TAIL_FILLED or gap <= timedelta(0):
-        return timedelta(0), "how long after the event is the label known? 0s: at once. Nothing may peek before that"
+        return timedelta(0), "0s: at once"
     unit = timedelta(days=1) if gap > timedelta(hours=12) else timedelta(hours=1)
     return (gap // unit + 1) * unit, f"the newest {tail:,} rows, and only they, have no label yet; correct it"
 
