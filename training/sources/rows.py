@@ -23,10 +23,11 @@ from training.sources.times import utc_times
 
 @dataclass(frozen=True)
 class Loaded:
-    """The typed rows, sorted by event time, and where they came from."""
+    """The typed rows, sorted by event time, where they came from, and how many lay at or after `as_of`."""
 
     rows: pl.DataFrame
     origin: Origin
+    beyond: int
 
 
 def load_rows(data: Data, folder: Path, as_of: datetime, task: Task = "binary") -> pl.DataFrame:
@@ -34,7 +35,7 @@ def load_rows(data: Data, folder: Path, as_of: datetime, task: Task = "binary") 
     return load_source(data, folder, as_of, task).rows
 
 
-def load_source(data: Data, folder: Path, as_of: datetime, task: Task = "binary") -> Loaded:
+def load_source(data: Data, folder: Path, as_of: datetime, task: Task | None = "binary") -> Loaded:
     """Read the source, cut it and join what was known: what had not happened by `as_of` is gone.
 
     Args:
@@ -42,6 +43,7 @@ def load_source(data: Data, folder: Path, as_of: datetime, task: Task = "binary"
         folder: The use case's folder; paths are relative to it.
         as_of: Naive UTC. Rows at or after it are dropped; a label is kept iff event time + available_after <= as_of.
         task: Decides what the label must be: Int8 (binary), String (multiclass) or Float64 (regression).
+            None leaves it alone.
 
     Returns:
         n_rows by (entity, event time, inputs, label, subject, group), in the source's order of columns, sorted by
@@ -56,13 +58,14 @@ def load_source(data: Data, folder: Path, as_of: datetime, task: Task = "binary"
     frame = _as_known(table.frame, data, task, as_of)
     if frame.is_empty():
         raise DataError(f"Source {table.origin.place} has no row before {as_of.isoformat()}. Choose a later as_of.")
+    beyond = table.frame.height - frame.height
     frame = typed_inputs(frame, input_columns(frame, data)[1:], data.time_zone)
     frame, origins = join_tables(frame, data, folder, as_of)
     _check_exclude(table, frame, data)
     frame = frame.drop(set(data.exclude) - _keys(data), strict=False)
     if len(input_columns(frame, data)) < 2:
         raise DataError("The source has no input column beside event time, label and keys. Add one.")
-    return Loaded(frame, replace(table.origin, joins=tuple(origins)))
+    return Loaded(frame, replace(table.origin, joins=tuple(origins)), beyond)
 
 
 def input_columns(rows: pl.DataFrame, data: Data) -> list[str]:
@@ -105,23 +108,29 @@ def _check_exclude(table: Table, frame: pl.DataFrame, data: Data) -> None:
         )
 
 
-def _as_known(frame: pl.DataFrame, data: Data, task: Task, as_of: datetime) -> pl.DataFrame:
+def _as_known(frame: pl.DataFrame, data: Data, task: Task | None, as_of: datetime) -> pl.DataFrame:
     """Type event time, label and keys, drop what lies at or after `as_of`, hide labels not known by then, and sort."""
     entity = None if data.entity is None else typed_key(frame[data.entity], "entity")
     times = _event_times(frame, data, entity)
-    label = typed_label(frame[data.label.column], data.label, task, entity)
-    past, known = times < as_of, times <= as_of - data.label.available_after
-    check_missing(label, known & past, data.label, entity)
-    if not known.all():
-        label = label.zip_with(known, pl.Series([None], dtype=label.dtype))
-    keys = [] if entity is None else [entity]
+    past = times < as_of
+    typed = [times] if entity is None else [times, entity]
+    if task is not None:
+        typed.append(_known_label(frame, times, data, task, as_of))
     if data.subject is not None:
-        keys.append(typed_key(frame[data.subject], "subject"))
-    frame = frame.with_columns(times, label, *keys)
+        typed.append(typed_key(frame[data.subject], "subject"))
+    frame = frame.with_columns(typed)
     if not past.all():
         frame = frame.filter(past)
     # Sorting 5 million rows by 20 columns takes as long as reading them; seeing that they are sorted, milliseconds.
     return frame if frame[data.event_time].is_sorted() else frame.sort(data.event_time, maintain_order=True)
+
+
+def _known_label(frame: pl.DataFrame, times: pl.Series, data: Data, task: Task, as_of: datetime) -> pl.Series:
+    entity = None if data.entity is None else frame[data.entity]
+    label = typed_label(frame[data.label.column], data.label, task, entity)
+    known = times <= as_of - data.label.available_after
+    check_missing(label, known & (times < as_of), data.label, entity)
+    return label if known.all() else label.zip_with(known, pl.Series([None], dtype=label.dtype))
 
 
 def _event_times(frame: pl.DataFrame, data: Data, entity: pl.Series | None) -> pl.Series:

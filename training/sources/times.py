@@ -83,7 +83,7 @@ def _parse_all(text: pl.Series, *, zoned: bool) -> pl.Series:
     parsed = pl.Series(text.name, [None], dtype=kind).new_from_index(0, len(text))
     tried: set[str] = set()
     while (left := (parsed.is_null() & text.is_not_null()).arg_true()).len():
-        style = _format(text[left[0]])
+        style = iso_format(text[left[0]])
         if style is None or style in tried:
             return parsed
         tried.add(style)
@@ -92,7 +92,7 @@ def _parse_all(text: pl.Series, *, zoned: bool) -> pl.Series:
     return parsed
 
 
-def _format(value: str) -> str | None:
+def iso_format(value: str) -> str | None:
     """Return the strptime format of one time, or None when it is not in ISO 8601 (slashes are let pass)."""
     match = SHAPE.fullmatch(value)
     if match is None or (match["zone"] and not match["between"]):
