@@ -83,6 +83,7 @@ class Quality:
     """How Evidently reads a task's labels and predictions, and what it shows of them."""
 
     label: str
+    least: int  # values that must occur
     definition: Any
     preset: Any
 
@@ -90,6 +91,7 @@ class Quality:
 QUALITIES = {
     "binary": Quality(
         label="int",
+        least=2,
         definition=DataDefinition(
             numerical_columns=[PREDICTION],
             categorical_columns=[LABEL],
@@ -99,6 +101,7 @@ QUALITIES = {
     ),
     "multiclass": Quality(
         label="object",
+        least=3,  # Evidently 0.7.23 takes two classes for 0 and 1, and fails
         definition=DataDefinition(
             categorical_columns=[PREDICTION, LABEL],
             classification=[MulticlassClassification(target=LABEL, prediction_labels=PREDICTION)],
@@ -107,6 +110,7 @@ QUALITIES = {
     ),
     "regression": Quality(
         label="float64",
+        least=2,
         definition=DataDefinition(
             numerical_columns=[PREDICTION, LABEL], regression=[Regression(target=LABEL, prediction=PREDICTION)]
         ),
@@ -116,15 +120,20 @@ QUALITIES = {
 
 
 def quality(current: pd.DataFrame, reference: pd.DataFrame, task: str) -> Any | None:
-    """Compare the quality of predictions on labelled rows; None where a label has only one value."""
+    """Compare the quality of predictions on labelled rows; None where too few values occur to tell any."""
     how = QUALITIES[task]
     labelled = [
         frame.dropna(subset=[PREDICTION, LABEL])[[PREDICTION, LABEL]].astype({LABEL: how.label})
         for frame in (current, reference)
     ]
-    if any(frame[LABEL].nunique() < 2 for frame in labelled):
+    if any(_occurring(frame, task) < how.least for frame in labelled):
         return None
     return Report([how.preset]).run(*(Dataset.from_pandas(frame, data_definition=how.definition) for frame in labelled))
+
+
+def _occurring(frame: pd.DataFrame, task: str) -> int:
+    values = frame if task == "multiclass" else frame[[LABEL]]
+    return int(pd.unique(values.to_numpy().ravel()).size)
 
 
 def build(job: ReportJob) -> list[Path]:

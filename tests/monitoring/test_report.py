@@ -78,6 +78,11 @@ def test_the_quality_of_other_tasks_is_reported_in_their_own_terms(tmp_path: Pat
     assert any(figure in metric["metric_name"] for metric in json.loads(files[3].read_text())["metrics"])
 
 
+def test_where_only_two_classes_occurred_there_is_a_report_on_drift_alone(tmp_path: Path) -> None:
+    made = frame(1).with_columns(prediction=pl.Series(["calm", "rain"] * (ROWS // 2)), label=pl.Series(["calm"] * ROWS))
+    assert [file.name for file in ask(tmp_path, made, made, "multiclass")] == ["drift.html", "drift.json"]
+
+
 def test_a_report_that_fails_says_where_to_read_why(tmp_path: Path) -> None:
     (tmp_path / "reference.parquet").write_text("no parquet")
     frame(1).write_parquet(tmp_path / "current.parquet")
