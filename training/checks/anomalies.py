@@ -6,8 +6,8 @@ would move so far by chance in at most 1 % of checks, over all columns and figur
 """
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 
-import numpy as np
 import polars as pl
 
 from flywheel.contract import Column, Contract
@@ -16,10 +16,11 @@ from flywheel.statistics import Floats
 from flywheel.usecase import Data
 from training.checks.breaches import row_examples
 from training.checks.comparison import compare_distributions
-from training.checks.days import ColumnDays, Days, column_days, day_statistic, days_of, places, sample_rows
+from training.checks.days import ColumnDays, Days, column_days, day_statistic, days_of, sample_rows
 from training.checks.evidence import LEVEL, MIN_DAYS, NO_EVIDENCE, Effect, compare_days
 from training.checks.finding import Finding, Rule, Verdict
 from training.checks.moved import LEAST, Moved
+from training.checks.profiling import standardised
 from training.checks.sentences import anomaly_sentence
 
 MIN_NEW_ROWS = 200
@@ -47,10 +48,10 @@ def find_anomalies(
         sample = sample.sort(contract.event_time)
     days = days_of(sample[contract.event_time])
     shared = [column for column in contract.columns if _same(column, before) and column.name != contract.event_time]
-    moved = [
-        one for column in shared for one in _compare_column(sample[column.name], before[column.name], days, last.days)
-    ]
-    moved.extend(_compare_pairs(sample, days, last, before, {column.name for column in shared}))
+    names = [column.name for column in shared]
+    now = {name: column_days(sample[name], before[name].type, days, before[name]) for name in names}
+    moved = [one for name in names for one in _compare_column(before[name], now[name], last.days)]
+    moved.extend(_compare_pairs(now, days, last))
     level = LEVEL / max(len(moved), 1)
     alarms = [one for one in moved if _alarms(one, level, last.days)]
     return [*_changed_columns(contract, before, verdict), *_findings(alarms, sample, data, before, verdict)]
@@ -60,9 +61,7 @@ def _same(column: Column, before: dict[str, DataColumn]) -> bool:
     return column.name in before and before[column.name].type == column.type
 
 
-def _compare_column(values: pl.Series, before: DataColumn, days: Days, days_before: int) -> Iterator[Moved]:
-    now = column_days(values, before.type, days, before)
-
+def _compare_column(before: DataColumn, now: ColumnDays, days_before: int) -> Iterator[Moved]:
     def moved(rule: Rule, old: DayStatistic, new: Floats, what: str = "") -> Moved:
         return Moved(before.name, rule, compare_days(old, days_before, day_statistic(new), len(new)), what)
 
@@ -81,31 +80,20 @@ def _compare_numbers(before: DataColumn, now: ColumnDays, moved: Callable[..., M
         yield moved("spread", before.spread, now.spread)
 
 
-def _compare_pairs(
-    sample: pl.DataFrame, days: Days, last: DataProfile, before: dict[str, DataColumn], shared: set[str]
-) -> Iterator[Moved]:
+def _compare_pairs(now: dict[str, ColumnDays], days: Days, last: DataProfile) -> Iterator[Moved]:
     """Compare correlations; only pairs that moved far enough are judged by their days, as each costs a pass."""
-    names = [name for name in last.paired if name in shared]
-    if len(names) < 2 or len(days.rows) < MIN_DAYS:
+    unit = {name: standardised(one.places) for name, one in now.items() if one.places is not None}
+    known = [(place, name) for place, name in enumerate(last.paired) if name in unit]
+    if len(known) < 2 or len(days.rows) < MIN_DAYS:
         return
-    z = [places(sample[name], before[name].quantiles) for name in names]
-    unit = [_standardised(scores) for scores in z]
-    index = {name: place for place, name in enumerate(last.paired)}
-    for i, first in enumerate(names):
-        for j in range(i + 1, len(names)):
-            old = last.together[index[first]][index[names[j]]]
-            new = float(np.mean(unit[i] * unit[j]))
-            effect = Effect(old, new, 1.0)
-            if effect.size >= LEAST["correlation"]:
-                figures = day_statistic(days.means(unit[i] * unit[j]))
-                was = DayStatistic(mean=old, sd=figures.sd, autocorrelation=figures.autocorrelation)
-                effect = compare_days(was, last.days, figures, len(days.rows))
-            yield Moved(first, "correlation", effect, names[j])
-
-
-def _standardised(scores: Floats) -> Floats:
-    deviation = float(scores.std())
-    return np.asarray((scores - scores.mean()) / (deviation if deviation > 0 else 1.0))
+    for (i, first), (j, second) in combinations(known, 2):
+        old, products = last.together[i][j], unit[first] * unit[second]
+        effect = Effect(old, float(products.mean()), 1.0)
+        if effect.size >= LEAST["correlation"]:
+            figures = day_statistic(days.means(products))
+            was = DayStatistic(mean=old, sd=figures.sd, autocorrelation=figures.autocorrelation)
+            effect = compare_days(was, last.days, figures, len(days.rows))
+        yield Moved(first, "correlation", effect, second)
 
 
 def _alarms(moved: Moved, level: float, days_before: int) -> bool:
@@ -143,7 +131,7 @@ def _findings(
             column=name,
             rule=rule,
             rows=int(concerned.sum()),
-            share=float(concerned.mean() or 0.0),
+            share=int(concerned.sum()) / len(concerned),
             action=verdict,
             verdict=verdict,
             sentence=anomaly_sentence(members, values, before[name]),
@@ -153,7 +141,7 @@ def _findings(
 
 
 def _concerned(rule: Rule, values: pl.Series, before: DataColumn) -> pl.Series:
-    """Return which rows of the sample an anomaly is about, (n_rows,): all of them when it is about their distribution."""
+    """Return which rows of the sample an anomaly is about, (n_rows,): all of them when it is about a distribution."""
     if rule == "missing rate":
         return values.is_null()
     if rule == "new category":

@@ -47,9 +47,13 @@ class Days:
 
 @dataclass(frozen=True)
 class ColumnDays:
-    """The figures of one column, each (n_days,): see `flywheel.profile.DataColumn`."""
+    """The figures of one column, each (n_days,): see `flywheel.profile.DataColumn`.
+
+    `places` (n_rows,) are the normal scores that location and spread were made of.
+    """
 
     missing: Floats
+    places: Floats | None = None
     location: Floats | None = None
     spread: Floats | None = None
     shares: Mapping[str, Floats] = field(default_factory=dict)
@@ -91,7 +95,7 @@ def column_days(values: pl.Series, kind: ColumnType, days: Days, reference: Colu
     if kind == "datetime" or not reference.quantiles:
         return ColumnDays(missing)  # times move on by themselves
     z = places(values, reference.quantiles)
-    return ColumnDays(missing, location=days.means(z, ~gone), spread=days.means(z * z, ~gone))
+    return ColumnDays(missing, places=z, location=days.means(z, ~gone), spread=days.means(z * z, ~gone))
 
 
 def places(values: pl.Series, quantiles: Sequence[float]) -> Floats:

@@ -3,6 +3,8 @@
 It is computed from a sample of at most `SAMPLE_ROWS` rows, so five million rows cost what fifty thousand do.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -16,7 +18,6 @@ from training.checks.days import (
     column_days,
     day_statistic,
     days_of,
-    places,
     sample_rows,
     time_span,
 )
@@ -34,19 +35,20 @@ def profile_data(frame: pl.DataFrame, contract: Contract, event_time: str) -> Da
     if not sample[event_time].is_sorted():
         sample = sample.sort(event_time)
     days = days_of(sample[event_time])
-    columns = tuple(_data_column(sample[column.name], column.type, days) for column in contract.columns)
+    made = [_data_column(sample[column.name], column.type, days) for column in contract.columns]
+    scores = {column.name: places for column, places in made if places is not None}
+    paired = tuple(scores)[:MAX_PAIRED]
     counts = rows_per_day(frame[event_time])
     start, end = time_span(frame[event_time])
-    paired = tuple(column.name for column in columns if column.location is not None)[:MAX_PAIRED]
     return DataProfile(
         rows=frame.height,
         start=start,
         end=end,
         days=int((counts > 0).sum()),
         rows_per_day=day_statistic(_inner(counts)),
-        columns=columns,
+        columns=tuple(column for column, _ in made),
         paired=paired,
-        together=correlations(sample, columns, paired),
+        together=correlations([scores[name] for name in paired]),
     )
 
 
@@ -83,28 +85,28 @@ def rows_per_day(times: pl.Series) -> Floats:
     return np.diff(edges).astype(np.float64)
 
 
-def correlations(
-    sample: pl.DataFrame, columns: tuple[DataColumn, ...], paired: tuple[str, ...]
-) -> tuple[tuple[float, ...], ...]:
-    """Return the correlation matrix of the places of the `paired` columns; a constant column goes with nothing."""
-    if len(paired) < 2:
+def correlations(scores: Sequence[Floats]) -> tuple[tuple[float, ...], ...]:
+    """Return the correlation matrix of columns' places, each (n_rows,); a constant column goes with nothing."""
+    if len(scores) < 2:
         return ()
-    quantiles = {column.name: column.quantiles for column in columns}
-    matrix = np.array([places(sample[name], quantiles[name]) for name in paired])
-    apart = matrix - matrix.mean(axis=1, keepdims=True)
-    length = np.sqrt((apart * apart).sum(axis=1))
-    unit = apart / np.where(length > 0, length, 1.0)[:, None]
-    return tuple(tuple(row) for row in np.round(unit @ unit.T, 4).tolist())
+    unit = np.array([standardised(places) for places in scores])
+    return tuple(tuple(row) for row in np.round(unit @ unit.T / unit.shape[1], 4).tolist())
 
 
-def _data_column(values: pl.Series, kind: ColumnType, days: Days) -> DataColumn:
+def standardised(scores: Floats) -> Floats:
+    """Bring places to mean 0 and variance 1; a constant column to 0."""
+    deviation = float(scores.std())
+    return np.asarray((scores - scores.mean()) / (deviation if deviation > 0 else 1.0))
+
+
+def _data_column(values: pl.Series, kind: ColumnType, days: Days) -> tuple[DataColumn, Floats | None]:
     profile = profile_column(values, kind)
     figures = column_days(values, kind, days, profile)
 
-    def statistic(days: Floats | None) -> DayStatistic | None:
-        return None if days is None else day_statistic(days)
+    def statistic(figure: Floats | None) -> DayStatistic | None:
+        return None if figure is None else day_statistic(figure)
 
-    return DataColumn(
+    column = DataColumn(
         **profile.model_dump(),
         missing=day_statistic(figures.missing),
         location=statistic(figures.location),
@@ -112,6 +114,7 @@ def _data_column(values: pl.Series, kind: ColumnType, days: Days) -> DataColumn:
         shares={name: day_statistic(share) for name, share in figures.shares.items()},
         other=statistic(figures.other),
     )
+    return column, figures.places
 
 
 def _inner(counts: Floats) -> Floats:
