@@ -67,6 +67,61 @@ class Profile(Frozen):
     prediction: ColumnProfile
 
 
+class DayStatistic(Frozen):
+    """How one figure of a day varied.
+
+    Its mean over the days, its standard deviation between them, and how much a day resembles the next (lag-1
+    autocorrelation); the latter two are 0 with a single day.
+    """
+
+    mean: float
+    sd: float = 0.0
+    autocorrelation: float = 0.0
+
+
+class DataColumn(ColumnProfile):
+    """One input over all training rows, with what a day of it looks like.
+
+    A value's place is its rank among `quantiles` as a standard normal score, cut at ±2.6: `location` is a day's mean
+    place, `spread` its mean square; both are empty for text and booleans. `missing` is a day's share of missing values,
+    `shares` that of each common category, and `other` that of all values that are not listed in `categories`.
+    """
+
+    missing: DayStatistic
+    location: DayStatistic | None = None
+    spread: DayStatistic | None = None
+    shares: dict[str, DayStatistic] = {}
+    other: DayStatistic | None = None
+
+
+class DataProfile(Frozen):
+    """All training rows of one run, inputs only: what the next run's data are held against.
+
+    `rows` rows lie from `start` to `end` (naive UTC, both included), on `days` days; days are the unit of evidence,
+    because rows of a day resemble each other. `together` holds the correlation of the places of two numeric columns
+    (Pearson's, of normal scores), for each pair of names in `paired`, row by row.
+    """
+
+    schema_version: int = 1
+    rows: int
+    start: datetime
+    end: datetime
+    days: int
+    rows_per_day: DayStatistic
+    columns: tuple[DataColumn, ...]
+    paired: tuple[str, ...] = ()
+    together: tuple[tuple[float, ...], ...] = ()
+
+
+def read_data_profile(path: Path) -> DataProfile:
+    """Read a `data_profile.json`.
+
+    Raises:
+        IntegrityError: The file is missing or is no profile of data.
+    """
+    return read_document(path, DataProfile)
+
+
 def read_profile(path: Path) -> Profile:
     """Read a `profile.json`.
 
