@@ -86,8 +86,7 @@ def ingest(folder: Path) -> Callable[[], object]:
 
     def run() -> object:
         prepared = prepare(load_usecase(path), path, None)
-        parts = (prepared.split.train, prepared.split.validation, prepared.split.test)
-        return prepared, [prepared.features(rows.select(prepared.inputs)) for rows in parts]
+        return prepared, prepared.features_of(prepared.split.rows)
 
     return run
 
