@@ -96,10 +96,13 @@ def on_same_data(candidate: Side, champion: Side) -> bool:
 
 
 def figures(candidate: Side, champion: Side | None) -> list[Figure]:
-    """Compare all metrics that either has, those of the test rows first; none is called better on different data."""
+    """Compare all metrics that either has, those of the test rows first; none is called better on different data.
+
+    What already is a comparison is left to `over_champion`.
+    """
     ours, theirs = measured(candidate.metrics), measured(champion.metrics if champion else {})
     judged = theirs if champion and on_same_data(candidate, champion) else {}
-    names = sorted({*ours, *theirs}, key=lambda name: (not name.startswith(TEST), name))
+    names = sorted({*ours, *theirs} - {OVER_CHAMPION}, key=lambda name: (not name.startswith(TEST), name))
     return [Figure(name, ours.get(name), theirs.get(name), _verdict(name, ours, judged)) for name in names]
 
 

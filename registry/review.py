@@ -156,7 +156,7 @@ def _number(value: float) -> str:
 
 
 def _decimal(value: float) -> str:
-    return f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}"
+    return (f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}").replace("-", "−")
 
 
 def _setting(value: str | None) -> str:

@@ -27,7 +27,6 @@ def made(metrics: dict[str, float] | None = None, params: dict[str, str] | None 
         ("test_macro_f1", 0.6, 0.7, "worse"),
         ("test_brier", 0.1, 0.2, "better"),
         ("test_calibration_error", 0.02, 0.01, "worse"),
-        ("test_loss_over_champion", -0.01, 0.01, ""),
     ],
 )
 def test_a_figure_is_better_in_the_direction_of_its_metric(
@@ -63,6 +62,7 @@ def test_the_paired_comparison_with_the_champion_has_its_interval() -> None:
     name = "test_loss_over_champion"
     metrics = {name: -0.01, f"{name}_low": -0.02, f"{name}_high": 0.001}
     assert over_champion(made(metrics)) == Measured(-0.01, -0.02, 0.001)
+    assert figures(made(metrics), made({name: 0.2})) == []
     assert over_champion(made()) is None
 
 
