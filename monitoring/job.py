@@ -14,7 +14,7 @@ import structlog
 
 from flywheel.connections import login
 from flywheel.database import open_database
-from flywheel.errors import DataError, FlywheelError, StackError
+from flywheel.errors import FlywheelError, StackError
 from flywheel.events import EventKind, append
 from flywheel.fields import read_fields
 from flywheel.identities import MONITORING, TRAINING
@@ -22,12 +22,12 @@ from flywheel.package import ModelPackage
 from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
 from flywheel.tracking import Tracking
-from flywheel.usecase import Task, UseCase
-from monitoring.answers import unseen_note, with_losses
-from monitoring.harm import Tolerance, Verdict, against_reference, decide
-from monitoring.measure import MEASURES
+from flywheel.usecase import Task
+from monitoring.answers import with_losses
+from monitoring.harm import Verdict
+from monitoring.judgement import Judged, judge
 from monitoring.packages import digests_by_version, read_packages
-from monitoring.publication import Check, Judged, finish, publish, publish_unjudged
+from monitoring.publication import Check, finish, publish, publish_unjudged
 from monitoring.report_process import ReportJob, ReportProcess
 from monitoring.retrain import Retraining, claim, project_folder, retrain
 from monitoring.windows import Window, read_window
@@ -104,41 +104,6 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
         if page is None:
             return result
         return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
-
-
-def judge(window: Window, packages: dict[str, ModelPackage], use_case: UseCase) -> Judged:
-    """Decide about a window by the packages of the versions that answered in it.
-
-    Raises:
-        DataError: One of them is missing, or was trained for another task.
-    """
-    task, monitor = use_case.task, use_case.monitor
-    _refuse_other_tasks(packages, task)
-    references = {version: package.profile.reference for version, package in packages.items()}
-    contracts = {version: package.contract for version, package in packages.items()}
-    rows = against_reference(with_losses(window.labelled, task, contracts), references)
-    decision = decide(rows, references, Tolerance(monitor.retrain.margin, monitor.min_outcomes, MEASURES[task]))
-    note = unseen_note(rows)
-    if decision.verdict == Verdict.TOO_FEW:
-        note += keyless_note(window.rows, use_case.data.entity)
-    return Judged(window, rows, replace(decision, reason=decision.reason + note))
-
-
-def _refuse_other_tasks(packages: dict[str, ModelPackage], task: Task) -> None:
-    for version, package in packages.items():
-        if package.usecase.task != task:
-            raise DataError(
-                f"Version {version} was trained for {package.usecase.task}, and this use case is {task}. "
-                "Choose a window without it, or the use case that it was trained for."
-            )
-
-
-def keyless_note(rows: pl.DataFrame, key: str | None) -> str:
-    """Return a sentence for predictions that no outcome can ever join, with a space before it; empty without any."""
-    keyless = rows["entity"].null_count()
-    if key is None or not keyless:
-        return ""
-    return f" {keyless:,} predictions came without their key '{key}', so no outcome can join them: send it in requests."
 
 
 def _ask(report: ReportProcess, window: Window, packages: dict[str, ModelPackage], task: Task, folder: Path) -> bool:

@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import polars as pl
 import structlog
 
 from flywheel.connections import login
@@ -16,11 +15,11 @@ from flywheel.identities import MONITORING
 from flywheel.settings import Settings
 from flywheel.tracking import NOTE, Run, Tracking
 from flywheel.usecase import UseCase
-from monitoring.harm import Decision
+from monitoring.judgement import Judged
 from monitoring.measure import MEASURES
 from monitoring.plot import draw
 from monitoring.report_process import ReportProcess
-from monitoring.windows import Span, Window
+from monitoring.windows import Span
 
 logger = structlog.get_logger()
 REPORT_FOLDER = "evidently"
@@ -42,15 +41,6 @@ class Check:
     use_case: UseCase
     span: Span
     start_training: bool
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A window with its labelled rows' losses and the decision about them."""
-
-    window: Window
-    rows: pl.DataFrame
-    decision: Decision
 
 
 @dataclass(frozen=True)

@@ -53,15 +53,15 @@ class Reference(Frozen):
 class Profile(Frozen):
     """The reference rows of one training: `rows` labelled rows from `start` to `end` (naive UTC, both included).
 
-    `label_share` is the share of 1 among the labels, for two classes only. `prediction` is what a version answers with:
-    the probability of 1, the name of a class, or a number.
+    `label_share` is the share of 1 among the labels, of the commonest of several classes, or the mean of numbers.
+    `prediction` is what a version answers with: the probability of 1, the name of a class, or a number.
     """
 
     schema_version: int = 1
     rows: int
     start: datetime
     end: datetime
-    label_share: float | None = None
+    label_share: float
     reference: Reference
     columns: tuple[ColumnProfile, ...]
     prediction: ColumnProfile

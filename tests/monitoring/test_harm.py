@@ -12,6 +12,7 @@ from flywheel.profile import Reference
 from flywheel.statistics import row_losses
 from monitoring.harm import Decision, Tolerance, Verdict, against_reference, decide
 from monitoring.measure import SQUARED_ERROR
+from monitoring.performance import by_day, estimate
 
 START = datetime(2013, 4, 1)
 TOLERANCE = Tolerance(margin=0.02, min_outcomes=200)
@@ -151,6 +152,25 @@ def test_a_model_as_good_as_the_margin_allows_is_called_harmful_at_most_a_few_ti
     assert verdicts.count(Verdict.HARM) / 300 < 0.06
     without_rise = [judge(window(0.3, day_effect=0.1, seed=seed), {"1": REFERENCE}).verdict for seed in range(300)]
     assert without_rise.count(Verdict.HARM) <= 3
+
+
+def test_a_regression_as_bad_as_the_margin_allows_is_called_harmful_at_most_a_few_times_in_a_hundred() -> None:
+    # Days on which all errors are wider, and a reference that is itself an estimate over days like these.
+    random = np.random.default_rng(7)
+
+    def month() -> pl.DataFrame:
+        scale = np.exp(random.normal(0, 0.2, 30)).repeat(40)
+        return errors(1.0, seed=int(random.integers(1 << 30))).with_columns(pl.col("loss") * scale**2)
+
+    def verdict() -> Verdict:
+        found = estimate(by_day(month(), "loss"))
+        reference = Reference(
+            loss_name="squared_error", loss=found.mean, standard_error=found.standard_error, rows=1200
+        )
+        at_margin = month().with_columns(pl.col("loss") * 3)
+        return judge(at_margin, {"1": reference}, Tolerance(2.0, 200, SQUARED_ERROR)).verdict
+
+    assert [verdict() for _ in range(400)].count(Verdict.HARM) / 400 < 0.045
 
 
 def test_a_window_without_any_rows_is_too_few_and_no_fault() -> None:

@@ -22,7 +22,7 @@ from flywheel.profile import Reference
 from flywheel.settings import Settings
 from flywheel.tracking import Tracking
 from flywheel.usecase import load_usecase
-from monitoring.job import check, keyless_note
+from monitoring.job import check
 from monitoring.publication import Check
 from monitoring.retrain import Retraining, claim
 from monitoring.windows import Span
@@ -148,10 +148,3 @@ def test_a_database_that_does_not_answer_is_one_sentence(
     monkeypatch.setattr("monitoring.publication.login", lambda *_: {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
     with pytest.raises(StackError, match="database of the events fails"):
         check(stack, request_)
-
-
-def test_predictions_without_their_key_are_named() -> None:
-    rows = pl.DataFrame({"entity": ["a", None, None]}, schema={"entity": pl.String})
-    assert keyless_note(rows, "day").startswith(" 2 predictions came without their key 'day'")
-    assert keyless_note(rows.head(1), "day") == ""
-    assert keyless_note(rows, None) == ""

@@ -28,7 +28,7 @@ from flywheel.profile import Reference
 from flywheel.storage import PredictionLog
 from flywheel.usecase import Task, parse_usecase
 from monitoring.harm import Decision, Verdict
-from monitoring.job import judge
+from monitoring.judgement import judge, keyless_note
 from monitoring.packages import digests_by_version, read_packages
 from monitoring.windows import Span, read_window
 from tests.monitoring.flights_package import USE_CASE, write_model
@@ -181,3 +181,10 @@ def test_a_version_of_another_task_is_a_fault_that_names_it(tmp_path: Path) -> N
     packages = read_packages(tmp_path, other.name, digests_by_version(window.rows))
     with pytest.raises(DataError, match="Version 1 was trained for regression, and this use case is binary"):
         judge(window, packages, other)
+
+
+def test_predictions_without_their_key_are_named() -> None:
+    rows = pl.DataFrame({"entity": ["a", None, None]}, schema={"entity": pl.String})
+    assert keyless_note(rows, "day").startswith(" 2 predictions came without their key 'day'")
+    assert keyless_note(rows.head(1), "day") == ""
+    assert keyless_note(rows, None) == ""
