@@ -67,7 +67,8 @@ class Column(BaseModel):
         if value is None or self.type == "double":
             return value
         if self.type == "datetime":
-            return EPOCH + timedelta(seconds=value)
+            seconds = max((EARLIEST - EPOCH).total_seconds(), min(value, (LATEST - EPOCH).total_seconds()))
+            return EPOCH + timedelta(seconds=seconds)
         # Whole, so that integers beyond 2^53 are never compared as doubles.
         return max(-LONG_LIMIT, min(whole(value), LONG_LIMIT - 1))
 

@@ -54,7 +54,10 @@ def find_anomalies(
     moved.extend(_compare_pairs(now, days, last))
     level = LEVEL / max(len(moved), 1)
     alarms = [one for one in moved if _alarms(one, level, last.days)]
-    return [*_changed_columns(contract, before, verdict), *_findings(alarms, sample, data, before, verdict)]
+    shifted = {one.column for one in alarms if one.rule == "shift"}
+    # Places that moved have a larger square too: saying both would say one thing twice.
+    alarms = [one for one in alarms if one.rule != "spread" or one.column not in shifted]
+    return [*_changed_columns(contract, before, verdict), *_findings(alarms, (rows, sample), data, before, verdict)]
 
 
 def _same(column: Column, before: dict[str, DataColumn]) -> bool:
@@ -118,20 +121,26 @@ def _changed_columns(contract: Contract, before: dict[str, DataColumn], verdict:
 
 
 def _findings(
-    alarms: list[Moved], sample: pl.DataFrame, data: Data, before: dict[str, DataColumn], verdict: Verdict
+    alarms: list[Moved],
+    frames: tuple[pl.DataFrame, pl.DataFrame],
+    data: Data,
+    before: dict[str, DataColumn],
+    verdict: Verdict,
 ) -> Iterator[Finding]:
-    """Say each column's alarms of one rule in one finding, the largest change first."""
+    """Say each column's alarms of one rule in one finding, largest change first; frames are all rows and a sample."""
+    rows, sample = frames
     groups: dict[tuple[str, Rule], list[Moved]] = {}
     for one in sorted(alarms, key=lambda moved: -moved.effect.size):
         groups.setdefault((one.column, one.rule), []).append(one)
     for (name, rule), members in groups.items():
         values = sample[name]
         concerned = _concerned(rule, values, before[name])
+        share = int(concerned.sum()) / len(concerned)
         yield Finding(
             column=name,
             rule=rule,
-            rows=int(concerned.sum()),
-            share=int(concerned.sum()) / len(concerned),
+            rows=round(share * rows.height),
+            share=share,
             action=verdict,
             verdict=verdict,
             sentence=anomaly_sentence(members, values, before[name]),

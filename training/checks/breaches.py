@@ -18,14 +18,16 @@ VERDICTS: dict[Action, Verdict] = {"off": "pass", "warn": "warn", "quarantine": 
 class Breach:
     """Rows (mask, n_rows) that break one rule, and what the use case says happens to them.
 
-    `column` is None for rules on the keys. `wish` is the second half of the sentence: what is expected.
+    `column` is None for rules on the keys. `fault` says in a few words what is wrong with such a row, `remedy` what to
+    do when it stops the training.
     """
 
     column: str | None
     rule: Rule
     mask: pl.Series
     action: Action
-    wish: str
+    fault: str
+    remedy: str
 
     @property
     def reason(self) -> str:
@@ -38,9 +40,9 @@ def row_examples(frame: pl.DataFrame, mask: pl.Series, data: Data, column: str |
     rows = frame.slice(0, 0) if mask.is_empty() else frame[mask.arg_true().head(MAX_EXAMPLES)]
     times = rows[data.event_time].to_list()
     entities = rows[data.entity].to_list() if data.entity is not None else [None] * rows.height
-    values = rows[column].to_list() if column is not None else ["repeated"] * rows.height
+    values = [_shown(value) for value in rows[column].to_list()] if column is not None else [None] * rows.height
     return tuple(
-        Example(str(time), None if entity is None else str(entity)[:SHOWN], _shown(value))
+        Example(str(time), None if entity is None else str(entity)[:SHOWN], value)
         for time, entity, value in zip(times, entities, values, strict=True)
     )
 
@@ -50,9 +52,10 @@ def to_finding(breach: Breach, frame: pl.DataFrame, data: Data) -> Finding:
     rows = int(breach.mask.sum())
     examples = row_examples(frame, breach.mask, data, breach.column)
     verdict = VERDICTS[breach.action]
-    what = f"Column '{breach.column}'" if breach.column is not None else "The data"
-    noun = "row" if rows == 1 else "rows"
-    sentence = f"{what}: {rows:,} {noun} of {frame.height:,} {breach.wish} (rule {breach.rule}), {_listed(examples)}."
+    what = f"Column '{breach.column}' breaks" if breach.column is not None else "The rows break"
+    sentence = f"{what} rule {breach.rule} in {rows:,} of {frame.height:,} rows ({breach.fault})." + (
+        f" {breach.remedy}" if verdict == "stop" else ""
+    )
     return Finding(
         column=breach.column,
         rule=breach.rule,
@@ -92,7 +95,3 @@ def _shown(value: object) -> str:
         return "missing"
     text = str(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-
-
-def _listed(examples: Sequence[Example]) -> str:
-    return "such as " + "; ".join(str(example) for example in examples[:3])

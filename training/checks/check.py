@@ -10,7 +10,7 @@ from datetime import datetime
 
 import polars as pl
 
-from flywheel.contract import Contract
+from flywheel.contract import Column, Contract
 from flywheel.errors import DataError
 from flywheel.profile import DataProfile
 from flywheel.usecase import Action, ColumnCheck, UseCase
@@ -25,12 +25,6 @@ from training.checks.uniqueness import repeated_rows
 from training.checks.volume import check_days, check_freshness, check_size, check_volume
 
 NO_CHECK = ColumnCheck()
-WISHES = {
-    "missing": "have no value",
-    "finite": "are infinite or no number",
-    "range": "lie outside the range allowed",
-    "category": "hold none of the categories allowed",
-}
 
 
 @dataclass(frozen=True)
@@ -109,18 +103,40 @@ def _check_columns(case: Examination, screening: Screening) -> Iterator[Finding]
 
 def _row_breaches(case: Examination, screening: Screening) -> Iterator[Breach]:
     """Look closely at the columns that screening left in doubt."""
+    columns = {column.name: column for column in case.contract.columns}
     for rule in screening.suspects:
         action = _action(case, rule)
         if action == "off" or screening.missing[rule.column] == case.frame.height:
             continue
         mask = case.frame.select(rule.broken).to_series()
         if mask.any():
-            yield Breach(rule.column, rule.rule, mask, action, WISHES[rule.rule])
+            fault = _fault(rule, columns[rule.column])
+            yield Breach(rule.column, rule.rule, mask, action, fault, _remedy(rule))
     yield from _missing_breaches(case, screening)
 
 
 def _action(case: Examination, rule: RowRule) -> Action:
     return case.usecase.checks.infinite if rule.rule == "finite" else case.check_of(rule.column).action
+
+
+def _fault(rule: RowRule, column: Column) -> str:
+    """Say in a few words what is wrong with a row that breaks a rule."""
+    if rule.rule == "finite":
+        return "infinite, or not a number"
+    if rule.rule == "missing":
+        return "no value"
+    if rule.rule == "category":
+        return f"none of {len(column.categories or ())} categories"
+    if column.lower is not None and column.upper is not None:
+        return f"not from {column.lower} to {column.upper}"
+    if column.lower is not None:
+        return f"below {column.lower}"
+    return f"above {column.upper}" if column.upper is not None else "not between the years 1678 and 2261"
+
+
+def _remedy(rule: RowRule) -> str:
+    key = "checks.infinite" if rule.rule == "finite" else f"checks.columns.{rule.column}.action"
+    return f"Correct them in the source, or set {key} to quarantine."
 
 
 def _missing_breaches(case: Examination, screening: Screening) -> Iterator[Breach]:
@@ -137,8 +153,9 @@ def _missing_breaches(case: Examination, screening: Screening) -> Iterator[Breac
             continue
         if missing > check.max_missing * total:
             action: Action = "stop" if check.action == "quarantine" and check.max_missing > 0 else check.action
-            wish = f"have no value, more than max_missing ({check.max_missing:.1%}) allows"
-            yield Breach(name, "missing", case.frame[name].is_null(), action, wish)
+            fault = f"no value; max_missing is {check.max_missing:.1%}"
+            remedy = "Fill it in the source, raise max_missing, or add the column to data.exclude."
+            yield Breach(name, "missing", case.frame[name].is_null(), action, fault, remedy)
 
 
 def _key_breaches(case: Examination) -> Iterator[Breach]:
@@ -147,11 +164,13 @@ def _key_breaches(case: Examination) -> Iterator[Breach]:
     if data.entity is not None and checks.duplicates != "off":
         mask = repeated_rows(case.frame, [data.entity, data.event_time])
         if mask is not None:
-            wish = f"repeat the {data.entity} and {data.event_time} of an earlier row"
-            yield Breach(None, "duplicate", mask, checks.duplicates, wish)
+            fault = f"the same {data.entity} and {data.event_time} as an earlier row"
+            remedy = "Correct them in the source, or set checks.duplicates to quarantine."
+            yield Breach(None, "duplicate", mask, checks.duplicates, fault, remedy)
     for name, check in checks.columns.items():
         if check.unique and check.action != "off" and (mask := repeated_rows(case.frame, [name])) is not None:
-            yield Breach(name, "unique", mask, check.action, "repeat a value of an earlier row, but must be unique")
+            remedy = f"Correct them in the source, or set checks.columns.{name}.action to quarantine."
+            yield Breach(name, "unique", mask, check.action, "the same value as an earlier row", remedy)
 
 
 def _check_patterns(case: Examination, clean: pl.DataFrame) -> Iterator[Finding]:
@@ -190,4 +209,4 @@ def _stop(report: CheckReport) -> CheckFailedError:
     """Make the fault of the first stop, naming how many more there are."""
     first, more = report.findings[0], report.count("stop") - 1
     rest = f" {more} more {'finding says' if more == 1 else 'findings say'} stop: see the report." if more else ""
-    return CheckFailedError(first.sentence + rest, report)
+    return CheckFailedError(first.message + rest, report)

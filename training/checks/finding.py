@@ -41,16 +41,16 @@ SEVERITY: dict[Verdict, int] = {"stop": 0, "quarantine": 1, "warn": 2, "pass": 3
 
 @dataclass(frozen=True)
 class Example:
-    """One row that broke a rule: its keys, and the value as text (shortened)."""
+    """One row that broke a rule: its keys, and the value as text (shortened; None where the keys are at fault)."""
 
     event_time: str
     entity: str | None
-    value: str
+    value: str | None
 
     def __str__(self) -> str:
         """Return the row in the words of a sentence."""
         who = f"{self.entity} at {self.event_time}" if self.entity is not None else self.event_time
-        return f"{who}: {self.value}"
+        return who if self.value is None else f"{who}: {self.value}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,13 @@ class Finding:
     sentence: str
     examples: tuple[Example, ...] = ()
     comparison: Comparison | None = None
+
+    @property
+    def message(self) -> str:
+        """The sentence with the first examples, for where there is no table beside it."""
+        if not self.examples:
+            return self.sentence
+        return f"{self.sentence} For example {'; '.join(str(example) for example in self.examples[:3])}."
 
 
 @dataclass(frozen=True)
