@@ -31,6 +31,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
     FRAME.write_csv(bucket / "rows.csv")
     for number in range(2):
         FRAME.write_parquet(bucket / f"parts/{number}.parquet")
+    FRAME.write_delta(bucket / "table")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -88,7 +89,16 @@ def test_a_file_a_folder_and_a_glob_are_read() -> None:
     assert read("s3://data/rows.csv", "csv").frame.equals(FRAME)
     assert read("s3://data/parts/", "parquet").frame.height == 4
     assert read("s3://data/parts/*.parquet", "parquet").frame.height == 4
-    assert read("s3://data/rows.csv", "csv").origin.as_json() == {"kind": "csv", "place": "s3://data/rows.csv"}
+    assert read("s3://data/rows.csv", "csv").origin.place == "s3://data/rows.csv"
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_delta_table_is_read_at_its_version() -> None:
+    found = read("s3://data/table", "delta")
+    assert found.frame.equals(FRAME)
+    assert found.origin.describe() == "delta s3://data/table at version 0"
+    with pytest.raises(DataError, match="s3://data/parts is no Delta table"):
+        read("s3://data/parts", "delta")
 
 
 @pytest.mark.usefixtures("cloud")
