@@ -20,7 +20,7 @@ from training.sources.faults import count_rows, name_rows
 from training.sources.inputs import typed_inputs
 from training.sources.labels import typed_label
 from training.sources.table import read_table
-from training.sources.times import utc_times
+from training.sources.times import ZONE, utc_times
 
 SAMPLE = 200_000
 
@@ -150,7 +150,7 @@ def _times(column: pl.Series) -> pl.Series:
 def _zoned(column: pl.Series) -> bool:
     if isinstance(column.dtype, pl.Datetime):
         return column.dtype.time_zone is not None
-    return column.dtype == pl.String and bool(column.str.contains(r":\d{2}.*([zZ]|[+-]\d{2}(:?\d{2})?)$").any())
+    return column.dtype == pl.String and bool(column.str.contains(ZONE).any())
 
 
 def _sampled(frame: pl.DataFrame) -> pl.DataFrame:

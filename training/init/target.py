@@ -79,7 +79,7 @@ def _positive(found: pl.Series, task: Task) -> tuple[str | int | bool | None, st
     if task != "binary" or found.dtype == pl.Boolean:
         return None, ""
     if found.dtype.is_numeric():
-        if found.is_in([0, 1]).all():
+        if ((found == 0) | (found == 1)).all():
             return None, ""
         return int(found.max()), "the larger of both"  # type: ignore[arg-type]  # two whole numbers
     counts = found.value_counts(sort=True)

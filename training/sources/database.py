@@ -90,10 +90,14 @@ def _duckdb(file: Path, query: str) -> pa.Table:
 
 
 def _frame(rows: pa.Table) -> pl.DataFrame:
-    """Take an Arrow table over; Postgres's numeric comes as text that says what it was."""
-    numeric = [
-        field.name for field in rows.schema if (field.metadata or {}).get(b"ADBC:postgresql:typname") == b"numeric"
-    ]
+    """Take an Arrow table over; types that Arrow lacks come as they are stored, Postgres's numeric as doubles."""
+    numeric = []
+    for place, field in enumerate(rows.schema):
+        if isinstance(field.type, pa.BaseExtensionType):
+            stored = [chunk.storage for chunk in rows.column(place).chunks]
+            rows = rows.set_column(place, field.name, pa.chunked_array(stored, field.type.storage_type))
+        if (field.metadata or {}).get(b"ADBC:postgresql:typname") == b"numeric":
+            numeric.append(field.name)
     frame = pl.from_arrow(rows)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101  # a table gives a frame, an array a series
     return frame.with_columns(pl.col(numeric).cast(pl.Float64)) if numeric else frame

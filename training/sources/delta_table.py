@@ -22,6 +22,8 @@ def read_delta(path: str, folder: Path, leave: Collection[str]) -> Table:
     """
     cloud = in_cloud(path)
     place, options = (path, storage_options()) if cloud else (str(folder / path), {})
+    if not cloud and not (folder / path / "_delta_log").is_dir():
+        raise DataError(f"Source {place} is no Delta table. Correct data.source.path in usecase.yaml.")
     try:
         table = DeltaTable(place, storage_options=options)
     except TableNotFoundError as fault:

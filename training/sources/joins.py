@@ -74,10 +74,10 @@ def join_as_of(rows: pl.DataFrame, event_time: str, table: pl.DataFrame, join: J
     Raises:
         DataError: A key is missing on the left, keys have different types, or two columns would have one name.
     """
+    table = table.with_columns(_like(table[key], rows, key) for key in join.by)
     added = [name for name in table.columns if name not in join.by and name != KNOWN]
     if twice := [name for name in added if name in rows.columns]:
         raise DataError(f"column '{twice[0]}' is there already. Give the join a prefix, or name its columns.")
-    table = table.with_columns(_like(table[key], rows, key) for key in join.by)
     tolerance = None if join.within is None else join.within - join.available_after
     if tolerance is not None and tolerance < timedelta(0):
         raise DataError("within is shorter than available_after, so that no row could ever count. Correct them.")

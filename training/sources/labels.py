@@ -58,7 +58,7 @@ def _binary(column: pl.Series, label: Label, entity: pl.Series | None) -> pl.Ser
             f"Label '{column.name}' is of type {column.dtype} and holds {_values(column)}."
             " Name the value that counts as 1 in data.label.positive, or make it 0, 1 or null."
         )
-    other = (~column.is_in([0, 1])).fill_null(False)
+    other = ((column != 0) & (column != 1)).fill_null(False)
     if other.any():
         raise DataError(
             f"Label '{column.name}' holds values other than 0 and 1: {name_rows(other, column, entity)}."

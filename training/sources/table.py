@@ -1,12 +1,13 @@
 """One table of raw rows: the source's kind picks its reader."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from flywheel.errors import DataError
+from flywheel.errors import DataError, FlywheelError
 from flywheel.usecase import Source
 from training.sources.csv_files import read_csv
 from training.sources.database import read_query
@@ -15,6 +16,7 @@ from training.sources.faults import first_line
 from training.sources.origin import Table
 from training.sources.parquet_files import read_parquet
 from training.sources.python_file import call_python
+from training.sources.whole_objects import local_copy, needs_whole_objects
 
 
 def read_table(source: Source, folder: Path, as_of: datetime, leave: Collection[str] = ()) -> Table:
@@ -31,7 +33,7 @@ def read_table(source: Source, folder: Path, as_of: datetime, leave: Collection[
         TransientError: It went away meanwhile, or does not answer.
     """
     try:
-        table = _read(source, folder, as_of, leave)
+        table = _read_anywhere(source, folder, as_of, leave)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as fault:
         raise DataError(
             f"Source {source.place} cannot be read as {source.kind}: {first_line(fault)}. Correct kind or file."
@@ -39,6 +41,21 @@ def read_table(source: Source, folder: Path, as_of: datetime, leave: Collection[
     if table.frame.is_empty():
         raise DataError(f"Source {table.origin.place} has no rows. Give it some.")
     return table
+
+
+def _read_anywhere(source: Source, folder: Path, as_of: datetime, leave: Collection[str]) -> Table:
+    try:
+        return _read(source, folder, as_of, leave)
+    except (pl.exceptions.PolarsError, OSError, FlywheelError) as fault:
+        path = source.path
+        if path is None or not needs_whole_objects(fault):
+            raise
+    with local_copy(path) as (copy, name):
+        try:
+            table = _read(source.model_copy(update={"path": name}), copy, as_of, leave)
+        except FlywheelError as fault:
+            raise type(fault)(str(fault).replace(str(copy / name), path)) from fault
+    return replace(table, origin=replace(table.origin, place=path))
 
 
 def _read(source: Source, folder: Path, as_of: datetime, leave: Collection[str]) -> Table:

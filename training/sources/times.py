@@ -9,12 +9,18 @@ from flywheel.errors import DataError
 from training.sources.faults import count_rows, name_rows
 
 TIME = pl.Datetime("us")
-ZONE = r"\d{2}:?\d{2}.*([zZ]|[+-]\d{2}(:?\d{2})?)$"
+ZONE = r"\d:\d{2}.*([zZ]|[+-]\d{2}(:?\d{2})?)$"
 SHAPE = re.compile(
-    r"\d{4}(?P<sep>[-/])\d{1,2}(?P=sep)\d{1,2}"
+    r"\d{4}(?P<sep>[-/])\d{1,2}[-/]\d{1,2}"
     r"(?:(?P<between>[T ])\d{1,2}:\d{2}(?P<seconds>:\d{2}(?P<fraction>\.\d+)?)?)?"
     r"\s?(?P<zone>[zZ]|[+-]\d{2}:?(?:\d{2})?)?"
 )
+CLOCKS = [f"{between}%H:%M{seconds}" for between in "T " for seconds in ("", ":%S", ":%S%.f")]
+# By whether they have a zone: every format of `SHAPE`.
+STYLES = {
+    False: [f"%Y{sep}%m{sep}%d{clock}" for sep in "-/" for clock in ("", *CLOCKS)],
+    True: [f"%Y{sep}%m{sep}%d{clock}{space}%#z" for sep in "-/" for clock in CLOCKS for space in ("", " ")],
+}
 
 
 def utc_times(column: pl.Series, zone: str, *, what: str, entity: pl.Series | None = None) -> pl.Series:
@@ -62,40 +68,55 @@ def _localised(column: pl.Series, zone: str, what: str, entity: pl.Series | None
 def _parse(text: pl.Series, what: str, entity: pl.Series | None) -> pl.Series:
     text = text.str.strip_chars()
     zoned = text.str.contains(ZONE)
-    if zoned.any() and not zoned.all():
-        raise DataError(
-            f"{what} '{text.name}' mixes times with a zone ({name_rows(zoned.fill_null(False), text, entity)}) and"
-            f" without ({name_rows(~zoned.fill_null(True), text, entity)}). Give all of them one in the source."
-        )
-    parsed = _parse_all(text, zoned=bool(zoned.any()))
-    wrong = parsed.is_null() & text.is_not_null()
+    if not zoned.any() or zoned.all():
+        parsed = _parse_all(text, zoned=bool(zoned.any()))
+        _refuse(parsed.is_null() & text.is_not_null(), text, what, entity)
+        return parsed
+    _refuse(~text.str.contains(f"^(?:{SHAPE.pattern})$"), text, what, entity)
+    with_zone, without = (
+        name_rows(zoned.fill_null(False), text, entity),
+        name_rows(~zoned.fill_null(True), text, entity),
+    )
+    raise DataError(
+        f"{what} '{text.name}' mixes times with a zone ({with_zone}) and without ({without})."
+        " Give all of them one in the source."
+    )
+
+
+def _refuse(wrong: pl.Series, text: pl.Series, what: str, entity: pl.Series | None) -> None:
     if wrong.any():
         raise DataError(
             f"{what} '{text.name}' is no ISO 8601 time in {count_rows(int(wrong.sum()))}:"
             f" {name_rows(wrong, text, entity)}. Write times like 2024-01-31T10:00:00Z in the source."
         )
-    return parsed
 
 
 def _parse_all(text: pl.Series, *, zoned: bool) -> pl.Series:
-    """Parse with the format of the first value, what is left with the format of the first of these, and so on."""
-    kind = pl.Datetime("us", "UTC") if zoned else TIME
-    parsed = pl.Series(text.name, [None], dtype=kind).new_from_index(0, len(text))
-    tried: set[str] = set()
-    while (left := (parsed.is_null() & text.is_not_null()).arg_true()).len():
-        style = iso_format(text[left[0]])
-        if style is None or style in tried:
-            return parsed
-        tried.add(style)
-        found = text.str.to_datetime(style, time_unit="us", time_zone="UTC" if zoned else None, strict=False)
-        parsed = found if len(tried) == 1 else parsed.zip_with(parsed.is_not_null(), found)
+    """Parse with the format of the first value; what is left, with every other format that a value of it has."""
+    known = text.drop_nulls()
+    first = iso_format(known[0]) if len(known) else None
+    parsed = _try(text, first or STYLES[zoned][0], zoned=zoned)
+    for style in STYLES[zoned]:
+        left = parsed.is_null() & text.is_not_null()
+        if not left.any():
+            break
+        if _try(text.filter(left), style, zoned=zoned).is_not_null().any():
+            parsed = parsed.zip_with(~left, _try(text, style, zoned=zoned))
     return parsed
+
+
+def _try(text: pl.Series, style: str, *, zoned: bool) -> pl.Series:
+    return text.str.to_datetime(style, time_unit="us", time_zone="UTC" if zoned else None, strict=False)
 
 
 def iso_format(value: str) -> str | None:
     """Return the strptime format of one time, or None when it is not in ISO 8601 (slashes are let pass)."""
     match = SHAPE.fullmatch(value)
-    if match is None or (match["zone"] and not match["between"]):
+    if (
+        match is None
+        or (match["zone"] and not match["between"])
+        or value[: match.end("sep") + 3].count(match["sep"]) < 2
+    ):
         return None
     date = f"%Y{match['sep']}%m{match['sep']}%d"
     clock = ""
