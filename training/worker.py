@@ -237,7 +237,8 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 def _end_with_parent() -> None:
     """Wait until the process that started this one is gone; then end, if need be in the middle of a fit."""
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1):  # never a byte: only its end comes, when the other side is gone
+        continue
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(LAST_WORDS)
     os._exit(1)
