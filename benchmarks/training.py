@@ -29,6 +29,11 @@ from flywheel.stack.down import end_stack, erase  # noqa: E402
 from flywheel.stack.up import bring_up  # noqa: E402
 
 
+def say(line: str) -> None:
+    """Tell on standard error how the stack comes up."""
+    sys.stderr.write(f"stack: {line}\n")
+
+
 @contextmanager
 def stack() -> Iterator[dict[str, str]]:
     """Run a stack in a temporary home; yield the environment with which a person acts on it."""
@@ -36,7 +41,7 @@ def stack() -> Iterator[dict[str, str]]:
     home.chmod(0o755)  # Postgres runs as nobody for root
     settings = Settings(home=home)
     try:
-        bring_up(settings, lambda line: sys.stderr.write(f"stack: {line}\n") and None)
+        bring_up(settings, say)
         yield login(settings, "ada")
     finally:
         end_stack(settings, patience=5)
