@@ -2,13 +2,17 @@
 
 import os
 import pkgutil
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flywheel.errors import UsageError
-from flywheel.usecase import load_usecase
+from flywheel.usecase import UseCase, load_usecase
+
+if TYPE_CHECKING:
+    from training.dataset import Dataset
 
 # By name: it reads and encodes the data as training does, and a worker on the search's own machine never needs it.
 PREPARE = "training.job:prepare_dataset"
@@ -36,15 +40,12 @@ def worker(
     # Threads of XGBoost that spin while they wait crawl on a busy machine; read when its library is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # An import of 2 s (scikit-learn, Optuna): other commands must not wait for it.
-    from training.worker import join
+    from training.worker import join  # noqa: PLC0415
 
-    cores = len(os.sched_getaffinity(0))
-    count = join(
-        study,
-        spec,
-        usecase,
-        url,
-        prepare_dataset=lambda *given: pkgutil.resolve_name(PREPARE)(*given),
-        threads=threads or cores,
-    )
+    def prepare(case: UseCase, path: Path, as_of: datetime) -> "Dataset":
+        made: Dataset = pkgutil.resolve_name(PREPARE)(case, path, as_of)
+        return made
+
+    threads = threads or len(os.sched_getaffinity(0))
+    count = join(study, spec, usecase, url, prepare_dataset=prepare, threads=threads)
     typer.echo(f"Ran {count} trials of study {study}.")

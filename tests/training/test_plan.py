@@ -78,5 +78,5 @@ def test_the_use_case_decides(tmp_path: Path) -> None:
     assert (plan.trials, plan.metric, plan.threads, plan.workers, plan.warm) == (12, "log_loss", 3, 2, warm)
     assert make_plan(usecase(warm_start=False), tmp_path, dataset, as_of=AS_OF, warm=warm).warm is None
     assert make_plan(usecase(workers=64), tmp_path, dataset, as_of=AS_OF).threads == 1
-    with pytest.raises(SpecError, match="train.metric: 'rmse' is no metric of task binary"):
+    with pytest.raises(SpecError, match=r"train\.metric: 'rmse' is no metric of task binary"):
         make_plan(usecase(metric="rmse"), tmp_path, dataset, as_of=AS_OF)

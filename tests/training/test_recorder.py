@@ -1,7 +1,6 @@
 """Trials become nested runs beside the search."""
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,8 @@ FAILED = TrialReport(2, "mine", {}, "failed", None, (), 0.1, "here:2", "mine rai
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[MlflowClient]:
-    yield MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+def client(tmp_path: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
 
 
 @pytest.mark.filterwarnings("ignore")
