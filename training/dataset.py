@@ -83,10 +83,11 @@ class Fold:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a worker needs of the data. The arrays are read-only and shared; nobody copies the whole of them.
+    """What a worker needs of the data.
 
-    `time` is in microseconds since 1970; `classes` names the codes of a label that is no number. The last of `folds`
-    is the split's own train and validation part; `test` is touched by no search.
+    The arrays are shared with other processes, and nobody copies the whole of them; whoever wrote into them would spoil
+    the later fits of its own process. `time` is in microseconds since 1970; `classes` names the codes of a multiclass
+    label. The last of `folds` is the split's own train and validation part; `test` is touched by no search.
     """
 
     task: Task
@@ -132,7 +133,7 @@ def seal(folder: Path, document: Mapping[str, Any], parts: Mapping[str, Rows]) -
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """Map a written dataset into memory, read-only.
+    """Map a written dataset into memory; what is written into the arrays reaches neither file nor other processes.
 
     Raises:
         IntegrityError: It is not there, or not whole.
@@ -163,7 +164,9 @@ def _rows(folder: Path, part: Mapping[str, Any]) -> Rows:
 
 
 def _mapped(path: Path) -> Any:
-    return np.asarray(np.load(path, mmap_mode="r"))  # an ordinary array on the same pages
+    # An ordinary array on the file's pages, which all processes share. Copy-on-write, not read-only: some of
+    # scikit-learn's trees refuse arrays that cannot be written to, though they write nothing.
+    return np.asarray(np.load(path, mmap_mode="c"))
 
 
 def _digest(folder: Path, document: Mapping[str, Any]) -> str:

@@ -215,6 +215,7 @@ def _run(worker: Worker, processes: Sequence[subprocess.Popen[bytes]]) -> None:
         if worker.time_is_up and not any(trial.state == TrialState.RUNNING for trial in trials):
             return
         give_out_stale(worker.study)
+        give_out_lost(worker.study)
         time.sleep(LOOK)
 
 

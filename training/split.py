@@ -152,15 +152,20 @@ def check_parts(made: Split, task: Task) -> None:
     Raises:
         DataError: Names the part and the reason.
     """
-    named = [("test", made.test, "test")]
+    named = []
     for number, fold in enumerate(made.folds):
-        name = f" of fold {number + 1} of {len(made.folds)}" if len(made.folds) > 1 else ""
-        named += [(f"training{name}", fold.train, "training"), (f"validation{name}", fold.validation, "validation")]
-    for name, part, kind in reversed(named):
+        where = _where(made, number)
+        named += [("training", fold.train, where), ("validation", fold.validation, where)]
+    for kind, part, where in [*named, ("test", made.test, "the split")]:
+        name = f"{kind} part of {where}"
         _check_size(made, name, part, kind)
         _check_label(made, name, part, task)
     if task == "multiclass":
         _check_classes(made)
+
+
+def _where(made: Split, number: int) -> str:
+    return "the split" if len(made.folds) == 1 else f"fold {number + 1} of {len(made.folds)}"
 
 
 def _check_size(made: Split, name: str, part: Rows, kind: str) -> None:
@@ -170,15 +175,13 @@ def _check_size(made: Split, name: str, part: Rows, kind: str) -> None:
             if part.chosen is not None
             else ""
         )
-        raise DataError(
-            f"The {name} part of the split has {len(part):,} labelled rows{purged}; {LEAST[kind]} are needed. {ADVICE}"
-        )
+        raise DataError(f"The {name} has {len(part):,} labelled rows{purged}; {LEAST[kind]} are needed. {ADVICE}")
     if kind == "training":
         return
     days = made.frame(part)[made.time].dt.date()
     if _days(days) < LEAST_DAYS:
         raise DataError(
-            f"The {name} part of the split lies within one day ({days[0]}); {LEAST_DAYS} days are needed,"
+            f"The {name} lies within one day ({days[0]}); {LEAST_DAYS} days are needed,"
             f" because rows of a day resemble each other. {ADVICE}"
         )
 
@@ -191,10 +194,7 @@ def _check_label(made: Split, name: str, part: Rows, task: Task) -> None:
     label = made.frame(part)[made.label]
     if _is_constant(label):
         what = "is constant" if task == "regression" else "has one class only"
-        raise DataError(
-            f"In the {name} part of the split the label {what}: '{made.label}' = {label[0]},"
-            f" nothing to tell apart. {ADVICE}"
-        )
+        raise DataError(f"In the {name} the label {what}: '{made.label}' = {label[0]}, nothing to tell apart. {ADVICE}")
 
 
 def _is_constant(label: pl.Series) -> bool:
@@ -208,10 +208,9 @@ def _check_classes(made: Split) -> None:
     for number, fold in enumerate(made.folds):
         missing = classes - set(made.frame(fold.train)[made.label].unique().to_list())
         if missing:
-            name = f" of fold {number + 1} of {len(made.folds)}" if len(made.folds) > 1 else ""
             shown = ", ".join(f"'{value}'" for value in sorted(map(str, missing))[:5])
             raise DataError(
-                f"In the training part{name} of the split no row has '{made.label}' = {shown}. {ADVICE}"
+                f"In the training part of {_where(made, number)} no row has '{made.label}' = {shown}. {ADVICE}"
                 " Or join rare classes in the source."
             )
 

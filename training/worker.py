@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ import optuna
 import structlog
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from flywheel.errors import DataError, FlywheelError, StackError, UsageError
 from flywheel.telemetry import configure_logs
@@ -39,7 +39,7 @@ PLAN, DEADLINE, FOLDER, HOST = "plan", "deadline", "folder", "host"  # attribute
 URL = "FLYWHEEL_OPTUNA_URL"
 SEED_STEP = 1_000_003  # a prime, so that places and seeds of a use case never meet
 FIRST_TO_PRUNE = 4  # trials that nobody is compared with
-BREAKS = 5  # times in a row that a connection may break within a call
+BREAKS = 4  # times in a row that a connection may break within a call
 LAST_WORDS = 5.0  # seconds for a worker to end by itself
 
 _log = structlog.get_logger()
@@ -54,6 +54,7 @@ class Worker:
 
     def __init__(self, plan: SearchPlan, dataset: Dataset, storage: PatientStorage, name: str | None = None) -> None:
         self.plan = plan
+        self._storage = storage
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         metric = choose_metric(plan.task, plan.metric)
         self.families = choose_families(plan.entries, plan.task, plan.home)
@@ -80,33 +81,35 @@ class Worker:
         """Run one trial; return False when there is none to start.
 
         Raises:
-            StackError: The database went away for longer than the plan's patience.
+            optuna.exceptions.StorageInternalError: The database went away for longer than the plan's patience.
         """
-        for attempt in range(BREAKS):
-            try:
-                trials = self.study.get_trials(deepcopy=False)
-                if self.time_is_up or not has_place(trials, self.plan.trials):
-                    return False
-                self._one_trial()
-            except StorageInternalError as fault:
-                # A connection broke within a call. What it carried may be lost; the next one waits for the database.
-                _log.warning("database call broke", attempt=attempt + 1, reason=_first_line(fault))
-                if attempt == BREAKS - 1:
-                    raise
-                give_out_lost(self.study)
-                continue
-            return True
-        return False
+        give_out_stale(self.study)
+        if self.time_is_up or not has_place(self.study.get_trials(deepcopy=False), self.plan.trials):
+            return False
+        # Not `Study.optimize`: when the database is away as it tells, it hides that fault behind one of its own.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Heartbeat of storage")  # ours beats below
+            trial = self.study.ask()
+        with beating(self._storage, trial):
+            state, value = self._outcome(trial)
+            told = self._tell(trial, state, value)
+        if told.state != state:
+            _log.warning("trial was given to another worker", number=trial.number, worker=self.name)
+        return True
 
-    def _one_trial(self) -> None:
-        # One public call gives out the trials of the dead, asks, keeps the heartbeat going, and tells.
+    def _outcome(self, trial: optuna.Trial) -> tuple[TrialState, float | None]:
         try:
-            self.study.optimize(self._objective, n_trials=1, catch=(SurplusError, FitError))
-        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-            # Told too late: this worker was taken for dead, and somebody else has the trial.
-            _log.warning("trial was given to another worker", worker=self.name)
+            return TrialState.COMPLETE, self._run(trial)
+        except optuna.TrialPruned:
+            return TrialState.PRUNED, None
+        except (SurplusError, FitError, optuna.exceptions.UpdateFinishedTrialError):
+            return TrialState.FAIL, None
+        except KeyboardInterrupt:
+            with suppress(StorageInternalError):  # so that whoever goes on need not wait for the heartbeat to stop
+                self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            raise
 
-    def _objective(self, trial: optuna.Trial) -> float:
+    def _run(self, trial: optuna.Trial) -> float:
         trials = self.study.get_trials(deepcopy=False)
         reason = reason_to_give_back(trials, trial.number, self.plan.trials)
         if reason is not None:
@@ -121,6 +124,13 @@ class Worker:
             trial.set_user_attr(FAULT, [trial.number, str(fault)])
             raise
 
+    def _tell(self, trial: optuna.Trial, state: TrialState, value: float | None) -> FrozenTrial:
+        """Tell how a trial ended; one that was taken from this worker meanwhile stays as it is."""
+        for _ in range(BREAKS):
+            with suppress(StorageInternalError):  # it broke within the call: what took long to fit is worth more tries
+                return self.study.tell(trial, value, state=state, skip_if_finished=True)
+        return self.study.tell(trial, value, state=state, skip_if_finished=True)
+
     def _sampler(self, place: int) -> optuna.samplers.BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -129,6 +139,24 @@ class Worker:
                 n_startup_trials=max(4, min(15, self.plan.trials // 3)),
                 constant_liar=True,  # several workers must not all try the same spot
             )
+
+
+@contextmanager
+def beating(storage: PatientStorage, trial: optuna.Trial) -> Iterator[None]:
+    """Give a trial's sign of life from a thread, as often as the storage wants it."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(storage.get_heartbeat_interval()):
+            storage.record_heartbeat(trial._trial_id)
+
+    storage.record_heartbeat(trial._trial_id)
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def give_out_lost(study: optuna.Study) -> None:
@@ -226,18 +254,14 @@ def _shared(attributes: dict[str, str], digest: str) -> Dataset | None:
     return None
 
 
-def _first_line(fault: Exception) -> str:
-    cause = fault.__cause__ or fault
-    return (str(cause).strip() or type(cause).__name__).splitlines()[0]
-
-
 def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
     """Wait until the process that started this one is gone; then end, if need be in the middle of a fit."""
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1):  # never a byte: only its end comes, when the other side is gone
+        continue
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(LAST_WORDS)
     os._exit(1)

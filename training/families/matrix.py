@@ -19,7 +19,7 @@ def one_hot_and_scaled(columns: Columns) -> ColumnTransformer:
     parts = []
     if codes:
         known = [[NO_CODE, *map(float, range(len(columns.categories[index] or ())))] for index in codes]
-        encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False, dtype="float32")
+        encoder = OneHotEncoder(categories=known, handle_unknown="ignore")
         parts.append(("codes", Pipeline([("missing", _constant(NO_CODE)), ("columns", encoder)]), codes))
     if numbers:
         middle = SimpleImputer(strategy="median", keep_empty_features=True)
