@@ -128,6 +128,7 @@ def _local(subject: Subject, method: Method, output: Output) -> tuple[LocalExpla
             LocalExplanation(
                 row=row,
                 kind=kind,
+                of_class=subject.classes[place] if subject.classes else "",
                 label=float(subject.label[row]),
                 prediction=float(told[place]),
                 output=float(outputs[index, place]),

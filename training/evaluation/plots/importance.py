@@ -101,11 +101,14 @@ def _by_class(axes: Axes, table: Floats, classes: tuple[str, ...]) -> None:
 
 def _waterfall(axes: Axes, item: LocalExplanation, classes: tuple[str, ...], unit: str) -> None:
     label = classes[int(item.label)] if classes else f"{item.label:.4g}"
-    dress(axes, f"{item.kind.capitalize()}: predicted {item.prediction:.3g}, label {shorten(label, 20)}")
+    predicted = f"{shorten(item.of_class, 20)} {item.prediction:.3g}" if item.of_class else f"{item.prediction:.4g}"
+    dress(axes, f"{item.kind.capitalize()}: predicted {predicted}, label {shorten(label, 20)}")
     axes.title.set_fontsize(9.5)
     steps = [(f"{shorten(part.feature, 22)} = {shorten(part.value, 14)}", part.amount) for part in item.contributions]
     steps.append(("all others", item.others))
     start = item.base
+    axes.use_sticky_edges = False  # or else bars end at the frame
+    axes.margins(x=0.06)
     for height, (_, amount) in zip(range(len(steps), 0, -1), steps, strict=True):
         axes.barh(height, amount, left=start, color=ACCENT if amount >= 0 else WARN, height=0.62)
         start += amount

@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.metrics import precision_recall_curve, roc_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from flywheel.statistics import Floats
 from flywheel.usecase import Costs
@@ -16,10 +16,11 @@ def roc(label: Floats, prediction: Floats, area: Interval, champion: Floats | No
     """Draw the receiver operating characteristic against chance, and the champion's."""
     figure, axes = canvas("ROC on test rows", "false positive rate", "true positive rate", width=5.4, height=5.2)
     axes.plot([0, 1], [0, 1], color=QUIET, linestyle="--", linewidth=1, label="chance")
-    if champion is not None:
-        axes.plot(*roc_curve(label, champion)[:2], color=WARN, linewidth=1.2, label="champion")
     false_rate, true_rate, _ = roc_curve(label, prediction)
     axes.plot(false_rate, true_rate, color=ACCENT, linewidth=2, label=f"AUC {_show(area)}")
+    if champion is not None:
+        area_of_champion = f"champion: AUC {roc_auc_score(label, champion):.3f}"
+        axes.plot(*roc_curve(label, champion)[:2], color=WARN, linewidth=1.2, linestyle="--", label=area_of_champion)
     axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
     axes.legend(loc="lower right", frameon=False)
     return figure
@@ -30,11 +31,12 @@ def precision_recall(label: Floats, prediction: Floats, area: Interval, champion
     figure, axes = canvas("Precision and recall on test rows", "recall", "precision", width=5.4, height=5.2)
     share = float(label.mean())
     axes.axhline(share, color=QUIET, linestyle="--", linewidth=1, label=f"share of label 1: {share:.3f}")
-    if champion is not None:
-        precision, recall, _ = precision_recall_curve(label, champion)
-        axes.plot(recall, precision, color=WARN, linewidth=1.2, label="champion")
     precision, recall, _ = precision_recall_curve(label, prediction)
     axes.plot(recall, precision, color=ACCENT, linewidth=2, label=f"average precision {_show(area)}")
+    if champion is not None:
+        precision, recall, _ = precision_recall_curve(label, champion)
+        area_of_champion = f"champion: {average_precision_score(label, champion):.3f}"
+        axes.plot(recall, precision, color=WARN, linewidth=1.2, linestyle="--", label=area_of_champion)
     axes.set(xlim=(0, 1), ylim=(0, 1.005))
     axes.legend(loc="best", frameon=False)
     return figure

@@ -127,7 +127,8 @@ def _coordinates(
             for row, trial in zip(rows, trials, strict=True)
         ]
     )
-    dress(axes, f"{trials[0].family}: {len(trials)} {'trial' if len(trials) == 1 else 'trials'}")
+    count = f"{len(trials)} {'trial' if len(trials) == 1 else 'trials'}"
+    dress(axes, f"{trials[0].family}: {count}, best {metric} {trials[-1].value:.4g}")
     x = np.arange(len(names) + 1)
     from_few = min(1.0, max(0.25, 12 / len(trials)))
     for index, (line, shade) in enumerate(zip(lines, shades, strict=True)):
@@ -148,37 +149,40 @@ def _axes_of_parameters(axes: Axes, names: list[str], scales: list[Scale], *, mi
     for place, scale in enumerate(scales):
         axes.plot([place, place], [0, 1], color=QUIET, linewidth=1, zorder=1)
         for height, text in scale.ticks:
-            axes.text(
-                place - 0.02,
-                height,
-                text,
-                fontsize=7.5,
-                color=INK,
-                ha="right",
-                va="center",
-                zorder=4,
-                bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6},
-            )
+            _write(axes, place, height, text)
     if missing:
         axes.axhline(Scale.NOT_SET, color=FAINT, linewidth=6, zorder=0)
         axes.text(-0.3, Scale.NOT_SET, "not set", fontsize=7.5, color=QUIET, va="center", ha="right")
     axes.set_xticks(range(len(names)), [shorten(name, 16) for name in names])
     axes.set_yticks([])
-    axes.set(xlim=(-0.35, len(names) - 0.9), ylim=(Scale.NOT_SET - 0.06 if missing else -0.06, 1.06))
+    axes.set(xlim=(-0.35, len(names) - 0.9), ylim=(Scale.NOT_SET - 0.06 if missing else -0.12, 1.12))
     axes.spines[:].set_visible(False)
     axes.tick_params(axis="x", length=0)
 
 
+def _write(axes: Axes, place: float, height: float, text: str) -> None:
+    """Write a tick: ends beyond the axis, where no line runs, others to its left."""
+    style: dict[str, Any] = {"fontsize": 7.5, "color": INK, "zorder": 4}
+    if height in (0.0, 1.0):
+        axes.text(place, 1.03 if height else -0.03, text, ha="center", va="bottom" if height else "top", **style)
+        return
+    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
+    axes.text(place - 0.02, height, text, ha="right", va="center", bbox=box, **style)
+
+
 def _window(values: Floats, less_is_better: bool) -> tuple[float, float]:
-    """Return the values that are drawn to scale: from the best to three times as far as the middle one."""
+    """Return the range that is drawn to scale: from the best to a little beyond nine tenths of the values."""
     best = float(values.min() if less_is_better else values.max())
-    worst = float(values.max() if less_is_better else values.min())
-    reach = min(abs(worst - best), 3 * abs(float(np.median(values)) - best) + 0.25 * abs(worst - best))
-    reach = reach or max(abs(best), 1e-6) * 0.05
-    near, far = (
+    far = np.abs(values - best)
+    reach = min(float(far.max()), max(3 * float(np.median(far)), 1.3 * float(np.quantile(far, 0.9))))
+    reach = reach or float(far.max())
+    if reach == 0:  # one trial, or all alike
+        room = max(abs(best), 1e-6) * 0.05
+        return best - room, best + room
+    near, end = (
         (best - 0.06 * reach, best + 1.05 * reach) if less_is_better else (best + 0.06 * reach, best - 1.05 * reach)
     )
-    return min(near, far), max(near, far)
+    return min(near, end), max(near, end)
 
 
 def _shade(share: float) -> tuple[float, float, float, float]:
