@@ -23,12 +23,12 @@ class Clusters:
     @property
     def rows(self) -> Floats:
         """How many rows each cluster has, (count,)."""
-        return np.bincount(self.code, minlength=self.count).astype(np.float64)
+        return np.asarray(np.bincount(self.code, minlength=self.count), dtype=np.float64)
 
     def sums(self, values: Floats) -> Floats:
         """Sum values (n_rows,) or (n_rows, n_columns) within clusters: (count,) or (count, n_columns)."""
         if values.ndim == 1:
-            return np.bincount(self.code, weights=values, minlength=self.count)
+            return np.asarray(np.bincount(self.code, weights=values, minlength=self.count), dtype=np.float64)
         return np.column_stack([self.sums(column) for column in values.T])
 
 

@@ -16,10 +16,11 @@ from training.evaluation.striking import striking_rows
 from training.evaluation.subject import Subject
 from training.evaluation.tree_shap import ForestExplainer, xgboost_values
 
-MOST_ROWS, FEWEST_ROWS = 1024, 32
-PILOT = 8
+MOST_ROWS = 1024
+FEWEST_ROWS = 64  # an exact explanation of fewer rows says less than a sampled one of more
+PILOT, GROWTH = 8, 4
 SECONDS = 2.5
-BACKGROUND, LOCAL_BACKGROUND, ADDITIVE_BACKGROUND = 16, 64, 256
+BACKGROUND, LOCAL_BACKGROUND, ADDITIVE_BACKGROUND = 16, 48, 256
 SHOWN = 8  # contributions of one row; the others are added up
 
 Explainer = Callable[[Matrix], Shapley]
@@ -35,16 +36,12 @@ class Method:
 
 
 def explain(subject: Subject, *, clock: Callable[[], float] = time.perf_counter) -> Explanation:
-    """Explain a sample of the test rows and some striking ones.
-
-    The sample is as large as a few seconds allow: `clock` times a pilot, and the size is a power of two so that it is
-    mostly the same on the same machine.
-    """
+    """Explain a sample of the test rows, as large as a few seconds by `clock` allow, and some striking ones."""
     output = Output(subject.model, subject.task)
     order = np.random.default_rng(subject.seed).permutation(len(subject.label))
     method = choose_method(subject, output, order, clock)
-    rows = order[: affordable(method.many, subject.matrix[order[:PILOT]], len(order), clock)]
-    found = method.many(subject.matrix[rows])
+    found = explain_in_time(method.many, subject.matrix[order[:MOST_ROWS]], clock)
+    rows = order[: len(found.values)]
     return Explanation(
         method=method.name,
         unit=output.unit,
@@ -74,7 +71,9 @@ def choose_method(subject: Subject, output: Output, order: npt.NDArray[np.int64]
     if ForestExplainer.knows(model, matrix):
         forest = ForestExplainer(model, matrix)
         right = forest(pilot).explains(output(pilot))  # the first call also compiles, which is not to be timed
-        if right and affordable(forest, pilot, len(order), clock) >= min(FEWEST_ROWS, len(order)):
+        started = clock()
+        forest(pilot)
+        if right and (clock() - started) / len(pilot) * FEWEST_ROWS < SECONDS:
             return Method("TreeSHAP (SHAP)", forest, forest)
     return Method(
         f"Shapley values sampled against {BACKGROUND} rows",
@@ -83,13 +82,18 @@ def choose_method(subject: Subject, output: Output, order: npt.NDArray[np.int64]
     )
 
 
-def affordable(explainer: Explainer, pilot: Matrix, most: int, clock: Callable[[], float]) -> int:
-    """Return how many rows can be explained in time: a power of two, or all rows."""
-    started = clock()
-    explainer(pilot)
-    each = max(1e-9, (clock() - started) / max(1, len(pilot)))
-    within = 2 ** int(np.log2(max(1.0, SECONDS / each)))
-    return min(most, MOST_ROWS, max(within, PILOT))
+def explain_in_time(explainer: Explainer, matrix: Matrix, clock: Callable[[], float]) -> Shapley:
+    """Explain the first 8, 32, 128 … rows, until four times as many would take too long.
+
+    Sizes grow in such steps so that the same machine mostly explains the same rows.
+    """
+    rows = PILOT
+    while True:
+        started = clock()
+        found = explainer(matrix[:rows])
+        if rows >= len(matrix) or GROWTH * (clock() - started) > SECONDS:
+            return found
+        rows *= GROWTH
 
 
 def _importances(found: Shapley, columns: Columns) -> tuple[Importance, ...]:
@@ -124,6 +128,7 @@ def _local(subject: Subject, method: Method, output: Output) -> tuple[LocalExpla
             LocalExplanation(
                 row=row,
                 kind=kind,
+                of_class=subject.classes[place] if subject.classes else "",
                 label=float(subject.label[row]),
                 prediction=float(told[place]),
                 output=float(outputs[index, place]),

@@ -68,7 +68,8 @@ def _macro_f1(label: Floats, prediction: Floats, clusters: Clusters, weights: Fl
     is_label, is_guess = one[label.astype(np.int64)], one[prediction.argmax(axis=1)]
     hits = weights @ clusters.sums(is_label * is_guess)
     either = weights @ clusters.sums(is_label + is_guess)
-    return np.where(either > 0, 2 * hits / either, 0).sum(axis=1) / (either > 0).sum(axis=1)
+    f1 = np.where(either > 0, 2 * hits / either, 0)
+    return np.asarray(f1.sum(axis=1) / (either > 0).sum(axis=1), dtype=np.float64)
 
 
 def _roc_auc(label: Floats, score: Floats, clusters: Clusters, weights: Floats) -> Floats:

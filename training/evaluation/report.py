@@ -201,10 +201,14 @@ class Contribution(Finding):
 
 
 class LocalExplanation(Finding):
-    """Why one row got its prediction: base + contributions + others = output, in the explanation's unit."""
+    """Why one row got its prediction: base + contributions + others = output, in the explanation's unit.
+
+    Of several classes the likeliest is explained, `of_class`; `prediction` is its probability.
+    """
 
     row: int
     kind: str
+    of_class: str = ""
     label: float
     prediction: float
     output: float

@@ -11,7 +11,7 @@ from training.evaluation.report import Disturbance, Interval
 from training.evaluation.subject import Subject
 from training.metrics import row_losses
 
-MOST_ROWS = 3000
+MOST_ROWS = 2000
 NOISE = 0.25  # standard deviations
 UNSEEN = "(a value never seen)"
 

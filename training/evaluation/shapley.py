@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from flywheel.statistics import Floats
 from training.dataset import Matrix
 
 Function = Callable[[Matrix], Floats]
+Order = npt.NDArray[np.int64]
 
+BATCH = 8192  # rows of one call: forests are slow when asked for few
 TOLERANCE = 1e-3  # of the outputs' spread; the matrix and XGBoost's sums have float32's digits
 
 
@@ -51,29 +54,38 @@ def sampled(function: Function, matrix: Matrix, background: Matrix, seed: int) -
     """Estimate the values by walks from each background row to each row, one feature after the other.
 
     Each pair of rows is walked in one random order and in its reverse (Mitchell et al. 2022, Sampling Permutations for
-    Shapley Value Estimation); every walk's steps add up exactly. Takes 2 · n_rows · n_background · n_features calls.
+    Shapley Value Estimation); every walk's steps add up exactly. Asks for 2 · n_rows · n_background · n_features rows.
     """
     random = np.random.default_rng(seed)
     rows, width = matrix.shape
-    start = function(background)
-    end = function(matrix)
+    start, end = function(background), function(matrix)
+    forth = [random.permutation(width) for _ in background]
+    walks = [Walk(index, order) for index in range(len(background)) for order in (forth[index], forth[index][::-1])]
+    together = max(1, BATCH // max(1, rows * (width - 1)))
     values = np.zeros((rows, width, start.shape[1]))
-    for index, origin in enumerate(background):
-        forth = random.permutation(width)
-        for order in (forth, forth[::-1]):
-            values += _walk(function, matrix, origin, order, start[index], end)
-    return Shapley(values / (2 * len(background)), start.mean(axis=0))
+    for first in range(0, len(walks), together):
+        group = walks[first : first + together]
+        between = function(np.concatenate([_steps(matrix, background[walk.origin], walk.order) for walk in group]))
+        for walk, path in zip(group, np.split(between, len(group)), strict=True):
+            inner = path.reshape(width - 1, rows, -1)
+            whole = np.concatenate([np.broadcast_to(start[walk.origin], (1, *end.shape)), inner, end[None]])
+            values[:, walk.order] += np.diff(whole, axis=0).transpose(1, 0, 2)
+    return Shapley(values / len(walks), start.mean(axis=0))
 
 
-def _walk(function: Function, matrix: Matrix, origin: Matrix, order: Floats, start: Floats, end: Floats) -> Floats:
-    """Replace the origin's features by the rows', in this order; all rows and all steps in one call."""
+@dataclass(frozen=True)
+class Walk:
+    """From which background row, and in which order the features are replaced."""
+
+    origin: int
+    order: Order
+
+
+def _steps(matrix: Matrix, origin: Matrix, order: Order) -> Matrix:
+    """Return the rows between origin and matrix, ((n_features − 1) · n_rows, n_features)."""
     rows, width = matrix.shape
-    steps = np.repeat(np.repeat(origin[None, None], width - 1, axis=0), rows, axis=1)  # (steps, rows, features)
+    steps = np.repeat(np.repeat(origin[None, None], width - 1, axis=0), rows, axis=1)
     for step in range(width - 1):
-        taken = order[: step + 1].astype(np.int64)
+        taken = order[: step + 1]
         steps[step][:, taken] = matrix[:, taken]
-    between = function(steps.reshape(-1, width)).reshape(width - 1, rows, -1)
-    path = np.concatenate([np.broadcast_to(start, (1, *end.shape)), between, end[None]])
-    values = np.empty((rows, width, end.shape[1]))
-    values[:, order.astype(np.int64)] = np.diff(path, axis=0).transpose(1, 0, 2)
-    return values
+    return steps.reshape(-1, width)

@@ -1,6 +1,7 @@
 """Rows worth a look: the typical one, the extremes, and those where the model was most wrong."""
 
 import numpy as np
+import numpy.typing as npt
 
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
@@ -42,6 +43,6 @@ def _by_class(label: Floats, prediction: Floats) -> list[tuple[int, str]]:
     ]
 
 
-def _extremes(among: Floats, size: Floats, kind: str) -> list[tuple[int, str]]:
+def _extremes(among: npt.NDArray[np.bool_], size: Floats, kind: str) -> list[tuple[int, str]]:
     rows = np.flatnonzero(among)
     return [(int(rows[size[rows].argmax()]), kind)] if len(rows) else []

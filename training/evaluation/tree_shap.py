@@ -21,7 +21,7 @@ from training.evaluation.shapley import Shapley
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it calls what matplotlib is about to drop while it is imported
-    from shap import TreeExplainer  # 2 s, of which numba most; importing the submodule alone loads the same
+    from shap import TreeExplainer  # type: ignore[import-untyped]  # 2 s, of which numba most; importing the submodule alone loads the same
 
 BOOSTED = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 FORESTS = (RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor)
@@ -74,9 +74,8 @@ class ForestExplainer:
             values, base = values[:, :, 1:], base[1:]
         if self._origin is None:
             return Shapley(values, base)
-        summed = np.zeros((len(values), matrix.shape[1], values.shape[2]))
-        np.add.at(summed, (slice(None), self._origin), values)
-        return Shapley(summed, base)
+        belongs = np.eye(matrix.shape[1])[self._origin]  # (n_made, n_features)
+        return Shapley(np.einsum("rmo,mf->rfo", values, belongs), base)
 
 
 def column_origins(before: Any, matrix: Matrix) -> npt.NDArray[np.int64] | None:
@@ -97,7 +96,8 @@ def column_origins(before: Any, matrix: Matrix) -> npt.NDArray[np.int64] | None:
     table = np.array(moved)
     if (table.sum(axis=0) > 1).any():
         return None
-    return table.argmax(axis=0).astype(np.int64)  # a column that never moved adds nothing, wherever it is counted
+    origins: npt.NDArray[np.int64] = table.argmax(axis=0).astype(np.int64)
+    return origins  # a column that never moved adds nothing, wherever it is counted
 
 
 def _dense(made: Any) -> Any:
