@@ -17,6 +17,7 @@ from flywheel.settings import Settings
 from flywheel.tracking import NOTE, Run, Tracking
 from flywheel.usecase import UseCase
 from monitoring.harm import Decision
+from monitoring.measure import MEASURES
 from monitoring.plot import draw
 from monitoring.report_process import ReportProcess
 from monitoring.windows import Span, Window
@@ -64,12 +65,14 @@ def publish(settings: Settings, request: Check, judged: Judged) -> Page | None:
     """Show the decision, its figures and its picture; None when MLflow cannot be had."""
     decision, title = judged.decision, f"{request.use_case.name}, {request.span}"
     times = {name: value.isoformat() for name, value in asdict(request.span).items()}
+    measure = MEASURES[request.use_case.task]
+    params = {**times, "margin": str(request.use_case.monitor.retrain.margin), "loss_name": measure.name}
     try:
         page = _open(settings, request, decision.reason, decision.verdict.value)
-        page.tracking.log(page.run, _metrics(judged), {**times, "margin": str(decision.numbers.margin)}, {})
+        page.tracking.log(page.run, _metrics(judged), params, {})
         page.tracking.upload(page.run, "decision.json", json.dumps(decision.body(), indent=2).encode())
         if judged.rows.height:
-            page.tracking.upload(page.run, "loss_by_day.png", draw(judged.rows, decision, title))
+            page.tracking.upload(page.run, "loss_by_day.png", draw(judged.rows, decision, title, measure))
     except FlywheelError as fault:
         logger.warning("no page in MLflow", reason=str(fault))
         return None

@@ -31,7 +31,7 @@ from training.progress import SearchProgress
 from training.publish import log_dataset, log_model, log_results, register
 from training.recorder import TrialRecorder
 from training.search import Candidate, SearchPlan, Sides, TrialReport, positive, search
-from training.source import input_columns, load_rows
+from training.sources.rows import input_columns, load_rows
 from training.split import Split, split_by_time
 
 IMPORTANCE_ROWS = 2000

@@ -78,7 +78,7 @@ class PackageParts:
 
 
 def contract_from_frame(frame: pl.DataFrame, usecase: UseCase) -> Contract:
-    """Make the contract of raw inputs: n_rows by (event time, inputs), typed as `training.source.load_rows` types them.
+    """Make the contract of raw inputs: n_rows by (event time, inputs), typed as `training.sources.rows.load_rows` types them.
 
     Doubles, text and times other than the event's may be missing in a request even when training saw none missing:
     every family copes, and a measurement that fails must not refuse a prediction. Whole numbers and booleans may not.

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from flywheel.contract import ColumnType
 from flywheel.documents import read_document
@@ -44,20 +44,24 @@ class Reference(Frozen):
     """
 
     loss_name: Literal["log_loss", "squared_error"] = "log_loss"
-    loss: float
+    loss: float = Field(validation_alias=AliasChoices("loss", "log_loss"))  # its name before there were other tasks
     standard_error: float
     rows: int
     roc_auc: float | None = None
 
 
 class Profile(Frozen):
-    """The validation rows of one training: `rows` labelled rows from `start` to `end` (naive UTC, both included)."""
+    """The reference rows of one training: `rows` labelled rows from `start` to `end` (naive UTC, both included).
+
+    `label_share` is the share of 1 among the labels, for two classes only. `prediction` is what a version answers with:
+    the probability of 1, the name of a class, or a number.
+    """
 
     schema_version: int = 1
     rows: int
     start: datetime
     end: datetime
-    label_share: float
+    label_share: float | None = None
     reference: Reference
     columns: tuple[ColumnProfile, ...]
     prediction: ColumnProfile

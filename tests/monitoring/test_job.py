@@ -12,9 +12,12 @@ import sqlalchemy as sa
 import yaml
 
 from flywheel.connections import login, secrets
+from flywheel.contract import Output
+from flywheel.digest import folder_digest
 from flywheel.errors import StackError
 from flywheel.events import Event, EventKind, read
 from flywheel.identities import MONITORING
+from flywheel.package import INSIDE
 from flywheel.profile import Reference
 from flywheel.settings import Settings
 from flywheel.tracking import Tracking
@@ -23,8 +26,8 @@ from monitoring.job import check, keyless_note
 from monitoring.publication import Check
 from monitoring.retrain import Retraining, claim
 from monitoring.windows import Span
-from tests.monitoring.flights_log import NAME, Flight, write_log
-from tests.monitoring.flights_package import USE_CASE, write_package
+from tests.monitoring.flights_log import CONTRACT, NAME, Flight, write_log
+from tests.monitoring.flights_package import USE_CASE, write_model, write_package
 
 START = datetime(2013, 4, 1)
 MAY = datetime(2013, 5, 1)
@@ -76,6 +79,35 @@ def test_a_quiet_window_has_its_event_its_page_and_its_report(
     run = rest.call("GET", "runs/get", run_id=result.run_id)["run"]
     assert run["info"]["status"] == "FINISHED"
     assert {tag["key"]: tag["value"] for tag in run["data"]["tags"]}["mlflow.note.content"] == result.reason
+    files = rest.call("GET", "artifacts/list", run_id=result.run_id)["files"]
+    assert {file["path"] for file in files} == {"decision.json", "evidently", "loss_by_day.png"}
+
+
+def test_a_window_of_classes_has_the_same_page_with_the_report_in_its_own_terms(stack: Settings) -> None:
+    name, names = f"{NAME}-classes", ["calm", "rain"]
+    document = USE_CASE | {"name": name, "task": "multiclass"}
+    outputs = (
+        Output(name="prediction", type="string"),
+        *(Output(name=f"probability_{n}", type="double") for n in names),
+    )
+    contract = CONTRACT.model_copy(update={"outputs": outputs})
+    package = write_model(stack.root / "packages" / name / "1-0", REFERENCE, document, contract)
+    sample = pl.read_parquet(package / INSIDE / "reference.parquet")
+    classes = {"prediction": pl.Series(["calm", "rain"] * 150), "label": pl.Series(["rain", "calm", "calm"] * 100)}
+    sample.with_columns(**classes).write_parquet(package / INSIDE / "reference.parquet")
+    random = np.random.default_rng(7)
+    answer: dict[str, float | str] = {"prediction": "calm", "probability_calm": 0.7, "probability_rain": 0.3}
+    flights = [
+        Flight(f"f{n}", START + timedelta(hours=2 * n), outcome=str(random.choice(names, p=[0.7, 0.3])), outputs=answer)
+        for n in range(12 * 30)
+    ]
+    write_log(stack.root / "log", flights, digest=folder_digest(package), contract=contract, name=name)
+    file = stack.root / "classes.yaml"
+    file.write_text(yaml.safe_dump(document))
+    span = Span(START, MAY, MAY + timedelta(days=1))
+    result = check(stack, Check(file, load_usecase(file), span, start_training=False))
+    assert (result.verdict, result.rows, result.loss_name) == ("quiet", 360, "log_loss")
+    rest = Tracking.from_login(login(stack, MONITORING)).rest
     files = rest.call("GET", "artifacts/list", run_id=result.run_id)["files"]
     assert {file["path"] for file in files} == {"decision.json", "evidently", "loss_by_day.png"}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flywheel.errors import DataError
 from flywheel.usecase import Data, load_usecase, parse_usecase
-from training.source import input_columns, load_rows
+from training.sources.rows import input_columns, load_rows
 
 DAY = timedelta(days=1)
 END = datetime(2024, 2, 1)
