@@ -8,7 +8,8 @@ import importlib
 import json
 import logging
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def store_model(model: Any, folder: Path, flavor: str) -> None:
     options: dict[str, Any] = {"pip_requirements": module.get_default_pip_requirements()}
     if flavor == "sklearn":
         options |= {"serialization_format": "skops", "skops_trusted_types": trusted_types(model)}
-    with _quiet_mlflow():
+    with no_advice():
         try:
             save(model, str(folder), **options)
         except MlflowException as fault:
@@ -128,13 +129,13 @@ def _numbered(node: Any, numbers: dict[object, int], read: Callable[[str], bytes
     return plain
 
 
-class _quiet_mlflow:  # noqa: N801  # reads as a with statement
-    """MLflow advises on requirements that are given on purpose."""
-
-    def __enter__(self) -> None:
-        self._logger = logging.getLogger("mlflow")
-        self._level = self._logger.level
-        self._logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.setLevel(self._level)
+@contextmanager
+def no_advice() -> Iterator[None]:
+    """Keep MLflow from advising on requirements and types that are given on purpose."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
