@@ -21,6 +21,11 @@ from training.metrics import METRICS
 
 TEMPLATES = Path(__file__).with_name("templates")
 DOTS = 110  # an inch: sharp at twice a phone's width, and small
+# What an evaluation may hold and the card shows; a part that was not measured is left out.
+PARTS = (
+    "metric", "rows", "days", "resampling", "scores", "baseline", "champion", "calibration", "decision",
+    "decision_outcome", "slices", "worst_slices", "robustness", "behaviours", "explanation",
+)  # fmt: skip
 TOP = 12  # features, disturbances and slices that are shown
 
 KINDS = {
@@ -74,7 +79,7 @@ def limits(facts: CardFacts) -> list[str]:
     resampling = facts.evaluation.get("resampling") or {}
     if resampling.get("note"):
         found.append(str(resampling["note"]))
-    failed = [test["name"] for test in facts.evaluation.get("behaviours", ()) if test["passed"] is False]
+    failed = [test["name"] for test in facts.evaluation.get("behaviours") or () if test["passed"] is False]
     if failed:
         found.append(f"Behavioural tests that failed: {', '.join(failed)}.")
     if worst := (facts.evaluation.get("worst_slices") or {}).get("found"):
@@ -85,7 +90,7 @@ def limits(facts: CardFacts) -> list[str]:
 
 
 def _content(facts: CardFacts) -> dict[str, Any]:
-    evaluation = dict(facts.evaluation)
+    evaluation = {**dict.fromkeys(PARTS), **facts.evaluation}
     label = facts.usecase.data.label.column
     return {
         "name": facts.usecase.name,

@@ -18,6 +18,7 @@ from training.onnx_nodes import DOUBLE, FLOAT, ML, Nodes
 LESS_OR_EQUAL, MEMBER = 0, 6  # modes of TreeEnsemble in ai.onnx.ml 5
 Codes = dict[int, npt.NDArray[np.float64]]  # by column of the matrix: which codes the model knows
 BITS = 32  # of each word of a bit set
+NO_CODE = -1.0
 LINKS = ("IdentityLink", "LogitLink", "MultinomialLogit", "LogLink")
 
 
@@ -182,6 +183,5 @@ def _add_ends(ensemble: _Ensemble, left: tuple[int, int], right: tuple[int, int]
 def _left_codes(tree: Any, node: Any, codes: npt.NDArray[np.float64]) -> list[float]:
     """Return the matrix's codes that go left at a node: the bit set speaks of the model's own numbers of them."""
     words = tree.raw_left_cat_bitsets[int(node["bitset_idx"])]
-    return [
-        float(code) for number, code in enumerate(codes) if int(words[number // BITS]) >> (number % BITS) & 1
-    ]
+    left = [float(code) for number, code in enumerate(codes) if int(words[number // BITS]) >> (number % BITS) & 1]
+    return left or [NO_CODE]  # only missing ones go left; the operator wants a member all the same

@@ -124,7 +124,7 @@ def tiny_parts(
     """Fit a family on the tiny rows and gather the parts of its package."""
     path = write_usecase(home, task)
     usecase, rows, contract = load_usecase(path), tiny_rows(task), tiny_contract(task, threshold)
-    inputs = rows.select(TYPES)
+    inputs = rows.select(*TYPES)
     features = load_features(home / "features.py")(inputs)
     columns = make_columns(features)
     label, classes = code_labels(rows["label"], task)
