@@ -12,8 +12,10 @@ from typing import Any
 import mlflow
 import polars as pl
 from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
 from mlflow.utils.time import get_current_time_millis
 
 from flywheel.contract import Contract
@@ -59,10 +61,12 @@ def log_dataset(rows: pl.DataFrame, *, name: str, context: str, label: str, sour
         name: Of the data set.
         context: train, validation or test.
         label: The label's column.
-        source: Where the rows come from, without passwords.
+        source: Where the rows come from in one line, without passwords: `Origin.describe()`.
         digest: What `training.frame_digest` gives for the rows.
     """
-    data = mlflow.data.from_polars(rows, source=source, targets=label, name=name, digest=digest[-DIGEST_LENGTH:])
+    # As code: MLflow would take a text for a path, and knows no source for a query.
+    origin = CodeDatasetSource(tags={MLFLOW_SOURCE_NAME: source})
+    data = mlflow.data.from_polars(rows, source=origin, targets=label, name=name, digest=digest[-DIGEST_LENGTH:])
     mlflow.log_input(data, context=context, tags={"sha256": digest.removeprefix("sha256:"), "rows": str(rows.height)})
 
 

@@ -23,8 +23,10 @@ def reproduce(
 
     Example: flywheel reproduce flights-delay 3. Exit 0: identical; 1: not.
     """
+    import os
     import tempfile
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from training.champion import fetch_version
     from training.reproduce import reproduce as fit_again
 

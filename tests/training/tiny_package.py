@@ -54,6 +54,7 @@ SPEC = """
       entity: key
       event_time: at
       label: {{column: label, available_after: 1d}}
+    train: {{validation: 5d}}
 """
 
 
