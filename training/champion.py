@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
-from flywheel.errors import IntegrityError
+from flywheel.errors import DataError, IntegrityError
 from flywheel.package import ModelPackage, read_package
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
@@ -101,6 +101,23 @@ def find_predecessors(name: str, folder: Path, client: MlflowClient | None = Non
         if newest is not None:
             break
     return Predecessors(champion, newest)
+
+
+def fetch_version(name: str, version: str, folder: Path, client: MlflowClient | None = None) -> Predecessor:
+    """Download one registered version.
+
+    Raises:
+        DataError: There is no such version, or it has no package of ours.
+    """
+    client = client or MlflowClient()
+    try:
+        found = client.get_model_version(name, version)
+    except MlflowException as fault:
+        raise DataError(f"Model '{name}' has no version {version}: {_first_line(fault)}. Name another.") from fault
+    fetched = _download(client, found, folder)
+    if fetched is None:
+        raise DataError(f"Version {version} of '{name}' holds no package that `mlflow run` made. Name another.")
+    return fetched
 
 
 def _by_alias(client: MlflowClient, name: str, folder: Path) -> Predecessor | None:

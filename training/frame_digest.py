@@ -6,7 +6,9 @@ of the schema. Only values count: how a frame was sliced, chunked or filtered in
 
 import hashlib
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -17,7 +19,21 @@ from flywheel.errors import DataError
 STEP = 65_536
 
 
+@dataclass(frozen=True)
+class Fingerprint:
+    """The digest of a frame with what it is made of: rows, and the digest of each column in the frame's order."""
+
+    digest: str
+    rows: int
+    columns: Mapping[str, str]
+
+
 def frame_digest(frame: pl.DataFrame) -> str:
+    """Return the digest of `fingerprint` alone."""
+    return fingerprint(frame).digest
+
+
+def fingerprint(frame: pl.DataFrame) -> Fingerprint:
     """Return `sha256:…` over names, types and every row of a frame, in its order.
 
     Missing values are all alike, and so are NaNs and both zeros; a missing value differs from NaN and from "". MLflow's
@@ -29,15 +45,16 @@ def frame_digest(frame: pl.DataFrame) -> str:
     for name, kind in frame.schema.items():
         if kind.is_nested() or kind in (pl.Object, pl.Unknown):
             raise DataError(f"Column '{name}' holds {kind}, which has no digest. Make it numbers, text or times.")
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        digests = list(threads.map(_column, frame.iter_columns()))
+    columns = dict(zip(frame.columns, digests, strict=True))
     total = hashlib.sha256(f"{frame.height}\n".encode())
-    with ThreadPoolExecutor(min(frame.width, os.cpu_count() or 1) or 1) as threads:
-        for series, digest in zip(frame.iter_columns(), threads.map(_column, frame.iter_columns()), strict=True):
-            total.update(f"{len(series.name.encode())} {series.name} {series.dtype}\n".encode())
-            total.update(digest)
-    return f"sha256:{total.hexdigest()}"
+    for name, digest in columns.items():
+        total.update(f"{len(name.encode())} {name} {digest}\n".encode())
+    return Fingerprint(f"sha256:{total.hexdigest()}", frame.height, columns)
 
 
-def _column(column: pl.Series) -> bytes:
+def _column(column: pl.Series) -> str:
     gaps, lengths, values = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     for start in range(0, len(column), STEP):
         part = column.slice(start, STEP)
@@ -53,7 +70,13 @@ def _column(column: pl.Series) -> bytes:
             sizes, content = _text(part)
             lengths.update(sizes)
             values.update(content)
-    return gaps.digest() + lengths.digest() + values.digest()
+    whole = gaps.digest() + lengths.digest() + values.digest() + _kind(column).encode()
+    return f"sha256:{hashlib.sha256(whole).hexdigest()}"
+
+
+def _kind(column: pl.Series) -> str:
+    """Name the type; the order in which a categorical met its values is no part of it."""
+    return column.dtype.base_type().__name__ if column.dtype in (pl.Categorical, pl.Enum) else str(column.dtype)
 
 
 def _numbers(part: pl.Series) -> memoryview:

@@ -10,7 +10,6 @@ from pathlib import Path
 import polars as pl
 
 from flywheel.package import Span
-from flywheel.usecase import Source
 from training.frame_digest import frame_digest
 
 PACKAGES = (
@@ -88,13 +87,8 @@ def file_digest(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def source_origin(source: Source) -> dict[str, str]:
-    """Say where raw rows come from: kind, place without passwords, and the query as it was run."""
-    return {"kind": source.kind, "place": source.place} | ({"query": source.query} if source.query else {})
-
-
 def span(rows: pl.DataFrame, event_time: str) -> Span:
-    """Describe one part of a split, which holds at least one row, in order of time."""
+    """Describe one part of a split: at least one row, in order of time."""
     times = rows[event_time]
     return Span(rows=rows.height, start=times.item(0), end=times.item(-1), digest=frame_digest(rows))
 

@@ -88,9 +88,28 @@ def typed(frame: pd.DataFrame, columns: list[dict[str, Any]]) -> pl.DataFrame:
     """Bring a request's frame to the contract's columns, order and types; a nullable column may be left out.
 
     Raises:
-        MlflowException: A value has the wrong type, or is missing where the contract needs one (INVALID_PARAMETER_VALUE).
+        MlflowException: A value has the wrong type, lies outside the column's limits, or is missing where the contract
+            needs one (INVALID_PARAMETER_VALUE).
     """
-    return pl.DataFrame([_series(frame, column) for column in columns])
+    series = [_series(frame, column) for column in columns]
+    for values, column in zip(series, columns, strict=True):
+        _check_limits(values, column)
+    return pl.DataFrame(series)
+
+
+def _check_limits(values: pl.Series, column: dict[str, Any]) -> None:
+    """Refuse what lies outside limits that refuse; others only flag, which the agent does."""
+    if column.get("breach") != "refuse":
+        return
+    low, high, categories = (column.get(key) for key in ("minimum", "maximum", "categories"))
+    numbers = values.dt.epoch("us") / 1e6 if column["type"] == "datetime" else values
+    outside = [numbers < low] if low is not None else []
+    outside += [numbers > high] if high is not None else []
+    outside += [~values.is_in(categories)] if categories is not None else []
+    for mask in outside:
+        if mask.any():
+            row = int(mask.fill_null(False).arg_max() or 0)
+            raise _refusal(column["name"], row, f"{values[row]!r} is outside the contract's limits. Correct it.")
 
 
 def _series(frame: pd.DataFrame, column: dict[str, Any]) -> pl.Series:

@@ -3,10 +3,8 @@
 Few calls, each with much in it: against a server a call costs more than what it carries.
 """
 
-import logging
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,18 @@ from typing import Any
 import mlflow
 import polars as pl
 from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME
 from mlflow.utils.time import get_current_time_millis
 
 from flywheel.contract import Contract
 from flywheel.package import Lineage
-from flywheel.usecase import Task
 from training import model_code
 from training.environment_lock import scoring_requirements
-from training.outputs import output_columns, signature_of
+from training.signature import signature_of
+from training.stored_model import no_advice
 
 EXAMPLE_ROWS = 2
 DIGEST_LENGTH = 36  # the longest that MLflow keeps
@@ -61,10 +61,12 @@ def log_dataset(rows: pl.DataFrame, *, name: str, context: str, label: str, sour
         name: Of the data set.
         context: train, validation or test.
         label: The label's column.
-        source: Where the rows come from, without passwords.
+        source: Where the rows come from in one line, without passwords: `Origin.describe()`.
         digest: What `training.frame_digest` gives for the rows.
     """
-    data = mlflow.data.from_polars(rows, source=source, targets=label, name=name, digest=digest[-DIGEST_LENGTH:])
+    # As code: MLflow would take a text for a path, and knows no source for a query.
+    origin = CodeDatasetSource(tags={MLFLOW_SOURCE_NAME: source})
+    data = mlflow.data.from_polars(rows, source=origin, targets=label, name=name, digest=digest[-DIGEST_LENGTH:])
     mlflow.log_input(data, context=context, tags={"sha256": digest.removeprefix("sha256:"), "rows": str(rows.height)})
 
 
@@ -121,36 +123,27 @@ def _write_artifacts(folder: Path, results: Results, package: Path) -> None:
         figure.savefig(folder / "plots" / name, dpi=120, bbox_inches="tight")
 
 
-@dataclass(frozen=True)
-class ModelFacts:
-    """What MLflow is told of the model beside its files.
-
-    `example` holds raw inputs, n_rows by the contract's columns; the first rows become the model's input example.
-    """
-
-    name: str
-    task: Task
-    classes: tuple[str, ...]
-    threshold: float | None
-    contract: Contract
-    flavor: str
-    example: pl.DataFrame
-
-
-def log_model(package: Path, facts: ModelFacts) -> str:
+def log_model(package: Path, contract: Contract, example: pl.DataFrame, *, name: str, flavor: str) -> str:
     """Log the model with its package folder on the active run; return its address.
 
     Requirements are given, not inferred: inference loads the model in a process of its own, which took most of 25 s.
+
+    Args:
+        package: The written package folder.
+        contract: Of inputs and outputs.
+        example: Raw inputs, n_rows by the contract's columns; the first rows become the model's input example.
+        name: Of the model in the run.
+        flavor: Of the stored model, whose library is then required.
     """
-    with _no_advice():
-        info = mlflow.pyfunc.log_model(name=facts.name, **_model_arguments(package, facts))
+    with no_advice():
+        info = mlflow.pyfunc.log_model(name=name, **_arguments(package, contract, example, flavor))
     return str(info.model_uri)
 
 
-def save_model(package: Path, facts: ModelFacts, folder: Path) -> None:
-    """Write the same model folder to a place on disk, without a run."""
-    with _no_advice():
-        mlflow.pyfunc.save_model(folder, **_model_arguments(package, facts))
+def save_model(folder: Path, package: Path, contract: Contract, example: pl.DataFrame, *, flavor: str) -> None:
+    """Write the same model to a folder, which must not exist, without a run."""
+    with no_advice():
+        mlflow.pyfunc.save_model(str(folder), **_arguments(package, contract, example, flavor))
 
 
 def register(model_uri: str, name: str, lineage: Lineage) -> str:
@@ -160,26 +153,13 @@ def register(model_uri: str, name: str, lineage: Lineage) -> str:
     return str(mlflow.register_model(model_uri, name, await_registration_for=None, tags=tags).version)
 
 
-def _model_arguments(package: Path, facts: ModelFacts) -> dict[str, Any]:
-    outputs = output_columns(facts.task, facts.classes, facts.threshold)
+def _arguments(package: Path, contract: Contract, example: pl.DataFrame, flavor: str) -> dict[str, Any]:
+    names = [column.name for column in contract.columns]
     return {
         "python_model": str(Path(model_code.__file__)),
         "artifacts": {"package": str(package)},
-        "signature": signature_of(facts.contract, outputs),
-        "input_example": facts.example.select(column.name for column in facts.contract.columns)
-        .head(EXAMPLE_ROWS)
-        .to_pandas(),
-        "pip_requirements": scoring_requirements(facts.flavor),
-        "metadata": {"inputs": {column.name: column.type for column in facts.contract.columns}},
+        "signature": signature_of(contract),
+        "input_example": example.select(names).head(EXAMPLE_ROWS).to_pandas(),
+        "pip_requirements": scoring_requirements(flavor),
+        "metadata": {"inputs": {column.name: column.type for column in contract.columns}},
     }
-
-
-@contextmanager
-def _no_advice() -> Iterator[None]:
-    logger = logging.getLogger("mlflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it advises on requirements and types that are given on purpose
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -8,7 +8,8 @@ import importlib
 import json
 import logging
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def store_model(model: Any, folder: Path, flavor: str) -> None:
     options: dict[str, Any] = {"pip_requirements": module.get_default_pip_requirements()}
     if flavor == "sklearn":
         options |= {"serialization_format": "skops", "skops_trusted_types": trusted_types(model)}
-    with _quiet_mlflow():
+    with no_advice():
         try:
             save(model, str(folder), **options)
         except MlflowException as fault:
@@ -105,36 +106,41 @@ def model_digest(folder: Path) -> str:
 
 
 def _skops_content(path: Path) -> bytes:
-    """Return what a skops file says, with ids (memory addresses) numbered in order of appearance."""
+    """Return a digest of the object in a skops file, whatever its parts' addresses, and whichever parts it shares."""
     with zipfile.ZipFile(path) as archive:
-        numbers: dict[object, int] = {}
-        schema = _numbered(json.loads(archive.read("schema.json")), numbers, archive.read)
-    return json.dumps(schema).encode()
+        return _node_digest(json.loads(archive.read("schema.json")), {}, archive.read)
 
 
-def _numbered(node: Any, numbers: dict[object, int], read: Callable[[str], bytes]) -> Any:
+def _node_digest(node: Any, seen: dict[object, bytes], read: Callable[[str], bytes]) -> bytes:
+    """Return the digest of one part; a part that skops met before is written as a reference, and counts as itself."""
     if isinstance(node, list):
-        return [_numbered(part, numbers, read) for part in node]
+        return _joined(_node_digest(part, seen, read) for part in node)
     if not isinstance(node, Mapping):
-        return node
-    plain = {}
-    for key, value in node.items():
-        if key == "__id__":
-            plain[key] = numbers.setdefault(value, len(numbers))
-        elif key == "file":
-            plain[key] = hashlib.sha256(read(value)).hexdigest()
-        else:
-            plain[key] = _numbered(value, numbers, read)
-    return plain
+        return hashlib.sha256(json.dumps(node).encode()).digest()
+    if node.get("__loader__") == "CachedNode":
+        return seen.get(node["__id__"], b"itself")  # what holds itself is not yet known when it is met again
+    parts = []
+    for key, value in sorted(node.items()):
+        if key != "__id__":
+            own = hashlib.sha256(read(value)).digest() if key == "file" else _node_digest(value, seen, read)
+            parts.append(key.encode() + own)
+    digest = _joined(parts)
+    if "__id__" in node:
+        seen[node["__id__"]] = digest
+    return digest
 
 
-class _quiet_mlflow:  # noqa: N801  # reads as a with statement
-    """MLflow advises on requirements that are given on purpose."""
+def _joined(parts: Iterable[bytes]) -> bytes:
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
-    def __enter__(self) -> None:
-        self._logger = logging.getLogger("mlflow")
-        self._level = self._logger.level
-        self._logger.setLevel(logging.ERROR)
 
-    def __exit__(self, *_: object) -> None:
-        self._logger.setLevel(self._level)
+@contextmanager
+def no_advice() -> Iterator[None]:
+    """Keep MLflow from advising on requirements and types that are given on purpose."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

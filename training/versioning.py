@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from flywheel.contract import Contract
-from flywheel.package import Lineage, ModelPackage
+from flywheel.contract import Column, Contract
+from flywheel.package import ModelPackage
 from flywheel.usecase import UseCase
 
 FIRST = "1.0.0"
@@ -40,13 +40,12 @@ class Semver:
 class Made:
     """What a version promises and how it was made.
 
-    `outputs` are names and types; `features_digest` and `family` come from its lineage.
+    `features_digest` and `family` come from its lineage.
     """
 
     version: str
     usecase: UseCase
     contract: Contract
-    outputs: tuple[tuple[str, str], ...]
     features_digest: str
     family: str
 
@@ -59,12 +58,10 @@ class NextVersion:
     reason: str
 
 
-def made_from(package: ModelPackage, outputs: tuple[tuple[str, str], ...]) -> Made:
+def made_from(package: ModelPackage) -> Made:
     """Read a version's package."""
-    lineage: Lineage = package.lineage
-    return Made(
-        lineage.version or FIRST, package.usecase, package.contract, outputs, lineage.features_digest, lineage.family
-    )
+    lineage = package.lineage
+    return Made(lineage.version or FIRST, package.usecase, package.contract, lineage.features_digest, lineage.family)
 
 
 def next_version(new: Made, before: Made | None) -> NextVersion:
@@ -93,12 +90,25 @@ def incompatibilities(new: Made, before: Made) -> list[str]:
             found.append(f"input '{name}' was {then.type} and is {now.type}")
         elif then.nullable and not now.nullable:
             found.append(f"input '{name}' may no longer be missing")
+        elif _refuses_more(now, then):
+            found.append(f"input '{name}' has tighter limits")
     for key in ("entity", "subject", "event_time"):
         if getattr(new.contract, key) != getattr(before.contract, key):
             found.append(f"the {key.replace('_', ' ')} was '{getattr(before.contract, key)}'")
-    if set(new.outputs) != set(before.outputs):
-        found.append("the outputs are others: " + ", ".join(name for name, _ in new.outputs))
+    if set(new.contract.outputs) != set(before.contract.outputs):
+        found.append("the outputs are others: " + ", ".join(output.name for output in new.contract.outputs))
     return found
+
+
+def _refuses_more(now: Column, then: Column) -> bool:
+    """Say whether a value that `then` scored may be refused; limits that only flag refuse nothing."""
+    if now.breach == "flag":
+        return False
+    free = then.breach == "flag"
+    low = now.minimum is not None and (free or then.minimum is None or now.minimum > then.minimum)
+    high = now.maximum is not None and (free or then.maximum is None or now.maximum < then.maximum)
+    known = now.categories is not None and (free or then.categories is None or not {*then.categories} <= {*now.categories})
+    return low or high or known
 
 
 def differences(new: Made, before: Made) -> list[str]:

@@ -18,6 +18,7 @@ Reading it imports neither mlflow nor pandas nor polars: the agent does so at st
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -51,7 +52,8 @@ class Lineage(BaseModel):
         parent: The registry's number of the version that was champion when this one was trained.
         seeds: With which the best candidates were fitted again.
         threads: Of the last fit.
-        source: Kind, place and query of the raw rows.
+        usecase_path: The use case's file, from the repository's root or absolute; source and family files lie beside it.
+        source: Kind, place, query, version and joins of the raw rows; no password.
         columns: A digest of each raw column, in the frame's order.
         parts: train, validation and test, by these names.
         cut: Labels known later than this were not used.
@@ -87,7 +89,8 @@ class Lineage(BaseModel):
     metric: str = ""
     seeds: tuple[int, ...] = ()
     threads: int = 1
-    source: dict[str, str] = {}
+    usecase_path: str = ""
+    source: dict[str, Any] = {}
     columns: dict[str, str] = {}
     parts: dict[str, Span] = {}
     cut: datetime | None = None
