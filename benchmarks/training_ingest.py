@@ -118,7 +118,11 @@ def compare(folder: Path, rows: int, rounds: int) -> tuple[list[Goal], list[dict
     seconds = {side: median(result["seconds"] for result in results) for side, results in found.items()}
     peak = {side: median(result["peak"] for result in results) for side, results in found.items()}
     table = [
-        {"what": f"{side}: {rows:,} rows", "seconds": round(seconds[side], 2), "peak / frame": round(peak[side] / size, 2)}
+        {
+            "what": f"{side}: {rows:,} rows",
+            "seconds": round(seconds[side], 2),
+            "peak / frame": round(peak[side] / size, 2),
+        }
         for side in SIDES
     ]
     goals = [

@@ -84,4 +84,3 @@ def predict_inputs(prepared: Prepared, columns: Columns, candidate: Candidate, i
     """Go the whole way from raw inputs to corrected predictions, as the served model does."""
     matrix = encode(prepared.features_of(inputs), columns.document())
     return calibrate(predict_matrix(candidate.model, matrix, prepared.usecase.task), candidate.calibration)
-

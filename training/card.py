@@ -129,7 +129,7 @@ def _scores(evaluation: Mapping[str, Any], usecase: UseCase) -> list[dict[str, A
             "score": score,
             "baseline": others["baseline"].get(name),
             "champion": others["champion"].get(name),
-            "better": {True: "lower", False: "higher"}.get(less.get(name, None), ""),  # type: ignore[arg-type]
+            "better": {True: "lower", False: "higher"}.get(less.get(name), ""),  # type: ignore[arg-type]
         }
         for name, score in (evaluation.get("scores") or {}).items()
     ]

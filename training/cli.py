@@ -11,12 +11,15 @@ from rich.table import Table
 from flywheel.usecase import load_usecase
 from training.arguments import parse_as_of
 from training.init.cli import app as init_app
+from training.reproduce_cli import app as reproduce_app
+from training.worker_cli import app as worker_app
 
 if TYPE_CHECKING:
     from training.prepare import Prepared
 
 app = typer.Typer()
-app.registered_commands += init_app.registered_commands
+for other in (init_app, worker_app, reproduce_app):
+    app.registered_commands += other.registered_commands
 
 
 @app.command()
@@ -72,7 +75,7 @@ def split_table(prepared: "Prepared") -> Table:
     for name, rows in (("train", split.train), ("validation", split.validation), ("test", split.test)):
         frame = split.frame(rows)
         times, values = frame[split.time], frame[label]
-        typical = f"mean {values.mean():.4g}" if values.dtype.is_numeric() else f"{values.n_unique()} classes"
+        typical = f"mean {values.to_numpy().mean():.4g}" if values.dtype.is_numeric() else f"{values.n_unique()} classes"
         table.add_row(name, f"{frame.height:,}", str(times.min()), str(times.max()), typical)
     return table
 

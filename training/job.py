@@ -24,7 +24,8 @@ from training.checks.report import checks_html
 from training.dataset import Dataset
 from training.environment_lock import environment_lock, scoring_requirements
 from training.evaluation.evaluate import evaluate
-from training.evaluation.plots import figures
+from training.evaluation.plots.figures import figures
+from training.evaluation.plots.trials import TrialView
 from training.evaluation.report import Evaluation
 from training.evaluation.subject import Champion, Subject
 from training.lineage import python_version
@@ -38,6 +39,9 @@ from training.recorder import TrialRecorder
 from training.reference import TestRows
 from training.search import Found, search
 from training.trial import TrialReport, fit
+
+
+OF_THE_SEARCH = ("optimisation.png", "parallel.png")  # on the run, but not on the card
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
     lock = environment_lock(scoring_requirements(family.flavor), python_version())
     grounds = Grounds(prepared, studied.plan, studied.found, studied.dataset, before, run_id, lock)
     lineage, diff = make_lineage(grounds)
-    drawn = figures(studied.evaluation, studied.subject, studied.found.trials)
+    drawn = figures(studied.evaluation, studied.subject, [_view(trial) for trial in studied.found.trials])
     subject = studied.subject
     lineage = write_package(
         folder,
@@ -193,7 +197,7 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
             checks_html=checks_html(prepared.checked.report),
             data_profile=prepared.checked.profile,
             lock=lock,
-            plots=drawn,
+            plots={_title(name): figure for name, figure in drawn.items() if name not in OF_THE_SEARCH},
         ),
     )
     results = Results(studied.evaluation.metrics(), figures=drawn, documents=_documents(prepared, folder), diff=diff)
@@ -202,6 +206,14 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
     uri = log_model(folder, prepared.contract, subject.inputs, name=prepared.usecase.name, flavor=family.flavor)
     version = register(uri, prepared.usecase.name, lineage)
     return Trained(prepared.usecase.name, version, lineage.version, run_id, studied.evaluation)
+
+
+def _view(trial: TrialReport) -> TrialView:
+    return TrialView(trial.number, trial.family, trial.params, trial.value, trial.state, trial.seconds)
+
+
+def _title(file: str) -> str:
+    return Path(file).stem.replace("_", " ").capitalize()
 
 
 def _last_fit(studied: Studied) -> object:

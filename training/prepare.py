@@ -3,6 +3,7 @@
 `flywheel check` stops here; `training.job` goes on; a worker elsewhere encodes the same rows to join a study.
 """
 
+import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,16 @@ from training.sources.time_travel import check_no_future
 from training.split import Split, split
 
 SAMPLE = 500  # rows on which the promises of a feature function are tried
+
+
+@dataclass(frozen=True)
+class Read:
+    """Rows that keep their contract, and where they came from."""
+
+    origin: Origin
+    contract: Contract
+    checked: CheckResult
+    warning: str | None
 
 
 @dataclass(frozen=True)
@@ -90,17 +101,33 @@ def prepare(usecase: UseCase, path: Path, as_of: datetime | None, last: DataProf
     choose_families(usecase.train.families or DEFAULTS[usecase.task], usecase.task, home)
     choose_metric(usecase.task, usecase.train.metric)
     features = load_features(home / usecase.features)
-    loaded = load_source(usecase.data, home, moment, usecase.task)
-    warning = check_no_future(loaded.rows, usecase.data, home)
-    inputs = input_columns(loaded.rows, usecase.data)
-    contract = contract_from_rows(loaded.rows.select(inputs), usecase, outputs_of("regression"))
-    checked = check_data(loaded.rows, usecase, contract, as_of=moment, last=last)
-    made = split(checked.clean, usecase, moment)
-    some = checked.clean.select(inputs)
+    read = read_rows(usecase, home, moment, last)
+    made = split(read.checked.clean, usecase, moment)
+    some = read.checked.clean.select(column.name for column in read.contract.columns)
     check_rows_alone(features, some, usecase.train.seed)
     sample = some.head(SAMPLE)
     check_wishes(usecase.evaluate, usecase.task, sample.schema, features(sample).schema)
-    return Prepared(usecase, path, moment, loaded.origin, contract, features, checked, made, warning)
+    return Prepared(usecase, path, moment, read.origin, read.contract, features, read.checked, made, read.warning)
+
+
+def read_rows(usecase: UseCase, home: Path, as_of: datetime, last: DataProfile | None) -> Read:
+    """Read the source and hold its rows against their contract.
+
+    Raises:
+        DataError: A row or column is not as declared; CheckFailedError carries the report.
+        TransientError: The source went away while it was read.
+    """
+    loaded = load_source(usecase.data, home, as_of, usecase.task)
+    warning = check_no_future(loaded.rows, usecase.data, home)
+    inputs = input_columns(loaded.rows, usecase.data)
+    contract = contract_from_rows(loaded.rows.select(inputs), usecase, outputs_of("regression"))
+    checked = check_data(loaded.rows, usecase, contract, as_of=as_of, last=last)
+    return Read(loaded.origin, contract, checked, warning)
+
+
+def labelled_rows(usecase: UseCase, home: Path, as_of: datetime) -> pl.DataFrame:
+    """Return the rows that the last fit of a training gets: checked, labelled, in order of time."""
+    return split(read_rows(usecase, home, as_of, None).checked.clean, usecase, as_of).rows
 
 
 def encode_rows(prepared: Prepared, folder: Path) -> Dataset:
@@ -109,6 +136,10 @@ def encode_rows(prepared: Prepared, folder: Path) -> Dataset:
     return write_dataset(folder, prepared.features_of(rows), prepared.split, prepared.usecase.task)
 
 
-def prepare_dataset(usecase: UseCase, path: Path, as_of: datetime, folder: Path) -> Dataset:
-    """Make the dataset of a study from the source, on a machine where its folder does not lie."""
-    return encode_rows(prepare(usecase, path, as_of), folder)
+def prepare_dataset(usecase: UseCase, path: Path, as_of: datetime) -> Dataset:
+    """Make the dataset of a study from the source, on a machine where the search's folder does not lie.
+
+    Its files are gone when this returns; the arrays stay, because they are mapped.
+    """
+    with tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
+        return encode_rows(prepare(usecase, path, as_of), Path(folder))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from flywheel.package import Lineage
 from training.champion import Predecessors
@@ -58,6 +59,7 @@ def make_lineage(grounds: Grounds) -> tuple[Lineage, str]:
         metric=plan.metric,
         seeds=tuple(range(plan.seeds)) if plan.seeds > 1 else (plan.seed,),
         threads=plan.threads,
+        usecase_path=_place(prepared.path),
         source=prepared.origin.as_json(),
         columns={name: frame_digest(split.rows.select(name)) for name in split.rows.columns},
         parts={
@@ -70,6 +72,12 @@ def make_lineage(grounds: Grounds) -> tuple[Lineage, str]:
         contract_digest=text_digest(prepared.contract.model_dump_json()),
     )
     return lineage, git.diff
+
+
+def _place(path: Path) -> str:
+    """Name the use case's file from the project's folder, in which training runs, so that another checkout has it too."""
+    whole, here = path.resolve(), Path.cwd()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
 
 
 def _features_digest(prepared: Prepared) -> str:

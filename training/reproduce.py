@@ -23,8 +23,7 @@ from training.features import load_features
 from training.frame_digest import Fingerprint, fingerprint
 from training.lineage import package_versions
 from training.model_code import encode, load_native, predict_matrix
-from training.sources.rows import load_source
-from training.split import split
+from training.prepare import labelled_rows
 from training.stored_model import model_digest, store_model
 
 # Gives the labelled rows of a use case, as the last fit got them: raw, in order of time. The arguments are the use case
@@ -51,11 +50,6 @@ class Reproduction:
     def identical(self) -> bool:
         """Whether model and predictions are the same to the bit."""
         return self.model_identical and self.predictions_identical
-
-
-def labelled_rows(usecase: UseCase, home: Path, as_of: datetime) -> pl.DataFrame:
-    """Read and split as training does where no check took rows away."""
-    return split(load_source(usecase.data, home, as_of, usecase.task).rows, usecase, as_of).rows
 
 
 def reproduce(package: ModelPackage, home: Path, prepare: Prepare = labelled_rows) -> Reproduction:

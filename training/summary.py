@@ -6,7 +6,8 @@ from training.evaluation.report import Evaluation
 def summary(evaluation: Evaluation) -> str:
     """Say the metric with its interval, and how it stands to the baseline and the champion."""
     score = evaluation.scores[evaluation.metric]
-    said = f"{evaluation.metric} {score.value:.4f} (95 % {score.low:.4f} to {score.high:.4f}) on {evaluation.rows:,} later rows"
+    interval = f"{score.value:.4f} (95 % {score.low:.4f} to {score.high:.4f})"
+    said = f"{evaluation.metric} {interval} on {evaluation.rows:,} later rows"
     for other in (evaluation.baseline, evaluation.champion):
         if other is not None:
             said += f", {other.verdict} against {other.name}"

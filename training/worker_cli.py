@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from training.dataset import Dataset
 
 # By name: it reads and encodes the data as training does, and a worker on the search's own machine never needs it.
-PREPARE = "training.job:prepare_dataset"
+PREPARE = "training.prepare:prepare_dataset"
 URL = "FLYWHEEL_OPTUNA_URL"
 
 app = typer.Typer()

@@ -68,7 +68,9 @@ def test_the_row_at_fault_is_named() -> None:
 
 
 def test_limits_that_refuse_are_held_and_others_are_not() -> None:
-    limited = [{**column, "minimum": 0.0, "maximum": 5.0} if column["name"] == "count" else column for column in COLUMNS]
+    limited = [
+        {**column, "minimum": 0.0, "maximum": 5.0} if column["name"] == "count" else column for column in COLUMNS
+    ]
     assert typed(frame(ROW, ROW | {"count": None}), limited)["count"].to_list() == [3, None]
     with pytest.raises(MlflowException, match="'count', row 1: 9 is outside the contract's limits"):
         typed(frame(ROW, ROW | {"count": 9}), limited)

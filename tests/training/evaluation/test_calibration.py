@@ -67,7 +67,9 @@ def test_a_correction_lowers_the_loss_and_keeps_the_order(method: str) -> None:
     random = np.random.default_rng(3)
     label, margin = draw_rows(random)
     told = probability(3 * margin + 1)
-    corrected = calibrate(told, choose_calibration("binary", label, told, DAY, "platt" if method == "platt" else "isotonic"))
+    corrected = calibrate(
+        told, choose_calibration("binary", label, told, DAY, "platt" if method == "platt" else "isotonic")
+    )
     assert row_losses("binary", label, corrected).mean() < row_losses("binary", label, told).mean() - 0.1
     order = np.argsort(told, kind="stable")
     assert (np.diff(corrected[order]) >= -1e-12).all()

@@ -43,7 +43,9 @@ def texts(figure: Figure) -> str:
 def trial(number: int, value: float | None, state: State = "complete") -> TrialView:
     if number % 2:
         return TrialView(number, "xgboost", {"xgboost.depth": 3 + number % 7, "xgboost.rate": 0.1}, value, state)
-    own = {"logistic.penalty": "l1", "logistic.C_l1": 10.0 ** (number % 5)} if number % 4 else {"logistic.penalty": "l2"}
+    own = (
+        {"logistic.penalty": "l1", "logistic.C_l1": 10.0 ** (number % 5)} if number % 4 else {"logistic.penalty": "l2"}
+    )
     return TrialView(number, "logistic", own, value, state)
 
 
