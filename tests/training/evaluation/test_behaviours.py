@@ -141,4 +141,6 @@ def test_wishes_that_can_be_met_are_let_pass() -> None:
         Behaviour(name="b", column="age", set=30.0, expect="higher"),
         Behaviour(name="c", column="colour", set="red", expect="lower"),
     )
-    check_wishes(Evaluate(slices=("double", "size"), behaviours=tests), "binary", INPUTS, pl.Schema({"double": pl.Float64()}))
+    check_wishes(
+        Evaluate(slices=("double", "size"), behaviours=tests), "binary", INPUTS, pl.Schema({"double": pl.Float64()})
+    )

@@ -19,7 +19,9 @@ texts = st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=1, max_size
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.one_of(numbers.map(lambda v: pl.Series("x", v, pl.Float64)), texts.map(lambda v: pl.Series("x", v, pl.String))))
+@given(
+    st.one_of(numbers.map(lambda v: pl.Series("x", v, pl.Float64)), texts.map(lambda v: pl.Series("x", v, pl.String)))
+)
 def test_every_row_is_in_exactly_one_part_and_no_part_is_empty(values: pl.Series) -> None:
     found = partition(values, bins=4, most=3)
     assert len(found.code) == len(values)

@@ -11,7 +11,9 @@ from training.evaluation.report import SliceSearch
 from training.evaluation.worst import find_worst
 
 
-def draw_columns(random: np.random.Generator, rows: int, day: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pl.DataFrame:
+def draw_columns(
+    random: np.random.Generator, rows: int, day: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> pl.DataFrame:
     """Draw columns that say nothing of the loss; two of them move with the days."""
     return pl.DataFrame(
         {f"number {index}": random.normal(size=rows) for index in range(4)}
