@@ -10,6 +10,7 @@ import polars as pl
 MISSING = "missing"
 OTHER = "any other"
 FEW_NUMBERS = 8
+LARGEST_WHOLE = 2.0**53  # floats beyond it skip whole numbers
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,17 @@ def partition(values: pl.Series, *, bins: int = 5, most: int = 20) -> Partition:
     """
     plain = values.fill_nan(None) if values.dtype.is_float() else values
     if plain.dtype.is_numeric() or plain.dtype.is_temporal():
-        whole = plain.dtype.is_integer() or (plain.dtype.is_float() and bool((plain == plain.floor()).all()))
-        if not (whole and plain.drop_nulls().n_unique() <= FEW_NUMBERS):
+        if not (_whole(plain.drop_nulls()) and plain.drop_nulls().n_unique() <= FEW_NUMBERS):
             return _quantiles(plain, bins)
         plain = plain.cast(pl.Int64)
     return _categories(plain, most)
+
+
+def _whole(values: pl.Series) -> bool:
+    """Say whether all values are whole numbers that an integer can hold."""
+    if not values.dtype.is_float():
+        return values.dtype.is_integer()
+    return bool(((values == values.floor()) & (values.abs() < LARGEST_WHOLE)).all())
 
 
 def _categories(values: pl.Series, most: int) -> Partition:

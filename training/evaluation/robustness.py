@@ -60,7 +60,13 @@ def _measure(
     try:
         losses = row_losses(subject.task, label, subject.predict(changed))
     except Exception as fault:  # noqa: BLE001  # features are the user's code, and that it raises is the finding
-        text = f"{type(fault).__name__}: {fault}"[:300]
-        return Disturbance(column=column, kind=kind, rows=len(label), loss=None, rise=Interval(value=None), fault=text)
+        return _faulty(what, len(label), f"{type(fault).__name__}: {fault}"[:300])
+    unknown = int((~np.isfinite(losses)).sum())
+    if unknown:
+        return _faulty(what, len(label), f"{unknown} of {len(label)} predictions are no numbers.")
     rise = bootstrap.mean(losses - before)
     return Disturbance(column=column, kind=kind, rows=len(label), loss=float(losses.mean()), rise=rise)
+
+
+def _faulty(what: tuple[str, str], rows: int, fault: str) -> Disturbance:
+    return Disturbance(column=what[0], kind=what[1], rows=rows, loss=None, rise=Interval(value=None), fault=fault)

@@ -89,7 +89,7 @@ def fit_model(kind: str, side: Side, task: Task) -> Any:
     xgb = {"n_estimators": 20, "max_depth": 3, "enable_categorical": True, "feature_types": kinds, "n_jobs": 1}
     models = {
         "xgboost": XGBRegressor(**xgb) if number else XGBClassifier(**xgb),
-        "linear": Pipeline([("wide", wide), ("model", Ridge() if number else LogisticRegression())]),
+        "linear": Pipeline([("wide", wide), ("model", Ridge() if number else LogisticRegression(max_iter=2000))]),
         "boosting": (HistGradientBoostingRegressor if number else HistGradientBoostingClassifier)(
             max_iter=15, categorical_features=None
         ),

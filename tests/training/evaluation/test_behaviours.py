@@ -21,7 +21,7 @@ from training.evaluation.wishes import check_wishes
 
 def rises_with_size(inputs: pl.DataFrame) -> Floats:
     size = inputs["size"].fill_null(0.0).to_numpy()
-    red = (inputs["colour"] == "red").to_numpy()
+    red = (inputs["colour"] == "red").fill_null(False).to_numpy()
     return np.asarray(1 / (1 + np.exp(-(size + red))), dtype=np.float64)
 
 
@@ -112,6 +112,14 @@ def test_features_that_fail_without_an_input_are_a_finding_not_a_crash(subject: 
     found = disturb(replace(subject, predict=fragile), draw(cluster(subject.day, 0), 100, 0))
     assert (found[0].column, found[0].fault) == ("age", "ValueError: age must be there")
     assert found[0].loss is None
+
+
+def test_predictions_that_are_no_numbers_are_a_fault(subject: Subject) -> None:
+    def silent(inputs: pl.DataFrame) -> Floats:
+        return np.where(inputs["noise"].is_null().to_numpy(), np.nan, rises_with_size(inputs))
+
+    found = disturb(replace(subject, predict=silent), draw(cluster(subject.day, 0), 100, 0))
+    assert (found[0].column, found[0].fault) == ("noise", "400 of 400 predictions are no numbers.")
 
 
 INPUTS = pl.Schema({"at": pl.Datetime("us"), "size": pl.Float64(), "age": pl.Int64(), "colour": pl.String()})

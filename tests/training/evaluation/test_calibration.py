@@ -1,6 +1,7 @@
 """Calibration is chosen for what it does on days that it has not seen."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -34,16 +35,23 @@ def probability(margin: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-margin)), dtype=np.float64)
 
 
+def bent(margin: Floats) -> Floats:
+    return np.where(margin < -0.5, 0.02 * probability(margin), 0.9 + 0.1 * probability(margin))
+
+
+DISTORTED: dict[str, Callable[[Floats], Floats]] = {
+    "calibrated": probability,
+    "overconfident": lambda margin: probability(3 * margin + 1),
+    "bent": bent,
+}
+
+
 def choices(distort: str) -> Counter[str]:
     random = np.random.default_rng(7)
     found: Counter[str] = Counter()
     for _ in range(60):
         label, margin = draw_rows(random)
-        told = {
-            "calibrated": lambda: probability(margin),
-            "overconfident": lambda: probability(3 * margin + 1),
-            "bent": lambda: np.where(margin < -0.5, 0.02 * probability(margin), 0.9 + 0.1 * probability(margin)),
-        }[distort]()
+        told = DISTORTED[distort](margin)
         found[str(choose_calibration("binary", label, told, DAY)["method"])] += 1
     return found
 

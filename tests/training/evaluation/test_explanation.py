@@ -41,7 +41,7 @@ def test_contributions_add_up_to_the_output(make_subject: MakeSubject, kind: str
         assert np.isclose(told, item.output, rtol=1e-3, atol=1e-4)
         assert np.isclose(output[item.row], item.output, rtol=1e-4, atol=1e-5).any()
     sizes = {item.feature: item.value for item in found.importances}
-    assert sizes["noise"] < 0.2 * (sizes["size"] + sizes["double"])
+    assert sizes["noise"] < 0.4 * (sizes["size"] + sizes["double"])
     assert len({item.row for item in found.local}) == len(found.local)
 
 

@@ -17,6 +17,7 @@ from training.evaluation.plots.importance import importance
 from training.evaluation.plots.scales import Scale, make_scale
 from training.evaluation.plots.trials import State, TrialView, optimisation, parallel
 from training.evaluation.report import Explanation, Importance
+from training.families.protocol import Value
 
 ALWAYS = {"importance.png", "local.png", "slices.png", "robustness.png", "optimisation.png", "parallel.png"}
 OWN: dict[Task, set[str]] = {
@@ -43,9 +44,9 @@ def texts(figure: Figure) -> str:
 def trial(number: int, value: float | None, state: State = "complete") -> TrialView:
     if number % 2:
         return TrialView(number, "xgboost", {"xgboost.depth": 3 + number % 7, "xgboost.rate": 0.1}, value, state)
-    own = (
-        {"logistic.penalty": "l1", "logistic.C_l1": 10.0 ** (number % 5)} if number % 4 else {"logistic.penalty": "l2"}
-    )
+    own: dict[str, Value] = {"logistic.penalty": "l2"}
+    if number % 4:
+        own = {"logistic.penalty": "l1", "logistic.C_l1": 10.0 ** (number % 5)}
     return TrialView(number, "logistic", own, value, state)
 
 
