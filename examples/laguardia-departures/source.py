@@ -20,7 +20,9 @@ def load(as_of: datetime | None) -> pl.DataFrame:
     Args:
         as_of: Leave out flights judged at this time (UTC) or later; None keeps all.
     """
-    scheduled = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us") + pl.duration(minutes="minute")
+    scheduled = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us") + pl.duration(
+        minutes="minute"
+    )
     rows = (
         read_flights()
         .filter(pl.col("origin") == AIRPORT)
