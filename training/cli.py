@@ -75,7 +75,9 @@ def split_table(prepared: "Prepared") -> Table:
     for name, rows in (("train", split.train), ("validation", split.validation), ("test", split.test)):
         frame = split.frame(rows)
         times, values = frame[split.time], frame[label]
-        typical = f"mean {values.to_numpy().mean():.4g}" if values.dtype.is_numeric() else f"{values.n_unique()} classes"
+        typical = (
+            f"mean {values.to_numpy().mean():.4g}" if values.dtype.is_numeric() else f"{values.n_unique()} classes"
+        )
         table.add_row(name, f"{frame.height:,}", str(times.min()), str(times.max()), typical)
     return table
 
