@@ -86,7 +86,7 @@ def rows_per_day(times: pl.Series) -> Floats:
 
 
 def correlations(scores: Sequence[Floats]) -> tuple[tuple[float, ...], ...]:
-    """Return the correlation matrix of columns within days, each (n_rows,); a constant column goes with nothing."""
+    """Return the correlation matrix of columns within days, each (n_rows,); missing counts as the day's mean."""
     if len(scores) < 2:
         return ()
     unit = np.array([standardised(places) for places in scores])
