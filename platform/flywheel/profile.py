@@ -83,8 +83,9 @@ class DataColumn(ColumnProfile):
     """One input over all training rows, with what a day of it looks like.
 
     A value's place is its rank among `quantiles` as a standard normal score, cut at ±2.6: `location` is a day's mean
-    place, `spread` its mean square; both are empty for text and booleans. `missing` is a day's share of missing values,
-    `shares` that of each common category, and `other` that of all values that are not listed in `categories`.
+    place, `spread` the variance of places within a day; text, booleans and times have neither. `missing` is a day's
+    share of missing values, `shares` that of each common category, and `other` that of all values that are not listed
+    in `categories`.
     """
 
     missing: DayStatistic
@@ -98,8 +99,8 @@ class DataProfile(Frozen):
     """All training rows of one run, inputs only: what the next run's data are held against.
 
     `rows` rows lie from `start` to `end` (naive UTC, both included), on `days` days; days are the unit of evidence,
-    because rows of a day resemble each other. `together` holds the correlation of the places of two numeric columns
-    (Pearson's, of normal scores), for each pair of names in `paired`, row by row.
+    because rows of a day resemble each other. `together` is the correlation matrix, within days, of the places of the
+    numeric columns named in `paired`.
     """
 
     schema_version: int = 1

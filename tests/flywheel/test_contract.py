@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flywheel.contract import Column, ColumnType, Contract, read_contract
+from flywheel.contract import Column, ColumnType, Contract, Output, outputs_of, read_contract
 from flywheel.errors import ContractError, IntegrityError
 
 CONTRACT = Contract(
@@ -119,6 +119,42 @@ def test_a_contract_reads_back_as_it_was_written(tmp_path: Path) -> None:
     path.write_text(CONTRACT.model_dump_json())
     assert read_contract(path) == CONTRACT
     assert read_contract(path).validate_row(ROW) == CONTRACT.validate_row(ROW)
+
+
+def test_a_contract_written_before_limits_and_outputs_still_reads(tmp_path: Path) -> None:
+    path = tmp_path / "contract.json"
+    path.write_text(
+        '{"columns": [{"name": "at", "type": "datetime", "nullable": false}], "event_time": "at", "entity": null}'
+    )
+    contract = read_contract(path)
+    assert contract.outputs == (Output(name="probability", type="double"),)
+    assert contract.columns[0].breach == "refuse"
+
+
+def test_outputs_follow_the_task() -> None:
+    def named(outputs: tuple[Output, ...]) -> dict[str, str]:
+        return {output.name: output.type for output in outputs}
+
+    assert named(outputs_of("binary")) == {"probability": "double"}
+    assert named(outputs_of("binary", has_threshold=True)) == {"probability": "double", "decision": "boolean"}
+    assert named(outputs_of("regression")) == {"prediction": "double"}
+    assert named(outputs_of("multiclass", ["a", "b"])) == {
+        "prediction": "string",
+        "probability_a": "double",
+        "probability_b": "double",
+    }
+
+
+def test_whole_numbers_and_booleans_may_be_null_where_the_contract_says_so() -> None:
+    columns = tuple(column.model_copy(update={"nullable": column.name != "at"}) for column in CONTRACT.columns)
+    contract = Contract(columns=columns, event_time="at", entity=None)
+    row = {"at": ROW["at"], "long": None, "double": 1, "string": "x", "boolean": None}
+    assert contract.validate_row(row).flags == ["null:long", "null:boolean"]
+
+
+def test_two_outputs_of_one_name_are_refused() -> None:
+    with pytest.raises(ValidationError, match="two outputs"):
+        Contract(columns=CONTRACT.columns, event_time="at", entity=None, outputs=outputs_of("regression") * 2)
 
 
 def test_a_damaged_or_absent_contract_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ would move so far by chance in at most 1 % of checks, over all columns and figur
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import combinations
 
 import polars as pl
@@ -17,24 +18,21 @@ from flywheel.usecase import Data
 from training.checks.breaches import row_examples
 from training.checks.comparison import compare_distributions
 from training.checks.days import ColumnDays, Days, column_days, day_statistic, days_of, sample_rows
-from training.checks.evidence import LEVEL, MIN_DAYS, NO_EVIDENCE, Effect, compare_days
+from training.checks.evidence import LEVEL, MIN_DAYS, Effect, compare_days
 from training.checks.finding import Finding, Rule, Verdict
-from training.checks.moved import LEAST, Moved
+from training.checks.moved import LEAST, UNPROVEN, Moved
 from training.checks.profiling import standardised
 from training.checks.sentences import anomaly_sentence
 
 MIN_NEW_ROWS = 200
 
 
-def new_rows(frame: pl.DataFrame, event_time: str, last: DataProfile) -> pl.DataFrame:
-    """Return the rows later than the last run's newest, or all rows when those are fewer than `MIN_NEW_ROWS`."""
+def rows_after(frame: pl.DataFrame, event_time: str, moment: datetime) -> pl.DataFrame:
+    """Return the rows later than a moment, without a copy when the frame is sorted by time."""
     times = frame[event_time]
-    if times.is_sorted():
-        first = times.search_sorted(last.end, side="right")
-        new = frame.slice(int(first))  # no copy
-    else:
-        new = frame.filter(times > last.end)
-    return new if new.height >= MIN_NEW_ROWS else frame
+    if not times.is_sorted():
+        return frame.filter(times > moment)
+    return frame.slice(int(times.search_sorted(moment, side="right")))
 
 
 def find_anomalies(
@@ -85,7 +83,7 @@ def _compare_numbers(before: DataColumn, now: ColumnDays, moved: Callable[..., M
 
 def _compare_pairs(now: dict[str, ColumnDays], days: Days, last: DataProfile) -> Iterator[Moved]:
     """Compare correlations; only pairs that moved far enough are judged by their days, as each costs a pass."""
-    unit = {name: standardised(one.places) for name, one in now.items() if one.places is not None}
+    unit = {name: standardised(one.within) for name, one in now.items() if one.within is not None}
     known = [(place, name) for place, name in enumerate(last.paired) if name in unit]
     if len(known) < 2 or len(days.rows) < MIN_DAYS:
         return
@@ -100,10 +98,9 @@ def _compare_pairs(now: dict[str, ColumnDays], days: Days, last: DataProfile) ->
 
 
 def _alarms(moved: Moved, level: float, days_before: int) -> bool:
-    least = LEAST[moved.rule]
     if days_before < MIN_DAYS:
-        return moved.effect.size >= NO_EVIDENCE * least
-    return moved.effect.size >= least and moved.effect.p <= level
+        return moved.effect.size >= UNPROVEN[moved.rule]
+    return moved.effect.size >= LEAST[moved.rule] and moved.effect.p <= level
 
 
 def _changed_columns(contract: Contract, before: dict[str, DataColumn], verdict: Verdict) -> Iterator[Finding]:

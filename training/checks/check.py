@@ -14,7 +14,7 @@ from flywheel.contract import Column, Contract
 from flywheel.errors import DataError
 from flywheel.profile import DataProfile
 from flywheel.usecase import Action, ColumnCheck, UseCase
-from training.checks.anomalies import find_anomalies, new_rows
+from training.checks.anomalies import MIN_NEW_ROWS, find_anomalies, rows_after
 from training.checks.breaches import VERDICTS, Breach, set_aside, to_finding
 from training.checks.days import time_span
 from training.checks.finding import SEVERITY, CheckFailedError, CheckReport, CheckResult, Finding, Verdict
@@ -73,6 +73,7 @@ def check_data(
         *(to_finding(breach, frame, usecase.data) for breach in breaches),
     ]
     clean, aside = set_aside(frame, breaches)
+    findings.extend(_check_values(case, clean))
     findings.extend(check_size(clean.height, frame.height, usecase.checks))
     if clean.height:
         findings.extend(_check_patterns(case, clean))
@@ -95,10 +96,17 @@ def _check_columns(case: Examination, screening: Screening) -> Iterator[Finding]
     for name in screening.constant:
         sentence = f"Column '{name}' has the same value in all {total:,} rows, so no model learns from it."
         yield Finding(name, "constant", total, 1.0, "warn", "warn", f"{sentence} Add it to data.exclude.")
-    for name, missing in screening.missing.items():
-        if missing == total:
-            sentence = f"Column '{name}' has no value in any of {total:,} rows. Add it to data.exclude, or fill it."
-            yield Finding(name, "all missing", total, 1.0, "stop", "stop", sentence)
+
+
+def _check_values(case: Examination, clean: pl.DataFrame) -> Iterator[Finding]:
+    """Find columns without any value among the clean rows."""
+    total = clean.height
+    for column in case.contract.columns:
+        if clean[column.name].null_count() == total > 0:
+            left = "rows" if total == case.frame.height else "clean rows"
+            sentence = f"Column '{column.name}' has no value in any of {total:,} {left}."
+            remedy = "Add it to data.exclude, or fill it."
+            yield Finding(column.name, "all missing", total, 1.0, "stop", "stop", f"{sentence} {remedy}")
 
 
 def _row_breaches(case: Examination, screening: Screening) -> Iterator[Breach]:
@@ -181,8 +189,9 @@ def _check_patterns(case: Examination, clean: pl.DataFrame) -> Iterator[Finding]
     verdict: Verdict = VERDICTS[checks.anomalies]
     yield from check_days(clean[time], None if case.last is None else case.last.end, verdict)
     if case.last is not None:
-        rows = new_rows(clean, time, case.last)
-        yield from check_volume(rows[time], case.last, checks, verdict)
+        later = rows_after(clean, time, case.last.end)
+        yield from check_volume((later if later.height else clean)[time], case.last, checks, verdict)
+        rows = later if later.height >= MIN_NEW_ROWS else clean
         yield from find_anomalies(rows, case.contract, case.usecase.data, case.last, verdict)
 
 

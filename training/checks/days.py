@@ -38,22 +38,31 @@ class Days:
 
     def means(self, values: Floats, present: npt.NDArray[np.bool_] | None = None) -> Floats:
         """Return each full day's mean of `values` (n_rows,) over the rows `present`; days without any are left out."""
-        index, values = (self.index, values) if present is None else (self.index[present], values[present])
-        totals = np.bincount(index, weights=values, minlength=len(self.rows))
-        counts = np.bincount(index, minlength=len(self.rows))
-        enough = (counts > 0) & (self.rows >= THIN_DAY * np.median(self.rows[self.rows > 0]))
+        totals, counts = self._sums(values, present)
+        enough = (counts > 0) & (self.rows >= THIN_DAY * np.median(self.rows))
         return np.asarray(totals[enough] / counts[enough])
+
+    def centred(self, values: Floats, present: npt.NDArray[np.bool_]) -> Floats:
+        """Return `values` (n_rows,) less their day's mean over the rows `present`; 0 where not present."""
+        totals, counts = self._sums(values, present)
+        return np.where(present, values - (totals / np.maximum(counts, 1))[self.index], 0.0)
+
+    def _sums(self, values: Floats, present: npt.NDArray[np.bool_] | None) -> tuple[Floats, npt.NDArray[np.int64]]:
+        index, values = (self.index, values) if present is None else (self.index[present], values[present])
+        days = len(self.rows)
+        totals = np.bincount(index, weights=values, minlength=days).astype(np.float64)
+        return totals, np.bincount(index, minlength=days).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class ColumnDays:
     """The figures of one column, each (n_days,): see `flywheel.profile.DataColumn`.
 
-    `places` (n_rows,) are the normal scores that location and spread were made of.
+    `within` (n_rows,) are the places less their day's mean: what columns have in common within days.
     """
 
     missing: Floats
-    places: Floats | None = None
+    within: Floats | None = None
     location: Floats | None = None
     spread: Floats | None = None
     shares: Mapping[str, Floats] = field(default_factory=dict)
@@ -94,8 +103,10 @@ def column_days(values: pl.Series, kind: ColumnType, days: Days, reference: Colu
         return _category_days(values, days, reference, missing)
     if kind == "datetime" or not reference.quantiles:
         return ColumnDays(missing)  # times move on by themselves
-    z = places(values, reference.quantiles)
-    return ColumnDays(missing, places=z, location=days.means(z, ~gone), spread=days.means(z * z, ~gone))
+    z, present = places(values, reference.quantiles), ~gone
+    within = days.centred(z, present)
+    # The variance within a day: a day that lies apart from the others is a matter of location.
+    return ColumnDays(missing, within, location=days.means(z, present), spread=days.means(within * within, present))
 
 
 def places(values: pl.Series, quantiles: Sequence[float]) -> Floats:

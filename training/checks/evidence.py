@@ -13,7 +13,6 @@ from flywheel.profile import DayStatistic
 
 LEVEL = 0.01  # of a check over all columns and figures
 MIN_DAYS = 8  # fewer days before do not say how days vary
-NO_EVIDENCE = 2.0  # then the least effect is so many times as large
 
 
 @dataclass(frozen=True)

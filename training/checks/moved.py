@@ -15,6 +15,15 @@ LEAST: dict[Rule, float] = {
     "new category": 0.02,
     "correlation": 0.3,
 }
+# The same when there are too few days before to say how days vary: then size is all there is.
+UNPROVEN: dict[Rule, float] = {
+    "shift": 0.5,
+    "spread": 0.7,
+    "missing rate": 0.1,
+    "category shift": 0.2,
+    "new category": 0.1,
+    "correlation": 0.6,
+}
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def rows_per_day(times: pl.Series) -> Floats:
 
 
 def correlations(scores: Sequence[Floats]) -> tuple[tuple[float, ...], ...]:
-    """Return the correlation matrix of columns' places, each (n_rows,); a constant column goes with nothing."""
+    """Return the correlation matrix of columns within days, each (n_rows,); missing counts as the day's mean."""
     if len(scores) < 2:
         return ()
     unit = np.array([standardised(places) for places in scores])
@@ -94,7 +94,7 @@ def correlations(scores: Sequence[Floats]) -> tuple[tuple[float, ...], ...]:
 
 
 def standardised(scores: Floats) -> Floats:
-    """Bring places to mean 0 and variance 1; a constant column to 0."""
+    """Bring scores to mean 0 and variance 1; a constant column to 0."""
     deviation = float(scores.std())
     return np.asarray((scores - scores.mean()) / (deviation if deviation > 0 else 1.0))
 
@@ -114,7 +114,7 @@ def _data_column(values: pl.Series, kind: ColumnType, days: Days) -> tuple[DataC
         shares={name: day_statistic(share) for name, share in figures.shares.items()},
         other=statistic(figures.other),
     )
-    return column, figures.places
+    return column, figures.within
 
 
 def _inner(counts: Floats) -> Floats:

@@ -16,9 +16,8 @@ def anomaly_sentence(members: Sequence[Moved], values: pl.Series, before: DataCo
         return _shift(members[0], values, before)
     if members[0].rule == "spread":
         word = "wider" if now > was else "narrower"
-        return (
-            f"Column '{name}' is {word} than in the last good run: its variance, by ranks, is {now:.2f}, was {was:.2f}."
-        )
+        figures = f"its variance within days, by ranks, is {now:.2f}, was {was:.2f}"
+        return f"Column '{name}' is {word} than in the last good run: {figures}."
     if members[0].rule == "missing rate":
         return f"Column '{name}' is missing in {now:.1%} of the rows, and in the last good run in {was:.1%}."
     if members[0].rule == "new category":

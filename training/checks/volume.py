@@ -45,10 +45,9 @@ def check_volume(times: pl.Series, last: DataProfile, checks: Checks, verdict: V
     usual = last.rows_per_day.mean
     if checks.volume is None or usual == 0 or times.is_empty():
         return
-    counts = rows_per_day(times)
-    whole = counts[1:-1] if len(counts) > 2 else counts
-    if len(counts) <= 2 and times.len() >= checks.volume * usual:
-        return  # parts of days only: enough rows already
+    whole = rows_per_day(times)[1:-1]
+    if not len(whole):
+        return  # parts of days only
     mean = float(whole.mean())
     if mean < checks.volume * usual:
         sentence = (
