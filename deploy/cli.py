@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 OUTCOMES_EPILOG = (
-    "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome, event_time, time_known."
+    "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome (0 or 1, a number, or the name of a"
+    " class), event_time, time_known."
 )
 EPILOG = "Example: flywheel deploy --usecase flights-delay --timeout 600. Exit 3 means that a version was rolled back."
 

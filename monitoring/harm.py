@@ -12,7 +12,8 @@ import polars as pl
 from flywheel.errors import DataError
 from flywheel.profile import Reference
 from flywheel.statistics import area_under_curve
-from monitoring.performance import Estimate, by_day, estimate, row_loss
+from monitoring.measure import LOG_LOSS, Measure
+from monitoring.performance import Estimate, by_day, estimate
 
 MIN_DAYS = 5  # Student's t over fewer days is so wide that only a catastrophe passes; and a day may be odd
 
@@ -30,12 +31,14 @@ class Tolerance:
     """What a use case tolerates.
 
     Attributes:
-        margin: Rise of the log-loss over the reference, nats.
+        margin: Rise of the loss over the reference: nats of log-loss, or a share of the reference's squared error.
         min_outcomes: Labelled rows below which nothing is decided.
+        measure: The loss.
     """
 
     margin: float
     min_outcomes: int
+    measure: Measure = LOG_LOSS
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,19 @@ class Numbers:
     """What the decision rests on; None where there is nothing to compute it from.
 
     Attributes:
-        log_loss: Realised mean, nats a row; `low` and `high` bound it for the comparison with the reference.
+        loss_name: log_loss (nats) or squared_error.
+        loss: Realised mean over rows; `low` and `high` bound it for the comparison with the reference.
         reference: Mean of the versions' references, weighted by their rows.
-        difference: `log_loss` − `reference`; `difference_low` and `difference_high` bound it.
-        roc_auc: Realised.
+        difference: `loss` − `reference`; `difference_low` and `difference_high` bound it.
+        margin: The rise that is tolerated, in units of the loss.
+        roc_auc: Realised; for two classes only.
         rows: Labelled rows.
         days: Days with labelled rows.
         rows_by_version: Labelled rows of each version.
     """
 
-    log_loss: float | None
+    loss_name: str
+    loss: float | None
     low: float | None
     high: float | None
     reference: float | None
@@ -60,9 +66,9 @@ class Numbers:
     difference_low: float | None
     difference_high: float | None
     roc_auc: float | None
+    margin: float | None
     rows: int
     days: int
-    margin: float
     rows_by_version: dict[str, int]
 
 
@@ -80,41 +86,35 @@ class Decision:
 
 
 def against_reference(labelled: pl.DataFrame, references: Mapping[str, Reference]) -> pl.DataFrame:
-    """Add `loss`, `reference` and `difference` to each labelled row.
+    """Add `reference` and `difference` to each labelled row.
 
     Args:
-        labelled: n_rows with `event_time`, `model_version`, `probability` and `outcome` (0 or 1, never null).
-        references: By version.
-
-    Raises:
-        DataError: A version in the window has no reference.
+        labelled: n_rows with `event_time`, `model_version` and `loss` (never null).
+        references: Of each version among them.
     """
-    unknown = sorted(set(labelled["model_version"].unique()) - references.keys())
-    if unknown:
-        raise DataError(
-            f"Version {', '.join(unknown)} answered in this window, but its package with the reference is not here. "
-            "Deploy it again, or choose a window without it."
-        )
     means = {version: reference.loss for version, reference in references.items()}
     # Polars infers a type from an empty mapping, whatever `return_dtype` says.
     known = pl.col("model_version").replace_strict(means, return_dtype=pl.Float64)
     reference = known if means else pl.lit(None, dtype=pl.Float64)
-    return labelled.with_columns(
-        row_loss(pl.col("probability"), pl.col("outcome")).alias("loss"), reference.alias("reference")
-    ).with_columns((pl.col("loss") - pl.col("reference")).alias("difference"))
+    return labelled.with_columns(reference.alias("reference")).with_columns(
+        (pl.col("loss") - pl.col("reference")).alias("difference")
+    )
 
 
 def decide(judged: pl.DataFrame, references: Mapping[str, Reference], tolerance: Tolerance) -> Decision:
     """Decide about one window.
 
     Args:
-        judged: What `against_reference` returns.
+        judged: What `against_reference` returns, with `prediction` and `outcome`.
         references: By version.
         tolerance: Margin and least number of outcomes.
+
+    Raises:
+        DataError: A reference is one of another loss.
     """
-    counts = rows_by_version(judged)
+    _refuse_other_losses(references, tolerance.measure)
     difference = estimate(by_day(judged, "difference"))
-    numbers = _numbers(judged, difference, _reference_variance(counts, references), tolerance.margin)
+    numbers = _numbers(judged, difference, references, tolerance)
     if difference.rows < tolerance.min_outcomes:
         reason = f"{difference.rows:,} labelled rows decide nothing: at least {tolerance.min_outcomes:,} are needed."
         return Decision(Verdict.TOO_FEW, reason, numbers)
@@ -122,8 +122,9 @@ def decide(judged: pl.DataFrame, references: Mapping[str, Reference], tolerance:
         reason = f"{difference.days} days with outcomes decide nothing: at least {MIN_DAYS} are needed."
         return Decision(Verdict.TOO_FEW, reason, numbers)
     assert numbers.difference_low is not None  # noqa: S101  rows and days were counted above
-    harm = numbers.difference_low > tolerance.margin
-    return Decision(Verdict.HARM if harm else Verdict.QUIET, _sentence(numbers, harm=harm), numbers)
+    assert numbers.margin is not None  # noqa: S101
+    harm = numbers.difference_low > numbers.margin
+    return Decision(Verdict.HARM if harm else Verdict.QUIET, _sentence(numbers, tolerance, harm=harm), numbers)
 
 
 def rows_by_version(frame: pl.DataFrame) -> dict[str, int]:
@@ -134,45 +135,74 @@ def rows_by_version(frame: pl.DataFrame) -> dict[str, int]:
     return {str(version): int(rows) for version, rows in counted.iter_rows()}
 
 
+def _refuse_other_losses(references: Mapping[str, Reference], measure: Measure) -> None:
+    for version, reference in references.items():
+        if reference.loss_name != measure.name:
+            raise DataError(
+                f"Version {version} was measured by its {reference.loss_name}, and this use case is by {measure.name}. "
+                "Choose a window without it, or the use case that it was trained for."
+            )
+
+
 def _reference_variance(counts: Mapping[str, int], references: Mapping[str, Reference]) -> float:
     """Variance of the mean reference: versions were validated apart, so their errors add in squares."""
     total = sum(counts.values())
     return sum((rows / total * references[version].standard_error) ** 2 for version, rows in counts.items())
 
 
-def _numbers(judged: pl.DataFrame, difference: Estimate, extra_variance: float, margin: float) -> Numbers:
-    counts = rows_by_version(judged)
+def _numbers(
+    judged: pl.DataFrame, difference: Estimate, references: Mapping[str, Reference], tolerance: Tolerance
+) -> Numbers:
+    counts, measure = rows_by_version(judged), tolerance.measure
     if difference.rows == 0:
-        nothing = (None,) * 8
-        return Numbers(*nothing, rows=0, days=0, margin=margin, rows_by_version=counts)
+        nothing = (None,) * 9
+        return Numbers(measure.name, *nothing, rows=0, days=0, rows_by_version=counts)
     loss, reference = _mean(judged, "loss"), _mean(judged, "reference")
-    low, high = difference.interval(extra_variance=extra_variance) if difference.days >= 2 else (None, None)
+    variance = _reference_variance(counts, references)
+    if measure.relative:
+        variance *= (1 + tolerance.margin) ** 2  # the limit is the reference times that, and so is its error
+    low, high = difference.interval(extra_variance=variance) if difference.days >= 2 else (None, None)
     return Numbers(
-        log_loss=loss,
+        loss_name=measure.name,
+        loss=loss,
         low=None if low is None else reference + low,
         high=None if high is None else reference + high,
         reference=reference,
         difference=difference.mean,
         difference_low=low,
         difference_high=high,
-        roc_auc=area_under_curve(judged["outcome"].to_numpy() > 0.5, judged["probability"].to_numpy()),
+        roc_auc=_ranking(judged, measure),
+        margin=measure.tolerated(tolerance.margin, reference),
         rows=difference.rows,
         days=difference.days,
-        margin=margin,
         rows_by_version=counts,
     )
+
+
+def _ranking(judged: pl.DataFrame, measure: Measure) -> float | None:
+    prediction, outcome = judged["prediction"], judged["outcome"]
+    if measure is not LOG_LOSS or not prediction.dtype.is_numeric():
+        return None
+    return area_under_curve(outcome.to_numpy() > 0.5, prediction.to_numpy())
 
 
 def _mean(frame: pl.DataFrame, column: str) -> float:
     return float(frame[column].sum()) / frame.height
 
 
-def _sentence(numbers: Numbers, *, harm: bool) -> str:
-    found = (
-        f"Log-loss {numbers.log_loss:.4f} over {numbers.rows:,} rows of {numbers.days} days against the reference "
-        f"{numbers.reference:.4f}: {numbers.difference:+.4f}, between {numbers.difference_low:+.4f} and "
-        f"{numbers.difference_high:+.4f}"
+def _sentence(numbers: Numbers, tolerance: Tolerance, *, harm: bool) -> str:
+    measure = tolerance.measure
+    loss, reference = measure.text(numbers.loss or 0), measure.text(numbers.reference or 0)
+    difference, low, high, limit = (
+        measure.text(value or 0, sign=True)
+        for value in (numbers.difference, numbers.difference_low, numbers.difference_high, numbers.margin)
     )
+    found = (
+        f"{measure.title} {loss} over {numbers.rows:,} rows of {numbers.days} days against the reference "
+        f"{reference}: {difference}, between {low} and {high}"
+    )
+    if measure.relative:
+        limit += f" ({tolerance.margin:.3g} of the reference)"
     if harm:
-        return f"{found}; all of that lies above the tolerated {numbers.margin:+.4f}."
-    return f"{found}; that does not show more than the tolerated {numbers.margin:+.4f}."
+        return f"{found}; all of that lies above the tolerated {limit}."
+    return f"{found}; that does not show more than the tolerated {limit}."

@@ -16,15 +16,18 @@ from flywheel.connections import login
 from flywheel.database import open_database
 from flywheel.errors import FlywheelError, StackError
 from flywheel.events import EventKind, append
+from flywheel.fields import read_fields
 from flywheel.identities import MONITORING, TRAINING
 from flywheel.package import ModelPackage
 from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
 from flywheel.tracking import Tracking
-from flywheel.usecase import UseCase
-from monitoring.harm import Tolerance, Verdict, against_reference, decide
+from flywheel.usecase import Task
+from monitoring.answers import with_losses
+from monitoring.harm import Verdict
+from monitoring.judgement import Judged, judge
 from monitoring.packages import digests_by_version, read_packages
-from monitoring.publication import Check, Judged, finish, publish, publish_unjudged
+from monitoring.publication import Check, finish, publish, publish_unjudged
 from monitoring.report_process import ReportJob, ReportProcess
 from monitoring.retrain import Retraining, claim, project_folder, retrain
 from monitoring.windows import Window, read_window
@@ -39,7 +42,7 @@ class Result:
     Attributes:
         verdict: quiet, harm or too few.
         reason: The sentence behind it.
-        log_loss: Realised, with its interval from `low` to `high`; nats a row.
+        loss: Realised mean over rows of `loss_name`, with its interval from `low` to `high`.
         reference: What it is compared with.
         rows: Labelled rows.
         report_url: Address of the report in MLflow, or of the run's page when there is no report.
@@ -51,7 +54,8 @@ class Result:
 
     verdict: str
     reason: str
-    log_loss: float | None
+    loss_name: str
+    loss: float | None
     low: float | None
     high: float | None
     reference: float | None
@@ -86,11 +90,11 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
     use_case, span = request.use_case, request.span
     with ReportProcess(settings.root) as report, tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
         log = PredictionLog(settings.root / "log")
-        window = read_window(log, use_case.name, span, use_case.data.label.available_after)
+        window = read_window(log, use_case, span)
         packages = read_packages(settings.root, use_case.name, digests_by_version(window.rows))
-        asked = report if _ask(report, window, packages, Path(folder)) else None
+        asked = report if _ask(report, window, packages, use_case.task, Path(folder)) else None
         try:
-            judged = _judge(window, packages, use_case)
+            judged = judge(window, packages, use_case)
         except FlywheelError as fault:
             publish_unjudged(settings, request, fault, asked)
             raise
@@ -102,35 +106,18 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
         return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
 
 
-def _judge(window: Window, packages: dict[str, ModelPackage], use_case: UseCase) -> Judged:
-    references = {version: package.profile.reference for version, package in packages.items()}
-    rows = against_reference(window.labelled, references)
-    tolerance = Tolerance(use_case.monitor.retrain.margin, use_case.monitor.min_outcomes)
-    decision = decide(rows, references, tolerance)
-    if decision.verdict == Verdict.TOO_FEW:
-        decision = replace(decision, reason=decision.reason + keyless_note(window.rows, use_case.data.entity))
-    return Judged(window, rows, decision)
-
-
-def keyless_note(rows: pl.DataFrame, key: str | None) -> str:
-    """Return a sentence for predictions that no outcome can ever join, with a space before it; empty without any."""
-    keyless = rows["entity"].null_count()
-    if key is None or not keyless:
-        return ""
-    return f" {keyless:,} predictions came without their key '{key}', so no outcome can join them: send it in requests."
-
-
-def _ask(report: ReportProcess, window: Window, packages: dict[str, ModelPackage], folder: Path) -> bool:
+def _ask(report: ReportProcess, window: Window, packages: dict[str, ModelPackage], task: Task, folder: Path) -> bool:
     """Hand the rows of the version that answered most to the report; False when there is nothing to report on."""
-    if not packages:
+    version, package = next(iter(packages.items()), (None, None))
+    if version is None or package is None or package.usecase.task != task:
         return False
-    version, package = next(iter(packages.items()))
+    contract = package.contract
     rows = window.rows.filter(pl.col("model_version") == version)
-    inputs = pl.col("inputs").struct.unnest()
-    current = rows.select(inputs, pl.col("probability").alias("prediction"), pl.col("outcome").alias("label"))
-    current.write_parquet(folder / "current.parquet")
+    inputs = read_fields(rows, "inputs", {column.name: column.type for column in contract.columns})
+    answers = with_losses(rows, task, {version: contract}).select("prediction", pl.col("outcome").alias("label"))
+    inputs.hstack(answers).write_parquet(folder / "current.parquet")
     try:
-        report.ask(ReportJob(str(folder / "current.parquet"), str(package.reference), str(folder)))
+        report.ask(ReportJob(str(folder / "current.parquet"), str(package.reference), str(folder), task))
     except FlywheelError as fault:
         logger.warning("no report", reason=str(fault))
         return False
@@ -171,7 +158,8 @@ def _result(judged: Judged) -> Result:
     return Result(
         verdict=decision.verdict.value,
         reason=decision.reason,
-        log_loss=numbers.log_loss,
+        loss_name=numbers.loss_name,
+        loss=numbers.loss,
         low=numbers.low,
         high=numbers.high,
         reference=numbers.reference,

@@ -1,4 +1,4 @@
-"""How well the answers of a window turned out: loss by row, its mean with an honest interval, and the ranking.
+"""How well the answers of a window turned out: the mean of the rows' losses with an honest interval.
 
 The unit of evidence is the day, not the row. Rows of one day share weather, holidays and outages, so an interval that
 counts rows is far too narrow and calls every window a change. Everything here is a pure function of its frame.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 from scipy.special import stdtrit  # type: ignore[import-untyped]  # 0.2 s to import; scipy.stats takes 1.7 s
 
-from flywheel.statistics import SMALLEST_PROBABILITY, clustered_error
+from flywheel.statistics import clustered_error
 
 CONFIDENCE = 0.95  # two-sided: a lower bound above the margin is a 2.5 % event when there is no harm
 
@@ -43,12 +43,6 @@ class Estimate:
         quantile = float(stdtrit(self.days - 1, 0.5 + confidence / 2))
         half = quantile * math.sqrt(self.standard_error**2 + extra_variance)
         return self.mean - half, self.mean + half
-
-
-def row_loss(probability: pl.Expr, outcome: pl.Expr) -> pl.Expr:
-    """Return the log-loss of each row (nats): of the probability that the outcome is 1, for outcomes 0 or 1."""
-    bounded = probability.clip(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    return -pl.when(outcome > 0.5).then(bounded.log()).otherwise((1 - bounded).log())
 
 
 def by_day(frame: pl.DataFrame, value: str) -> pl.DataFrame:

@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import polars as pl
 import structlog
 
 from flywheel.connections import login
@@ -16,10 +15,11 @@ from flywheel.identities import MONITORING
 from flywheel.settings import Settings
 from flywheel.tracking import NOTE, Run, Tracking
 from flywheel.usecase import UseCase
-from monitoring.harm import Decision
+from monitoring.judgement import Judged
+from monitoring.measure import MEASURES
 from monitoring.plot import draw
 from monitoring.report_process import ReportProcess
-from monitoring.windows import Span, Window
+from monitoring.windows import Span
 
 logger = structlog.get_logger()
 REPORT_FOLDER = "evidently"
@@ -44,15 +44,6 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A window with its labelled rows' losses and the decision about them."""
-
-    window: Window
-    rows: pl.DataFrame
-    decision: Decision
-
-
-@dataclass(frozen=True)
 class Page:
     """A run of monitoring that is still open."""
 
@@ -64,12 +55,14 @@ def publish(settings: Settings, request: Check, judged: Judged) -> Page | None:
     """Show the decision, its figures and its picture; None when MLflow cannot be had."""
     decision, title = judged.decision, f"{request.use_case.name}, {request.span}"
     times = {name: value.isoformat() for name, value in asdict(request.span).items()}
+    measure = MEASURES[request.use_case.task]
+    params = {**times, "margin": str(request.use_case.monitor.retrain.margin), "loss_name": measure.name}
     try:
         page = _open(settings, request, decision.reason, decision.verdict.value)
-        page.tracking.log(page.run, _metrics(judged), {**times, "margin": str(decision.numbers.margin)}, {})
+        page.tracking.log(page.run, _metrics(judged), params, {})
         page.tracking.upload(page.run, "decision.json", json.dumps(decision.body(), indent=2).encode())
         if judged.rows.height:
-            page.tracking.upload(page.run, "loss_by_day.png", draw(judged.rows, decision, title))
+            page.tracking.upload(page.run, "loss_by_day.png", draw(judged.rows, decision, title, measure))
     except FlywheelError as fault:
         logger.warning("no page in MLflow", reason=str(fault))
         return None

@@ -21,8 +21,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="numpy.core is deprecated", category=DeprecationWarning)
     warnings.filterwarnings("ignore", message="invalid escape sequence", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"litestar\..*")
-    from evidently import BinaryClassification, DataDefinition, Dataset, Report
-    from evidently.presets import ClassificationQuality, DataDriftPreset
+    from evidently import BinaryClassification, DataDefinition, Dataset, MulticlassClassification, Regression, Report
+    from evidently.presets import ClassificationQuality, DataDriftPreset, RegressionQuality
 
 MAX_ROWS = 5_000
 SEED = 7
@@ -78,26 +78,68 @@ def drift(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[Any, Columns]
     return snapshot, columns
 
 
-def quality(current: pd.DataFrame, reference: pd.DataFrame) -> Any | None:
-    """Compare the classification's quality on labelled rows; None where a label has only one value."""
+@dataclass(frozen=True)
+class Quality:
+    """How Evidently reads a task's labels and predictions, and what it shows of them."""
+
+    label: str
+    least: int  # values that must occur
+    definition: Any
+    preset: Any
+
+
+QUALITIES = {
+    "binary": Quality(
+        label="int",
+        least=2,
+        definition=DataDefinition(
+            numerical_columns=[PREDICTION],
+            categorical_columns=[LABEL],
+            classification=[BinaryClassification(target=LABEL, prediction_probas=PREDICTION, pos_label=1)],
+        ),
+        preset=ClassificationQuality(conf_matrix=True, pr_curve=True),
+    ),
+    "multiclass": Quality(
+        label="object",
+        least=3,  # Evidently 0.7.23 takes two classes for 0 and 1, and fails
+        definition=DataDefinition(
+            categorical_columns=[PREDICTION, LABEL],
+            classification=[MulticlassClassification(target=LABEL, prediction_labels=PREDICTION)],
+        ),
+        preset=ClassificationQuality(conf_matrix=True),
+    ),
+    "regression": Quality(
+        label="float64",
+        least=2,
+        definition=DataDefinition(
+            numerical_columns=[PREDICTION, LABEL], regression=[Regression(target=LABEL, prediction=PREDICTION)]
+        ),
+        preset=RegressionQuality(pred_actual_plot=True, error_plot=True, error_distr=True),
+    ),
+}
+
+
+def quality(current: pd.DataFrame, reference: pd.DataFrame, task: str) -> Any | None:
+    """Compare the quality of predictions on labelled rows; None where too few values occur to tell any."""
+    how = QUALITIES[task]
     labelled = [
-        frame.dropna(subset=[LABEL])[[PREDICTION, LABEL]].astype({LABEL: int}) for frame in (current, reference)
+        frame.dropna(subset=[PREDICTION, LABEL])[[PREDICTION, LABEL]].astype({LABEL: how.label})
+        for frame in (current, reference)
     ]
-    if any(frame[LABEL].nunique() < 2 for frame in labelled):
+    if any(_occurring(frame, task) < how.least for frame in labelled):
         return None
-    definition = DataDefinition(
-        numerical_columns=[PREDICTION],
-        categorical_columns=[LABEL],
-        classification=[BinaryClassification(target=LABEL, prediction_probas=PREDICTION, pos_label=1)],
-    )
-    report = Report([ClassificationQuality(conf_matrix=True, pr_curve=True)])
-    return report.run(*(Dataset.from_pandas(frame, data_definition=definition) for frame in labelled))
+    return Report([how.preset]).run(*(Dataset.from_pandas(frame, data_definition=how.definition) for frame in labelled))
+
+
+def _occurring(frame: pd.DataFrame, task: str) -> int:
+    values = frame if task == "multiclass" else frame[[LABEL]]
+    return int(pd.unique(values.to_numpy().ravel()).size)
 
 
 def build(job: ReportJob) -> list[Path]:
     """Write `drift.html` and `drift.json`, and the same for `quality` where it can be told; returns the files."""
     current, reference = sample(pd.read_parquet(job.current)), sample(pd.read_parquet(job.reference))
-    snapshots = {"drift": drift(current, reference)[0], "quality": quality(current, reference)}
+    snapshots = {"drift": drift(current, reference)[0], "quality": quality(current, reference, job.task)}
     written = []
     for name, snapshot in snapshots.items():
         if snapshot is None:

@@ -25,14 +25,17 @@ class ReportJob:
     """What a report is made of.
 
     Attributes:
-        current: Parquet file: inputs, `prediction`, and `label` (null where not known).
+        current: Parquet file: inputs, `prediction`, and `label` (null where not known). Both are names of classes for
+            multiclass, numbers for regression; for binary a probability, and 0 or 1.
         reference: Parquet file of the package, with the same columns.
         folder: Where the files go.
+        task: binary, multiclass or regression.
     """
 
     current: str
     reference: str
     folder: str
+    task: str = "binary"
 
 
 class ReportProcess:

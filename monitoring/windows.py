@@ -5,13 +5,14 @@ what is not among the labelled ones.
 """
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
 from flywheel.errors import UsageError
 from flywheel.records import answered, join_outcomes
 from flywheel.storage import PredictionLog
+from flywheel.usecase import UseCase
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Window:
-    """The answered predictions of a span: the record's columns, `probability`, and `outcome` (null: not known)."""
+    """The answered predictions of a span: the record's columns, and `outcome` (null: not known).
+
+    An outcome is the name of a class for multiclass, else a number.
+    """
 
     span: Span
     rows: pl.DataFrame
@@ -73,7 +77,7 @@ class Window:
         return self.rows.filter(pl.col("outcome").is_not_null())
 
 
-def read_window(log: PredictionLog, use_case: str, span: Span, available_after: timedelta) -> Window:
+def read_window(log: PredictionLog, use_case: UseCase, span: Span) -> Window:
     """Read one window.
 
     Predictions after the window are read as well, up to as_of: an outcome belongs to the last prediction of its
@@ -81,16 +85,17 @@ def read_window(log: PredictionLog, use_case: str, span: Span, available_after: 
 
     Args:
         log: The prediction log.
-        use_case: Its name.
+        use_case: Its name, its task, and how long after the event an outcome is due.
         span: Which window.
-        available_after: How long after the event an outcome is due.
     """
-    predictions = log.predictions(use_case, span.start, span.as_of)
-    known = answered(predictions, log.requests(use_case)).filter(pl.col("answered"))
-    joined = join_outcomes(known, log.outcomes(use_case), span.as_of).filter(pl.col("event_time") < span.end)
-    rows = joined.with_columns(pl.col("outputs").struct.field("probability").alias("probability")).sort("event_time")
+    predictions = log.predictions(use_case.name, span.start, span.as_of)
+    known = answered(predictions, log.requests(use_case.name)).filter(pl.col("answered"))
+    outcome = pl.col("label" if use_case.task == "multiclass" else "outcome")
+    outcomes = log.outcomes(use_case.name).filter(outcome.is_not_null())
+    joined = join_outcomes(known, outcomes, span.as_of).filter(pl.col("event_time") < span.end)
+    rows = joined.with_columns(outcome.alias("outcome")).drop("label").sort("event_time")
     records = predictions.filter(pl.col("event_time") < span.end).height
-    return Window(span, rows, count(rows, records, span.as_of - available_after))
+    return Window(span, rows, count(rows, records, span.as_of - use_case.data.label.available_after))
 
 
 def count(rows: pl.DataFrame, records: int, due_before: datetime) -> Counts:

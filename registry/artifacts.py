@@ -7,6 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # published without types
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
 from mlflow.utils.yaml_utils import write_yaml
@@ -60,6 +62,16 @@ def version_digest(name: str, version: str, location: str) -> str:
         meta = {"model_name": name, "model_version": version}
         write_yaml(str(folder), REGISTERED_MODEL_META_FILE_NAME, meta, overwrite=True, ensure_yaml_extension=False)
         return folder_digest(folder)
+
+
+def files_of(location: str) -> set[str]:
+    """Return the names of the files that lie directly in a folder of the artifact store; none while it is down."""
+    try:
+        path = stored_path(location)
+        found = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION]).list_artifacts(path)
+    except (IntegrityError, MlflowException, BotoCoreError, ClientError, OSError):
+        return set()
+    return {posixpath.basename(item.path) for item in found if not item.is_dir}
 
 
 def frozen_by(engine: sa.Engine, path: str) -> str | None:

@@ -9,9 +9,23 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
+# The ends of a metric's interval are metrics of their own, named after it.
+LOW, HIGH = "_low", "_high"
+TEST = "test_"
+OVER_CHAMPION = "test_loss_over_champion"
+
 # Where less is better, by the metric's last word; for anything else unknown we take no side.
-LESS_IS_BETTER = ("log_loss", "brier", "error", "rmse", "mae", "ece")
+LESS_IS_BETTER = ("log_loss", "brier", "error", "rmse", "mae", "ece", "cost")
 MORE_IS_BETTER = ("auc", "average_precision", "accuracy", "f1", "recall", "precision", "r2")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric's value, and the ends of its interval where the run has logged both."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -19,8 +33,8 @@ class Figure:
     """One metric of candidate and champion; `verdict` is better, worse, same, or '' where nobody can say."""
 
     name: str
-    candidate: float | None
-    champion: float | None
+    candidate: Measured | None
+    champion: Measured | None
     verdict: str
 
     @property
@@ -28,7 +42,7 @@ class Figure:
         """Candidate minus champion."""
         if self.candidate is None or self.champion is None:
             return None
-        return self.candidate - self.champion
+        return self.candidate.value - self.champion.value
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class DataUsed:
 
 @dataclass(frozen=True)
 class Side:
-    """A version with what its run left: figures, parameters, data and code."""
+    """A version with what its run left: figures, parameters, data, code, and documents by file name."""
 
     version: "ModelVersion"
     metrics: Mapping[str, float]
@@ -60,6 +74,7 @@ class Side:
     data: tuple[DataUsed, ...]
     commit: str | None
     experiment_id: str | None
+    documents: tuple[str, ...] = ()
 
     @property
     def made(self) -> datetime:
@@ -67,12 +82,12 @@ class Side:
         return datetime.fromtimestamp(self.version.creation_timestamp / 1000, UTC)
 
 
-def side(version: "ModelVersion", run: "Run | None") -> Side:
-    """Put a version and its run together; a version without a run has no figures."""
+def side(version: "ModelVersion", run: "Run | None", documents: tuple[str, ...] = ()) -> Side:
+    """Put a version, its run and the run's documents together; a version without a run has no figures."""
     if run is None:
         return Side(version, {}, {}, (), None, None)
     commit = run.data.tags.get("mlflow.source.git.commit")
-    return Side(version, run.data.metrics, run.data.params, _data(run), commit, run.info.experiment_id)
+    return Side(version, run.data.metrics, run.data.params, _data(run), commit, run.info.experiment_id, documents)
 
 
 def on_same_data(candidate: Side, champion: Side) -> bool:
@@ -81,13 +96,31 @@ def on_same_data(candidate: Side, champion: Side) -> bool:
 
 
 def figures(candidate: Side, champion: Side | None) -> list[Figure]:
-    """Compare all metrics that either has, by name; none is called better or worse on different data."""
-    theirs = champion.metrics if champion else {}
+    """Compare all metrics that either has, those of the test rows first; none is called better on different data.
+
+    What already is a comparison is left to `over_champion`.
+    """
+    ours, theirs = measured(candidate.metrics), measured(champion.metrics if champion else {})
     judged = theirs if champion and on_same_data(candidate, champion) else {}
-    return [
-        Figure(name, candidate.metrics.get(name), theirs.get(name), _verdict(name, candidate.metrics, judged))
-        for name in sorted({*candidate.metrics, *theirs})
-    ]
+    names = sorted({*ours, *theirs} - {OVER_CHAMPION}, key=lambda name: (not name.startswith(TEST), name))
+    return [Figure(name, ours.get(name), theirs.get(name), _verdict(name, ours, judged)) for name in names]
+
+
+def measured(metrics: Mapping[str, float]) -> dict[str, Measured]:
+    """Put the ends of intervals beside their metrics; an end without its metric, or without the other, stays one."""
+    found = {}
+    for name, value in metrics.items():
+        whole = name.removesuffix(LOW).removesuffix(HIGH)
+        if whole != name and {whole, whole + LOW, whole + HIGH} <= metrics.keys():
+            continue
+        ends = (metrics.get(name + LOW), metrics.get(name + HIGH))
+        found[name] = Measured(value, *ends) if None not in ends else Measured(value)
+    return found
+
+
+def over_champion(candidate: Side) -> Measured | None:
+    """Return by how much the candidate's loss exceeds that of the champion it was compared with, on the same rows."""
+    return measured(candidate.metrics).get(OVER_CHAMPION)
 
 
 def settings(candidate: Side, champion: Side | None) -> list[Setting]:
@@ -100,13 +133,14 @@ def settings(candidate: Side, champion: Side | None) -> list[Setting]:
     return sorted(rows, key=lambda row: not row.differs)
 
 
-def _verdict(name: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> str:
+def _verdict(name: str, ours: Mapping[str, Measured], theirs: Mapping[str, Measured]) -> str:
     less, more = name.lower().endswith(LESS_IS_BETTER), name.lower().endswith(MORE_IS_BETTER)
     if name not in ours or name not in theirs or not (less or more):
         return ""
-    if ours[name] == theirs[name]:
+    our, their = ours[name].value, theirs[name].value
+    if our == their:
         return "same"
-    return "better" if (ours[name] < theirs[name]) == less else "worse"
+    return "better" if (our < their) == less else "worse"
 
 
 def _data(run: "Run") -> tuple[DataUsed, ...]:

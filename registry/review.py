@@ -17,13 +17,18 @@ from mlflow.server import handlers
 
 from flywheel import events
 from flywheel.rollbacks import failure
+from registry.artifacts import files_of
 from registry.caller import caller, floor_policy
-from registry.evidence import Side, figures, on_same_data, settings, side
+from registry.evidence import Measured, Side, figures, on_same_data, over_champion, settings, side
 from registry.rules import PRODUCTION, STAGING, Allowed, Transition, Verdict, judge_transition
 from registry.store import AUTHOR_TAG, DIGEST_TAG, GateStore
 
 PREFIX = "/flywheel/review"
+# What training says of a version's place among the others: 1.2.0, and why the last number rose.
+SEMVER_TAG, SEMVER_REASON_TAG = "semver", "semver_reason"
 WAITING_STAGES = frozenset({"None", STAGING})
+# What a run may hold for a reviewer to read, by file name.
+DOCUMENTS = {"card.html": "training card", "checks.html": "data checks"}
 SHOWN = 200  # versions on the list, newest first
 PAGES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -37,7 +42,12 @@ PAGES = Environment(
 def add_review_pages(app: Flask) -> None:
     """Add both pages to MLflow's Flask app; call it before the login is added, which then guards them."""
     PAGES.filters.update(
-        moment=_moment, figure=_figure, change=_change, setting=_setting, path=lambda text: quote(str(text), safe="")
+        moment=_moment,
+        figure=_figure,
+        interval=_interval,
+        change=_change,
+        setting=_setting,
+        path=lambda text: quote(str(text), safe=""),
     )
     app.add_url_rule(f"{PREFIX}/", "flywheel_waiting", _waiting_page)
     app.add_url_rule(f"{PREFIX}/<name>/<version>", "flywheel_review", _review_page)
@@ -70,8 +80,12 @@ def _review_page(name: str, version: str) -> Response:
         champion=rival,
         is_champion=champion is not None and rival is None,
         author=candidate.version.tags.get(AUTHOR_TAG),
+        semver=candidate.version.tags.get(SEMVER_TAG),
+        semver_reason=candidate.version.tags.get(SEMVER_REASON_TAG),
         digest=candidate.version.tags.get(DIGEST_TAG),
         figures=figures(candidate, rival),
+        over_champion=over_champion(candidate),
+        documents=DOCUMENTS,
         comparable=rival is None or on_same_data(candidate, rival),
         settings=settings(candidate, rival),
         events=list(reversed(mine)),
@@ -98,9 +112,11 @@ def _side(version: ModelVersion) -> Side:
     if not version.run_id:
         return side(version, None)
     try:
-        return side(version, handlers._get_tracking_store().get_run(version.run_id))
+        run = handlers._get_tracking_store().get_run(version.run_id)
     except MlflowException:  # the run was deleted: the version stays, without figures
         return side(version, None)
+    there = files_of(run.info.artifact_uri)
+    return side(version, run, tuple(name for name in DOCUMENTS if name in there))
 
 
 def _store() -> GateStore:
@@ -124,11 +140,23 @@ def _moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _figure(value: float | None) -> str:
-    if value is None:
-        return "–"
+def _figure(value: Measured | None) -> str:
+    return "–" if value is None else _number(value.value)
+
+
+def _interval(value: Measured | None) -> str:
+    if value is None or value.low is None or value.high is None:
+        return ""
+    return f"({_decimal(value.low)} to {_decimal(value.high)})"
+
+
+def _number(value: float) -> str:
     # NaN and the infinities are no whole numbers either.
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4f}"
+    return f"{value:,.0f}" if float(value).is_integer() else _decimal(value)
+
+
+def _decimal(value: float) -> str:
+    return (f"{value:,.4f}" if abs(value) < 100 else f"{value:,.1f}").replace("-", "−")
 
 
 def _setting(value: str | None) -> str:
@@ -142,4 +170,4 @@ def _setting(value: str | None) -> str:
 
 
 def _change(value: float | None) -> str:
-    return "–" if value is None else ("+" if value > 0 else "−" if value < 0 else "") + _figure(abs(value))
+    return "–" if value is None else ("+" if value > 0 else "−" if value < 0 else "") + _number(abs(value))

@@ -37,18 +37,15 @@ def train(
     """
     spec, moment, count = load_usecase(usecase), parse_as_of(as_of), parse_trials(trials)
     # Imports of 1 s and of 9 s, behind the checks that need not wait for them.
-    from training.services import check_mlflow, open_storage  # noqa: PLC0415
+    from training.services import check_mlflow, optuna_url  # noqa: PLC0415
 
     check_mlflow(os.environ)
-    storage = open_storage(os.environ)
+    url = optuna_url(os.environ)
     from training.job import train as run  # noqa: PLC0415
+    from training.summary import summary  # noqa: PLC0415
 
-    done = run(spec, usecase, storage, as_of=moment, trials=count)
-    scores = done.scores
-    typer.echo(
-        f"{done.name} version {done.version}: log-loss {scores.log_loss:.4f} ± {scores.log_loss_se:.4f},"
-        f" AUC {scores.roc_auc:.4f} on {scores.rows} later rows (run {done.run_id})."
-    )
+    done = run(spec, usecase, url, as_of=moment, trials=count)
+    typer.echo(f"{done.name} version {done.version} ({done.semver}): {summary(done.evaluation)} (run {done.run_id}).")
 
 
 def quiet_app(debug: bool) -> typer.Typer:

@@ -1,5 +1,6 @@
-"""`flywheel check`: validates a use case without training anything."""
+"""Training's commands: `flywheel init`, `check`, `worker` and `reproduce`."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +10,16 @@ from rich.table import Table
 
 from flywheel.usecase import load_usecase
 from training.arguments import parse_as_of
+from training.init.cli import app as init_app
+from training.reproduce_cli import app as reproduce_app
+from training.worker_cli import app as worker_app
 
 if TYPE_CHECKING:
-    from training.job import Prepared
+    from training.prepare import Prepared
 
 app = typer.Typer()
+for other in (init_app, worker_app, reproduce_app):
+    app.registered_commands += other.registered_commands
 
 
 @app.command()
@@ -21,26 +27,27 @@ def check(
     usecase: Annotated[Path, typer.Argument(help="Path of a usecase.yaml.")],
     as_of: Annotated[str, typer.Option(help="As if it were this time (ISO 8601, UTC).")] = "",
 ) -> None:
-    """Check a use case: its file, source, columns, features and split. Trains nothing.
+    """Check a use case: its file, source, data contract, features and split. Trains nothing, writes nothing.
 
     Example: flywheel check examples/flights/usecase.yaml
     """
     spec, moment = load_usecase(usecase), parse_as_of(as_of)
     # Imports of 9 s (mlflow, scikit-learn): other commands must not wait for them.
-    from training.job import prepare
+    from training.prepare import prepare
 
     prepared = prepare(spec, usecase, moment)
     console = Console()
     console.print(inputs_table(prepared))
+    console.print(findings_table(prepared))
     console.print(split_table(prepared))
+    if prepared.warning is not None:
+        typer.echo(prepared.warning)
     typer.echo(f"{usecase} is a valid use case. Train it: mlflow run . --env-manager local -P usecase={usecase}")
 
 
 def inputs_table(prepared: "Prepared") -> Table:
     """List what a request carries."""
-    table = Table(title=f"{prepared.usecase.name}: columns of a request", title_justify="left")
-    for heading in ("column", "type", "may be null"):
-        table.add_column(heading)
+    table = _table(f"{prepared.usecase.name}: columns of a request", "column", "type", "may be null")
     for column in prepared.contract.columns:
         table.add_row(column.name, column.type, "yes" if column.nullable else "no")
     if prepared.contract.entity is not None:
@@ -48,16 +55,37 @@ def inputs_table(prepared: "Prepared") -> Table:
     return table
 
 
-def split_table(prepared: "Prepared") -> Table:
-    """Show both sides of the split."""
-    time, label = prepared.usecase.data.event_time, prepared.usecase.data.label.column
-    table = Table(
-        title=f"split at {prepared.split.cut:%Y-%m-%d %H:%M} as of {prepared.as_of:%Y-%m-%d %H:%M} (UTC)",
-        title_justify="left",
-    )
-    for heading in ("side", "rows", "from", "to", f"share of {label}"):
-        table.add_column(heading)
-    for side, rows in (("train", prepared.split.train), ("validation", prepared.split.validation)):
-        share = float(prepared.label(rows).mean())
-        table.add_row(side, f"{rows.height:,}", str(rows[time].min()), str(rows[time].max()), f"{share:.3f}")
+def findings_table(prepared: "Prepared") -> Table:
+    """List what the data contract found."""
+    report = prepared.checked.report
+    kept = f"{report.clean_rows:,} of {report.rows:,} rows kept, {report.quarantined_rows:,} set aside"
+    table = _table(f"data contract: {report.rules} rules; {kept}", "verdict", "column", "what was found")
+    for finding in report.findings:
+        table.add_row(finding.verdict, finding.column or "all", finding.sentence)
+    if not report.findings:
+        table.add_row("pass", "all", "nothing")
     return table
+
+
+def split_table(prepared: "Prepared") -> Table:
+    """Show the parts of the split."""
+    split, label = prepared.split, prepared.usecase.data.label.column
+    title = f"split as of {_time(prepared.as_of)} (UTC): validation from {_time(split.cut)}, test from {_time(split.test_cut)}"
+    table = _table(title, "part", "rows", "from", "to", label)
+    for name, rows in (("train", split.train), ("validation", split.validation), ("test", split.test)):
+        frame = split.frame(rows)
+        times, values = frame[split.time], frame[label]
+        typical = f"mean {values.to_numpy().mean():.4g}" if values.dtype.is_numeric() else f"{values.n_unique()} classes"
+        table.add_row(name, f"{frame.height:,}", str(times.min()), str(times.max()), typical)
+    return table
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading)
+    return table
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"

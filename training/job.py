@@ -5,61 +5,43 @@ Everything is checked and logged first and the version registered last, so that 
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import mlflow
-import numpy as np
-import polars as pl
-from mlflow.entities import RunInfo
 from mlflow.tracking import MlflowClient
-from optuna.storages import BaseStorage
 
-from flywheel.contract import Contract
-from flywheel.package import Lineage
-from flywheel.statistics import Floats
+from flywheel.package import Span
+from flywheel.profile import DataProfile, read_data_profile
 from flywheel.usecase import UseCase
-from training.evaluate import Scores, importance
-from training.families import choose_families, columns_of
-from training.features import FeatureFunction, check_rows_alone, load_features
-from training.lineage import file_digest, frame_digest, git_state, package_versions, python_version
-from training.model_code import estimator_input
-from training.package import PackageParts, contract_from_frame, write_package
-from training.plots import figures
+from training.candidate import Candidate, make_candidate, make_subject
+from training.champion import Predecessor, Predecessors, Unable, find_predecessors
+from training.checks.finding import CheckFailedError, CheckReport
+from training.checks.report import checks_html
+from training.dataset import Dataset
+from training.environment_lock import environment_lock, scoring_requirements
+from training.evaluation.evaluate import evaluate
+from training.evaluation.plots.figures import figures
+from training.evaluation.plots.trials import TrialView
+from training.evaluation.report import Evaluation
+from training.evaluation.subject import Champion, Subject
+from training.lineage import python_version
+from training.package import PackageParts, write_package
+from training.plan import SearchPlan, Warm, make_plan
+from training.prepare import Prepared, encode_rows, moment_of, prepare
 from training.progress import SearchProgress
-from training.publish import log_dataset, log_model, log_results, register
+from training.provenance import Grounds, make_lineage
+from training.publish import Results, log_dataset, log_model, log_results, register
 from training.recorder import TrialRecorder
-from training.search import Candidate, SearchPlan, Sides, TrialReport, positive, search
-from training.sources.rows import input_columns, load_rows
-from training.split import Split, split_by_time
-
-IMPORTANCE_ROWS = 2000
+from training.reference import TestRows
+from training.search import Found, search
+from training.trial import TrialReport, fit
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A use case whose data, features and split have passed every check."""
-
-    usecase: UseCase
-    path: Path
-    as_of: datetime
-    contract: Contract
-    features: FeatureFunction
-    split: Split
-
-    @property
-    def inputs(self) -> list[str]:
-        """The columns a request carries, event time first."""
-        return [column.name for column in self.contract.columns]
-
-    def label(self, rows: pl.DataFrame) -> Floats:
-        """Return the labels of `rows` as 0.0 and 1.0."""
-        return rows[self.usecase.data.label.column].cast(pl.Float64).to_numpy()
-
-    def model_input(self, rows: pl.DataFrame) -> object:
-        """Return what estimators take of `rows`: a pandas frame, n_rows by n_features."""
-        return estimator_input(self.features(rows.select(self.inputs)))
+OF_THE_SEARCH = ("optimisation.png", "parallel.png")  # on the run, but not on the card
 
 
 @dataclass(frozen=True)
@@ -68,158 +50,196 @@ class Trained:
 
     name: str
     version: str
+    semver: str
     run_id: str
-    scores: Scores
+    evaluation: Evaluation
 
 
-def prepare(usecase: UseCase, path: Path, as_of: datetime | None) -> Prepared:
-    """Read the data and check source, columns, features and split; trains nothing.
+@dataclass(frozen=True)
+class Studied:
+    """What the search and the evaluation of its best came to."""
 
-    Args:
-        usecase: The use case; `path` is its file.
-        path: Source and features are relative to its folder.
-        as_of: Naive UTC; None takes the use case's `train.until`, or else now.
-
-    Raises:
-        DataError: Something of it is not as declared.
-        SpecError: A family is unknown.
-    """
-    choose_families(usecase.train.families)
-    moment = as_of or usecase.train.until or datetime.now(UTC).replace(tzinfo=None)
-    features = load_features(path.parent / usecase.features)
-    rows = load_rows(usecase.data, path.parent, moment)
-    inputs = input_columns(rows, usecase.data)
-    contract = contract_from_frame(rows.select(inputs), usecase)
-    check_rows_alone(features, rows.select(inputs), usecase.train.seed)
-    return Prepared(usecase, path, moment, contract, features, split_by_time(rows, usecase, moment))
+    dataset: Dataset
+    plan: SearchPlan
+    found: Found
+    candidate: Candidate
+    subject: Subject
+    evaluation: Evaluation
 
 
 def train(
-    usecase: UseCase, path: Path, storage: BaseStorage, *, as_of: datetime | None = None, trials: int | None = None
+    usecase: UseCase, path: Path, url: str, *, as_of: datetime | None = None, trials: int | None = None
 ) -> Trained:
     """Tune, evaluate, package, log and register.
 
     Args:
         usecase: The use case; `path` is its file.
         path: Source and features are relative to its folder.
-        storage: Where Optuna keeps the study.
+        url: Of the database where Optuna keeps the study.
         as_of: Naive UTC; nothing known later is used.
         trials: Instead of the use case's number.
 
     Raises:
-        FlywheelError: A check of the data, the features or the split failed.
+        FlywheelError: A check of the data, the features or the split failed, or the search found nothing.
     """
-    prepared = prepare(usecase, path, as_of)
+    with tempfile.TemporaryDirectory(prefix="flywheel-") as place:
+        folder = Path(place)
+        before = find_predecessors(usecase.name, folder / "versions")
+        try:
+            prepared = prepare(usecase, path, as_of, last_profile(before))
+        except CheckFailedError as fault:
+            _log_refusal(usecase, moment_of(usecase, as_of), fault.report)
+            raise
+        with _run(usecase, prepared.as_of) as run_id:
+            studied = _study(prepared, before, folder / "dataset", url, trials)
+            return _publish(prepared, before, studied, folder / "package", run_id)
+
+
+def last_profile(before: Predecessors) -> DataProfile | None:
+    """Return what the data of the last good run looked like: the champion's, or else the newest version's."""
+    for version in (before.champion, before.newest):
+        if version is not None and version.package.data_profile.is_file():
+            return read_data_profile(version.package.data_profile)
+    return None
+
+
+@contextmanager
+def _run(usecase: UseCase, as_of: datetime) -> Iterator[str]:
     if "MLFLOW_RUN_ID" not in os.environ:  # `mlflow run` has made the run already, and chosen the experiment
         mlflow.set_experiment(usecase.name)
-    with mlflow.start_run(run_name=f"{usecase.name} as of {prepared.as_of:%Y-%m-%d}") as run:
-        plan = SearchPlan(
-            study=f"{usecase.name}/{run.info.run_id}",
-            families=choose_families(usecase.train.families),
-            trials=trials or usecase.train.trials,
-            train=usecase.train,
-            threads=os.cpu_count() or 1,
-        )
-        digest = _log_data(prepared)
-        sides = make_sides(prepared)
-        best, history = _search(plan, sides, storage, run.info)
-        lineage = make_lineage(prepared, plan, best, run.info.run_id, digest)
-        model_uri = _publish(make_parts(prepared, sides, best, lineage, plan), history)
-        version = register(model_uri, usecase.name)
-    return Trained(usecase.name, version, run.info.run_id, best.scores)
+    with mlflow.start_run(run_name=f"{usecase.name} as of {as_of:%Y-%m-%d}") as run:
+        yield run.info.run_id
 
 
-def _log_data(prepared: Prepared) -> str:
-    usecase, rows = prepared.usecase, prepared.split.everything
-    digest = frame_digest(rows)
-    source = prepared.path.parent / usecase.data.source.path
-    log_dataset(rows, name=usecase.name, label=usecase.data.label.column, source=source, digest=digest)
-    return digest
+def _log_refusal(usecase: UseCase, as_of: datetime, report: CheckReport) -> None:
+    """Leave the report of the checks on a run that has failed, for those who must mend the data."""
+    with _run(usecase, as_of) as run_id:
+        mlflow.log_text(checks_html(report), "checks.html")
+        mlflow.end_run("FAILED")
+    MlflowClient().set_terminated(run_id, "FAILED")
 
 
-def _search(plan: SearchPlan, sides: Sides, storage: BaseStorage, info: RunInfo) -> tuple[Candidate, list[float]]:
-    with TrialRecorder(MlflowClient(), info.experiment_id, info.run_id) as record, SearchProgress(plan) as show:
+def _study(prepared: Prepared, before: Predecessors, folder: Path, url: str, trials: int | None) -> Studied:
+    dataset = encode_rows(prepared, folder)
+    plan = make_plan(
+        prepared.usecase, prepared.home, dataset, as_of=prepared.as_of, trials=trials, warm=warm_of(before.champion)
+    )
+    found = _search(plan, dataset, url)
+    candidate = make_candidate(prepared, dataset, plan, found)
+    rival = champion_of(before.champion, prepared, dataset)
+    subject = make_subject(prepared, dataset, plan, candidate, rival)
+    return Studied(dataset, plan, found, candidate, subject, evaluate(subject))
+
+
+def warm_of(champion: Predecessor | None) -> Warm | None:
+    """Return what the champion was fitted with, for the search to try early."""
+    if champion is None:
+        return None
+    lineage = champion.package.lineage
+    return Warm(lineage.family, lineage.params, lineage.study)
+
+
+def champion_of(champion: Predecessor | None, prepared: Prepared, dataset: Dataset) -> Champion | None:
+    """Ask the champion about the same test rows; it may know some of them, when it was trained later than they are."""
+    if champion is None:
+        return None
+    name = f"version {champion.package.lineage.version or champion.version}"
+    parts = champion.package.lineage.parts
+    if parts and parts["test"].end >= prepared.split.test_cut:
+        return Champion(name, reason=f"{name} was fitted on some of these test rows")
+    rows = prepared.split.frame(prepared.split.test).select(prepared.inputs)
+    answer = champion.predict(rows, prepared.usecase.task, dataset.classes)
+    return Champion(name, reason=answer.reason) if isinstance(answer, Unable) else Champion(name, answer)
+
+
+def _search(plan: SearchPlan, dataset: Dataset, url: str) -> Found:
+    run = mlflow.active_run()
+    assert run is not None  # noqa: S101  `train` has started it
+    client = MlflowClient()
+    with (
+        TrialRecorder(client, run.info.experiment_id, run.info.run_id, plan.metric) as record,
+        SearchProgress(plan) as show,
+    ):
 
         def report(trial: TrialReport) -> None:
             record(trial)
             show(trial)
 
-        best, study = search(plan, sides, storage, report)
-    return best, [trial.value for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+        return search(plan, dataset, url, report)
 
 
-def _publish(parts: PackageParts, history: list[float]) -> str:
-    metric = parts.usecase.train.metric
-    drawn = figures(parts.label, parts.probability, parts.scores, parts.importances, history, metric)
-    with tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
-        package = Path(folder) / "package"
-        write_package(package, parts)
-        log_results(parts, package, drawn)
-        return str(log_model(package, parts).model_uri)
-
-
-def make_sides(prepared: Prepared) -> Sides:
-    """Compute the features of both sides once, for all trials."""
-    split, time = prepared.split, prepared.usecase.data.event_time
-    return Sides(
-        train=prepared.model_input(split.train),
-        train_label=prepared.label(split.train),
-        validation=prepared.model_input(split.validation),
-        validation_label=prepared.label(split.validation),
-        validation_day=split.validation[time].dt.epoch("d").to_numpy(),
+def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder: Path, run_id: str) -> Trained:
+    decision = studied.evaluation.decision
+    threshold = None if decision is None else decision.threshold
+    prepared = prepared.promising(studied.dataset.classes, has_threshold=threshold is not None)
+    family = studied.found.family
+    lock = environment_lock(scoring_requirements(family.flavor), python_version())
+    grounds = Grounds(prepared, studied.plan, studied.found, studied.dataset, before, run_id, lock)
+    lineage, diff = make_lineage(grounds)
+    drawn = figures(studied.evaluation, studied.subject, [_view(trial) for trial in studied.found.trials])
+    subject = studied.subject
+    lineage = write_package(
+        folder,
+        PackageParts(
+            usecase=prepared.usecase,
+            usecase_path=prepared.path,
+            contract=prepared.contract,
+            lineage=lineage,
+            columns=studied.dataset.columns,
+            classes=studied.dataset.classes,
+            model=_last_fit(studied),
+            flavor=family.flavor,
+            calibration=studied.candidate.calibration,
+            threshold=threshold,
+            test=TestRows(subject.inputs, subject.label, subject.prediction),
+            features=subject.features,
+            evaluation=studied.evaluation.document(),
+            checks_html=checks_html(prepared.checked.report),
+            data_profile=prepared.checked.profile,
+            lock=lock,
+            plots={_title(name): figure for name, figure in drawn.items() if name not in OF_THE_SEARCH},
+        ),
     )
+    results = Results(studied.evaluation.metrics(), figures=drawn, documents=_documents(prepared, folder), diff=diff)
+    _log_data(prepared, lineage.parts)
+    log_results(run_id, lineage, results, folder, MlflowClient())
+    uri = log_model(folder, prepared.contract, subject.inputs, name=prepared.usecase.name, flavor=family.flavor)
+    version = register(uri, prepared.usecase.name, lineage)
+    return Trained(prepared.usecase.name, version, lineage.version, run_id, studied.evaluation)
 
 
-def make_parts(prepared: Prepared, sides: Sides, best: Candidate, lineage: Lineage, plan: SearchPlan) -> PackageParts:
-    """Fit the chosen parameters on train and validation together, and gather what the package holds."""
-    random = np.random.default_rng(lineage.seed)
-    some = random.permutation(len(sides.validation_label))[:IMPORTANCE_ROWS]
-    importances = importance(
-        lambda frame: positive(best.estimator, frame),
-        sides.validation.iloc[some],
-        sides.validation_label[some],
-        lineage.seed,
-    )
-    everything = prepared.model_input(prepared.split.everything)
-    final = best.family.estimator(best.params, columns_of(everything), lineage.seed, plan.threads)
-    final.fit(everything, prepared.label(prepared.split.everything))
-    return PackageParts(
-        usecase=prepared.usecase,
-        usecase_path=prepared.path,
-        contract=prepared.contract,
-        lineage=lineage,
-        estimator=final,
-        validation=prepared.split.validation.select(prepared.inputs),
-        label=sides.validation_label,
-        probability=best.probability,
-        scores=best.scores,
-        importances=importances,
-        train_rows=prepared.split.train.height,
-    )
+def _view(trial: TrialReport) -> TrialView:
+    return TrialView(trial.number, trial.family, trial.params, trial.value, trial.state, trial.seconds)
 
 
-def make_lineage(prepared: Prepared, plan: SearchPlan, best: Candidate, run_id: str, data_digest: str) -> Lineage:
-    """Gather where the version comes from."""
-    home, usecase = prepared.path.parent, prepared.usecase
-    commit, dirty = git_state(home)
-    source = home / usecase.data.source.path
-    return Lineage(
-        usecase=usecase.name,
-        as_of=prepared.as_of,
-        trained_at=datetime.now(UTC).replace(tzinfo=None),
-        run_id=run_id,
-        study=plan.study,
-        trials=plan.trials,
-        seed=usecase.train.seed,
-        family=best.family.name,
-        params=dict(best.params),
-        data_digest=data_digest,
-        data_rows=prepared.split.everything.height,
-        usecase_digest=file_digest(prepared.path),
-        source_digest=file_digest(source),
-        features_digest=file_digest(home / usecase.features),
-        git_commit=commit,
-        git_dirty=dirty,
-        python=python_version(),
-        packages=package_versions(),
-    )
+def _title(file: str) -> str:
+    return Path(file).stem.replace("_", " ").capitalize()
+
+
+def _last_fit(studied: Studied) -> object:
+    """Fit the chosen parameters on all labelled rows: what is served knows the latest weeks."""
+    plan, found, dataset = studied.plan, studied.found, studied.dataset
+    return fit(found.family, found.params, dataset, dataset.everything, seed=plan.seed, threads=plan.threads).model
+
+
+def _documents(prepared: Prepared, folder: Path) -> dict[str, bytes]:
+    """Return what else the run keeps: the rows that were set aside, with their reasons."""
+    aside = prepared.checked.quarantined
+    if aside.is_empty():
+        return {}
+    path = folder.with_name("quarantine.parquet")
+    aside.write_parquet(path)
+    return {path.name: path.read_bytes()}
+
+
+def _log_data(prepared: Prepared, parts: dict[str, Span]) -> None:
+    usecase, split = prepared.usecase, prepared.split
+    for context, rows in (("train", split.train), ("validation", split.validation), ("test", split.test)):
+        log_dataset(
+            split.frame(rows),
+            name=f"{usecase.name}-{context}",
+            context=context,
+            label=usecase.data.label.column,
+            source=prepared.origin.describe(),
+            digest=parts[context].digest,
+        )

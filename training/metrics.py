@@ -11,8 +11,10 @@ import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from flywheel.errors import SpecError
-from flywheel.statistics import SMALLEST_PROBABILITY, Floats
+from flywheel.statistics import Floats, row_losses
 from flywheel.usecase import Task
+
+__all__ = ["METRICS", "Metric", "choose_metric", "row_losses"]
 
 Measure = Callable[[Floats, Floats], float]
 
@@ -28,17 +30,6 @@ class Metric:
     def better(self, value: float, than: float) -> bool:
         """Say whether `value` is strictly better; a value that is no number never is."""
         return value < than if self.less_is_better else value > than
-
-
-def row_losses(task: Task, label: Floats, prediction: Floats) -> Floats:
-    """Return the loss of each row, (n_rows,): log-loss in nats for classes, the squared error for numbers."""
-    if task == "regression":
-        return np.asarray((prediction - label) ** 2, dtype=np.float64)
-    if task == "binary":
-        safe = np.clip(prediction, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-        return np.asarray(-(label * np.log(safe) + (1 - label) * np.log1p(-safe)), dtype=np.float64)
-    own = prediction[np.arange(len(label)), label.astype(np.int64)]
-    return np.asarray(-np.log(np.clip(own, SMALLEST_PROBABILITY, 1)), dtype=np.float64)
 
 
 def _roc_auc(label: Floats, prediction: Floats) -> float:

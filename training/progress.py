@@ -1,32 +1,35 @@
 """Shows how the search goes on standard error: a bar on a terminal, a line a trial elsewhere."""
 
-import sys
 from types import TracebackType
 from typing import Self
 
 import structlog
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from training.search import SearchPlan, TrialReport
+from training.metrics import choose_metric
+from training.plan import SearchPlan
+from training.trial import TrialReport
 
 
 class SearchProgress:
     """One bar for the trials of a plan, with the latest and the best value beside it."""
 
-    def __init__(self, plan: SearchPlan) -> None:
-        self._metric = plan.train.metric
+    def __init__(self, plan: SearchPlan, console: Console | None = None) -> None:
+        self._metric = choose_metric(plan.task, plan.metric)
         self._log = structlog.get_logger()
         columns = [
             TextColumn("tuning"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
             TextColumn("{task.description}"),
         ]
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+        console = console or Console(stderr=True)
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task("", total=plan.trials)
-        self._values: list[float] = []
+        self._best: float | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -39,10 +42,15 @@ class SearchProgress:
 
     def __call__(self, trial: TrialReport) -> None:
         """Show a finished trial."""
-        value = float(getattr(trial.scores, self._metric))
-        self._values.append(value)
-        best = min(self._values) if self._metric == "log_loss" else max(self._values)
-        if self._bar.disable:
-            found = {self._metric: round(value, 4), "best": round(best, 4), "seconds": round(trial.seconds, 1)}
-            self._log.info("trial", number=trial.number, family=trial.family, **found)
-        self._bar.update(self._task, advance=1, description=f"{trial.family} {value:.4f}, best {best:.4f}")
+        value = trial.value
+        if value is not None and (self._best is None or self._metric.better(value, self._best)):
+            self._best = value
+        outcome = trial.state if value is None else f"{value:.4f}"
+        best = "none yet" if self._best is None else f"{self._best:.4f}"
+        self._bar.update(self._task, advance=1, description=f"{trial.family} {outcome}, best {best}")
+        if trial.fault is not None:
+            self._log.warning("trial failed", number=trial.number, reason=trial.fault)
+        elif self._bar.disable:
+            seconds = round(trial.seconds, 1)
+            names = {"number": trial.number, "family": trial.family, self._metric.name: outcome, "best": best}
+            self._log.info("trial", **names, seconds=seconds)

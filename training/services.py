@@ -1,19 +1,13 @@
 """What training needs to reach, tried before any work: the MLflow server and Optuna's database."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
-import optuna
-import sqlalchemy as sa
 import urllib3
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from flywheel.errors import StackError, UsageError
+from training.storage import LOGIN, open_storage
 
 TIMEOUT = 5.0  # seconds
-TABLES_LOCK = 0x0F11  # any number that nothing else on Optuna's database locks
-LOGIN = 'Log in with `eval "$(flywheel env --user NAME)"`.'
 
 
 def check_mlflow(environment: Mapping[str, str]) -> None:
@@ -47,39 +41,15 @@ def check_mlflow(environment: Mapping[str, str]) -> None:
         )
 
 
-@contextmanager
-def _alone(url: sa.URL, arguments: dict[str, int]) -> Iterator[None]:
-    # Two first trainings at once would both create Optuna's tables, and one would fail.
-    if url.get_backend_name() != "postgresql":
-        yield
-        return
-    engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(TABLES_LOCK)))
-        yield
-
-
-def open_storage(environment: Mapping[str, str]) -> optuna.storages.RDBStorage:
-    """Open Optuna's database, named by FLYWHEEL_OPTUNA_URL, and make its tables when there are none.
+def optuna_url(environment: Mapping[str, str]) -> str:
+    """Return the address of Optuna's database, after its tables have been made where there were none.
 
     Raises:
-        UsageError: The variable is missing or no database URL.
+        UsageError: FLYWHEEL_OPTUNA_URL is missing or no database URL.
         StackError: The database does not answer.
     """
-    text = environment.get("FLYWHEEL_OPTUNA_URL", "")
-    if not text:
+    url = environment.get("FLYWHEEL_OPTUNA_URL", "")
+    if not url:
         raise UsageError(f"FLYWHEEL_OPTUNA_URL is not set, so the search has no database. {LOGIN}")
-    try:
-        url = make_url(text)
-    except ArgumentError as fault:
-        raise UsageError(f"FLYWHEEL_OPTUNA_URL is no database URL. {LOGIN}") from fault
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the trials are shown by us
-    arguments = {"connect_timeout": int(TIMEOUT)} if url.get_backend_name() == "postgresql" else {}
-    try:
-        with _alone(url, arguments):
-            return optuna.storages.RDBStorage(text, engine_kwargs={"connect_args": arguments})
-    except (SQLAlchemyError, ImportError) as fault:
-        where = url.render_as_string(hide_password=True)
-        raise StackError(
-            f"Optuna's database {where} cannot be used. Start it with `flywheel up` or correct FLYWHEEL_OPTUNA_URL."
-        ) from fault
+    open_storage(url).engine.dispose()
+    return url

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from deploy.agent.limits import Limits
+from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
 from deploy.agent.scorer import ScorerError, ScorerUnreachableError
 from flywheel.contract import ValidRow
@@ -26,23 +27,23 @@ class Job(Generic[C]):
     rows: list[ValidRow]
     caller: C
     received: float
-    answer: "asyncio.Future[list[float]]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: "asyncio.Future[list[Outputs]]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job has no probabilities; `rule` is `scorer` or `deadline`."""
+    """Why a job has no outputs; `rule` is `scorer` or `deadline`."""
 
     rule: str
     message: str
 
 
-Outcome = list[float] | Failure
-Score = Callable[[list[ValidRow], float], Awaitable[list[float | None]]]
+Outcome = list[Outputs] | Failure
+Score = Callable[[list[ValidRow], float], Awaitable[list[Outputs | None]]]
 Settle = Callable[[Sequence[tuple[Job[C], Outcome]]], None]
 
 DEADLINE = Failure("deadline", "The scorer was too busy to answer in time. Try again.")
-NO_NUMBER = Failure("scorer", "The model gave no probability for this row.")
+NO_OUTPUTS = Failure("scorer", "The model gave no valid answer for this row.")
 
 
 class Batcher(Generic[C]):
@@ -59,8 +60,8 @@ class Batcher(Generic[C]):
         self._waiting_rows = 0
         self._arrived = asyncio.Event()
 
-    def submit(self, job: Job[C]) -> "asyncio.Future[list[float]]":
-        """Queue a job; its answer is a future of one probability a row.
+    def submit(self, job: Job[C]) -> "asyncio.Future[list[Outputs]]":
+        """Queue a job; its answer is a future of the outputs of each row.
 
         Raises:
             RefusalError: The queue is full.
@@ -122,12 +123,12 @@ class Batcher(Generic[C]):
         return max(oldest + self._limits.deadline_seconds - time.monotonic(), 0.001)
 
 
-def _divide(jobs: list[Job[C]], values: list[float | None]) -> list[tuple[Job[C], Outcome]]:
+def _divide(jobs: list[Job[C]], values: list[Outputs | None]) -> list[tuple[Job[C], Outcome]]:
     """Give each job the values of its own rows; a row without one fails its own request only."""
     shares: list[tuple[Job[C], Outcome]] = []
     start = 0
     for job in jobs:
         share = [value for value in values[start : start + len(job.rows)] if value is not None]
-        shares.append((job, share if len(share) == len(job.rows) else NO_NUMBER))
+        shares.append((job, share if len(share) == len(job.rows) else NO_OUTPUTS))
         start += len(job.rows)
     return shares

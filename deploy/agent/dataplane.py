@@ -14,6 +14,7 @@ import uuid_utils
 
 from deploy.agent.batching import Batcher, Failure, Job, Outcome, Score
 from deploy.agent.limits import Limits
+from deploy.agent.outputs import Outputs
 from deploy.agent.payload import Row
 from deploy.agent.refusal import RefusalError
 from flywheel.contract import Contract, ValidRow
@@ -52,9 +53,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One probability and one prediction id a row."""
+    """The outputs and the prediction id of each row."""
 
-    probabilities: list[float]
+    predictions: list[Outputs]
     prediction_ids: list[str]
 
 
@@ -64,7 +65,7 @@ class DataPlane:
     Args:
         identity: What is served.
         contract: What a row must keep to.
-        score: Rows and seconds in, one probability a row out.
+        score: Rows and seconds in, the outputs of each row out.
         append: Makes complete record lines durable; raises OSError.
         limits: Bounds on queue, batch and time.
     """
@@ -74,6 +75,7 @@ class DataPlane:
     ) -> None:
         self.identity = identity
         self._contract = contract
+        self._nothing: dict[str, None] = dict.fromkeys(output.name for output in contract.outputs)
         self._append = append
         self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits)
 
@@ -86,8 +88,8 @@ class DataPlane:
         received = time.monotonic()
         valid = self.validate(rows)
         asked = Asked(caller, [str(uuid_utils.uuid7()) for _ in valid])
-        probabilities = await self.batcher.submit(Job(valid, asked, received))
-        return Answer(probabilities, asked.prediction_ids)
+        predictions = await self.batcher.submit(Job(valid, asked, received))
+        return Answer(predictions, asked.prediction_ids)
 
     def validate(self, rows: list[Row]) -> list[ValidRow]:
         """Check rows against the contract.
@@ -125,11 +127,10 @@ class DataPlane:
         error = f"{outcome.rule}: {outcome.message}" if isinstance(outcome, Failure) else None
         lines = []
         for index, row in enumerate(job.rows):
-            probability = None if isinstance(outcome, Failure) else outcome[index]
             record = self._record(job.caller, index, row)
             record |= {
                 "recorded_time": now,
-                "outputs": {"probability": probability},
+                "outputs": self._nothing if isinstance(outcome, Failure) else outcome[index],
                 "status": "scored" if error is None else "failed",
                 "error": error,
                 "latency_ms": latency,

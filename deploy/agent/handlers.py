@@ -142,7 +142,7 @@ def _answer_headers(answer: Answer, caller: Caller) -> Headers:
 
 
 def _answer_body(answer: Answer) -> bytes:
-    return orjson.dumps({"predictions": [{"probability": value} for value in answer.probabilities]})
+    return orjson.dumps({"predictions": answer.predictions})
 
 
 def _refuse(refusal: RefusalError) -> Response:

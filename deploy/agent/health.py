@@ -54,12 +54,12 @@ class Health:
         if not await self._scorer.answers(ANSWER_SECONDS):
             return False
         try:
-            values = await self._scorer.score(self._example, WARM_UP_SECONDS)
+            answers = await self._scorer.score(self._example, WARM_UP_SECONDS)
         except (ScorerError, ScorerUnreachableError) as fault:
             log.warning("the package's example cannot be scored", reason=str(fault))
             return False
-        if None in values:
-            log.warning("the package's example has no probability")
+        if any(answer is None for answer in answers):
+            log.warning("the package's example gets no valid answer")
             return False
         log.info("warm")
         self._misses = 0

@@ -1,4 +1,4 @@
-"""The client of this version's `mlflow models serve`: validated rows in, one probability a row out."""
+"""The client of this version's `mlflow models serve`: validated rows in, the outputs of each row out."""
 
 import asyncio
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
+from deploy.agent.outputs import OutputReader, Outputs
 from flywheel.contract import Contract, ValidRow
 from flywheel.errors import FlywheelError, TransientError
 
@@ -28,6 +29,7 @@ class Scorer:
     def __init__(self, url: str, contract: Contract) -> None:
         self._url = url.rstrip("/")
         self._columns = [column.name for column in contract.columns]
+        self._reader = OutputReader(contract)
         self._times = [index for index, column in enumerate(contract.columns) if column.type == "datetime"]
 
     async def __aenter__(self) -> Self:
@@ -38,8 +40,8 @@ class Scorer:
     async def __aexit__(self, *exception: object) -> None:
         await self._session.close()
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[float | None]:
-        """Return the probability of each row (n_rows), None where the model gave none between 0 and 1.
+    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+        """Return the outputs of each row (n_rows), None where the model gave none that keep the contract.
 
         Raises:
             ScorerError: The scorer refused the batch or answered something else.
@@ -58,7 +60,7 @@ class Scorer:
             raise ScorerUnreachableError(f"The connection to the scorer broke: {type(fault).__name__}.") from fault
         if status != 200:
             raise ScorerError(f"The scorer answered {status}.")
-        return _probabilities(answer, len(rows))
+        return self._read(answer, len(rows))
 
     async def answers(self, timeout: float) -> bool:
         """Say whether the scorer's own `/ping` is fine within `timeout` seconds."""
@@ -91,12 +93,11 @@ class Scorer:
             values[index] = None if moment is None else moment.isoformat(timespec="microseconds")
         return values
 
-
-def _probabilities(answer: bytes, n_rows: int) -> list[float | None]:
-    try:
-        values = [entry["probability"] for entry in orjson.loads(answer)["predictions"]]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as fault:
-        raise ScorerError("The scorer answered something that is no list of probabilities.") from fault
-    if len(values) != n_rows:
-        raise ScorerError(f"The scorer answered {len(values)} predictions for {n_rows} rows.")
-    return [float(value) if isinstance(value, int | float) and 0 <= value <= 1 else None for value in values]
+    def _read(self, answer: bytes, n_rows: int) -> list[Outputs | None]:
+        try:
+            values = [self._reader.read(entry) for entry in orjson.loads(answer)["predictions"]]
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as fault:
+            raise ScorerError("The scorer answered something that is no list of predictions.") from fault
+        if len(values) != n_rows:
+            raise ScorerError(f"The scorer answered {len(values)} predictions for {n_rows} rows.")
+        return values

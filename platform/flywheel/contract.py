@@ -4,34 +4,22 @@ Training writes it as `contract.json` into the package; the agent checks every r
 It is stricter than MLflow's schema enforcement, which truncates 1.5 to 1 in an integer column and ignores unknown keys.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from flywheel.column_rules import Check, Column, ColumnType, Limit, value_check, value_limit, wrong_type
 from flywheel.documents import read_document
 from flywheel.errors import ContractError
+from flywheel.usecase import Task
 
-ColumnType = Literal["long", "double", "string", "boolean", "datetime"]
+__all__ = ["Column", "ColumnType", "Contract", "Output", "ValidRow", "outputs_of", "read_contract"]
 
-LONG_LIMIT = 2**63
 KEY_LENGTH = 256
-# What pandas can hold in nanoseconds, which is how MLflow hands datetimes to a model.
-EARLIEST, LATEST = datetime(1678, 1, 1), datetime(2262, 1, 1)
-
-
-class Column(BaseModel):
-    """One input: its name, its MLflow type, and whether null is a value of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    type: ColumnType
-    nullable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +27,7 @@ class ValidRow:
     """A row that keeps the contract.
 
     `inputs` holds every column in the contract's order (datetimes naive, in UTC); `flags` says what is allowed but
-    worth knowing: `null:<column>` and `no entity`.
+    worth knowing: `null:<column>`, `range:<column>`, `category:<column>` and `no entity`.
     """
 
     inputs: dict[str, Any]
@@ -49,10 +37,40 @@ class ValidRow:
     flags: list[str]
 
 
+class Output(BaseModel):
+    """One column of a prediction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    type: Literal["double", "string", "boolean"]
+
+
+PROBABILITY = Output(name="probability", type="double")
+
+
+def outputs_of(task: Task, classes: Sequence[str] = (), *, has_threshold: bool = False) -> tuple[Output, ...]:
+    """Return what a model of this task answers for each row.
+
+    Args:
+        task: Binary: the probability of 1; multiclass: the likeliest class and each class's probability; regression: a
+            number.
+        classes: Names of a multiclass label's classes, by code.
+        has_threshold: For binary: the model also decides.
+    """
+    if task == "binary":
+        return (PROBABILITY, Output(name="decision", type="boolean")) if has_threshold else (PROBABILITY,)
+    if task == "regression":
+        return (Output(name="prediction", type="double"),)
+    chances = (Output(name=f"probability_{name}", type="double") for name in classes)
+    return (Output(name="prediction", type="string"), *chances)
+
+
 class Contract(BaseModel):
     """The columns of the model's signature: the event time and the raw inputs, without entity, subject and label.
 
-    A request's row may also carry entity and subject under their own names; they are logged and never scored.
+    A request's row may also carry entity and subject under their own names; they are logged and never scored. `outputs`
+    are the columns of the answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,8 +79,10 @@ class Contract(BaseModel):
     event_time: str
     entity: str | None
     subject: str | None = None
+    outputs: tuple[Output, ...] = Field((PROBABILITY,), min_length=1)
 
-    _checks: tuple[tuple[str, bool, "Check"], ...] = PrivateAttr()
+    _checks: tuple[tuple[str, bool, Check], ...] = PrivateAttr()
+    _flagged: tuple[tuple[str, Limit], ...] = PrivateAttr()
     _allowed: frozenset[str] = PrivateAttr()
 
     @model_validator(mode="after")
@@ -75,16 +95,15 @@ class Contract(BaseModel):
             raise ValueError(f"the event time '{self.event_time}' must be a datetime column without nulls")
         if {self.entity, self.subject} & set(names):
             raise ValueError("entity and subject are keys, so they cannot be inputs as well")
-        for column in self.columns:
-            if column.nullable and column.type in ("long", "boolean"):
-                raise ValueError(
-                    f"column '{column.name}' is {column.type} with nulls, which MLflow cannot hold: use double"
-                )
+        if len({output.name for output in self.outputs}) != len(self.outputs):
+            raise ValueError("two outputs have the same name")
         return self
 
     def model_post_init(self, context: Any, /) -> None:
         """Look the checks up once, because `validate_row` runs for every request."""
-        self._checks = tuple((column.name, column.nullable, CHECKS[column.type]) for column in self.columns)
+        self._checks = tuple((column.name, column.nullable, value_check(column)) for column in self.columns)
+        limits = [(column.name, value_limit(column)) for column in self.columns if column.breach == "flag"]
+        self._flagged = tuple((name, limit) for name, limit in limits if limit is not None)
         keys = {key for key in (self.entity, self.subject) if key is not None}
         self._allowed = frozenset(column.name for column in self.columns) | keys
 
@@ -92,7 +111,8 @@ class Contract(BaseModel):
         """Check one row of a request, as parsed from JSON.
 
         Raises:
-            ContractError: A column is missing, unknown, of the wrong type, not finite or out of range.
+            ContractError: A column is missing, unknown, of the wrong type, not finite, out of range or none of its
+                categories.
         """
         inputs: dict[str, Any] = {}
         flags: list[str] = []
@@ -107,6 +127,9 @@ class Contract(BaseModel):
                 flags.append(f"null:{name}")
             else:
                 raise ContractError(name, "missing", f"Column '{name}' is null, but needs a value. Send one.")
+        for name, limit in self._flagged:
+            if (value := inputs[name]) is not None and (rule := limit(value)) is not None:
+                flags.append(f"{rule}:{name}")
         if not row.keys() <= self._allowed:
             self._refuse_unknown(row)
         entity = _key(self.entity, row)
@@ -128,87 +151,13 @@ def read_contract(path: Path) -> Contract:
     return read_document(path, Contract)
 
 
-Check = Callable[[str, Any], Any]
-
-
-def _wrong_type(name: str, expected: str, value: object) -> ContractError:
-    found = {
-        bool: "a boolean",
-        str: "a string",
-        int: "an integer",
-        float: "a number",
-        list: "a list",
-        dict: "an object",
-    }
-    given = found.get(type(value), type(value).__name__)
-    return ContractError(name, "type", f"Column '{name}' takes {expected}, not {given}. Send {expected}.")
-
-
-def _long(name: str, value: Any) -> int:
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    if type(value) is not int:
-        raise _wrong_type(name, "a whole number", value)
-    if not -LONG_LIMIT <= value < LONG_LIMIT:
-        raise ContractError(name, "range", f"Column '{name}' holds 64-bit integers. Send a smaller number.")
-    return value
-
-
-def _double(name: str, value: Any) -> float:
-    if type(value) is not float:
-        if type(value) is not int:
-            raise _wrong_type(name, "a number", value)
-        if abs(value) >= LONG_LIMIT * 2:
-            raise ContractError(name, "range", f"Column '{name}' is too large an integer. Send it as a decimal number.")
-        value = float(value)
-    if not math.isfinite(value):
-        raise ContractError(name, "finite", f"Column '{name}' is not finite. Send null or a finite number.")
-    return float(value)
-
-
-def _string(name: str, value: Any) -> str:
-    if type(value) is not str:
-        raise _wrong_type(name, "a string", value)
-    return value
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if type(value) is not bool:
-        raise _wrong_type(name, "true or false", value)
-    return value
-
-
-def _datetime(name: str, value: Any) -> datetime:
-    if type(value) is not str:
-        raise _wrong_type(name, "a time as ISO 8601 text", value)
-    try:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError) as fault:
-        wish = "Send one like 2013-01-31T10:00:00Z."
-        raise ContractError(name, "type", f"Column '{name}' is not a time in ISO 8601. {wish}") from fault
-    if not EARLIEST <= moment < LATEST:
-        raise ContractError(name, "range", f"Column '{name}' must lie between the years 1678 and 2261. Correct it.")
-    return moment
-
-
-CHECKS: dict[ColumnType, Check] = {
-    "long": _long,
-    "double": _double,
-    "string": _string,
-    "boolean": _boolean,
-    "datetime": _datetime,
-}
-
-
 def _key(name: str | None, row: Mapping[str, Any]) -> str | None:
     if name is None or (value := row.get(name)) is None:
         return None
     if type(value) is int:
         value = str(value)
     if type(value) is not str:
-        raise _wrong_type(name, "a string or a whole number", row[name])
+        raise wrong_type(name, "a string or a whole number", row[name])
     if not 0 < len(value) <= KEY_LENGTH:
         raise ContractError(name, "range", f"Key '{name}' must have 1 to {KEY_LENGTH} characters. Shorten it.")
     return value

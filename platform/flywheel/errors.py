@@ -38,7 +38,7 @@ class ContractError(FlywheelError):
 
     Args:
         field: The field at fault.
-        rule: The rule it breaks: type, missing, unknown, finite, range.
+        rule: The rule it breaks: type, missing, unknown, finite, range, category.
         message: The sentence for the caller.
     """
 

@@ -9,8 +9,10 @@ REQUIRED = ("entity", "outcome", "event_time", "time_known")
 OPTIONAL = ("prediction_id", "source")
 
 
-def check_outcomes(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+def check_outcomes(frame: pl.DataFrame, source: str, *, classes: bool = False) -> pl.DataFrame:
     """Return outcome records (n_rows) from columns entity, outcome, event_time and time_known.
+
+    An outcome is a number (0 or 1 for two classes); with `classes` it is the name of a class, and becomes `label`.
 
     Times may be datetimes or ISO 8601 text; with an offset they are converted to UTC. A column prediction_id may name
     the prediction itself. `source` says where the rows come from, unless they do.
@@ -27,7 +29,8 @@ def check_outcomes(frame: pl.DataFrame, source: str) -> pl.DataFrame:
         if "prediction_id" in frame.columns
         else pl.lit(None, pl.String),
         entity=_text(frame, "entity", source),
-        outcome=_number(frame, source),
+        outcome=pl.lit(None, pl.Float64) if classes else _number(frame, source),
+        label=_class(frame, source) if classes else pl.lit(None, pl.String),
         event_time=_time(frame, "event_time", source),
         time_known=_time(frame, "time_known", source),
         source=_text(frame, "source", source) if "source" in frame.columns else pl.lit(source),
@@ -57,6 +60,13 @@ def _number(frame: pl.DataFrame, source: str) -> pl.Series:
     finite = numbers.is_finite().fill_null(value=False)
     _refuse(frame, ~finite, source, "has no finite outcome", "Leave rows out whose outcome is not known")
     return numbers
+
+
+def _class(frame: pl.DataFrame, source: str) -> pl.Series:
+    names = _text(frame, "outcome", source)
+    unnamed = names.is_null() | (names.str.strip_chars() == "")
+    _refuse(frame, unnamed.fill_null(value=True), source, "names no class", "Leave rows out whose class is not known")
+    return names
 
 
 def _time(frame: pl.DataFrame, name: str, source: str) -> pl.Series:

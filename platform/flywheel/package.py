@@ -3,11 +3,14 @@
     MLmodel …                        what MLflow needs to load it
     artifacts/package/usecase.yaml   the use case as trained
                       features.py    the feature function
-                      estimator.skops
-                      contract.json  what a request must look like
-                      profile.json   reference profile; reference.parquet: a sample of the reference rows
-                      lineage.json   where it came from
-                      card.md        the same for people
+                      contract.json  what a request must look like, and what is answered
+                      model.json     task, classes and flavour of model/, the stored model
+                      encoding.json  the features' order and categories; calibration.json and decision.json: what follows
+                      onnx.json      parity of model.onnx with model/, measured; or why there is no ONNX form
+                      profile.json   reference profile (test rows); reference.parquet: a sample of those rows
+                      data_profile.json   profile of all training rows' inputs
+                      lineage.json   where it came from; requirements.lock: every library behind a prediction
+                      evaluation.json, checks.html, card.md, card.html   how good it is, for people and machines
 
 Reading it imports neither mlflow nor pandas nor polars: the agent does so at start.
 """
@@ -15,6 +18,7 @@ Reading it imports neither mlflow nor pandas nor polars: the agent does so at st
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,8 +31,36 @@ from flywheel.usecase import UseCase, load_usecase
 INSIDE = Path("artifacts/package")
 
 
+class Span(BaseModel):
+    """Rows of one part of the split, in order of time: how many, from when to when (naive UTC, both included)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int
+    start: datetime
+    end: datetime
+    digest: str = ""
+
+
 class Lineage(BaseModel):
-    """Where a version came from: enough to train it again. Times are naive UTC."""
+    """Where a version came from: enough to train it again. Times are naive UTC.
+
+    What has a default is missing in packages of earlier releases.
+
+    Attributes:
+        version: The semantic version, such as 1.4.2, and `version_reason` why it is that.
+        parent: The registry's number of the version that was champion when this one was trained.
+        seeds: With which the best candidates were fitted again.
+        threads: Of the last fit.
+        usecase_path: The use case's file, from the repository's root or absolute; source and family files lie beside it.
+        source: Kind, place, query, version and joins of the raw rows; no password.
+        columns: A digest of each raw column, in the frame's order.
+        parts: train, validation and test, by these names.
+        cut: Labels known later than this were not used.
+        diff_digest: Of the uncommitted changes; the run keeps them as `dirty.diff`.
+        lock_digest: Of requirements.lock.
+        model_digest: Of the stored model's content, by which `flywheel reproduce` knows it again.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +72,7 @@ class Lineage(BaseModel):
     trials: int
     seed: int
     family: str
-    params: dict[str, float | int]
+    params: dict[str, float | int | str | bool]
     data_digest: str
     data_rows: int
     usecase_digest: str
@@ -50,6 +82,22 @@ class Lineage(BaseModel):
     git_dirty: bool | None
     python: str
     packages: dict[str, str]
+    version: str = ""
+    version_reason: str = ""
+    parent: str | None = None
+    flavor: str = "sklearn"
+    metric: str = ""
+    seeds: tuple[int, ...] = ()
+    threads: int = 1
+    usecase_path: str = ""
+    source: dict[str, Any] = {}
+    columns: dict[str, str] = {}
+    parts: dict[str, Span] = {}
+    cut: datetime | None = None
+    diff_digest: str = ""
+    lock_digest: str = ""
+    contract_digest: str = ""
+    model_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +114,11 @@ class ModelPackage:
     def reference(self) -> Path:
         """The sample of reference rows (Parquet): inputs, `prediction` and `label`."""
         return self.folder / INSIDE / "reference.parquet"
+
+    @property
+    def data_profile(self) -> Path:
+        """The profile of all rows it was trained on (JSON); packages of earlier releases have none."""
+        return self.folder / INSIDE / "data_profile.json"
 
 
 def read_package(folder: Path) -> ModelPackage:

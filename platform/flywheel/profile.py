@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from flywheel.contract import ColumnType
 from flywheel.documents import read_document
@@ -44,14 +44,18 @@ class Reference(Frozen):
     """
 
     loss_name: Literal["log_loss", "squared_error"] = "log_loss"
-    loss: float
+    loss: float = Field(validation_alias=AliasChoices("loss", "log_loss"))  # its name before there were other tasks
     standard_error: float
     rows: int
     roc_auc: float | None = None
 
 
 class Profile(Frozen):
-    """The validation rows of one training: `rows` labelled rows from `start` to `end` (naive UTC, both included)."""
+    """The reference rows of one training: `rows` labelled rows from `start` to `end` (naive UTC, both included).
+
+    `label_share` is the share of 1 among the labels, of the commonest of several classes, or the mean of numbers.
+    `prediction` is what a version answers with: the probability of 1, the name of a class, or a number.
+    """
 
     schema_version: int = 1
     rows: int
@@ -61,6 +65,61 @@ class Profile(Frozen):
     reference: Reference
     columns: tuple[ColumnProfile, ...]
     prediction: ColumnProfile
+
+
+class DayStatistic(Frozen):
+    """How one figure of a day varied.
+
+    Its mean over the days, its standard deviation between them, and how much a day resembles the next (lag-1
+    autocorrelation); the latter two are 0 with a single day.
+    """
+
+    mean: float
+    sd: float = 0.0
+    autocorrelation: float = 0.0
+
+
+class DataColumn(ColumnProfile):
+    """One input over all training rows, with what a day of it looks like.
+
+    A value's place is its rank among `quantiles` as a standard normal score, cut at ±2.6: `location` is a day's mean
+    place, `spread` its mean square; both are empty for text and booleans. `missing` is a day's share of missing values,
+    `shares` that of each common category, and `other` that of all values that are not listed in `categories`.
+    """
+
+    missing: DayStatistic
+    location: DayStatistic | None = None
+    spread: DayStatistic | None = None
+    shares: dict[str, DayStatistic] = {}
+    other: DayStatistic | None = None
+
+
+class DataProfile(Frozen):
+    """All training rows of one run, inputs only: what the next run's data are held against.
+
+    `rows` rows lie from `start` to `end` (naive UTC, both included), on `days` days; days are the unit of evidence,
+    because rows of a day resemble each other. `together` holds the correlation of the places of two numeric columns
+    (Pearson's, of normal scores), for each pair of names in `paired`, row by row.
+    """
+
+    schema_version: int = 1
+    rows: int
+    start: datetime
+    end: datetime
+    days: int
+    rows_per_day: DayStatistic
+    columns: tuple[DataColumn, ...]
+    paired: tuple[str, ...] = ()
+    together: tuple[tuple[float, ...], ...] = ()
+
+
+def read_data_profile(path: Path) -> DataProfile:
+    """Read a `data_profile.json`.
+
+    Raises:
+        IntegrityError: The file is missing or is no profile of data.
+    """
+    return read_document(path, DataProfile)
 
 
 def read_profile(path: Path) -> Profile:

@@ -2,7 +2,7 @@
 
     predictions   one row an attempt and row of a request, written by the agent
     requests      one row a request, from the gateway's access log: which attempt the client got
-    outcomes      what became true, and when that was known
+    outcomes      what became true, and when that was known: `outcome` is a number or 0/1, `label` the name of a class
 
 Frames hold naive UTC times in microseconds. Nothing here does I/O: see `flywheel.storage`.
 """
@@ -46,6 +46,7 @@ OUTCOMES = pa.schema(
         "prediction_id": pa.string(),
         "entity": pa.string(),
         "outcome": pa.float64(),
+        "label": pa.string(),
         "event_time": TIME,
         "time_known": TIME,
         "source": pa.string(),
@@ -54,8 +55,9 @@ OUTCOMES = pa.schema(
 
 
 def prediction_schema(contract: Contract | None) -> pa.Schema:
-    """Return the schema of prediction records, version 1; without a contract `inputs` has no fields."""
+    """Return the schema of prediction records, version 1; without a contract `inputs` and `outputs` have no fields."""
     columns = contract.columns if contract is not None else ()
+    outputs = contract.outputs if contract is not None else ()
     return pa.schema(
         {
             "schema_version": pa.int16(),
@@ -75,7 +77,7 @@ def prediction_schema(contract: Contract | None) -> pa.Schema:
             "entity": pa.string(),
             "inputs": pa.struct([(column.name, ARROW[column.type]) for column in columns]),
             "online_features": pa.string(),
-            "outputs": pa.struct([("probability", pa.float64())]),
+            "outputs": pa.struct([(output.name, ARROW[output.type]) for output in outputs]),
             "flags": pa.list_(pa.string()),
             "status": pa.string(),
             "error": pa.string(),
@@ -155,7 +157,9 @@ def account(predictions: pl.DataFrame, requests: pl.DataFrame) -> Accounts:
 
 
 def join_outcomes(predictions: pl.DataFrame, outcomes: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Return answered predictions up to `as_of` with `outcome`, `outcome_time`, `time_known`, null while unknown.
+    """Return answered predictions up to `as_of` with their outcome's columns, null while it is not known.
+
+    These are `outcome`, `label`, `outcome_time` and `time_known`.
 
     An outcome that names a prediction joins that one; else it joins its entity's last answered prediction at or before
     the outcome's event (of several at the same event time, the one recorded last). Of several reports of one event the
@@ -175,7 +179,7 @@ def join_outcomes(predictions: pl.DataFrame, outcomes: pl.DataFrame, as_of: date
     return made.join(found, on="_index", how="left").sort("_index").drop("_index")
 
 
-FOUND = ["_index", "outcome", "outcome_time", "time_known", "_direct"]
+FOUND = ["_index", "outcome", "label", "outcome_time", "time_known", "_direct"]
 
 
 def _by_prediction(made: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
@@ -186,7 +190,8 @@ def _by_prediction(made: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 
 def _by_entity(made: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     keyed = known.filter(pl.col("prediction_id").is_null() & pl.col("entity").is_not_null())
-    keyed = keyed.select("entity", "event_time", "outcome", "time_known", outcome_time="event_time").sort("event_time")
+    keyed = keyed.select("entity", "event_time", "outcome", "label", "time_known", outcome_time="event_time")
+    keyed = keyed.sort("event_time")
     last = made.filter(pl.col("entity").is_not_null()).sort("event_time", "recorded_time", "prediction_id", "_index")
     last = last.unique(["entity", "event_time"], keep="last", maintain_order=True).select(
         "_index", "entity", "event_time"

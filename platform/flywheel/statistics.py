@@ -5,9 +5,28 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from flywheel.usecase import Task
+
 Floats = npt.NDArray[np.float64]
 
 SMALLEST_PROBABILITY = 1e-15  # a model that says exactly 0 and errs costs 34.5 nats instead of infinity
+
+
+def row_losses(task: Task, label: Floats, prediction: Floats) -> Floats:
+    """Return the loss of each row, (n_rows,): log-loss in nats for classes, the squared error for numbers.
+
+    Args:
+        task: Which of the three.
+        label: (n_rows,): 0 or 1 for binary, codes of classes for multiclass, numbers for regression.
+        prediction: (n_rows,): the probability of 1, or a number; (n_rows, n_classes) for multiclass.
+    """
+    if task == "regression":
+        return np.asarray((prediction - label) ** 2, dtype=np.float64)
+    if task == "binary":
+        safe = np.clip(prediction, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+        return np.asarray(-(label * np.log(safe) + (1 - label) * np.log1p(-safe)), dtype=np.float64)
+    own = prediction[np.arange(len(label)), label.astype(np.int64)]
+    return np.asarray(-np.log(np.clip(own, SMALLEST_PROBABILITY, 1)), dtype=np.float64)
 
 
 def area_under_curve(positive: npt.NDArray[np.bool_], score: npt.NDArray[np.floating]) -> float | None:

@@ -4,6 +4,8 @@
     root/<use case>/requests       appended by the shipper
     root/<use case>/outcomes       appended by `flywheel outcomes` and by whoever learns outcomes
 
+One table a use case, whatever inputs and outputs its versions have: see `flywheel.fields`.
+
 Appends are exactly once: each carries application transactions (who, up to where), checked before the commit, because
 Delta itself does not refuse a repeated one. That needs one writer an application id: callers hold a lock.
 """
@@ -23,6 +25,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from flywheel.errors import IntegrityError, StackError
+from flywheel.fields import holds, place
 from flywheel.records import OUTCOMES, REQUESTS, prediction_schema
 
 TableName = Literal["predictions", "requests", "outcomes"]
@@ -60,6 +63,13 @@ class PredictionLog:
         """Return what became true, as far as it was reported."""
         return self._scan(use_case, "outcomes", OUTCOMES).collect()
 
+    def tells_classes(self, use_case: str) -> bool:
+        """Say whether a version has answered with the name of a class."""
+        known = self._open(use_case, "predictions")
+        if known is None:
+            return False
+        return holds(pa.schema(known.schema().to_arrow()).field("outputs").type, "prediction", "string")
+
     def append(
         self, use_case: str, table: TableName, frame: pl.DataFrame | pa.Table, app_id: str, version: int
     ) -> bool:
@@ -89,8 +99,7 @@ class PredictionLog:
             position = known.transaction_version(app_id) if known is not None else None
             if position is not None and position >= version:
                 raise IntegrityError(f"{app_id} has already been logged up to {position}. Start from there.")
-        if known is not None:
-            rows = _fit(rows, pa.schema(known.schema().to_arrow()))
+        rows = _fit(rows, pa.schema(known.schema().to_arrow()) if known is not None else pa.schema({}))
         now = int(time.time() * 1000)
         marks = [Transaction(app_id, version, now) for app_id, version in versions.items()]
         try:
@@ -140,25 +149,32 @@ class PredictionLog:
             where = self._path(use_case, table)
             raise StackError(f"Log table {where} cannot be read: {fault}. Restore it from a copy.") from fault
 
-    def _scan(self, use_case: str, table: TableName, empty: pa.Schema) -> pl.LazyFrame:
+    def _scan(self, use_case: str, table: TableName, schema: pa.Schema) -> pl.LazyFrame:
+        empty = pl.from_arrow(schema.empty_table())
+        assert isinstance(empty, pl.DataFrame)  # noqa: S101  # a table never becomes a series
         known = self._open(use_case, table)
         if known is None:
-            frame = pl.from_arrow(empty.empty_table())
-            assert isinstance(frame, pl.DataFrame)  # noqa: S101  # a table never becomes a series
-            return frame.lazy()
-        return pl.scan_delta(known)
+            return empty.lazy()
+        frame = pl.scan_delta(known)
+        there = frame.collect_schema()
+        later = {name: kind for name, kind in empty.schema.items() if name not in there}  # than this table
+        return frame.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in later.items())
 
 
 def append_outcomes(log_root: Path, use_case: str, frame: pl.DataFrame) -> bool:
     """Append outcome records once, whoever sends the same rows again; return whether they were new.
 
-    `frame` has the columns of `flywheel.records.OUTCOMES`; `source` does not count as content.
+    `frame` has the columns of `flywheel.records.OUTCOMES`, `label` only where outcomes are classes; `source` does not
+    count as content.
 
     Raises:
         StackError: The table cannot be written.
     """
-    ordered = frame.select(OUTCOMES.names)
-    content = hashlib.sha256(ordered.drop("source").write_csv().encode()).hexdigest()
+    ordered = frame if "label" in frame.columns else frame.with_columns(label=pl.lit(None, pl.String))
+    ordered = ordered.select(OUTCOMES.names)
+    # Without the empty column, so that numbers sent before there were labels are still known.
+    unlabelled = ["label"] if ordered["label"].is_null().all() else []
+    content = hashlib.sha256(ordered.drop("source", *unlabelled).write_csv().encode()).hexdigest()
     with _alone(log_root / use_case / ".outcomes.lock"):
         rows = ordered.to_arrow().cast(OUTCOMES)
         return PredictionLog(log_root).append(use_case, "outcomes", rows, f"outcomes-{content}", 1)
@@ -175,19 +191,13 @@ def _alone(path: Path) -> Iterator[None]:
 def _fit(rows: pa.Table, known: pa.Schema) -> pa.Table:
     """Give columns that the table already has the table's types, where no value changes; Delta would cut 1.5 to 1."""
     for index, field in enumerate(rows.schema):
-        if field.name in known.names and field.type != (wanted := _common(field.type, known.field(field.name).type)):
+        there = known.field(field.name).type if field.name in known.names else None
+        if pa.types.is_struct(field.type):
+            placed = place(rows.column(index), there if there is not None else pa.struct([]))
+            rows = rows.set_column(index, pa.field(field.name, placed.type), placed)
+        elif there is not None and field.type != there:
             try:
-                rows = rows.set_column(index, pa.field(field.name, wanted), rows.column(index).cast(wanted))
+                rows = rows.set_column(index, pa.field(field.name, there), rows.column(index).cast(there))
             except pa.ArrowInvalid as fault:
-                raise StackError(
-                    f"Column '{field.name}' does not fit the log's type {wanted}: {fault}. "
-                    "Give the column of the new version the type that it had before, or another name."
-                ) from fault
+                raise StackError(f"Column '{field.name}' does not fit the log's type {there}: {fault}.") from fault
     return rows
-
-
-def _common(given: pa.DataType, known: pa.DataType) -> pa.DataType:
-    if not (pa.types.is_struct(given) and pa.types.is_struct(known)):
-        return known
-    types = {field.name: field.type for field in known}
-    return pa.struct([pa.field(field.name, types.get(field.name, field.type)) for field in given])

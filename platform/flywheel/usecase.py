@@ -200,7 +200,12 @@ class Rollout(Strict):
 class Retrain(Strict):
     """When monitoring starts `mlflow run` by itself."""
 
-    margin: float = Field(0.02, ge=0, description="Rise of the realised log-loss over the reference that is tolerated.")
+    margin: float = Field(
+        0.02,
+        ge=0,
+        description="Rise of the realised loss over the reference that is tolerated: nats of log-loss for classes; for"
+        " regression a share of the reference's mean squared error, so that 0.1 tolerates a tenth more.",
+    )
     cooldown: Duration = timedelta(days=30)
     max_total: int = Field(2, ge=0, description="Retrainings that may be started at all.")
 
@@ -240,11 +245,12 @@ def parse_usecase(document: Any, where: str) -> UseCase:
     except ValidationError as fault:
         first = fault.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             raise SpecError(f"Use case {where}: unknown key '{key}'. Remove it or correct its spelling.") from fault
         if first["type"] == "missing":
             raise SpecError(f"Use case {where}: key '{key}' is missing. Add it.") from fault
-        raise SpecError(f"Use case {where}: '{key}' is wrong: {first['msg']}. Correct it.") from fault
+        raise SpecError(f"Use case {where}: '{key}' is wrong: {reason}. Correct it.") from fault
 
 
 def load_usecase(path: Path) -> UseCase:

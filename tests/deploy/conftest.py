@@ -103,10 +103,15 @@ def start_agent(tiny_package: Path, tmp_path: Path) -> Iterator[Callable[..., Ru
     started: list[RunningAgent] = []
 
     def start(
-        scorer: str, *, wait: bool = True, version: str = "1", program: Sequence[str] = ("-m", "deploy.agent")
+        scorer: str,
+        *,
+        wait: bool = True,
+        version: str = "1",
+        program: Sequence[str] = ("-m", "deploy.agent"),
+        package: Path = tiny_package,
     ) -> RunningAgent:
         port, spool = free_port(), tmp_path / "spool" / f"tiny-v{version}"
-        command = [sys.executable, *program, "--package", str(tiny_package), "--usecase", "tiny"]
+        command = [sys.executable, *program, "--package", str(package), "--usecase", "tiny"]
         command += ["--version", version, "--digest", "sha256:0", "--scorer", scorer, "--port", str(port)]
         command += ["--spool", str(spool), "--drain", "0.3"]
         path = tmp_path / f"agent-{version}.log"

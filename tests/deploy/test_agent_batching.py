@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from deploy.agent.batching import Batcher, Failure, Job, Outcome
 from deploy.agent.limits import Limits
+from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
 from deploy.agent.scorer import ScorerError, ScorerUnreachableError
 from flywheel.contract import ValidRow
@@ -31,7 +32,7 @@ class Recorder:
         self.settled: dict[int, Outcome] = {}
         self.in_flight = 0
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[float | None]:
+    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
         assert self.in_flight == 0, "two calls at once"
         self.in_flight += 1
         await asyncio.sleep(0)
@@ -40,7 +41,7 @@ class Recorder:
         self.batches.append(values)
         if POISON in values:
             raise ScorerError("a row broke the model")
-        return [None if value == NO_ANSWER else value for value in values]
+        return [None if value == NO_ANSWER else {"value": value} for value in values]
 
     def settle(self, finished: Sequence[tuple[Job[int], Outcome]]) -> None:
         for job, outcome in finished:
@@ -76,7 +77,7 @@ def test_each_request_gets_the_answer_to_its_own_rows(requests: list[list[float]
         if POISON in values or NO_ANSWER in values:
             assert isinstance(outcome, Failure)
         else:
-            assert outcome == values
+            assert outcome == [{"value": value} for value in values]
     assert all(len(batch) <= 8 for batch in recorder.batches)
 
 
@@ -110,14 +111,14 @@ async def test_a_request_past_its_deadline_fails_without_being_scored() -> None:
     late_outcome = recorder.settled[0]
     assert isinstance(late_outcome, Failure)
     assert late_outcome.rule == "deadline"
-    assert recorder.settled[1] == [0.25]
+    assert recorder.settled[1] == [{"value": 0.25}]
     assert recorder.batches == [[0.25]]
 
 
 async def test_a_scorer_that_is_gone_is_asked_once_for_the_whole_batch() -> None:
     asked = 0
 
-    async def gone(rows: list[ValidRow], timeout: float) -> list[float | None]:
+    async def gone(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
         nonlocal asked
         asked += 1
         raise ScorerUnreachableError("gone")

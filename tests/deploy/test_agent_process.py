@@ -1,16 +1,20 @@
 """The agent as it runs: a process of its own before a real `mlflow models serve`."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
 
+from deploy.agent.package import CONTRACT
 from tests.deploy.conftest import ENVIRONMENT, ROOT, RunningAgent, free_port, row, status_of, wait_for
+from tests.deploy.tiny_contract import CLASSES
 
 Start = Callable[..., RunningAgent]
 Reply = tuple[int, dict[str, Any], dict[str, str]]
@@ -73,6 +77,22 @@ async def test_a_record_says_who_asked_what_and_what_was_answered(agent: Running
     assert record["inputs"] == {"at": "2013-01-01T05:00:00", "chance": 0.25, "count": 3, "gap": None, "mood": "calm"}
     assert record["outputs"] == {"probability": 0.25}
     assert record["flags"] == ["null:gap"]
+
+
+async def test_every_output_of_the_contract_is_answered_and_recorded_and_no_other(
+    start_agent: Start, tiny_scorer: str, tiny_package: Path, tmp_path: Path
+) -> None:
+    package = tmp_path / "classes"
+    shutil.copytree(tiny_package, package)
+    (package / CONTRACT).write_text(CLASSES.model_dump_json())
+    agent = start_agent(tiny_scorer, package=package)
+    async with aiohttp.ClientSession() as session:
+        _, answer, _ = await post(session, agent, {"instances": [row(chance=0.25), row(chance=0.75)]})
+    calm = {"prediction": "calm", "probability_calm": 0.75, "probability_wild": 0.25, "amount": -25.0}
+    wild = {"prediction": "wild", "probability_calm": 0.25, "probability_wild": 0.75, "amount": 25.0}
+    expected = [calm | {"decision": False}, wild | {"decision": True}]
+    assert answer == {"predictions": expected}
+    assert [record["outputs"] for record in agent.records()] == expected
 
 
 @pytest.mark.parametrize(

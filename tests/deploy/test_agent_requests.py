@@ -17,6 +17,7 @@ from deploy.agent.dataplane import DataPlane, Identity
 from deploy.agent.handlers import Handlers, read_caller
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
+from deploy.agent.outputs import Outputs
 from deploy.agent.package import read_served
 from deploy.agent.payload import parse_rows
 from deploy.agent.refusal import RefusalError
@@ -40,8 +41,8 @@ REQUEST = st.dictionaries(FORM, JSON | SPLIT | st.lists(ROW, max_size=9), min_si
 BODY = st.binary(max_size=100) | REQUEST.map(lambda value: json.dumps(value).encode()) | st.just(b"[" * 9_000)
 
 
-async def score(rows: list[ValidRow], timeout: float) -> list[float | None]:
-    return [0.5 for _ in rows]
+async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    return [{"probability": 0.5} for _ in rows]
 
 
 @asynccontextmanager

@@ -15,7 +15,9 @@ import pytest
 from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
 from deploy.shipper import COMPACT_EVERY, Shipper, drain, ownership, run
+from flywheel.contract import Column, ColumnType, Contract, Output
 from flywheel.errors import StackError
+from flywheel.fields import read_fields
 from flywheel.records import account
 from flywheel.storage import PredictionLog
 from tests.deploy.conftest import ENVIRONMENT, ROOT, wait_for
@@ -98,6 +100,33 @@ def test_a_row_of_the_table_says_what_the_record_said(tmp_path: Path) -> None:
     (row,) = PredictionLog(tmp_path / "log").predictions("tiny").to_dicts()
     assert row["inputs"] == {"at": datetime(2013, 1, 1, 5), "chance": 0.5, "count": 7, "gap": None, "mood": "calm"}
     assert (row["recorded_time"], row["arm"]) == (datetime(2026, 1, 1, 5, 0, 0, 123456), "challenger")
+
+
+def test_versions_with_other_inputs_and_outputs_share_a_table_and_stop_no_shipping(tmp_path: Path) -> None:
+    answers: list[tuple[str, Any]] = [("double", 0.5), ("string", "calm"), ("double", 3.5)]
+    inputs: list[tuple[ColumnType, Any]] = [("long", 1), ("double", 1.5), ("string", "x")]
+    at = "2013-01-01T05:00:00"
+    for number, ((kind, answer), (type_, given)) in enumerate(zip(answers, inputs, strict=True), start=1):
+        contract = Contract(
+            columns=(
+                Column(name="at", type="datetime", nullable=False),
+                Column(name="given", type=type_, nullable=False),
+            ),
+            event_time="at",
+            entity="key",
+            outputs=(Output.model_validate({"name": "prediction", "type": kind}),),
+        )
+        folder = tmp_path / "spool" / f"tiny-v{number}"
+        with Spool(folder, contract.model_dump_json().encode(), Limits()) as agent:
+            row = {"inputs": {"at": at, "given": given}, "outputs": {"prediction": answer}}
+            agent.append(record(number, model_version=str(number), **row))
+    drain(tmp_path)
+    assert list((tmp_path / "spool").rglob("*.rejected")) == []
+    found = PredictionLog(tmp_path / "log").predictions("tiny").sort("model_version")
+    for number, ((kind, answer), (type_, given)) in enumerate(zip(answers, inputs, strict=True)):
+        outputs = read_fields(found, "outputs", {"prediction": "string" if kind == "string" else "double"})
+        assert outputs["prediction"][number] == answer
+        assert read_fields(found, "inputs", {"given": type_})["given"][number] == given
 
 
 def test_the_torn_last_line_waits_while_its_agent_lives_and_is_set_aside_when_it_is_dead(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The tiny model's contract, apart from mlflow."""
 
-from flywheel.contract import Column, Contract
+from flywheel.contract import Column, Contract, Output
 
 CONTRACT = Contract(
     columns=(
@@ -13,4 +13,16 @@ CONTRACT = Contract(
     event_time="at",
     entity="key",
     subject=None,
+)
+# The same model behind a contract that asks for more of what it answers.
+CLASSES = CONTRACT.model_copy(
+    update={
+        "outputs": (
+            Output(name="prediction", type="string"),
+            Output(name="probability_calm", type="double"),
+            Output(name="probability_wild", type="double"),
+            Output(name="amount", type="double"),
+            Output(name="decision", type="boolean"),
+        )
+    }
 )

@@ -8,10 +8,20 @@ class Echo(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untype
     """Answers `chance`, so that a test sees which answer belongs to which request."""
 
     def predict(self, context: object, model_input: pd.DataFrame, params: object = None) -> pd.DataFrame:
-        """Return one column `probability`."""
+        """Return `probability`, and what other contracts name: classes, an amount, a decision."""
         if (model_input["mood"] == "broken").any():
             raise ValueError("a row that this model cannot stand")
-        return pd.DataFrame({"probability": model_input["chance"].astype(float)})
+        chance = model_input["chance"].astype(float)
+        return pd.DataFrame(
+            {
+                "probability": chance,
+                "prediction": (chance > 0.5).map({True: "wild", False: "calm"}),
+                "probability_calm": 1 - chance,
+                "probability_wild": chance,
+                "amount": 100 * chance - 50,
+                "decision": chance > 0.5,
+            }
+        )
 
 
 mlflow.models.set_model(Echo())

@@ -12,7 +12,7 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, Schema
 
-from tests.deploy.tiny_contract import CONTRACT
+from tests.deploy.tiny_contract import CLASSES, CONTRACT
 
 EXAMPLE = {"at": ["2013-01-01T05:00:00"], "chance": [0.5], "count": [1], "gap": [1.5], "mood": ["calm"]}
 
@@ -31,7 +31,7 @@ def write_package(folder: Path) -> None:
             artifacts={"package": str(inside)},
             signature=ModelSignature(
                 inputs=Schema([ColSpec(column.type, column.name) for column in CONTRACT.columns]),
-                outputs=Schema([ColSpec("double", "probability")]),
+                outputs=Schema([ColSpec(output.type, output.name) for output in CONTRACT.outputs + CLASSES.outputs]),
             ),
             input_example=example,
             pip_requirements=["mlflow"],

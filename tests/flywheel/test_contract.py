@@ -136,7 +136,6 @@ def test_a_damaged_or_absent_contract_is_named(tmp_path: Path) -> None:
         ([("at", "datetime", False), ("a", "long", False), ("a", "double", False)], "same name"),
         ([("a", "long", False)], "event time"),
         ([("at", "datetime", True)], "event time"),
-        ([("at", "datetime", False), ("a", "long", True)], "use double"),
         ([("at", "datetime", False), ("key", "string", True)], "keys"),
     ],
 )

@@ -52,6 +52,26 @@ def test_a_file_that_cannot_be_right_is_refused_with_the_place(change: dict[str,
         check_outcomes(pl.DataFrame(GOOD | change, strict=False), "file")
 
 
+def test_outcomes_that_are_classes_become_labels_as_they_are_written() -> None:
+    checked = check_outcomes(pl.DataFrame(GOOD | {"outcome": ["01", "heavy rain"]}), "file", classes=True)
+    assert checked.select("outcome", "label").rows() == [(None, "01"), (None, "heavy rain")]
+    assert check_outcomes(pl.DataFrame(GOOD), "file", classes=True)["label"].to_list() == ["1", "0"]
+    assert check_outcomes(pl.DataFrame(GOOD), "file")["label"].to_list() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sentence"),
+    [
+        (["rain", None], "row 2 names no class"),
+        ([" ", "rain"], "row 1 names no class"),
+        ([0.5, 1.0], "must be text or whole numbers"),
+    ],
+)
+def test_an_outcome_that_names_no_class_is_refused(outcome: list[Any], sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        check_outcomes(pl.DataFrame(GOOD | {"outcome": outcome}), "file", classes=True)
+
+
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(DataError, match="column 'time_known' is missing"):
         check_outcomes(pl.DataFrame(GOOD).drop("time_known"), "file")

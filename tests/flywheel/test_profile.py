@@ -25,6 +25,12 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert read_profile(path) == PROFILE
 
 
+def test_a_reference_from_before_there_were_other_losses_is_one_of_log_loss() -> None:
+    old = Reference.model_validate_json('{"log_loss": 0.5, "standard_error": 0.01, "rows": 100, "roc_auc": 0.7}')
+    assert old == PROFILE.reference
+    assert old.loss_name == "log_loss"
+
+
 def test_a_missing_or_damaged_profile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="cannot be read"):
         read_profile(tmp_path / "profile.json")

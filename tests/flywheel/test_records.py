@@ -9,6 +9,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flywheel.contract import Column, Contract, Output
 from flywheel.records import OUTCOMES, REQUESTS, account, answered, join_outcomes, prediction_schema
 
 START = datetime(2013, 1, 1)
@@ -129,6 +130,29 @@ def test_an_outcome_that_names_its_prediction_joins_that_one() -> None:
     made = predictions(prediction(1, entity="a"), prediction(2, entity="a", recorded_time=day(1)))
     known = outcomes({"prediction_id": "p1", "outcome": 0.0}, {"entity": "a", "outcome": 1.0})
     assert labelled(made, known, day(9)) == {"p1": 0.0, "p2": 1.0}
+
+
+def test_the_name_of_a_class_joins_as_a_number_does() -> None:
+    made = predictions(prediction(1, entity="a"), prediction(2), prediction(3, entity="c"))
+    known = outcomes(
+        {"entity": "a", "outcome": None, "label": "rain", "time_known": day(1)},
+        {"entity": "a", "outcome": None, "label": "snow", "time_known": day(2)},
+        {"prediction_id": "p2", "outcome": None, "label": "calm"},
+    )
+    marked = made.with_columns(answered=pl.lit(value=True))
+    found = join_outcomes(marked, known, day(9)).select("prediction_id", "outcome", "label").rows()
+    assert found == [("p1", None, "snow"), ("p2", None, "calm"), ("p3", None, None)]
+
+
+def test_a_prediction_record_holds_the_outputs_of_its_contract() -> None:
+    contract = Contract(
+        columns=(Column(name="at", type="datetime", nullable=False),),
+        event_time="at",
+        entity=None,
+        outputs=(Output(name="prediction", type="string"), Output(name="decision", type="boolean")),
+    )
+    kind = prediction_schema(contract).field("outputs").type
+    assert [(field.name, field.type) for field in kind] == [("prediction", pa.string()), ("decision", pa.bool_())]
 
 
 def test_what_no_client_got_is_left_out() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, mean_squared_error, roc_auc_score
 
-from flywheel.statistics import area_under_curve, clustered_error
+from flywheel.statistics import area_under_curve, clustered_error, row_losses
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=60))
@@ -19,6 +19,22 @@ def test_area_under_curve_agrees_with_scikit_learn(rows: list[tuple[bool, int]])
         assert area_under_curve(positive, score) is None
     else:
         assert area_under_curve(positive, score) == pytest.approx(roc_auc_score(positive, score))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0.01, 0.49), st.floats(0.01, 0.49)), min_size=2, max_size=40))
+def test_the_mean_of_row_losses_is_scikit_learns_loss_for_every_task(rows: list[tuple[int, float, float]]) -> None:
+    code, first, second = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    thirds = np.column_stack([first, second, 1 - first - second])
+    late = (code > 0).astype(float)
+    assert row_losses("binary", late, first).mean() == pytest.approx(log_loss(late, first, labels=[0, 1]))
+    assert row_losses("multiclass", code, thirds).mean() == pytest.approx(log_loss(code, thirds, labels=[0, 1, 2]))
+    assert row_losses("regression", code, first).mean() == pytest.approx(mean_squared_error(code, first))
+
+
+def test_a_certain_and_wrong_answer_costs_much_but_not_infinity() -> None:
+    binary = row_losses("binary", np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+    multiclass = row_losses("multiclass", np.array([1.0, 0.0]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    assert all(30 < loss < 40 for loss in [*binary, *multiclass])
 
 
 def test_clusters_of_one_row_give_the_standard_error_of_independent_rows() -> None:

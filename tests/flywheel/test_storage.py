@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from flywheel.contract import Column, ColumnType, Contract
-from flywheel.errors import IntegrityError, StackError
+from flywheel.errors import IntegrityError
+from flywheel.fields import POLARS, read_fields
 from flywheel.records import prediction_schema
 from flywheel.storage import PredictionLog, append_outcomes
 
@@ -71,15 +72,68 @@ def test_a_new_version_may_bring_inputs_of_its_own(tmp_path: Path) -> None:
     assert set(inputs) == {(1, None), (None, "x")}
 
 
-def test_a_column_of_another_type_is_taken_only_where_no_value_changes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"a": ("long", 1)}, {"a": ("double", 2.5)}),
+        ({"a": ("string", "x")}, {"a": ("double", 2.5)}),
+        ({"Rain": ("double", 1.0)}, {"rain": ("double", 2.5), "Rain": ("double", 0.5)}),
+        ({"a": ("long", 1)}, {"A": ("long", 3), "a": ("string", "x")}),
+    ],
+)
+def test_versions_may_disagree_about_a_name_and_each_reads_its_own(
+    tmp_path: Path, first: dict[str, tuple[ColumnType, Any]], second: dict[str, tuple[ColumnType, Any]]
+) -> None:
     log = PredictionLog(tmp_path)
-    log.append("tiny", "predictions", rows(1, a=("long", 1)), "s1", 1)
-    log.append("tiny", "predictions", rows(1, a=("double", 2.0)), "s2", 1)
-    with pytest.raises(StackError, match="does not fit"):
-        log.append("tiny", "predictions", rows(1, a=("double", 2.5)), "s3", 1)
-    with pytest.raises(StackError, match="does not fit"):
-        log.append("tiny", "predictions", rows(1, a=("string", "x")), "s4", 1)
-    assert sorted(log.predictions("tiny")["inputs"].struct.field("a").to_list()) == [1, 2]
+    for number in (1, 3):
+        log.append("tiny", "predictions", rows(1, AT, **first), f"s{number}", 1)
+        log.append("tiny", "predictions", rows(1, AT, **second), f"s{number + 1}", 1)
+    log.compact("tiny", "predictions")
+    found = log.predictions("tiny")
+    assert found.height == 4
+    for columns in (first, second):
+        read = read_fields(found, "inputs", {name: kind for name, (kind, _) in columns.items()})
+        own = [tuple(value for _, value in columns.values())] * 2
+        others = [row for row in read.rows() if row not in own]
+        assert [row for row in read.rows() if row in own] == own
+        assert read.columns == list(columns)
+        assert read.schema == pl.Schema({name: POLARS[kind] for name, (kind, _) in columns.items()})
+        assert len(others) == 2
+
+
+def test_one_version_may_tell_rain_from_Rain(tmp_path: Path) -> None:  # noqa: N802  # the capital is the point
+    log = PredictionLog(tmp_path)
+    log.append("tiny", "predictions", rows(2, rain=("double", 0.25), Rain=("double", 0.75)), "s", 1)
+    read = read_fields(log.predictions("tiny"), "inputs", {"Rain": "double", "rain": "double"})
+    assert read.rows() == [(0.75, 0.25)] * 2
+
+
+def test_whole_numbers_that_share_a_field_with_doubles_are_read_as_both(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    log.append("tiny", "predictions", rows(1, a=("long", 1)), "s", 1)
+    found = log.predictions("tiny")
+    assert read_fields(found, "inputs", {"a": "double", "b": "string"}).rows() == [(1.0, None)]
+
+
+def test_a_table_of_outcomes_from_before_there_were_labels_reads_with_none(tmp_path: Path) -> None:
+    old = pa.table({"entity": ["a"], "outcome": [1.0], "event_time": [AT], "time_known": [AT]})
+    log = PredictionLog(tmp_path)
+    log.append("tiny", "outcomes", old, "s", 1)
+    assert log.outcomes("tiny").select("entity", "outcome", "label", "prediction_id").rows() == [("a", 1.0, None, None)]
+    classes = {"prediction_id": [None], "entity": ["b"], "outcome": [None], "label": ["rain"], "source": ["x"]}
+    append_outcomes(tmp_path, "tiny", pl.DataFrame(classes | {"event_time": [AT], "time_known": [AT]}))
+    assert set(log.outcomes("tiny").select("outcome", "label").rows()) == {(1.0, None), (None, "rain")}
+
+
+def test_a_log_knows_whether_its_versions_answer_with_classes(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    assert not log.tells_classes("tiny")
+    for number, kind in enumerate(("double", "string")):
+        outputs = pa.struct([("prediction", pa.float64() if kind == "double" else pa.string())])
+        value = {"prediction": 1.5 if kind == "double" else "rain"}
+        table = pa.table({"event_time": [AT], "outputs": pa.array([value], outputs)})
+        log.append("tiny", "predictions", table, "s", number + 1)
+        assert log.tells_classes("tiny") == (kind == "string")
 
 
 def test_compaction_keeps_rows_and_positions(tmp_path: Path) -> None:

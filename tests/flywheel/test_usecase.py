@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.errors import SpecError, UsageError
-from flywheel.usecase import UNITS, load_usecase, parse_duration, parse_usecase
+from flywheel.usecase import UNITS, Source, load_usecase, parse_duration, parse_usecase
 
 LEAST = {
     "name": "some-case",
@@ -20,7 +20,7 @@ LEAST = {
 def test_a_source_a_label_and_an_event_time_are_enough() -> None:
     case = parse_usecase(LEAST, "test")
     assert case.features == "features.py"
-    assert case.train.families == ("xgboost", "logistic")
+    assert (case.task, case.train.families, case.train.metric) == ("binary", None, None)
     assert case.rollout.steps == (10, 50)
     assert case.data.label.available_after == timedelta(0)
 
@@ -51,6 +51,16 @@ def test_other_text_is_no_duration_or_one_that_means_what_it_says(text: str) -> 
         ({"data": {}}, "key 'data.source' is missing"),
         ({"train": {"validation": "two weeks"}}, "a number and a unit"),
         ({"rollout": {"steps": [0]}}, "'rollout.steps.0' is wrong"),
+        ({"task": "ranking"}, "'task' is wrong"),
+        (
+            {"evaluate": {"behaviours": [{"name": "n", "column": "c", "expect": "same"}]}},
+            "exactly one of set, add, mult",
+        ),
+        (
+            {"evaluate": {"costs": {"false_positive": -1, "false_negative": 1}}},
+            "'evaluate.costs.false_positive' is wrong",
+        ),
+        ({"checks": {"columns": {"age": {"max_missing": 2}}}}, "'checks.columns.age.max_missing' is wrong"),
     ],
 )
 def test_a_mistake_is_named_with_its_key(change: dict[str, object], sentence: str) -> None:
@@ -58,6 +68,26 @@ def test_a_mistake_is_named_with_its_key(change: dict[str, object], sentence: st
         parse_usecase(LEAST | change, "test")
     assert isinstance(caught.value, UsageError)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ({"kind": "sql", "path": "rows.csv"}, "kind sql takes database and query, and no path"),
+        ({"kind": "sql", "database": "duckdb:///a.db"}, "kind sql takes database and query, and no path"),
+        ({"kind": "csv"}, "kind csv takes path, and no database or query"),
+        ({"kind": "delta", "path": "t", "query": "select 1"}, "kind delta takes path, and no database or query"),
+    ],
+)
+def test_a_source_says_where_its_rows_are_in_the_words_of_its_kind(source: dict[str, str], sentence: str) -> None:
+    with pytest.raises(SpecError, match=sentence):
+        parse_usecase({**LEAST, "data": {"source": source, "event_time": "at", "label": {"column": "y"}}}, "test")
+
+
+def test_a_source_is_named_without_its_password() -> None:
+    source = Source(kind="sql", database="postgresql://ada:secret@db/prod", query="select 1")
+    assert source.place == "query on db/prod"
+    assert Source(kind="csv", path="rows.csv").place == "rows.csv"
 
 
 def test_a_file_that_is_missing_no_yaml_or_no_mapping_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Rows of a small prediction log in Delta, written as the agent and the shipper write them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,15 +26,19 @@ CONTRACT = Contract(
 
 @dataclass(frozen=True)
 class Flight:
-    """One prediction; `outcome` None never becomes known, else a day after departure."""
+    """One prediction; `outcome` None never becomes known, else a day after departure; text is a class.
+
+    `outputs` stand for `probability` where a version answers with something else.
+    """
 
     entity: str
     time: datetime
     probability: float = 0.3
-    outcome: float | None = 0.0
+    outcome: float | str | None = 0.0
     attempts: int = 1
     code: int = 200
     version: str = "1"
+    outputs: Mapping[str, float | str] | None = None
 
     @property
     def request_id(self) -> str:
@@ -42,24 +46,27 @@ class Flight:
         return f"r-{self.entity}-{self.time.isoformat()}"
 
 
-def write_log(root: Path, flights: Sequence[Flight], *, digest: str = "sha256:0") -> PredictionLog:
+def write_log(
+    root: Path, flights: Sequence[Flight], *, digest: str = "sha256:0", contract: Contract = CONTRACT, name: str = NAME
+) -> PredictionLog:
     """Write flights with all their attempts, of which the client got the last."""
     log = PredictionLog(root)
     records = [_record(flight, attempt, digest) for flight in flights for attempt in range(1, flight.attempts + 1)]
-    log.append(NAME, "predictions", pa.Table.from_pylist(records, schema=prediction_schema(CONTRACT)), "test", 1)
+    log.append(name, "predictions", pa.Table.from_pylist(records, schema=prediction_schema(contract)), "test", 1)
     lines = [
         {"request_id": flight.request_id, "time": flight.time, "code": flight.code, "attempts": flight.attempts}
         for flight in flights
     ]
-    log.append(NAME, "requests", pa.Table.from_pylist(lines, schema=REQUESTS), "test", 1)
+    log.append(name, "requests", pa.Table.from_pylist(lines, schema=REQUESTS), "test", 1)
     known = [
-        {"entity": f.entity, "outcome": f.outcome, "event_time": f.time, "time_known": f.time + timedelta(days=1)}
+        {"entity": f.entity, "event_time": f.time, "time_known": f.time + timedelta(days=1)}
+        | ({"label": f.outcome} if isinstance(f.outcome, str) else {"outcome": f.outcome})
         for f in flights
         if f.outcome is not None
     ]
     outcomes = pl.from_arrow(pa.Table.from_pylist(known, schema=OUTCOMES))
     assert isinstance(outcomes, pl.DataFrame)
-    append_outcomes(root, NAME, outcomes)
+    append_outcomes(root, name, outcomes)
     return log
 
 
@@ -77,7 +84,7 @@ def _record(flight: Flight, attempt: int, digest: str) -> dict[str, object]:
         "model_digest": digest,
         "entity": flight.entity,
         "inputs": {"scheduled": flight.time, "distance": 500.0},
-        "outputs": {"probability": flight.probability},
+        "outputs": flight.outputs or {"probability": flight.probability},
         "flags": [],
         "status": "scored",
         "latency_ms": 1.0,

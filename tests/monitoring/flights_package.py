@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import yaml
 
+from flywheel.contract import Contract
 from flywheel.digest import folder_digest
 from flywheel.package import INSIDE, Lineage
 from flywheel.profile import ColumnProfile, Profile, Reference
@@ -35,13 +36,13 @@ def write_package(home: Path, reference: Reference) -> str:
     return digest
 
 
-def write_model(folder: Path, reference: Reference, use_case: Mapping[str, Any]) -> Path:
+def write_model(folder: Path, reference: Reference, use_case: Mapping[str, Any], contract: Contract = CONTRACT) -> Path:
     """Write a model folder of a use case, without anything that could score."""
     inside = folder / INSIDE
     inside.mkdir(parents=True)
     (folder / "MLmodel").write_text("flavors: {}\n")
     (inside / "usecase.yaml").write_text(yaml.safe_dump(dict(use_case)))
-    (inside / "contract.json").write_text(CONTRACT.model_dump_json())
+    (inside / "contract.json").write_text(contract.model_dump_json())
     (inside / "profile.json").write_text(_profile(reference).model_dump_json())
     (inside / "lineage.json").write_text(_lineage().model_dump_json())
     _sample().write_parquet(inside / "reference.parquet")

@@ -12,19 +12,22 @@ import sqlalchemy as sa
 import yaml
 
 from flywheel.connections import login, secrets
+from flywheel.contract import Output
+from flywheel.digest import folder_digest
 from flywheel.errors import StackError
 from flywheel.events import Event, EventKind, read
 from flywheel.identities import MONITORING
+from flywheel.package import INSIDE
 from flywheel.profile import Reference
 from flywheel.settings import Settings
 from flywheel.tracking import Tracking
 from flywheel.usecase import load_usecase
-from monitoring.job import check, keyless_note
+from monitoring.job import check
 from monitoring.publication import Check
 from monitoring.retrain import Retraining, claim
 from monitoring.windows import Span
-from tests.monitoring.flights_log import NAME, Flight, write_log
-from tests.monitoring.flights_package import USE_CASE, write_package
+from tests.monitoring.flights_log import CONTRACT, NAME, Flight, write_log
+from tests.monitoring.flights_package import USE_CASE, write_model, write_package
 
 START = datetime(2013, 4, 1)
 MAY = datetime(2013, 5, 1)
@@ -80,6 +83,39 @@ def test_a_quiet_window_has_its_event_its_page_and_its_report(
     assert {file["path"] for file in files} == {"decision.json", "evidently", "loss_by_day.png"}
 
 
+def test_a_window_of_classes_has_the_same_page_with_the_report_in_its_own_terms(stack: Settings) -> None:
+    name, names = f"{NAME}-classes", ["calm", "rain", "hail"]
+    document, reference = USE_CASE | {"name": name, "task": "multiclass"}, REFERENCE.model_copy(update={"loss": 0.69})
+    outputs = (
+        Output(name="prediction", type="string"),
+        *(Output(name=f"probability_{n}", type="double") for n in names),
+    )
+    contract = CONTRACT.model_copy(update={"outputs": outputs})
+    package = write_model(stack.root / "packages" / name / "1-0", reference, document, contract)
+    sample = pl.read_parquet(package / INSIDE / "reference.parquet")
+    classes = {"prediction": pl.Series(["calm", "rain"] * 150), "label": pl.Series(["rain", "hail", "calm"] * 100)}
+    sample.with_columns(**classes).write_parquet(package / INSIDE / "reference.parquet")
+    # The entropy of these shares is .69: what a version loses that knows how often each class comes.
+    random, shares = np.random.default_rng(7), [0.75, 0.2, 0.05]
+    answer: dict[str, float | str] = {
+        "prediction": "calm",
+        **{f"probability_{n}": s for n, s in zip(names, shares, strict=True)},
+    }
+    flights = [
+        Flight(f"f{n}", START + timedelta(hours=2 * n), outcome=str(random.choice(names, p=shares)), outputs=answer)
+        for n in range(12 * 30)
+    ]
+    write_log(stack.root / "log", flights, digest=folder_digest(package), contract=contract, name=name)
+    file = stack.root / "classes.yaml"
+    file.write_text(yaml.safe_dump(document))
+    span = Span(START, MAY, MAY + timedelta(days=1))
+    result = check(stack, Check(file, load_usecase(file), span, start_training=False))
+    assert (result.verdict, result.rows, result.loss_name) == ("quiet", 360, "log_loss")
+    rest = Tracking.from_login(login(stack, MONITORING)).rest
+    files = rest.call("GET", "artifacts/list", run_id=result.run_id)["files"]
+    assert {file["path"] for file in files} == {"decision.json", "evidently", "loss_by_day.png"}
+
+
 def test_harm_is_recorded_even_when_neither_mlflow_nor_the_report_can_be_had(
     stack: Settings, request_: Check, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,10 +148,3 @@ def test_a_database_that_does_not_answer_is_one_sentence(
     monkeypatch.setattr("monitoring.publication.login", lambda *_: {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
     with pytest.raises(StackError, match="database of the events fails"):
         check(stack, request_)
-
-
-def test_predictions_without_their_key_are_named() -> None:
-    rows = pl.DataFrame({"entity": ["a", None, None]}, schema={"entity": pl.String})
-    assert keyless_note(rows, "day").startswith(" 2 predictions came without their key 'day'")
-    assert keyless_note(rows.head(1), "day") == ""
-    assert keyless_note(rows, None) == ""

@@ -1,4 +1,4 @@
-"""The interval keeps its promise when rows of a day are dependent; the loss and the ranking are the textbook's."""
+"""The interval keeps its promise when rows of a day are dependent."""
 
 import math
 from datetime import datetime, timedelta
@@ -8,9 +8,8 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss
 
-from monitoring.performance import by_day, estimate, row_loss
+from monitoring.performance import by_day, estimate
 
 START = datetime(2013, 4, 1)
 TRUE_MEAN = 0.5
@@ -94,18 +93,3 @@ def test_the_mean_is_the_mean_of_the_rows_however_they_fall_into_days(rows: list
     assert found.rows == len(rows)
     assert found.days == len({day for day, _ in rows})
     assert found.mean == pytest.approx(float(np.mean([value for _, value in rows])), abs=1e-9)
-
-
-def test_the_loss_agrees_with_scikit_learn() -> None:
-    random = np.random.default_rng(3)
-    probability = random.uniform(0.01, 0.99, 400).round(1).clip(0.05, 0.95)
-    outcome = (random.uniform(size=400) < probability).astype(float)
-    frame = pl.DataFrame({"probability": probability, "outcome": outcome})
-    losses = frame.select(row_loss(pl.col("probability"), pl.col("outcome"))).to_series()
-    assert losses.mean() == pytest.approx(log_loss(outcome, probability))
-
-
-def test_a_certain_and_wrong_answer_costs_much_but_not_infinity() -> None:
-    frame = pl.DataFrame({"probability": [0.0, 1.0], "outcome": [1.0, 0.0]})
-    losses = frame.select(row_loss(pl.col("probability"), pl.col("outcome"))).to_series().to_list()
-    assert all(30 < loss < 40 for loss in losses)

@@ -2,26 +2,32 @@
 
 from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 
 from flywheel.profile import Reference
+from flywheel.statistics import row_losses
 from monitoring.harm import Tolerance, against_reference, decide
+from monitoring.measure import LOG_LOSS, SQUARED_ERROR, Measure
 from monitoring.plot import draw, loss_by_day
 
-REFERENCES = {"1": Reference(loss=0.6, standard_error=0.01, rows=1000, roc_auc=0.7)}
+REFERENCE = Reference(loss=0.6, standard_error=0.01, rows=1000, roc_auc=0.7)
 
 
 def judged(days: int) -> pl.DataFrame:
     times = [datetime(2013, 4, 1) + timedelta(hours=6 * step) for step in range(4 * days)]
     outcomes = [float(step % 3 == 0) for step in range(4 * days)]
-    frame = pl.DataFrame({"event_time": times, "model_version": "1", "probability": 0.4, "outcome": outcomes})
-    return against_reference(frame, REFERENCES)
+    losses = row_losses("binary", np.array(outcomes), np.full(4 * days, 0.4))
+    frame = {"event_time": times, "model_version": "1", "prediction": 0.4, "outcome": outcomes, "loss": losses}
+    return against_reference(pl.DataFrame(frame), {"1": REFERENCE})
 
 
 @pytest.mark.parametrize(("days", "margin"), [(30, 0.02), (30, -1.0), (1, 0.02)])
-def test_a_png_is_drawn_whatever_the_verdict(days: int, margin: float) -> None:
+@pytest.mark.parametrize("measure", [LOG_LOSS, SQUARED_ERROR])
+def test_a_png_is_drawn_whatever_the_verdict(days: int, margin: float, measure: Measure) -> None:
     rows = judged(days)
-    image = draw(rows, decide(rows, REFERENCES, Tolerance(margin, 10)), "flights, April")
+    references = {"1": REFERENCE.model_copy(update={"loss_name": measure.name})}
+    image = draw(rows, decide(rows, references, Tolerance(margin, 10, measure)), "flights, April", measure)
     assert image.startswith(b"\x89PNG")
     assert loss_by_day(rows)["rows"].to_list() == [4] * days

@@ -34,11 +34,11 @@ def frame(seed: int, *, shift: float = 0.0) -> pl.DataFrame:
     )
 
 
-def ask(folder: Path, current: pl.DataFrame, reference: pl.DataFrame) -> list[Path]:
+def ask(folder: Path, current: pl.DataFrame, reference: pl.DataFrame, task: str = "binary") -> list[Path]:
     current.write_parquet(folder / "current.parquet")
     reference.write_parquet(folder / "reference.parquet")
     with ReportProcess(folder / "home") as process:
-        process.ask(ReportJob(str(folder / "current.parquet"), str(folder / "reference.parquet"), str(folder)))
+        process.ask(ReportJob(str(folder / "current.parquet"), str(folder / "reference.parquet"), str(folder), task))
         return process.wait(timeout=120)
 
 
@@ -55,6 +55,32 @@ def test_drift_and_quality_are_reported_with_unlabelled_rows_in_the_drift_only(t
     # Times are no inputs; every flight has another tail number; wind was never measured.
     assert columns == {"distance", "temp", "flight", "carrier", "holiday", "prediction"}
     assert metrics[0]["value"]["count"] >= 1
+
+
+@pytest.mark.parametrize(("task", "figure"), [("multiclass", "Accuracy"), ("regression", "RMSE")])
+def test_the_quality_of_other_tasks_is_reported_in_their_own_terms(tmp_path: Path, task: str, figure: str) -> None:
+    names = ["calm", "rain", "heavy rain"]
+
+    def answered(seed: int) -> pl.DataFrame:
+        random = np.random.default_rng(seed)
+        made = frame(seed)
+        if task == "multiclass":
+            label, prediction = random.choice(names, ROWS), random.choice(names, ROWS)
+            return made.with_columns(prediction=pl.Series(prediction), label=pl.Series(label))
+        label = random.normal(20, 5, ROWS)
+        return made.with_columns(prediction=pl.Series(label + random.normal(0, 1, ROWS)), label=pl.Series(label))
+
+    current = answered(1).with_columns(label=pl.when(pl.int_range(pl.len()) >= 50).then(pl.col("label")))
+    files = ask(tmp_path, current, answered(2), task)
+    assert [file.name for file in files] == ["drift.html", "drift.json", "quality.html", "quality.json"]
+    drift = json.loads(files[1].read_text())["metrics"]
+    assert "prediction" in {metric["config"]["column"] for metric in drift if "column" in metric["config"]}
+    assert any(figure in metric["metric_name"] for metric in json.loads(files[3].read_text())["metrics"])
+
+
+def test_where_only_two_classes_occurred_there_is_a_report_on_drift_alone(tmp_path: Path) -> None:
+    made = frame(1).with_columns(prediction=pl.Series(["calm", "rain"] * (ROWS // 2)), label=pl.Series(["calm"] * ROWS))
+    assert [file.name for file in ask(tmp_path, made, made, "multiclass")] == ["drift.html", "drift.json"]
 
 
 def test_a_report_that_fails_says_where_to_read_why(tmp_path: Path) -> None:

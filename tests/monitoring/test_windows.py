@@ -7,15 +7,19 @@ import pytest
 
 from flywheel.errors import UsageError
 from flywheel.storage import PredictionLog
+from flywheel.usecase import parse_usecase
 from monitoring.windows import Counts, Span, Window, read_window
-from tests.monitoring.flights_log import NAME, Flight, write_log
+from tests.monitoring.flights_log import Flight, write_log
+from tests.monitoring.flights_package import USE_CASE
 
 START, END = datetime(2013, 4, 1), datetime(2013, 5, 1)
 DAY = timedelta(days=1)
+FLIGHTS = parse_usecase(USE_CASE, "here")  # outcomes are due after a day
+CLASSES = parse_usecase(USE_CASE | {"task": "multiclass"}, "here")
 
 
 def read(root: Path, flights: list[Flight], as_of: datetime) -> Window:
-    return read_window(write_log(root, flights), NAME, Span(START, END, as_of), DAY)
+    return read_window(write_log(root, flights), FLIGHTS, Span(START, END, as_of))
 
 
 def test_each_answered_prediction_is_there_once_with_its_outcome(tmp_path: Path) -> None:
@@ -28,7 +32,6 @@ def test_each_answered_prediction_is_there_once_with_its_outcome(tmp_path: Path)
     assert window.rows["entity"].to_list() == ["first", "retried"]
     assert window.rows["attempt"].to_list() == [1, 3]
     assert window.labelled["outcome"].to_list() == [1.0, 0.0]
-    assert window.rows["probability"].to_list() == [0.3, 0.3]
     assert window.counts == Counts(records=5, answered=2, labelled=2, pending=0, censored=0)
 
 
@@ -58,9 +61,19 @@ def test_an_outcome_belongs_to_the_last_prediction_of_its_entity_even_past_the_w
 
 
 def test_a_use_case_that_nobody_asked_has_an_empty_window(tmp_path: Path) -> None:
-    window = read_window(PredictionLog(tmp_path), NAME, Span(START, END, END), DAY)
+    window = read_window(PredictionLog(tmp_path), FLIGHTS, Span(START, END, END))
     assert window.rows.is_empty()
     assert window.counts == Counts(0, 0, 0, 0, 0)
+
+
+def test_outcomes_of_classes_are_their_names_and_a_number_is_none(tmp_path: Path) -> None:
+    flights = [Flight("a", START, outcome="rain"), Flight("b", START, outcome=1.0), Flight("c", START, outcome=None)]
+    log = write_log(tmp_path, flights)
+    span = Span(START, END, END)
+    window = read_window(log, CLASSES, span)
+    assert dict(window.rows.select("entity", "outcome").rows()) == {"a": "rain", "b": None, "c": None}
+    assert (window.counts.labelled, window.counts.censored) == (1, 2)
+    assert read_window(log, FLIGHTS, span).labelled["outcome"].to_list() == [1.0]
 
 
 @pytest.mark.parametrize(

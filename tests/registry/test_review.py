@@ -10,6 +10,8 @@ from playwright.sync_api import sync_playwright
 from flywheel.events import EventKind, append
 from flywheel.identities import AGENTS, CONTROLLER
 
+ARTIFACTS = "mlflow-artifacts/artifacts"
+
 if TYPE_CHECKING:
     from tests.registry.conftest import Server
 
@@ -31,6 +33,23 @@ def described(server: "Server", model: str, roc_auc: float, depth: str) -> str:
     dataset = {"name": "flights", "digest": f"d{depth}", "source_type": "python", "source": "{}"}
     server.made("ada", "runs/log-inputs", run_id=run, datasets=[{"dataset": dataset, "tags": []}])
     return version
+
+
+@pytest.fixture
+def explained(server: "Server", model: str) -> tuple[str, str]:
+    """A version whose run has intervals, a comparison with its champion, and documents."""
+    run, folder = server.run()
+    values = {"test_rmse": 4.2, "test_rmse_low": 4.0, "test_rmse_high": 4.5, "test_rows": 1200.0}
+    values |= {"test_loss_over_champion": -0.4, "test_loss_over_champion_low": -0.7}
+    values |= {"test_loss_over_champion_high": -0.1}
+    metrics = [{"key": key, "value": value, "timestamp": 1, "step": 0} for key, value in values.items()]
+    server.made("ada", "runs/log-batch", run_id=run, metrics=metrics)
+    for name in ("card.html", "model.html"):
+        path = f"{ARTIFACTS}/{folder.removesuffix('/model')}/{name}"
+        assert server.call("ada", "PUT", path, data=b"<p>What it is.</p>").status_code == 200
+    tags = [{"key": "semver", "value": "1.2.0"}, {"key": "semver_reason", "value": "A new window of data."}]
+    source = {"name": model, "source": f"mlflow-artifacts:/{folder}", "run_id": run, "tags": tags}
+    return model, str(server.made("ada", "model-versions/create", **source)["model_version"]["version"])
 
 
 def page(server: "Server", user: str | None, path: str) -> tuple[int, str]:
@@ -62,6 +81,20 @@ def test_the_page_shows_the_candidate_beside_the_champion(server: "Server", pair
         "Move to Production",
     ):
         assert shown in text
+
+
+def test_the_page_shows_intervals_the_semantic_version_and_what_there_is_to_read(
+    server: "Server", explained: tuple[str, str]
+) -> None:
+    text = page(server, "grace", "/".join(explained))[1]
+    assert "(4.0000 to 4.5000)" in text
+    assert "test_rmse_low" not in text
+    assert "−0.4000" in text
+    assert "between −0.7000 and −0.1000" in text
+    assert "1.2.0" in text
+    assert "A new window of data." in text
+    assert "/artifacts/card.html" in text
+    assert "checks.html" not in text
 
 
 def test_the_author_reads_what_is_missing_and_finds_no_button(server: "Server", pair: tuple[str, str, str]) -> None:

@@ -1,40 +1,28 @@
-"""The package: everything the model needs, nothing of a person, and the same answers as the estimator."""
+"""The package: everything the model needs, nothing of a person, no pickle, and the same answers as the fitted model."""
 
 import json
-import sys
-from collections.abc import Callable
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import polars as pl
 import pytest
 
 from flywheel.contract import Contract
+from flywheel.errors import DataError
 from flywheel.package import Lineage
-from flywheel.profile import Profile, read_profile
-from flywheel.usecase import load_usecase
-from training.evaluate import score
-from training.families import choose_families
-from training.job import Prepared, make_lineage, make_parts, make_sides, prepare
-from training.model_code import FlywheelModel, estimator_input, typed
-from training.package import PackageParts, contract_from_frame, profile_column, write_package
-from training.search import Candidate, SearchPlan, positive
+from flywheel.profile import read_profile
+from flywheel.usecase import Task
+from tests.training.tiny_package import CLASSES, TEST, TYPES, tiny_parts
+from training.families.catalogue import BUILT_IN
+from training.model_code import FlywheelModel, calibrate, encode, predict_matrix
+from training.package import PackageParts, write_package
 
-
-def make(path: Path, family: str = "xgboost") -> tuple[Prepared, PackageParts]:
-    usecase = load_usecase(path)
-    prepared = prepare(usecase, path, None)
-    sides = make_sides(prepared)
-    (chosen,) = choose_families((family,))
-    plan = SearchPlan("study", [chosen], 1, usecase.train, threads=1)
-    model = chosen.estimator(chosen.defaults, sides.columns, 7, 1).fit(sides.train, sides.train_label)
-    probability = positive(model, sides.validation)
-    scores = score(sides.validation_label, probability, sides.validation_day)
-    best = Candidate(chosen, chosen.defaults, model, probability, scores)
-    lineage = make_lineage(prepared, plan, best, "run", "sha256:0")
-    return prepared, make_parts(prepared, sides, best, lineage, plan)
+EVERY = [(family.name, task) for family in BUILT_IN for task in sorted(family.tasks)]
+PLATT = {"method": "platt", "a": [1.2] * 3, "b": [0.1] * 3}
 
 
 def load(package: Path) -> FlywheelModel:
@@ -43,92 +31,108 @@ def load(package: Path) -> FlywheelModel:
     return model
 
 
-@pytest.mark.parametrize("family", ["xgboost", "logistic"])
-def test_the_packaged_model_answers_as_the_estimator_does(
-    write_usecase: Callable[..., Path], tmp_path: Path, family: str
+def expected(parts: PackageParts) -> np.ndarray[Any, np.dtype[np.float64]]:
+    matrix = encode(parts.features, parts.columns.document())
+    return calibrate(predict_matrix(parts.model, matrix, parts.task), dict(parts.calibration))
+
+
+@pytest.mark.parametrize(("family", "task"), EVERY)
+def test_the_packaged_model_answers_as_training_does_and_holds_no_pickle(
+    tmp_path: Path, family: str, task: Task
 ) -> None:
-    prepared, parts = make(write_usecase(), family)
+    parts = tiny_parts(tmp_path / "home", task, family, calibration=None if task == "regression" else PLATT)
     write_package(tmp_path / "package", parts)
-    rows = prepared.split.validation
-    expected = positive(parts.estimator, prepared.model_input(rows))
-    found = load(tmp_path / "package").predict(None, rows.select(prepared.inputs).to_pandas())
-    assert list(found.columns) == ["probability"]
-    assert found["probability"].dtype == np.float64
-    assert np.array_equal(found["probability"].to_numpy(), expected)
+    found = load(tmp_path / "package").predict(None, parts.test.inputs.to_pandas())
+    numbers = found.drop(columns="prediction") if task == "multiclass" else found
+    assert np.array_equal(numbers.to_numpy().squeeze(), expected(parts))
+    for path in (path for path in (tmp_path / "package").rglob("*") if path.is_file()):
+        assert path.suffix not in (".pkl", ".pickle", ".joblib")
+        assert not path.read_bytes().startswith(b"\x80\x04"), path
+        if zipfile.is_zipfile(path):
+            assert not [name for name in zipfile.ZipFile(path).namelist() if "pickle" in name or "pkl" in name]
 
 
-def test_two_versions_with_other_features_live_in_one_process(
-    write_usecase: Callable[..., Path], tmp_path: Path
-) -> None:
-    _, first = make(write_usecase())
-    write_package(tmp_path / "one", first)
-    other = "import polars as pl\n\ndef features(frame):\n    return frame.select('size')\n"
-    prepared, second = make(write_usecase(features=other))
-    write_package(tmp_path / "two", second)
-    frame = prepared.split.validation.select(prepared.inputs).to_pandas()
-    one, two = load(tmp_path / "one"), load(tmp_path / "two")
+def test_outputs_are_named_by_task(tmp_path: Path) -> None:
+    inputs: dict[Task, list[str]] = {
+        "binary": ["probability", "decision"],
+        "multiclass": ["prediction", *(f"probability_{name}" for name in CLASSES)],
+        "regression": ["prediction"],
+    }
+    for task, names in inputs.items():
+        parts = tiny_parts(tmp_path / task, task, threshold=0.3 if task == "binary" else None)
+        write_package(tmp_path / f"{task}-package", parts)
+        found = load(tmp_path / f"{task}-package").predict(None, parts.test.inputs.to_pandas())
+        assert list(found.columns) == names == [output.name for output in parts.contract.outputs]
+        if task == "binary":
+            assert (found["decision"] == (found["probability"] >= 0.3)).all()
+            assert found["decision"].dtype == bool
+        if task == "multiclass":
+            best = found.drop(columns="prediction").idxmax(axis=1).str.removeprefix("probability_")
+            assert (best == found["prediction"]).all()
+
+
+def test_two_versions_with_other_features_live_in_one_process(tmp_path: Path) -> None:
+    first = tiny_parts(tmp_path / "one")
+    write_package(tmp_path / "first", first)
+    second = tiny_parts(tmp_path / "two")
+    other = (tmp_path / "two" / "features.py").read_text().replace("* 2", "* 3")
+    (tmp_path / "two" / "features.py").write_text(other)
+    write_package(tmp_path / "second", second)
+    one, two = load(tmp_path / "first"), load(tmp_path / "second")
+    frame = first.test.inputs.to_pandas()
     before = one.predict(None, frame)
     two.predict(None, frame)
     assert one.features is not two.features
     assert before.equals(one.predict(None, frame))
 
 
-def test_the_package_holds_no_key_and_reads_back(write_usecase: Callable[..., Path], tmp_path: Path) -> None:
-    prepared, parts = make(write_usecase())
+def test_the_package_holds_no_key_and_reads_back(tmp_path: Path) -> None:
+    parts = tiny_parts(tmp_path / "home")
     folder = tmp_path / "package"
-    write_package(folder, parts)
+    lineage = write_package(folder, parts)
     reference = pl.read_parquet(folder / "reference.parquet")
-    assert reference.columns == ["at", "size", "count", "colour", "prediction", "label"]
+    assert reference.columns == [*TYPES, "prediction", "label"]
     profile = read_profile(folder / "profile.json")
-    assert profile.rows == prepared.split.validation.height == profile.reference.rows
+    assert profile.rows == TEST == profile.reference.rows
     assert profile.reference.standard_error > 0
-    assert {column.name for column in profile.columns} == set(prepared.inputs)
+    assert {column.name for column in profile.columns} == set(TYPES)
     assert Contract.model_validate_json((folder / "contract.json").read_text()) == parts.contract
-    assert Lineage.model_validate_json((folder / "lineage.json").read_text()) == parts.lineage
-    assert "k1" not in (folder / "profile.json").read_text()
-    assert "fitted again" in (folder / "card.md").read_text()
+    assert Lineage.model_validate_json((folder / "lineage.json").read_text()) == lineage
+    assert lineage.model_digest.startswith("sha256:")
+    assert json.loads((folder / "decision.json").read_text()) == {"threshold": None}
+    assert '"k1"' not in "".join(path.read_text() for path in folder.glob("*.json"))
+    assert (folder / "checks.html").read_text() == parts.checks_html
+    assert (folder / "requirements.lock").read_text() == parts.lock
 
 
-def test_what_a_request_may_leave_out_follows_from_its_type(write_usecase: Callable[..., Path]) -> None:
-    path = write_usecase()
-    prepared = prepare(load_usecase(path), path, None)
-    assert {column.name: (column.type, column.nullable) for column in prepared.contract.columns} == {
-        "at": ("datetime", False),
-        "size": ("double", True),
-        "count": ("long", False),
-        "colour": ("string", True),
-    }
-    frame = pl.DataFrame({"at": [1], "flag": [True]}).with_columns(pl.col("at").cast(pl.Datetime("us")))
-    assert contract_from_frame(frame, prepared.usecase).columns[1].type == "boolean"
+def test_profiles_fit_every_task(tmp_path: Path) -> None:
+    parts = tiny_parts(tmp_path / "many", "multiclass")
+    write_package(tmp_path / "classes", parts)
+    classes = read_profile(tmp_path / "classes" / "profile.json")
+    assert set(classes.prediction.categories) <= set(CLASSES)
+    assert classes.prediction.type == "string"
+    assert classes.reference.roc_auc is None
+    assert set(pl.read_parquet(tmp_path / "classes" / "reference.parquet")["label"]) == set(CLASSES)
+    write_package(tmp_path / "numbers", tiny_parts(tmp_path / "number", "regression"))
+    numbers = read_profile(tmp_path / "numbers" / "profile.json")
+    assert numbers.reference.loss_name == "squared_error"
+    assert len(numbers.prediction.quantiles) == 101
 
 
-def test_categories_seen_less_than_twenty_times_stay_out_of_the_profile() -> None:
-    column = pl.Series("colour", ["red"] * 60 + ["rare"] * 19 + [None] * 21)
-    profile = profile_column(column, "string")
-    assert profile.categories == {"red": 0.6}
-    assert profile.missing_share == pytest.approx(0.21)
+class Home:
+    """A model of a class that only this test has."""
+
+    def predict_proba(self, matrix: Any) -> Any:
+        return np.full((len(matrix), 2), 0.5)
 
 
-def test_a_request_gains_left_out_columns_and_loses_nothing() -> None:
-    columns = [{"name": "at", "type": "datetime"}, {"name": "x", "type": "double"}, {"name": "s", "type": "string"}]
-    frame = pd.DataFrame(
-        {"s": ["a", None], "at": pd.to_datetime(["2024-01-01T00:00:00.000000", "2024-01-02T03:04:05.000006"])}
-    )
-    found = typed(frame, columns)
-    assert found.schema == {"at": pl.Datetime("us"), "x": pl.Float64, "s": pl.String}
-    assert found["s"].to_list() == ["a", None]
-    assert str(found["at"][1]) == "2024-01-02 03:04:05.000006"
-    assert estimator_input(found)["s"].tolist() == ["a", ""]
-
-
-def test_the_code_that_travels_imports_nothing_of_ours() -> None:
-    path = Path(sys.modules["training.model_code"].__file__ or "")
-    lines = [line.split() for line in path.read_text().splitlines() if line.startswith(("import ", "from "))]
-    assert not {words[1].split(".")[0] for words in lines} & {
-        "flywheel",
-        "training",
-        "registry",
-        "deploy",
-        "monitoring",
-    }
-    assert json.dumps(Profile.model_json_schema())
+def test_a_model_that_nobody_could_load_is_found_at_writing(tmp_path: Path) -> None:
+    parts = replace(tiny_parts(tmp_path / "home"), model=Home())
+    with pytest.raises(DataError, match=r"cannot be stored as flavour 'sklearn'|no installed package brings"):
+        write_package(tmp_path / "package", parts)
+    own = replace(parts, model=tiny_parts(tmp_path / "own").model)
+    own.model.predict_proba = lambda matrix: np.full((len(matrix), 2), 0.5)
+    with pytest.raises(DataError, match="no installed package brings"):
+        write_package(tmp_path / "own-package", own)
+    with pytest.raises(DataError, match="cannot store models of flavour 'nothing'"):
+        write_package(tmp_path / "other", replace(parts, flavor="nothing"))

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import optuna
 
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
-from training.dataset import Columns, Matrix
+from training.dataset import Columns, Indices, Matrix
 
 Value = float | int | str | bool
 Params = Mapping[str, Value]
@@ -52,6 +53,16 @@ class FitData:
     evaluation: Evaluation | None = None
     report: Callable[[int, float], None] = _nothing
 
+    @property
+    def target(self) -> Floats | Indices:
+        """Return the label as scikit-learn takes it: whole numbers for classes."""
+        return targets(self.label, self.task)
+
+
+def targets(label: Floats, task: Task) -> Floats | Indices:
+    """Turn a coded label into what scikit-learn takes, which knows classes by their being no doubles."""
+    return label if task == "regression" else label.astype(np.int64)
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -80,7 +91,11 @@ class Family(Protocol):
         """Return the parameters of the first trial."""
 
     def suggest(self, trial: optuna.Trial, task: Task) -> Params:
-        """Ask the trial for parameters; the names that the trial sees begin with the family's name and a dot."""
+        """Ask the trial for parameters.
+
+        The trial sees each key of the answer behind the family's name and a dot (`xgboost.max_depth`), so that the same
+        parameters can be put before another trial. What one choice excludes (a penalty's own strength) has its own key.
+        """
 
     def fit(self, params: Params, data: FitData) -> Fitted:
         """Fit a model."""

@@ -33,7 +33,7 @@ def figures(story: Story) -> list[Goal]:
 
 def window_row(result: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what the table shows of a checked window."""
-    keys = ("window", "verdict", "rows", "log_loss", "low", "high", "reference", "retrained_version", "report_url")
+    keys = ("window", "verdict", "rows", "loss", "low", "high", "reference", "retrained_version", "report_url")
     return {key: result.get(key) for key in keys}
 
 

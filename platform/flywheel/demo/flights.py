@@ -18,7 +18,7 @@ def load_flights(folder: Path, use_case: UseCase) -> pl.DataFrame:
     Raises:
         DataError: The example is not there.
     """
-    module = load_module(folder / use_case.data.source.path, "source")
+    module = load_module(folder / (use_case.data.source.path or "source.py"), "source")
     frame: pl.DataFrame = module.load(None)
     return frame.sort(use_case.data.event_time, use_case.data.entity or use_case.data.event_time)
 

@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client saw of one request; `status` 0 means that no answer came."""
+    """What a client saw of one request; `status` 0 means that no answer came. Only two classes have a probability."""
 
     request_id: str
     entity: str
@@ -64,5 +64,5 @@ async def _ask(session: aiohttp.ClientSession, url: str, row: Mapping[str, Any],
             status, version = response.status, response.headers.get("x-flywheel-version")
     except (aiohttp.ClientError, TimeoutError):
         return Answer(request_id, str(row[entity]), 0, None, None, time.perf_counter() - started)
-    probability = orjson.loads(content)["predictions"][0]["probability"] if status == 200 else None
+    probability = orjson.loads(content)["predictions"][0].get("probability") if status == 200 else None
     return Answer(request_id, str(row[entity]), status, version, probability, time.perf_counter() - started)

@@ -42,7 +42,7 @@ def _windows_table(rows: list[dict[str, Any]]) -> Table:
         table.add_row(
             str(row["window"]),
             f"{row['rows']:,}",
-            _number(row["log_loss"]),
+            _number(row["loss"]),
             interval,
             _number(row["reference"]),
             str(row["verdict"]),

@@ -1,0 +1,1 @@
+"""Pictures of an evaluation and of the search before it, for the run's page and the training card."""

@@ -1,0 +1,116 @@
+"""The reference of a version: profile and sample of the test rows, which no fit has seen.
+
+Monitoring compares what comes later with it. Neither holds a key; the profile holds no rare category.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from flywheel.contract import ColumnType, Contract
+from flywheel.profile import MIN_SEEN, ColumnProfile, Profile, Reference
+from flywheel.statistics import Floats, area_under_curve, clustered_error
+from flywheel.usecase import Task
+from training.metrics import row_losses
+
+REFERENCE_ROWS = 5000
+QUANTILES = 101
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """Raw inputs (the contract's columns) of n_rows test rows in order of time, their labels and calibrated predictions.
+
+    `label` is (n_rows,), coded; `prediction` (n_rows,) or (n_rows, n_classes), of the model that has not seen the rows.
+    """
+
+    __test__ = False  # pytest collects classes by this beginning
+
+    inputs: pl.DataFrame
+    label: Floats
+    prediction: Floats
+
+
+def predicted(rows: TestRows, task: Task, classes: tuple[str, ...]) -> pl.Series:
+    """Return the prediction of each row as it is logged: a number, or the class with the highest probability."""
+    if task == "multiclass":
+        return pl.Series("prediction", np.asarray(classes, dtype=object)[rows.prediction.argmax(axis=1)], pl.String)
+    return pl.Series("prediction", rows.prediction)
+
+
+def labelled(rows: TestRows, task: Task, classes: tuple[str, ...]) -> pl.Series:
+    """Return the label of each row as outcomes tell it: 0 or 1, the class's name, or a number."""
+    if task == "multiclass":
+        return pl.Series("label", [classes[int(code)] for code in rows.label], pl.String)
+    return pl.Series("label", rows.label).cast(pl.Int8 if task == "binary" else pl.Float64)
+
+
+def reference_sample(
+    rows: TestRows, contract: Contract, task: Task, classes: tuple[str, ...], *, seed: int
+) -> pl.DataFrame:
+    """Return at most `REFERENCE_ROWS` test rows in order of time: inputs, `prediction` and `label`, no key."""
+    whole = rows.inputs.with_columns(predicted(rows, task, classes), labelled(rows, task, classes))
+    return whole.sample(min(REFERENCE_ROWS, whole.height), seed=seed).sort(contract.event_time)
+
+
+def make_profile(rows: TestRows, contract: Contract, task: Task, classes: tuple[str, ...]) -> Profile:
+    """Summarise the test rows, their predictions and losses.
+
+    `label_share` is the share of ones, of the commonest class, or for numbers the mean of the labels.
+    """
+    times = rows.inputs[contract.event_time]
+    losses = row_losses(task, rows.label, rows.prediction)
+    prediction = predicted(rows, task, classes)
+    return Profile(
+        rows=rows.inputs.height,
+        start=times.item(0),
+        end=times.item(-1),
+        label_share=_label_share(rows.label, task),
+        reference=Reference(
+            loss_name="squared_error" if task == "regression" else "log_loss",
+            loss=float(losses.mean()),
+            standard_error=mean_error(losses, times.dt.epoch("d").to_numpy()),
+            rows=len(losses),
+            roc_auc=area_under_curve(rows.label > 0, rows.prediction) if task == "binary" else None,
+        ),
+        columns=tuple(profile_column(rows.inputs[column.name], column.type) for column in contract.columns),
+        prediction=profile_column(prediction, "string" if task == "multiclass" else "double"),
+    )
+
+
+def _label_share(label: Floats, task: Task) -> float:
+    if task == "multiclass":
+        return float(np.bincount(label.astype(np.int64)).max() / len(label))
+    return float(label.mean())
+
+
+def mean_error(values: Floats, day: npt.NDArray[np.integer]) -> float:
+    """Return the standard error of the mean of `values`, (n_rows,), when rows of one day resemble each other.
+
+    With fewer than two days the rows count as independent.
+    """
+    names, codes, rows = np.unique(day, return_inverse=True, return_counts=True)
+    if len(names) < 2:
+        return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    return clustered_error(np.asarray(np.bincount(codes, weights=values), dtype=np.float64), rows)
+
+
+def profile_column(column: pl.Series, kind: ColumnType) -> ColumnProfile:
+    """Summarise one column of n_rows: quantiles of numbers and times, shares of categories seen often enough."""
+    present = column.drop_nulls()
+    missing = 1 - len(present) / len(column) if len(column) else 0.0
+    if kind in ("string", "boolean"):
+        return ColumnProfile(
+            name=column.name, type=kind, missing_share=missing, categories=_shares(present, len(column))
+        )
+    numbers = present.dt.epoch("us") / 1e6 if kind == "datetime" else present.cast(pl.Float64)
+    steps = np.linspace(0, 1, QUANTILES)
+    quantiles = tuple(np.quantile(numbers.to_numpy(), steps).tolist()) if len(numbers) else ()
+    return ColumnProfile(name=column.name, type=kind, missing_share=missing, quantiles=quantiles)
+
+
+def _shares(present: pl.Series, rows: int) -> dict[str, float]:
+    counts = present.cast(pl.String).value_counts(name="rows").filter(pl.col("rows") >= MIN_SEEN)
+    return {name: seen / rows for name, seen in sorted(counts.iter_rows())}
