@@ -4,13 +4,15 @@ import re
 from typing import Any
 
 TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
-NOTES = {"$defs", "$schema", "default", "description", "title", "format"}
+NOTES = {"type", "$defs", "$schema", "default", "description", "title", "format"}
 
 
 def violations(value: Any, schema: dict[str, Any], root: dict[str, Any], where: str = "") -> list[str]:
     """Return what of `value` breaks the schema, each with its place."""
     if "$ref" in schema:
         return violations(value, root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root, where)
+    if "type" in schema and not _is(value, schema["type"]):
+        return [f"{where}: {value!r} is no {schema['type']}"]
     found: list[str] = []
     for rule, wish in schema.items():
         if rule in NOTES:
@@ -18,9 +20,6 @@ def violations(value: Any, schema: dict[str, Any], root: dict[str, Any], where: 
         if rule == "anyOf":
             if all(violations(value, option, root, where) for option in wish):
                 found.append(f"{where}: {value!r} suits nothing of anyOf")
-        elif rule == "type":
-            if not _is(value, wish):
-                return [f"{where}: {value!r} is no {wish}"]
         else:
             found += CHECKS[rule](value, wish, schema, root, where)
     return found

@@ -51,7 +51,6 @@ def test_there_are_examples() -> None:
         {"train": {"trails": 5}},
         {"train": {"trials": 0}},
         {"train": {"validation": "two weeks"}},
-        {"train": {"validation": 14}},
         {"name": "Some Case"},
         {"data": {}},
         {"task": "ranking"},

@@ -13,7 +13,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
 
-BINS = 64
+BINS = 256
 TRAIN = 0.7
 MIN_SIDE = 20  # labelled rows of a class, or of a side, below which nothing is said
 THRESHOLD: dict[Task, float] = {"binary": 0.98, "multiclass": 0.98, "regression": 0.99}
@@ -82,7 +82,7 @@ def _tells_by_value(column: pl.Series, label: pl.Series, task: Task) -> str | No
 
 
 def _codes(column: pl.Series, cut: int) -> Floats:
-    """Code values: numbers by up to 64 quantile bins of the earlier rows, others by value; missing is a code too."""
+    """Code values: numbers by up to 256 quantile bins of the earlier rows, others by value; missing is a code too."""
     if column.dtype.is_temporal():
         column = column.cast(pl.Int64)
     if column.dtype.is_numeric():

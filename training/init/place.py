@@ -1,5 +1,6 @@
 """What a person named as data: a file, a folder, a Delta table, s3:// or a query, as a source of a use case."""
 
+import glob
 import os
 import re
 from pathlib import Path
@@ -100,10 +101,12 @@ def _local_kind(path: Path) -> str:
         raise UsageError(f"{path} is a database file. Write {scheme}:///{path} and add --query.")
     if path.is_dir():
         return _folder_kind(path)
+    if not path.exists() and not glob.has_magic(str(path)):
+        raise UsageError(f"{path} does not exist. Name a CSV or Parquet file, a folder of them, or a database.")
     if path.suffix in KINDS:
         return KINDS[path.suffix]
-    if not path.exists():
-        raise UsageError(f"{path} does not exist. Name a CSV or Parquet file, a folder of them, or a database.")
+    if glob.has_magic(str(path)):
+        raise UsageError(f"{path} does not say what its files are. End it with .csv or .parquet.")
     with path.open("rb") as file:
         return "parquet" if file.read(4) == b"PAR1" else "csv"
 

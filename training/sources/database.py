@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import adbc_driver_postgresql.dbapi as postgres  # type: ignore[import-untyped]  # published without types
+import adbc_driver_postgresql.dbapi as postgres
 import adbc_driver_sqlite.dbapi as sqlite
 import duckdb
 import polars as pl

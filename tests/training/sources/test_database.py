@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 import pytest
 from sqlalchemy.engine.url import URL
+from typer.testing import CliRunner
 
 from flywheel.errors import DataError, FlywheelError, TransientError
 from flywheel.settings import Settings
@@ -23,7 +24,9 @@ from flywheel.stack.down import end_stack, erase
 from flywheel.stack.parts import all_parts, await_healthy
 from flywheel.stack.ports import choose_ports
 from flywheel.stack.supervisor import start_program, start_supervisor, write_program
-from flywheel.usecase import Source, parse_usecase
+from flywheel.usecase import Source, load_usecase, parse_usecase
+from training.features import load_features
+from training.init.cli import app as init
 from training.sources.addresses import database_file, fill_in
 from training.sources.origin import Table, hide_login
 from training.sources.rows import load_source
@@ -221,3 +224,32 @@ def test_three_slashes_are_relative_and_four_absolute(tmp_path: Path) -> None:
     (tmp_path / "a.db").touch()
     assert database_file("sqlite:///a.db", tmp_path) == tmp_path / "a.db"
     assert database_file(f"sqlite:///{tmp_path}/a.db", Path("/nowhere")) == tmp_path / "a.db"
+
+
+def test_init_writes_a_use_case_on_postgres_that_runs_and_holds_no_password(
+    address: str, server: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(server) as database, database.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE visits AS SELECT 'v' || i AS visit_id,"
+            " timestamptz '2023-01-01Z' + i * interval '1 hour' AS at,"
+            " (i * 7919 % 101)::numeric AS price, i % 3 = 0 AS member, (i * 31 % 7 > 3)::int AS back"
+            " FROM generate_series(1, 1500) AS i"
+        )
+        cursor.execute("GRANT SELECT ON visits TO buyer")
+    monkeypatch.chdir(tmp_path)
+    plain = address.replace("${BUYER_PASSWORD}", "a%40pass%2Fword")
+    words = ["--query", "SELECT * FROM visits", "--label", "back", "--event-time", "at"]
+    for given, folder in ((address, "named"), (plain, "plain")):
+        result = CliRunner().invoke(init, [given, *words, "--into", folder], standalone_mode=False)
+        assert result.exception is None
+        written = "".join(path.read_text() for path in Path(folder).iterdir())
+        assert not {PASSWORD, "a%40pass%2Fword"} & set(written.replace(":", " ").replace("@", " ").split())
+        assert "%2Fword" not in written + result.output
+    monkeypatch.setenv("SOURCE_PASSWORD", PASSWORD)
+    for folder in ("named", "plain"):
+        usecase = load_usecase(tmp_path / folder / "usecase.yaml")
+        loaded = load_source(usecase.data, tmp_path / folder, NOW, usecase.task)
+        assert loaded.rows.height == 1500
+        assert usecase.data.entity == "visit_id"
+        assert load_features(tmp_path / folder / "features.py")(loaded.rows).height == 1500
