@@ -153,8 +153,9 @@ def _long(values: pd.Series, missing: np.ndarray[Any, Any]) -> tuple[str, Any]:
 def _whole(value: Any) -> Any:
     if isinstance(value, (float, np.floating)) and value.is_integer() and abs(value) <= EXACT:
         return int(value)
-    fits = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-    return int(value) if fits else REFUSED
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        return REFUSED
+    return int(value) if -(2**63) <= int(value) < 2**63 else REFUSED
 
 
 def _double(values: pd.Series, missing: np.ndarray[Any, Any]) -> tuple[str, Any]:

@@ -64,5 +64,3 @@ def _isotonic(nodes: Nodes, p: str, calibration: Mapping[str, Any], column: int)
         nodes.add("Gather", nodes.constant(values, np.float64), stretch, axis=0) for values in (slopes, x[:-1], y[:-1])
     )
     return nodes.add("Add", nodes.add("Mul", nodes.add("Sub", safe, start), slope), level)
-
-

@@ -27,9 +27,15 @@ from training.onnx_trees import add_histogram_boosting, is_histogram_boosting
 NO_ZIPMAP = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
 
 update_registered_converter(
-    XGBClassifier, "FlywheelXGBClassifier", calculate_linear_classifier_output_shapes, convert_xgboost, options=NO_ZIPMAP
+    XGBClassifier,
+    "FlywheelXGBClassifier",
+    calculate_linear_classifier_output_shapes,
+    convert_xgboost,
+    options=NO_ZIPMAP,
 )
-update_registered_converter(XGBRegressor, "FlywheelXGBRegressor", calculate_linear_regressor_output_shapes, convert_xgboost)
+update_registered_converter(
+    XGBRegressor, "FlywheelXGBRegressor", calculate_linear_regressor_output_shapes, convert_xgboost
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,10 @@ def _add_model(nodes: Nodes, matrix: str, parts: OnnxParts) -> str:
     width = len(parts.columns.names)
     options = {} if parts.task == "regression" else {"options": {id(parts.model): {"zipmap": False}}}
     converted = convert_sklearn(
-        parts.model, initial_types=[("features", FloatTensorType([None, width]))], target_opset={"": OPSET, ML: nodes.trees}, **options
+        parts.model,
+        initial_types=[("features", FloatTensorType([None, width]))],
+        target_opset={"": OPSET, ML: nodes.trees},
+        **options,
     )
     named = onnx.compose.add_prefix(converted, "model/")
     numbers = nodes.include(named, matrix, 0 if parts.task == "regression" else 1)

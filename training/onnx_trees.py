@@ -106,9 +106,7 @@ def _base(nodes: Nodes, model: Any) -> str:
     return nodes.constant(np.asarray(model._baseline_prediction).reshape(1, -1), np.float64)
 
 
-def _trees(
-    nodes: Nodes, matrix: str, model: Any, order: list[int], codes: Codes
-) -> str:
+def _trees(nodes: Nodes, matrix: str, model: Any, order: list[int], codes: Codes) -> str:
     ensemble = _Ensemble()
     for iteration in model._predictors:
         for target, tree in enumerate(iteration):
@@ -139,9 +137,7 @@ def _tensor(values: list[Any], kind: npt.DTypeLike) -> Any:
     return numpy_helper.from_array(np.asarray(values, dtype=kind))
 
 
-def _add_tree(
-    ensemble: _Ensemble, tree: Any, target: int, order: list[int], codes: Codes
-) -> None:
+def _add_tree(ensemble: _Ensemble, tree: Any, target: int, order: list[int], codes: Codes) -> None:
     """Append one tree; its own numbers of nodes become places in the lists."""
     rows = tree.nodes
     inner = {int(row): place for place, row in enumerate(np.flatnonzero(rows["is_leaf"] == 0), len(ensemble.features))}
@@ -162,7 +158,9 @@ def _add_tree(
         else:
             threshold = float(node["num_threshold"])
             _add_question(ensemble, column, LESS_OR_EQUAL, threshold, missing_left=bool(node["missing_go_to_left"]))
-        ends = [(inner[end], 0) if end in inner else (leaves[end], 1) for end in (int(node["left"]), int(node["right"]))]
+        ends = [
+            (inner[end], 0) if end in inner else (leaves[end], 1) for end in (int(node["left"]), int(node["right"]))
+        ]
         _add_ends(ensemble, *ends)
 
 

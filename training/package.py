@@ -22,6 +22,7 @@ from training.onnx_graph import OnnxParts
 from training.reference import TestRows, make_profile, reference_sample
 from training.stored_model import check_stored, model_digest, store_model
 
+
 @dataclass(frozen=True)
 class PackageParts:
     """All that a package is made of.

@@ -102,7 +102,9 @@ def profile_column(column: pl.Series, kind: ColumnType) -> ColumnProfile:
     present = column.drop_nulls()
     missing = 1 - len(present) / len(column) if len(column) else 0.0
     if kind in ("string", "boolean"):
-        return ColumnProfile(name=column.name, type=kind, missing_share=missing, categories=_shares(present, len(column)))
+        return ColumnProfile(
+            name=column.name, type=kind, missing_share=missing, categories=_shares(present, len(column))
+        )
     numbers = present.dt.epoch("us") / 1e6 if kind == "datetime" else present.cast(pl.Float64)
     steps = np.linspace(0, 1, QUANTILES)
     quantiles = tuple(np.quantile(numbers.to_numpy(), steps).tolist()) if len(numbers) else ()

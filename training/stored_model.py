@@ -74,7 +74,9 @@ def check_stored(folder: Path, flavor: str, task: Task, model: Any, matrix: Matr
         ) from fault
     expected = predict_matrix(model, rows, task)
     if found.shape != expected.shape or not np.array_equal(found, expected, equal_nan=True):
-        raise DataError(f"The stored model (flavour '{flavor}') answers otherwise than the fitted one. Correct the family.")
+        raise DataError(
+            f"The stored model (flavour '{flavor}') answers otherwise than the fitted one. Correct the family."
+        )
 
 
 def trusted_types(model: Any) -> list[str]:

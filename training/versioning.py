@@ -107,7 +107,9 @@ def _refuses_more(now: Column, then: Column) -> bool:
     free = then.breach == "flag"
     low = now.minimum is not None and (free or then.minimum is None or now.minimum > then.minimum)
     high = now.maximum is not None and (free or then.maximum is None or now.maximum < then.maximum)
-    known = now.categories is not None and (free or then.categories is None or not {*then.categories} <= {*now.categories})
+    known = now.categories is not None and (
+        free or then.categories is None or not {*then.categories} <= {*now.categories}
+    )
     return low or high or known
 
 

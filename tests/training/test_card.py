@@ -106,7 +106,14 @@ def test_the_page_needs_no_other_file_and_shows_what_was_measured(tmp_path: Path
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "<script>" not in page
     assert "UA|EV &lt;script&gt;" in page
-    for text in ("0.4783", "0.4583 to 0.5083", "undecided", "origin is JFK and hour is 18 to 22", "no answer", "19.4 µs"):
+    for text in (
+        "0.4783",
+        "0.4583 to 0.5083",
+        "undecided",
+        "origin is JFK and hour is 18 to 22",
+        "no answer",
+        "19.4 µs",
+    ):
         assert text in page, text
     assert "Behavioural tests that failed: same carrier." in page
     assert "Only 14 days: wide." in page

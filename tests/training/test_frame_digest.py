@@ -59,8 +59,10 @@ def test_another_cell_gives_another_digest_of_its_column_alone(rows: list[dict[s
     changed = [dict(cells) for cells in rows]
     changed[row][name] = value
     one, two = fingerprint(frame(rows)), fingerprint(frame(changed))
-    same = frame(rows)[name].cast(pl.Binary if name == "bytes" else KINDS[name][0]).equals(
-        frame(changed)[name], null_equal=True
+    same = (
+        frame(rows)[name]
+        .cast(pl.Binary if name == "bytes" else KINDS[name][0])
+        .equals(frame(changed)[name], null_equal=True)
     )
     assert (one.digest == two.digest) == same
     assert {other for other in KINDS if one.columns[other] != two.columns[other]} == (set() if same else {name})
@@ -101,7 +103,9 @@ def test_values_that_are_equal_have_one_digest() -> None:
     zeros = pl.DataFrame({"x": [0.0, float("nan"), None]})
     negative = pl.DataFrame({"x": [-0.0, float(np.uint64(0xFFF8000000000001).view(np.float64)), None]})
     assert frame_digest(zeros) == frame_digest(negative)
-    assert frame_digest(pl.DataFrame({"x": [float("nan")]})) != frame_digest(pl.DataFrame({"x": [None]}, {"x": pl.Float64}))
+    assert frame_digest(pl.DataFrame({"x": [float("nan")]})) != frame_digest(
+        pl.DataFrame({"x": [None]}, {"x": pl.Float64})
+    )
 
 
 def test_nested_columns_are_refused_and_empty_frames_are_not() -> None:

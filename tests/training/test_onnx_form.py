@@ -91,7 +91,7 @@ def test_a_category_that_the_model_never_saw_goes_the_way_of_missing_ones(tmp_pa
     label = (codes == 2) * 3.0 + matrix[:, 1] + np.isnan(matrix[:, 0]) * 2
     model = HistGradientBoostingRegressor(max_iter=10, categorical_features=[True, False]).fit(matrix, label)
     own = OnnxParts(model, columns, "regression", (), {"method": "none"}, None, outputs_of("regression"))
-    features = pl.DataFrame({"kind": list("abcdef") + [None, "new"], "x": [0.1] * 8})
+    features = pl.DataFrame({"kind": [*"abcdef", None, "new"], "x": [0.1] * 8})
     report = write_onnx(tmp_path, own, features)
     assert report["available"], report
     assert report["largest_difference"] < 1e-12
@@ -100,7 +100,9 @@ def test_a_category_that_the_model_never_saw_goes_the_way_of_missing_ones(tmp_pa
 def test_a_model_without_splits_has_a_form(tmp_path: Path) -> None:
     matrix = np.ones((60, 1), np.float32)
     model = HistGradientBoostingRegressor(max_iter=3).fit(matrix, np.arange(60.0))
-    own = OnnxParts(model, Columns(("x",), (None,)), "regression", (), {"method": "none"}, None, outputs_of("regression"))
+    own = OnnxParts(
+        model, Columns(("x",), (None,)), "regression", (), {"method": "none"}, None, outputs_of("regression")
+    )
     assert write_onnx(tmp_path, own, pl.DataFrame({"x": [1.0, None]}))["available"]
 
 
@@ -111,7 +113,7 @@ def test_a_form_that_answers_otherwise_is_not_kept_and_the_reason_is(tmp_path: P
     class Other:
         """Answers something else than the graph made from it."""
 
-        __class__ = type(parts.model)  # type: ignore[assignment]
+        __class__ = type(parts.model)
 
         def __getattr__(self, name: str) -> Any:
             return getattr(parts.model, name)

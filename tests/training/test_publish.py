@@ -30,7 +30,7 @@ from training.reproduce_cli import app
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its store uses what SQLAlchemy 2.1 deprecates, and says so while it is imported
     import mlflow.store.model_registry.sqlalchemy_store
-    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    import mlflow.store.tracking.sqlalchemy_store
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,9 @@ def test_a_run_shows_everything_and_the_version_carries_its_semantic_number(
     assert run.data.tags["semver"] == "1.0.0"
     kept = {part.path for part in store.list_artifacts(run_id)}
     assert kept >= {"card.html", "card.md", "checks.html", "dirty.diff", "plots", "tables", "onnx.json"}
-    contexts = [tag.value for item in run.inputs.dataset_inputs for tag in item.tags if tag.key == "mlflow.data.context"]
+    contexts = [
+        tag.value for item in run.inputs.dataset_inputs for tag in item.tags if tag.key == "mlflow.data.context"
+    ]
     assert sorted(contexts) == ["test", "train"]
     registered = store.get_model_version("tiny", version)
     assert registered.tags == {"semver": "1.0.0", "semver_reason": "The first version."}

@@ -58,13 +58,15 @@ def scorer(folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     home = folder.parent
     paths = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(home)}
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": f"sqlite:///{home}/m.db"}
+    quiet = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_NUM_THREADS": "1",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home}/m.db",
+    }
     options = ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port), "--workers", "1"]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder), *options]
     with (home / "serve.log").open("w") as log:
-        process = subprocess.Popen(
-            command, env=paths | quiet, cwd=home, stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(command, env=paths | quiet, cwd=home, stdout=log, stderr=log, start_new_session=True)
     try:
         _wait_for(f"http://127.0.0.1:{port}/ping")
         yield f"http://127.0.0.1:{port}/invocations"
@@ -92,7 +94,9 @@ def ask(scorer: str, *rows: dict[str, Any]) -> tuple[int, str]:
     return answer.status, answer.data.decode()
 
 
-def test_a_frame_with_nullable_whole_numbers_and_booleans_keeps_its_signature(folder: Path, parts: PackageParts) -> None:
+def test_a_frame_with_nullable_whole_numbers_and_booleans_keeps_its_signature(
+    folder: Path, parts: PackageParts
+) -> None:
     model = mlflow.pyfunc.load_model(str(folder))
     schema = model.metadata.signature.inputs
     assert schema.input_names() == [column.name for column in parts.contract.columns]
@@ -108,10 +112,10 @@ def test_a_frame_with_nullable_whole_numbers_and_booleans_keeps_its_signature(fo
     found = model.predict(given)
     expected = predict_matrix(parts.model, encode(parts.features, parts.columns.document()), "binary")
     assert np.array_equal(found["probability"], expected)
-    with pytest.raises(MlflowException, match="required by the model signature|Model is missing inputs"):
+    with pytest.raises(MlflowException, match=r"required by the model signature|Model is missing inputs"):
         model.predict(given.drop(columns="rank"))
     given["count"] = given["count"].astype("Float64") + 0.5
-    with pytest.raises(MlflowException, match="takes a whole number, not 0.5|takes a whole number"):
+    with pytest.raises(MlflowException, match="takes a whole number"):
         model.predict(given)
 
 
@@ -128,7 +132,7 @@ def test_the_server_scores_rows_with_nulls_as_training_does(scorer: str, parts: 
 def test_the_server_refuses_what_breaks_the_contract_with_400_and_a_reason(scorer: str) -> None:
     status, body = ask(scorer, ROW, ROW | {"at": "2024-01-20T10:15:00Z", "count": None, "flag": None})
     assert status == 200, body
-    for change, reason in [
+    refusals: list[tuple[dict[str, Any], str]] = [
         ({"count": 1.5}, "takes a whole number, not 1.5"),
         ({"rank": 1.5}, "takes a whole number, not 1.5"),
         ({"rank": None}, "is missing, but needs a value"),
@@ -138,7 +142,8 @@ def test_the_server_refuses_what_breaks_the_contract_with_400_and_a_reason(score
         ({"flag": "maybe"}, "takes true or false, not 'maybe'"),
         ({"at": "soon"}, "takes a time as ISO 8601 text"),
         ({"colour": 5}, "takes text, not 5"),
-    ]:
+    ]
+    for change, reason in refusals:
         status, body = ask(scorer, ROW | change)
         assert status == 400, (change, body)
         assert reason in json.loads(body)["message"], (change, body)
@@ -146,5 +151,3 @@ def test_the_server_refuses_what_breaks_the_contract_with_400_and_a_reason(score
     status, body = ask(scorer, without)
     assert (status, "sure" in body) == (400, True)
     assert ask(scorer, {name: value for name, value in ROW.items() if name != "count"})[0] == 200
-
-

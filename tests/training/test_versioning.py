@@ -50,7 +50,11 @@ def test_the_first_version_is_1_0_0() -> None:
         (replace(BEFORE, features_digest="sha256:b"), "2.4.0", "the feature function is another"),
         (replace(BEFORE, usecase=usecase(window="90d")), "2.4.0", "the window of data changed"),
         (replace(BEFORE, usecase=usecase(validation="7d")), "2.4.0", "the length of validation or test changed"),
-        (replace(BEFORE, contract=contract(SIZE, COLOUR, SIZE.model_copy(update={"name": "more"}))), "2.4.0", "allow more"),
+        (
+            replace(BEFORE, contract=contract(SIZE, COLOUR, SIZE.model_copy(update={"name": "more"}))),
+            "2.4.0",
+            "allow more",
+        ),
         (replace(BEFORE, contract=contract(SIZE)), "3.0.0", "input 'colour' is gone"),
         (
             replace(BEFORE, contract=contract(SIZE, COLOUR, Column(name="new", type="long", nullable=False))),
@@ -129,7 +133,11 @@ def test_whoever_kept_the_old_contract_can_go_on_unless_it_is_a_major_version(ne
     major = Semver.parse(next_version(new, before).version).major > Semver.parse(before.version).major
     old = {column.name: column for column in before.contract.columns}
     still = all(
-        (column.name in old and old[column.name].type == column.type and (column.nullable or not old[column.name].nullable))
+        (
+            column.name in old
+            and old[column.name].type == column.type
+            and (column.nullable or not old[column.name].nullable)
+        )
         or (column.name not in old and column.nullable)
         for column in new.contract.columns
     )

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from pydantic import BaseModel
 from flywheel.contract import Column, ColumnType, Contract, outputs_of
 from flywheel.package import Lineage
 from flywheel.usecase import Task, UseCase, load_usecase
-from training.dataset import Columns
 from training.encoding import code_labels, make_columns
 from training.families.catalogue import choose_families
 from training.families.protocol import FitData
@@ -194,5 +192,3 @@ def tiny_lineage(
         source={"kind": "parquet", "place": "rows.parquet"},
         parts={"train": span(rows[:400], "at"), "test": span(rows[400:], "at")},
     )
-
-
