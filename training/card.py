@@ -129,7 +129,7 @@ def _scores(evaluation: Mapping[str, Any], usecase: UseCase) -> list[dict[str, A
             "score": score,
             "baseline": others["baseline"].get(name),
             "champion": others["champion"].get(name),
-            "better": {True: "lower", False: "higher"}.get(less.get(name, None), ""),  # type: ignore[arg-type]
+            "better": {True: "lower", False: "higher"}.get(less.get(name), ""),  # type: ignore[arg-type]
         }
         for name, score in (evaluation.get("scores") or {}).items()
     ]
@@ -156,7 +156,7 @@ def _origin(lineage: Lineage) -> str:
 def _environment(*, html: bool) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=html,
+        autoescape=html,  # noqa: S701  # off for Markdown alone, which is text
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

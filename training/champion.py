@@ -1,4 +1,4 @@
-"""The versions that a new one follows: the champion, which takes the traffic, and the newest, whose number comes before.
+"""The versions that a new one follows: the champion, which takes the traffic, and the newest, whose number it follows.
 
 Each is downloaded once. Comparison, warm start, data checks and the semantic version all read them from here.
 """

@@ -38,7 +38,7 @@ def write_onnx(folder: Path, parts: OnnxParts, features: pl.DataFrame) -> Mappin
     """
     try:
         report = _measured(folder / "model.onnx", parts, features)
-    except Exception as fault:  # converters and runtime raise whatever they like; the package stands without this form
+    except Exception as fault:  # noqa: BLE001  # converters raise whatever they like; the package stands without
         report = {"available": False, "reason": f"{type(fault).__name__}: {_first_line(fault)}"}
     if not report["available"]:
         (folder / "model.onnx").unlink(missing_ok=True)
