@@ -3,7 +3,7 @@
 In goes a pandas frame of the contract's columns, out come the task's columns: binary `probability` and, when a
 threshold is set, `decision`; multiclass `prediction` and `probability_<class>` for each class; regression `prediction`.
 
-Training uses `encode`, `predict_matrix` and `calibrate` from here too, so there is one way from features to predictions.
+Training uses `encode`, `predict_matrix` and `calibrate` from here too, so that there is one way to predictions.
 MLflow's own check of a frame is looser than the contract (it cuts 1.5 down to 1, makes null a false, answers 500 to a
 time with a zone), so the signature leaves those columns to `typed` below, whose refusals `mlflow models serve` answers
 with 400.
