@@ -7,7 +7,7 @@ import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def _content(facts: CardFacts) -> dict[str, Any]:
         "name": facts.usecase.name,
         "task": facts.usecase.task,
         "what": KINDS[facts.usecase.task].format(label=f"'{label}'"),
-        "usecase": facts.usecase,
+        "delay": length(facts.usecase.data.label.available_after),
         "lineage": facts.lineage,
         "contract": facts.contract,
         "evaluation": evaluation,
@@ -156,7 +156,7 @@ def _origin(lineage: Lineage) -> str:
 def _environment(*, html: bool) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=html,
+        autoescape=html,  # noqa: S701  # off for Markdown alone, which is text
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -184,6 +184,16 @@ def interval(score: Mapping[str, Any]) -> str:
 def day(moment: datetime | None) -> str:
     """Write a time to the minute, UTC."""
     return "–" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def length(time: timedelta) -> str:
+    """Write a length of time in the largest unit that it is a whole number of."""
+    seconds = int(time.total_seconds())
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        if seconds % size == 0:
+            count = seconds // size
+            return f"{count} {unit}{'' if count == 1 else 's'}" if count else "at once"
+    return f"{seconds} seconds"
 
 
 def words(name: str) -> str:

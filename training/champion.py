@@ -1,4 +1,4 @@
-"""The versions that a new one follows: the champion, which takes the traffic, and the newest, whose number comes before.
+"""The versions that a new one follows: the champion, which takes the traffic, and the newest, whose number it follows.
 
 Each is downloaded once. Comparison, warm start, data checks and the semantic version all read them from here.
 """
@@ -66,9 +66,7 @@ class Predecessor:
         frame = inputs.select(column.name for column in columns if column.name in inputs.columns).to_pandas()
         try:
             answers = self._model.predict(frame)
-        except (
-            Exception
-        ) as fault:  # the version's own code and libraries: whatever fails there, we can go on without it
+        except Exception as fault:  # noqa: BLE001  # the version's own code; training goes on without its answers
             return Unable(f"{who} cannot be asked here: {type(fault).__name__}: {_first_line(fault)}.")
         return _read(answers, task, classes, who)
 

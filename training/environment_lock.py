@@ -1,4 +1,4 @@
-"""The environment of a prediction: which libraries scoring needs, and the exact version of each and of all they need."""
+"""The environment of a prediction: which libraries scoring needs, and the version of each and of all they need."""
 
 import importlib
 from collections import deque

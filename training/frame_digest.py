@@ -59,13 +59,13 @@ def _column(column: pl.Series) -> str:
     for start in range(0, len(column), STEP):
         part = column.slice(start, STEP)
         if column.null_count():
-            gaps.update(part.is_null().cast(pl.UInt8).to_numpy())
+            gaps.update(part.is_null().cast(pl.UInt8).to_numpy().data)
         if column.dtype.is_numeric() and not column.dtype.is_decimal():
             values.update(_numbers(part.fill_null(0)))
         elif column.dtype.is_temporal():
-            values.update(part.to_physical().fill_null(0).to_numpy())
+            values.update(part.to_physical().fill_null(0).to_numpy().data)
         elif column.dtype == pl.Boolean:
-            values.update(part.fill_null(False).cast(pl.UInt8).to_numpy())
+            values.update(part.fill_null(False).cast(pl.UInt8).to_numpy().data)
         else:
             sizes, content = _text(part)
             lengths.update(sizes)

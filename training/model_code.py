@@ -1,11 +1,12 @@
 """The model as MLflow loads it: a file of code that travels with the version and imports nothing of Flywheel.
 
-In goes a pandas frame of the contract's columns, out come the task's columns: binary `probability` and, when a threshold
-is set, `decision`; multiclass `prediction` and `probability_<class>` for each class; regression `prediction`.
+In goes a pandas frame of the contract's columns, out come the task's columns: binary `probability` and, when a
+threshold is set, `decision`; multiclass `prediction` and `probability_<class>` for each class; regression `prediction`.
 
-Training uses `encode`, `predict_matrix` and `calibrate` from here too, so there is one way from features to predictions.
-MLflow's own check of a frame is looser than the contract (it cuts 1.5 down to 1, makes null a false, answers 500 to a time
-with a zone), so the signature leaves those columns to `typed` below, whose refusals `mlflow models serve` answers with 400.
+Training uses `encode`, `predict_matrix` and `calibrate` from here too, so that there is one way to predictions.
+MLflow's own check of a frame is looser than the contract (it cuts 1.5 down to 1, makes null a false, answers 500 to a
+time with a zone), so the signature leaves those columns to `typed` below, whose refusals `mlflow models serve` answers
+with 400.
 """
 
 import hashlib
@@ -151,10 +152,11 @@ def _long(values: pd.Series, missing: np.ndarray[Any, Any]) -> tuple[str, Any]:
 
 
 def _whole(value: Any) -> Any:
-    if isinstance(value, (float, np.floating)) and value.is_integer() and abs(value) <= EXACT:
+    if isinstance(value, (float, np.floating)) and value.is_integer() and abs(float(value)) <= EXACT:
         return int(value)
-    fits = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-    return int(value) if fits else REFUSED
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        return REFUSED
+    return int(value) if -(2**63) <= int(value) < 2**63 else REFUSED
 
 
 def _double(values: pd.Series, missing: np.ndarray[Any, Any]) -> tuple[str, Any]:

@@ -49,7 +49,7 @@ def _platt(nodes: Nodes, p: str, calibration: Mapping[str, Any], column: int) ->
 
 
 def _isotonic(nodes: Nodes, p: str, calibration: Mapping[str, Any], column: int) -> str:
-    """Interpolate as numpy.interp: find each value's stretch by counting the points it has passed, then follow its line."""
+    """Interpolate as numpy.interp: count the points that a value has passed, then follow that stretch's line."""
     x = np.asarray(calibration["x"][column], np.float64)
     y = np.asarray(calibration["y"][column], np.float64)
     if len(x) == 1:

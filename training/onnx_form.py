@@ -5,9 +5,9 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ TOLERANCE = 1e-5
 MOST_OVER = 0.001
 TIMED_ROWS = 50
 
+Question = TypeVar("Question")
 Feeds = dict[str, npt.NDArray[Any]]
 
 
@@ -37,7 +38,7 @@ def write_onnx(folder: Path, parts: OnnxParts, features: pl.DataFrame) -> Mappin
     """
     try:
         report = _measured(folder / "model.onnx", parts, features)
-    except Exception as fault:  # converters and runtime raise whatever they like; the package stands without this form
+    except Exception as fault:  # noqa: BLE001  # converters raise whatever they like; the package stands without
         report = {"available": False, "reason": f"{type(fault).__name__}: {_first_line(fault)}"}
     if not report["available"]:
         (folder / "model.onnx").unlink(missing_ok=True)
@@ -107,16 +108,16 @@ def _latency(session: ort.InferenceSession, parts: OnnxParts, features: pl.DataF
     rows = [features.slice(start, 1) for start in range(min(TIMED_ROWS, features.height))]
     feeds = [onnx_inputs(row, parts.columns) for row in rows]
     return {
-        "onnx_microseconds": _median_time([lambda feed=feed: session.run(None, feed) for feed in feeds]),
-        "model_microseconds": _median_time([lambda row=row: _ask(parts, encode(row, encoding)) for row in rows]),
+        "onnx_microseconds": _median_time(lambda feed: session.run(None, feed), feeds),
+        "model_microseconds": _median_time(lambda row: _ask(parts, encode(row, encoding)), rows),
     }
 
 
-def _median_time(calls: list[Callable[[], object]]) -> float:
+def _median_time(ask: Callable[[Question], object], questions: Sequence[Question]) -> float:
     times = []
-    for call in calls:
+    for question in questions:
         start = time.perf_counter()
-        call()
+        ask(question)
         times.append(time.perf_counter() - start)
     return round(float(np.median(times)) * 1e6, 1) if times else 0.0
 

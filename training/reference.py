@@ -21,7 +21,7 @@ QUANTILES = 101
 
 @dataclass(frozen=True)
 class TestRows:
-    """Raw inputs (the contract's columns) of n_rows test rows in order of time, their labels and calibrated predictions.
+    """Raw inputs (the contract's columns) of n_rows test rows in order of time, labels and calibrated predictions.
 
     `label` is (n_rows,), coded; `prediction` (n_rows,) or (n_rows, n_classes), of the model that has not seen the rows.
     """

@@ -138,7 +138,7 @@ def check_data(found: Fingerprint, lineage: Lineage) -> None:
         clauses += [f"new columns: {', '.join(new)}"] if new else []
     detail = "; ".join(clauses) or "the digests differ"
     raise DataError(
-        f"The data are not those of as_of {lineage.as_of.isoformat()} any more ({detail}). Restore them to reproduce it."
+        f"The data are not those of {lineage.as_of.isoformat()} any more ({detail}). Restore them to reproduce it."
     )
 
 

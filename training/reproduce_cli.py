@@ -1,11 +1,15 @@
 """The command `flywheel reproduce`."""
 
 import json
+import os
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from flywheel.errors import UsageError
 
 app = typer.Typer()
 
@@ -23,12 +27,9 @@ def reproduce(
 
     Example: flywheel reproduce flights-delay 3. Exit 0: identical; 1: not.
     """
-    import os
-    import tempfile
-
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from training.champion import fetch_version
-    from training.reproduce import reproduce as fit_again
+    from training.champion import fetch_version  # noqa: PLC0415  # MLflow and the families take seconds
+    from training.reproduce import reproduce as fit_again  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
         package = fetch_version(name, version, Path(folder)).package
@@ -43,8 +44,6 @@ def reproduce(
 
 
 def _home(usecase: Path | None, recorded: str) -> Path:
-    from flywheel.errors import UsageError
-
     path = usecase or Path(recorded)
     if not path.is_file():
         where = f"{path} is no file here" if str(path) != "." else "the version does not say where it was"

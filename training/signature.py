@@ -6,7 +6,7 @@ from mlflow.types.schema import AnyType, ColSpec, Schema
 from flywheel.contract import Contract
 
 # MLflow takes these as they come. The rest it would change before the model sees it: 1.5 in a long becomes 1, null in a
-# boolean becomes false, a time with a zone is answered with 500, and a pandas frame with nullable whole numbers is refused
+# boolean becomes false, a time with a zone a 500, and a pandas frame with nullable whole numbers is refused
 # (mlflow#25593). So the signature leaves their types to the model's own check, which holds requests to the contract.
 KEPT = ("double", "string")
 

@@ -70,7 +70,7 @@ def check_stored(folder: Path, flavor: str, task: Task, model: Any, matrix: Matr
         found = predict_matrix(load_native(folder, flavor, task), rows, task)
     except Exception as fault:  # any library may be behind a flavour, with errors of its own
         raise DataError(
-            f"The stored model (flavour '{flavor}') cannot be asked: {type(fault).__name__}: {fault}. Correct the family."
+            f"The stored model (flavour '{flavor}') cannot be asked: {type(fault).__name__}: {fault}. Correct it."
         ) from fault
     expected = predict_matrix(model, rows, task)
     if found.shape != expected.shape or not np.array_equal(found, expected, equal_nan=True):

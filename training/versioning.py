@@ -65,7 +65,7 @@ def made_from(package: ModelPackage) -> Made:
 
 
 def next_version(new: Made, before: Made | None) -> NextVersion:
-    """Say which version `new` is after `before`, the newest registered one with a package; `new.version` is not read."""
+    """Say which version `new` is after `before`, the newest with a package; `new.version` is not read."""
     if before is None:
         return NextVersion(FIRST, "The first version.")
     last = Semver.parse(before.version)
@@ -129,7 +129,7 @@ def differences(new: Made, before: Made) -> list[str]:
 
 
 def _choices(new: UseCase, before: UseCase) -> list[tuple[str, object, object]]:
-    """Pair up what the use cases say of data and label; `until` is newer data, and seeds or budgets change no meaning."""
+    """Pair up what the use cases say of data and label; `until`, seeds and budgets change no meaning."""
     return [
         ("the label", new.data.label, before.data.label),
         ("the joined tables", new.data.joins, before.data.joins),

@@ -5,7 +5,7 @@
                       features.py    the feature function
                       contract.json  what a request must look like, and what is answered
                       model.json     task, classes and flavour of model/, the stored model
-                      encoding.json  the features' order and categories; calibration.json and decision.json: what follows
+                      encoding.json  the features' order and categories; calibration.json, decision.json: what follows
                       onnx.json      parity of model.onnx with model/, measured; or why there is no ONNX form
                       profile.json   reference profile (test rows); reference.parquet: a sample of those rows
                       data_profile.json   profile of all training rows' inputs
@@ -52,7 +52,7 @@ class Lineage(BaseModel):
         parent: The registry's number of the version that was champion when this one was trained.
         seeds: With which the best candidates were fitted again.
         threads: Of the last fit.
-        usecase_path: The use case's file, from the repository's root or absolute; source and family files lie beside it.
+        usecase_path: The use case's file, from the repository's root or absolute; its source lies beside it.
         source: Kind, place, query, version and joins of the raw rows; no password.
         columns: A digest of each raw column, in the frame's order.
         parts: train, validation and test, by these names.

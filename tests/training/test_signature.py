@@ -112,10 +112,10 @@ def test_a_frame_with_nullable_whole_numbers_and_booleans_keeps_its_signature(
     found = model.predict(given)
     expected = predict_matrix(parts.model, encode(parts.features, parts.columns.document()), "binary")
     assert np.array_equal(found["probability"], expected)
-    with pytest.raises(MlflowException, match="required by the model signature|Model is missing inputs"):
+    with pytest.raises(MlflowException, match=r"required by the model signature|Model is missing inputs"):
         model.predict(given.drop(columns="rank"))
     given["count"] = given["count"].astype("Float64") + 0.5
-    with pytest.raises(MlflowException, match="takes a whole number, not 0.5|takes a whole number"):
+    with pytest.raises(MlflowException, match="takes a whole number"):
         model.predict(given)
 
 
@@ -132,7 +132,7 @@ def test_the_server_scores_rows_with_nulls_as_training_does(scorer: str, parts: 
 def test_the_server_refuses_what_breaks_the_contract_with_400_and_a_reason(scorer: str) -> None:
     status, body = ask(scorer, ROW, ROW | {"at": "2024-01-20T10:15:00Z", "count": None, "flag": None})
     assert status == 200, body
-    for change, reason in [
+    refusals: list[tuple[dict[str, Any], str]] = [
         ({"count": 1.5}, "takes a whole number, not 1.5"),
         ({"rank": 1.5}, "takes a whole number, not 1.5"),
         ({"rank": None}, "is missing, but needs a value"),
@@ -142,7 +142,8 @@ def test_the_server_refuses_what_breaks_the_contract_with_400_and_a_reason(score
         ({"flag": "maybe"}, "takes true or false, not 'maybe'"),
         ({"at": "soon"}, "takes a time as ISO 8601 text"),
         ({"colour": 5}, "takes text, not 5"),
-    ]:
+    ]
+    for change, reason in refusals:
         status, body = ask(scorer, ROW | change)
         assert status == 400, (change, body)
         assert reason in json.loads(body)["message"], (change, body)

@@ -41,7 +41,8 @@ FEATURES = """
     def features(frame: pl.DataFrame) -> pl.DataFrame:
         return frame.select(
             "size", "count", "colour", "flag", "sure",
-            rank=pl.col("rank") * 2, hour=pl.col("at").dt.hour(), shape=pl.col("colour") + pl.lit("-") + pl.col("flag").cast(pl.String),
+            rank=pl.col("rank") * 2, hour=pl.col("at").dt.hour(),
+            shape=pl.col("colour") + pl.lit("-") + pl.col("flag").cast(pl.String),
         )
 """
 SPEC = """
