@@ -86,11 +86,12 @@ def compare(case: UseCase, dataset: Dataset, url: str, proposals: Proposals) -> 
     """Run all proposals on both sides, in two halves: plain, search, search, plain."""
     half = len(proposals) // 2
     plan = plan_of(case, dataset, "compare", trials=half)
-    queue(plan, url, proposals)
+    queue(plan, url, proposals[:half])
     plain = Plain(dataset, plan.threads)
     rows = [row("plain", half, *timed(lambda: plain.run(proposals[:half])))]
     rows.append(row("search", half, *timed(lambda: recorded(plan, dataset, url))))
     whole = replace(plan, trials=len(proposals))
+    queue(whole, url, proposals[half:])
     rows.append(row("search", len(proposals) - half, *timed(lambda: recorded(whole, dataset, url))))
     rows.append(row("plain", len(proposals) - half, *timed(lambda: plain.run(proposals[half:]))))
     return rows
@@ -189,7 +190,7 @@ def recorded(plan: SearchPlan, dataset: Dataset, url: str) -> float:
 
 def queue(plan: SearchPlan, url: str, proposals: Proposals) -> None:
     """Make the study of a plan with a list of proposals instead of its own first ones."""
-    study = optuna.create_study(storage=url, study_name=plan.study)
+    study = optuna.create_study(storage=url, study_name=plan.study, load_if_exists=True)
     for proposal in proposals:
         study.enqueue_trial({"family": FAMILY, **proposal})
     study.set_user_attr(QUEUED, True)

@@ -43,9 +43,10 @@ def place_of(trials: Sequence[FrozenTrial], number: int) -> int:
 
 
 def has_place(trials: Sequence[FrozenTrial], budget: int) -> bool:
-    """Say whether there is work to ask for: a trial that waits, or a place that nobody has taken."""
-    waiting = any(trial.state == TrialState.WAITING for trial in trials)
-    return waiting or places_taken(trials) < budget
+    """Say whether there is work to ask for: a place that nobody has taken, or a trial that waits in one."""
+    holders = sorted(_holders(trials))
+    within = set(holders[:budget])  # what waits beyond is left for a search that asks for more
+    return len(holders) < budget or any(t.state == TrialState.WAITING and _root(t) in within for t in trials)
 
 
 def reason_to_give_back(trials: Sequence[FrozenTrial], number: int, budget: int) -> str | None:

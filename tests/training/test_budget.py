@@ -145,6 +145,7 @@ def test_places_are_taken_by_roots_and_kept_through_a_death() -> None:
     assert places_taken(copied) == 4
     assert place_of(copied, 5) == 2
     assert has_place(copied, 4)
+    assert not has_place([trial(0), trial(1, TrialState.WAITING)], 1)
 
 
 def test_a_surplus_claim_and_a_second_copy_are_given_back_with_the_reason() -> None:

@@ -152,7 +152,7 @@ def test_time_ends_a_search_and_the_same_time_again_only_reads_it(dataset: Datas
 def test_the_value_is_the_mean_of_the_folds_and_laggards_are_pruned(tmp_path: Path, url: str, gate: Path) -> None:
     case = usecase(families=["gated_family.py"], folds=3)
     dataset = write(tmp_path, case)
-    found, told = run(planned(HERE, case, dataset, trials=10), dataset, url)
+    found, told = run(planned(HERE, case, dataset, trials=14), dataset, url)
     complete = [trial for trial in told if trial.state == "complete"]
     pruned = [trial for trial in told if trial.state == "pruned"]
     assert pruned
