@@ -33,7 +33,7 @@ def contract_from_rows(rows: pl.DataFrame, usecase: UseCase, outputs: Sequence[O
         SpecError: `checks.columns` names a column that is no input, or limits it in a way that its type does not have.
         DataError: An input is of a type that no model takes, or its name is a key.
     """
-    unknown = sorted(usecase.checks.columns.keys() - set(rows.columns))
+    unknown = sorted(usecase.checks.columns.keys() - set(rows.columns) - _keys(usecase))
     if unknown:
         are = "is no input" if len(unknown) == 1 else "are no inputs"
         raise SpecError(
@@ -51,6 +51,15 @@ def contract_from_rows(rows: pl.DataFrame, usecase: UseCase, outputs: Sequence[O
         )
     except ValueError as fault:
         raise DataError(f"The inputs make no contract: {_reason(fault)}. Correct the source.") from fault
+
+
+def _keys(usecase: UseCase) -> set[str]:
+    """Name the key columns that may be checked, though they are no inputs: for being unique, and for nothing else."""
+    keys = {name for name in (usecase.data.entity, usecase.data.subject) if name is not None}
+    for name in keys & usecase.checks.columns.keys():
+        if usecase.checks.columns[name] != ColumnCheck(unique=True, action=usecase.checks.columns[name].action):
+            raise SpecError(f"checks.columns: '{name}' is a key, which can only be unique. Remove the other rules.")
+    return keys
 
 
 def _column(values: pl.Series, usecase: UseCase) -> Column:

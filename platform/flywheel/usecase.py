@@ -12,16 +12,19 @@ from flywheel.errors import SpecError
 
 Task = Literal["binary", "multiclass", "regression"]
 
+UNIT_WANTED = "write a number and a unit: 30s, 5m, 12h, 1d or 2w"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_duration(value: object) -> object:
     """Turn `1d`, `90d`, `12h` into a timedelta; leave the rest to pydantic."""
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
+    if not isinstance(value, str):
+        raise ValueError(UNIT_WANTED)
     match = re.fullmatch(r"(\d+)([smhdw])", value.strip())
     if match is None:
-        raise ValueError("write a number and a unit: 30s, 5m, 12h, 1d or 2w")
+        raise ValueError(UNIT_WANTED)
     return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
@@ -218,6 +221,9 @@ class Monitor(Strict):
     retrain: Retrain = Retrain()
 
 
+LITERAL_PASSWORD = re.compile(r"://[^/@]*:(?!\$\{\w+\}@)[^/@]+@")
+
+
 class UseCase(Strict):
     """One prediction problem from data to retraining."""
 
@@ -230,6 +236,14 @@ class UseCase(Strict):
     evaluate: Evaluate = Evaluate()
     rollout: Rollout = Rollout()
     monitor: Monitor = Monitor()
+
+    @model_validator(mode="after")
+    def _no_password(self) -> Self:
+        # The file travels with every version.
+        for source in (self.data.source, *(join.source for join in self.data.joins)):
+            if source.database is not None and LITERAL_PASSWORD.search(source.database):
+                raise ValueError("a password stands in a source's database: put it into the environment, write ${NAME}")
+        return self
 
 
 def parse_usecase(document: Any, where: str) -> UseCase:
@@ -244,7 +258,7 @@ def parse_usecase(document: Any, where: str) -> UseCase:
         return UseCase.model_validate(document)
     except ValidationError as fault:
         first = fault.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"]) or "data"
         reason = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             raise SpecError(f"Use case {where}: unknown key '{key}'. Remove it or correct its spelling.") from fault

@@ -50,6 +50,7 @@ def test_other_text_is_no_duration_or_one_that_means_what_it_says(text: str) -> 
         ({"name": "Some Case"}, "'name' is wrong"),
         ({"data": {}}, "key 'data.source' is missing"),
         ({"train": {"validation": "two weeks"}}, "a number and a unit"),
+        ({"train": {"validation": 14}}, "a number and a unit"),
         ({"rollout": {"steps": [0]}}, "'rollout.steps.0' is wrong"),
         ({"task": "ranking"}, "'task' is wrong"),
         (
@@ -75,6 +76,10 @@ def test_a_mistake_is_named_with_its_key(change: dict[str, object], sentence: st
     [
         ({"kind": "sql", "path": "rows.csv"}, "kind sql takes database and query, and no path"),
         ({"kind": "sql", "database": "duckdb:///a.db"}, "kind sql takes database and query, and no path"),
+        (
+            {"kind": "sql", "database": "postgresql://a:word@h/d", "query": "q"},
+            "a password stands in a source's database",
+        ),
         ({"kind": "csv"}, "kind csv takes path, and no database or query"),
         ({"kind": "delta", "path": "t", "query": "select 1"}, "kind delta takes path, and no database or query"),
     ],
@@ -85,7 +90,7 @@ def test_a_source_says_where_its_rows_are_in_the_words_of_its_kind(source: dict[
 
 
 def test_a_source_is_named_without_its_password() -> None:
-    source = Source(kind="sql", database="postgresql://ada:secret@db/prod", query="select 1")
+    source = Source(kind="sql", database="postgresql://ada:${WORD}@db/prod", query="select 1")
     assert source.place == "query on db/prod"
     assert Source(kind="csv", path="rows.csv").place == "rows.csv"
 

@@ -12,7 +12,7 @@ from flywheel.usecase import load_usecase
 from training.features import check_rows_alone, load_features
 from training.sources.rows import input_columns, load_rows
 
-FOLDER = Path(__file__).parents[2] / "examples" / "laguardia-departures"
+FOLDER = Path(__file__).parents[2] / "examples" / "laguardia"
 USECASE = load_usecase(FOLDER / "usecase.yaml")
 ALL = datetime(2014, 2, 1)
 JUNE = datetime(2013, 6, 1)
