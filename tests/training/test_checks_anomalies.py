@@ -95,7 +95,7 @@ def test_a_fall_in_rows_a_day_is_named() -> None:
 def test_a_last_run_of_few_days_alarms_on_large_effects_only() -> None:
     few = profile_of(rows_of(days=3, per_day=200))
     assert rules_of(NEW.with_columns(pl.col("size") + 0.7), few) == {None: {"volume"}}
-    assert "shift" in rules_of(NEW.with_columns(pl.col("size") + 4), few)["size"]
+    assert "shift" in rules_of(NEW.with_columns(pl.col("size") + 40), few)["size"]
 
 
 def simulate(random: np.random.Generator, days: int, persistence: float) -> pl.DataFrame:
