@@ -129,7 +129,7 @@ def log_model(package: Path, contract: Contract, example: pl.DataFrame, *, name:
     Requirements are given, not inferred: inference loads the model in a process of its own, which took most of 25 s.
 
     Args:
-        package: The written package folder.
+        package: The written package folder; it must be called `package`, since MLflow keeps its name.
         contract: Of inputs and outputs.
         example: Raw inputs, n_rows by the contract's columns; the first rows become the model's input example.
         name: Of the model in the run.
