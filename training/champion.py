@@ -143,12 +143,24 @@ def _download(client: MlflowClient, version: ModelVersion, folder: Path) -> Pred
         uri = f"models:/{version.name}/{version.version}"
         try:
             mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(place), tracking_uri=client.tracking_uri)
-        except (MlflowException, OSError):
+        except (MlflowException, OSError) as fault:
+            if not _is_gone(fault):
+                raise StackError(
+                    f"Version {version.version} of {version.name} cannot be fetched now: {_first_line(fault)}. Try again."
+                ) from fault
             return None
     try:
         return Predecessor(str(version.version), read_package(place))
     except IntegrityError:
         return None
+
+
+def _is_gone(fault: MlflowException | OSError) -> bool:
+    """Say whether the files are not there, as against a store that does not answer now."""
+    if isinstance(fault, MlflowException):
+        return fault.error_code in ABSENT or "No such artifact" in fault.message
+    response = getattr(fault, "response", None)  # of the HTTP client's errors, which are OSErrors too
+    return isinstance(fault, FileNotFoundError) or getattr(response, "status_code", None) == 404
 
 
 def _read(answers: pd.DataFrame, task: Task, classes: tuple[str, ...], who: str) -> Floats | Unable:

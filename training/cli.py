@@ -70,8 +70,8 @@ def findings_table(prepared: "Prepared") -> Table:
 def split_table(prepared: "Prepared") -> Table:
     """Show the parts of the split."""
     split, label = prepared.split, prepared.usecase.data.label.column
-    title = f"split as of {_time(prepared.as_of)} (UTC): validation from {_time(split.cut)}, test from {_time(split.test_cut)}"
-    table = _table(title, "part", "rows", "from", "to", label)
+    cuts = f"validation from {_time(split.cut)}, test from {_time(split.test_cut)}"
+    table = _table(f"split as of {_time(prepared.as_of)} (UTC): {cuts}", "part", "rows", "from", "to", label)
     for name, rows in (("train", split.train), ("validation", split.validation), ("test", split.test)):
         frame = split.frame(rows)
         times, values = frame[split.time], frame[label]

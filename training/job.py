@@ -40,7 +40,6 @@ from training.reference import TestRows
 from training.search import Found, search
 from training.trial import TrialReport, fit
 
-
 OF_THE_SEARCH = ("optimisation.png", "parallel.png")  # on the run, but not on the card
 
 

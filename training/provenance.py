@@ -7,7 +7,7 @@ from pathlib import Path
 from flywheel.package import Lineage
 from training.champion import Predecessors
 from training.dataset import Dataset
-from training.frame_digest import frame_digest
+from training.frame_digest import fingerprint
 from training.lineage import file_digest, git_state, package_versions, python_version, span, text_digest
 from training.plan import SearchPlan
 from training.prepare import Prepared
@@ -32,7 +32,7 @@ def make_lineage(grounds: Grounds) -> tuple[Lineage, str]:
     """Return where the version comes from, and the text of all uncommitted changes ("" for none)."""
     prepared, plan, found = grounds.prepared, grounds.plan, grounds.found
     usecase, split, git = prepared.usecase, prepared.split, git_state(prepared.home)
-    numbered, champion = _numbered(grounds), grounds.before.champion
+    numbered, champion, rows = _numbered(grounds), grounds.before.champion, fingerprint(split.rows)
     lineage = Lineage(
         usecase=usecase.name,
         as_of=prepared.as_of,
@@ -43,7 +43,7 @@ def make_lineage(grounds: Grounds) -> tuple[Lineage, str]:
         seed=plan.seed,
         family=found.family.name,
         params=dict(found.params),
-        data_digest=frame_digest(split.rows),
+        data_digest=rows.digest,
         data_rows=split.rows.height,
         usecase_digest=file_digest(prepared.path),
         source_digest=prepared.origin.digest or "",
@@ -61,7 +61,7 @@ def make_lineage(grounds: Grounds) -> tuple[Lineage, str]:
         threads=plan.threads,
         usecase_path=_place(prepared.path),
         source=prepared.origin.as_json(),
-        columns={name: frame_digest(split.rows.select(name)) for name in split.rows.columns},
+        columns=dict(rows.columns),
         parts={
             name: span(split.frame(rows), split.time)
             for name, rows in (("train", split.train), ("validation", split.validation), ("test", split.test))
@@ -75,7 +75,7 @@ def make_lineage(grounds: Grounds) -> tuple[Lineage, str]:
 
 
 def _place(path: Path) -> str:
-    """Name the use case's file from the project's folder, in which training runs, so that another checkout has it too."""
+    """Name the use case's file from the project's folder, where training runs: another checkout has it there too."""
     whole, here = path.resolve(), Path.cwd()
     return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
 

@@ -55,7 +55,10 @@ class TrialRecorder:
         started = ended - int(trial.seconds * 1000)
         tags = {PARENT: self._parent}
         run = self._client.create_run(self._experiment_id, start_time=started, run_name=name, tags=tags)
-        values = {"seconds": trial.seconds, **({self._metric: trial.value} if trial.value is not None else {})}
+        values = {
+            "seconds": trial.seconds,
+            **({f"validation_{self._metric}": trial.value} if trial.value is not None else {}),
+        }
         metrics = [Metric(key, value, ended, 0) for key, value in values.items()]
         # One value a fold, as steps of one metric: MLflow draws them as a line.
         metrics += [Metric(f"fold_{self._metric}", value, ended, step) for step, value in enumerate(trial.folds)]

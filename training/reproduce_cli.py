@@ -28,8 +28,8 @@ def reproduce(
     Example: flywheel reproduce flights-delay 3. Exit 0: identical; 1: not.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from training.champion import fetch_version  # noqa: PLC0415  # MLflow and the families take seconds
-    from training.reproduce import reproduce as fit_again  # noqa: PLC0415
+    from training.champion import fetch_version  # MLflow and the families take seconds
+    from training.reproduce import reproduce as fit_again
 
     with tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
         package = fetch_version(name, version, Path(folder)).package

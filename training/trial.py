@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -14,6 +14,8 @@ from training.dataset import Dataset, Matrix, Rows
 from training.families.protocol import Evaluation, Family, FitData, Fitted, Params
 from training.metrics import Metric
 from training.prediction import predict_matrix
+
+State = Literal["complete", "pruned", "failed"]
 
 OUTCOME = "outcome"  # user attribute of a finished trial: what `TrialReport` tells beyond Optuna's own fields
 
@@ -30,7 +32,7 @@ class TrialReport:
     number: int
     family: str
     params: Params
-    state: str
+    state: State
     value: float | None
     folds: tuple[float, ...]
     seconds: float
@@ -190,7 +192,7 @@ def report_of(trial: FrozenTrial) -> TrialReport:
     """Describe a settled trial."""
     outcome = trial.user_attrs.get(OUTCOME, {}) if trial.state == TrialState.COMPLETE else {}
     name = str(trial.params.get("family", "?"))
-    states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+    states: dict[TrialState, State] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
     return TrialReport(
         number=trial.number,
         family=name,

@@ -40,7 +40,7 @@ def worker(
     # Threads of XGBoost that spin while they wait crawl on a busy machine; read when its library is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # An import of 2 s (scikit-learn, Optuna): other commands must not wait for it.
-    from training.worker import join  # noqa: PLC0415
+    from training.worker import join
 
     def prepare(case: UseCase, path: Path, as_of: datetime) -> "Dataset":
         made: Dataset = pkgutil.resolve_name(PREPARE)(case, path, as_of)

@@ -25,8 +25,8 @@ with warnings.catch_warnings():
     from mlflow.models import get_model_info
     from mlflow.tracking import MlflowClient
 
-from training.job import prepare
-from training.lineage import frame_digest
+from training.frame_digest import frame_digest
+from training.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -120,14 +120,22 @@ def test_each_trial_is_a_nested_run_with_metrics_and_a_row_of_the_study_in_postg
 
 
 def test_the_run_holds_metrics_plots_and_a_digest_of_every_row(parent: Run) -> None:
-    assert {"validation_log_loss", "validation_roc_auc", "train_rows"} <= set(parent.data.metrics)
+    wanted = {"test_log_loss", "test_log_loss_low", "test_roc_auc", "baseline_log_loss", "validation_log_loss"}
+    assert wanted <= set(parent.data.metrics)
     plots = {file.path for file in MlflowClient().list_artifacts(parent.info.run_id, "plots")}
-    assert plots == {f"plots/{name}.png" for name in ("calibration", "importance", "optimisation", "roc")}
+    names = ("roc", "precision_recall", "calibration", "importance", "optimisation", "parallel")
+    assert {f"plots/{name}.png" for name in names} <= plots
+    files = {file.path for file in MlflowClient().list_artifacts(parent.info.run_id)}
+    assert {"card.html", "card.md", "checks.html", "evaluation.json", "onnx.json", "requirements.lock"} <= files
     usecase = load_usecase(ROOT / SEATTLE)
-    everything = prepare(usecase, ROOT / SEATTLE, usecase.train.until).split.everything
-    (data,) = parent.inputs.dataset_inputs
-    assert f'"num_rows": {everything.height}' in data.dataset.profile
-    assert {tag.key: tag.value for tag in data.tags}["sha256"] == frame_digest(everything).removeprefix("sha256:")
+    split = prepare(usecase, ROOT / SEATTLE, usecase.train.until).split
+    parts = {"train": split.train, "validation": split.validation, "test": split.test}
+    for data in parent.inputs.dataset_inputs:
+        tags = {tag.key: tag.value for tag in data.tags}
+        rows = split.frame(parts.pop(tags["mlflow.data.context"]))
+        assert f'"num_rows": {rows.height}' in data.dataset.profile
+        assert tags["sha256"] == frame_digest(rows).removeprefix("sha256:")
+    assert parts == {}
 
 
 def test_the_model_has_a_signature_and_an_input_example(trained: ModelVersion) -> None:

@@ -7,7 +7,7 @@ level is divided by the number of figures looked at (Bonferroni), which holds ho
 import math
 from dataclasses import dataclass
 
-from scipy.special import stdtr  # type: ignore[import-untyped]  # scipy.stats takes 1.7 s to import
+from scipy.special import stdtr  # scipy.stats takes 1.7 s to import
 
 from flywheel.profile import DayStatistic
 

@@ -42,4 +42,5 @@ def _checks(column: Column) -> list[pa.Check]:
 
 
 def _is_finite(data: PolarsData) -> pl.LazyFrame:
-    return data.lazyframe.select(pl.col(data.key).is_finite())
+    finite: pl.LazyFrame = data.lazyframe.select(pl.col(data.key).is_finite())
+    return finite

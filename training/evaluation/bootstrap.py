@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, stdtrit  # type: ignore[import-untyped]  # 0.2 s; scipy.stats takes 1.7 s
+from scipy.special import ndtr, stdtrit  # 0.2 s; scipy.stats takes 1.7 s
 
 from flywheel.statistics import Floats
 from flywheel.usecase import Task

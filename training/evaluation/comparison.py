@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.special import stdtr, stdtrit  # type: ignore[import-untyped]
+from scipy.special import stdtr, stdtrit
 
 from flywheel.statistics import Floats, clustered_error
 from flywheel.usecase import Task

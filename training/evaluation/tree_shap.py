@@ -21,7 +21,7 @@ from training.evaluation.shapley import Shapley
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it calls what matplotlib is about to drop while it is imported
-    from shap import TreeExplainer  # type: ignore[import-untyped]  # 2 s, of which numba most; importing the submodule alone loads the same
+    from shap import TreeExplainer  # 2 s, of which numba most; importing the submodule alone loads the same
 
 BOOSTED = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 FORESTS = (RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor)

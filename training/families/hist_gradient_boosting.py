@@ -4,7 +4,7 @@ from typing import Any
 
 import optuna
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from flywheel.usecase import Task
 from training.families.protocol import FitData, Fitted, Params, targets

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-import statsmodels.api as sm  # type: ignore[import-untyped]
+import statsmodels.api as sm
 
 from flywheel.usecase import Task
 from training.families.protocol import FitData, Fitted, Params

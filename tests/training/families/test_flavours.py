@@ -4,11 +4,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort  # type: ignore[import-untyped]
+import onnxruntime as ort
 import polars as pl
 import pytest
-from skl2onnx import to_onnx  # type: ignore[import-untyped]
-from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-untyped]
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
 
 from flywheel.usecase import Task
 from tests.training.tiny_dataset import AS_OF, planned, rows, usecase, write
