@@ -146,7 +146,7 @@ def _download(client: MlflowClient, version: ModelVersion, folder: Path) -> Pred
         except (MlflowException, OSError) as fault:
             if not _is_gone(fault):
                 raise StackError(
-                    f"Version {version.version} of {version.name} cannot be fetched now: {_first_line(fault)}. Try again."
+                    f"Version {version.version} of {version.name} cannot be fetched: {_first_line(fault)}. Try again."
                 ) from fault
             return None
     try:
