@@ -21,22 +21,22 @@ from typing import Any
 from flywheel.goals import Goal, goal, write_goals
 from flywheel.statistics import Floats
 from flywheel.usecase import UseCase, load_usecase
-from training.dataset import Dataset, Rows
-from training.encoding import write_dataset
+from training.data.dataset import Dataset, Rows
+from training.data.encoding import write_dataset
+from training.data.features import load_features
+from training.data.split import split
 from training.evaluation.baseline import baseline_prediction
 from training.evaluation.bootstrap import Bootstrap, Scores, draw
 from training.evaluation.clusters import cluster
 from training.evaluation.report import Interval
 from training.families.catalogue import choose_families
 from training.families.protocol import Params
-from training.features import load_features
 from training.metrics import Metric, choose_metric
-from training.model_code import predict_matrix
-from training.plan import make_plan
-from training.search import search
+from training.packaging.model_code import predict_matrix
+from training.search.plan import make_plan
+from training.search.search import search
+from training.search.trial import fit
 from training.sources.rows import input_columns, load_rows
-from training.split import split
-from training.trial import fit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 THREADS = 2

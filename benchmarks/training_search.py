@@ -22,14 +22,14 @@ from xgboost import XGBClassifier
 
 from flywheel.goals import Goal, goal
 from flywheel.usecase import UseCase, parse_usecase
-from training.dataset import Dataset
-from training.encoding import write_dataset
+from training.data.dataset import Dataset
+from training.data.encoding import write_dataset
+from training.data.split import split
 from training.families.xgboost_trees import MOST_TREES, PATIENCE, XGBoost
-from training.plan import SearchPlan, make_plan
-from training.recorder import TrialRecorder
-from training.search import QUEUED, search
-from training.split import split
-from training.worker import FIRST_TO_PRUNE
+from training.search.plan import SearchPlan, make_plan
+from training.search.recorder import TrialRecorder
+from training.search.search import QUEUED, search
+from training.search.worker import FIRST_TO_PRUNE
 
 START = datetime(2024, 1, 1)
 ROWS, COLUMNS = 40_000, 20

@@ -7,15 +7,15 @@ from typing import Any
 import polars as pl
 
 from flywheel.statistics import Floats
-from training.dataset import Columns, Dataset, Rows
+from training.data.dataset import Columns, Dataset, Rows
+from training.data.split import days_of
 from training.evaluation.calibration import choose_calibration
 from training.evaluation.subject import Champion, Subject
-from training.model_code import calibrate, encode, predict_matrix
-from training.plan import SearchPlan
+from training.packaging.model_code import calibrate, encode, predict_matrix
 from training.prepare import Prepared
-from training.search import Found
-from training.split import days_of
-from training.trial import fit
+from training.search.plan import SearchPlan
+from training.search.search import Found
+from training.search.trial import fit
 
 
 @dataclass(frozen=True)

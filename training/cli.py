@@ -11,8 +11,8 @@ from rich.table import Table
 from flywheel.usecase import load_usecase
 from training.arguments import parse_as_of
 from training.init.cli import app as init_app
-from training.reproduce_cli import app as reproduce_app
-from training.worker_cli import app as worker_app
+from training.packaging.reproduce_cli import app as reproduce_app
+from training.search.worker_cli import app as worker_app
 
 if TYPE_CHECKING:
     from training.prepare import Prepared

@@ -18,27 +18,27 @@ from flywheel.package import Span
 from flywheel.profile import DataProfile, read_data_profile
 from flywheel.usecase import UseCase
 from training.candidate import Candidate, make_candidate, make_subject
-from training.champion import Predecessor, Predecessors, Unable, find_predecessors
 from training.checks.finding import CheckFailedError, CheckReport
 from training.checks.report import checks_html
-from training.dataset import Dataset
-from training.environment_lock import environment_lock, scoring_requirements
+from training.data.dataset import Dataset
 from training.evaluation.evaluate import evaluate
 from training.evaluation.plots.figures import figures
 from training.evaluation.plots.trials import TrialView
 from training.evaluation.report import Evaluation
 from training.evaluation.subject import Champion, Subject
-from training.lineage import python_version
-from training.package import PackageParts, write_package
-from training.plan import SearchPlan, Warm, make_plan
+from training.packaging.champion import Predecessor, Predecessors, Unable, find_predecessors
+from training.packaging.environment_lock import environment_lock, scoring_requirements
+from training.packaging.lineage import python_version
+from training.packaging.package import PackageParts, write_package
+from training.packaging.provenance import Grounds, make_lineage
+from training.packaging.publish import Results, log_dataset, log_model, log_results, register
+from training.packaging.reference import TestRows
 from training.prepare import Prepared, encode_rows, moment_of, prepare
-from training.progress import SearchProgress
-from training.provenance import Grounds, make_lineage
-from training.publish import Results, log_dataset, log_model, log_results, register
-from training.recorder import TrialRecorder
-from training.reference import TestRows
-from training.search import Found, search
-from training.trial import TrialReport, fit
+from training.search.plan import SearchPlan, Warm, make_plan
+from training.search.progress import SearchProgress
+from training.search.recorder import TrialRecorder
+from training.search.search import Found, search
+from training.search.trial import TrialReport, fit
 
 OF_THE_SEARCH = ("optimisation.png", "parallel.png")  # on the run, but not on the card
 

@@ -14,18 +14,18 @@ from flywheel.contract import Contract, outputs_of
 from flywheel.profile import DataProfile
 from flywheel.usecase import UseCase
 from training.checks.check import check_data
+from training.checks.contract import contract_from_rows
 from training.checks.finding import CheckResult
-from training.contract import contract_from_rows
-from training.dataset import Dataset
-from training.encoding import write_dataset
+from training.data.dataset import Dataset
+from training.data.encoding import write_dataset
+from training.data.features import FeatureFunction, check_rows_alone, load_features
+from training.data.split import Split, split
 from training.evaluation.wishes import check_wishes
 from training.families.catalogue import DEFAULTS, choose_families
-from training.features import FeatureFunction, check_rows_alone, load_features
 from training.metrics import choose_metric
 from training.sources.origin import Origin
 from training.sources.rows import input_columns, load_source
 from training.sources.time_travel import check_no_future
-from training.split import Split, split
 
 SAMPLE = 500  # rows on which the promises of a feature function are tried
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import urllib3
 
 from flywheel.errors import StackError, UsageError
-from training.storage import LOGIN, open_storage
+from training.search.storage import LOGIN, open_storage
 
 TIMEOUT = 5.0  # seconds
 

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     from mlflow.models import get_model_info
     from mlflow.tracking import MlflowClient
 
-from training.frame_digest import frame_digest
+from training.data.frame_digest import frame_digest
 from training.prepare import prepare
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import pytest
 
 from flywheel.modules import load_module
 from flywheel.usecase import load_usecase
-from training.features import check_rows_alone, load_features
+from training.data.features import check_rows_alone, load_features
 from training.sources.rows import input_columns, load_rows
 
 FOLDER = Path(__file__).parents[2] / "examples" / "flights"

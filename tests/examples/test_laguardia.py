@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 from flywheel.modules import load_module
 from flywheel.usecase import load_usecase
-from training.features import check_rows_alone, load_features
+from training.data.features import check_rows_alone, load_features
 from training.sources.rows import input_columns, load_rows
 
 FOLDER = Path(__file__).parents[2] / "examples" / "laguardia"

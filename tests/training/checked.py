@@ -10,9 +10,9 @@ from flywheel.contract import Contract, outputs_of
 from flywheel.profile import DataProfile
 from flywheel.usecase import UseCase, parse_usecase
 from training.checks.check import check_data
+from training.checks.contract import contract_from_rows
 from training.checks.finding import CheckResult
 from training.checks.profiling import profile_data
-from training.contract import contract_from_rows
 
 START = np.datetime64("2024-01-01", "us")
 AS_OF = datetime(2024, 12, 31)

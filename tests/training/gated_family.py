@@ -9,7 +9,7 @@ import numpy.typing as npt
 import optuna
 
 from flywheel.usecase import Task
-from training.dataset import Matrix
+from training.data.dataset import Matrix
 from training.families.protocol import FitData, Fitted, Params
 
 PATIENCE = 120  # seconds until a forgotten gate opens by itself

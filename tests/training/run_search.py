@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from tests.training.tiny_dataset import planned, usecase, write
-from training.search import search
-from training.trial import TrialReport
+from training.search.search import search
+from training.search.trial import TrialReport
 
 HERE = Path(__file__).parent
 

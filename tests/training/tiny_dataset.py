@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from flywheel.usecase import Task, UseCase, parse_usecase
-from training.dataset import Dataset
-from training.encoding import write_dataset
-from training.plan import Heartbeat, SearchPlan, make_plan
-from training.split import Split, split
+from training.data.dataset import Dataset
+from training.data.encoding import write_dataset
+from training.data.split import Split, split
+from training.search.plan import Heartbeat, SearchPlan, make_plan
 
 START = datetime(2024, 1, 1)
 AS_OF = datetime(2024, 6, 1)

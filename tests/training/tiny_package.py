@@ -13,15 +13,15 @@ from pydantic import BaseModel
 from flywheel.contract import Column, ColumnType, Contract, outputs_of
 from flywheel.package import Lineage
 from flywheel.usecase import Task, UseCase, load_usecase
-from training.encoding import code_labels, make_columns
+from training.data.encoding import code_labels, make_columns
+from training.data.features import load_features
+from training.data.frame_digest import fingerprint
 from training.families.catalogue import choose_families
 from training.families.protocol import FitData
-from training.features import load_features
-from training.frame_digest import fingerprint
-from training.lineage import file_digest, package_versions, python_version, span
-from training.model_code import encode, predict_matrix
-from training.package import PackageParts
-from training.reference import TestRows
+from training.packaging.lineage import file_digest, package_versions, python_version, span
+from training.packaging.model_code import encode, predict_matrix
+from training.packaging.package import PackageParts
+from training.packaging.reference import TestRows
 
 START = datetime(2024, 1, 1)
 ROWS, TEST = 600, 200

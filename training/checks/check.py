@@ -50,7 +50,7 @@ def check_data(
     Args:
         frame: Never changed; returned as it is when no row is set aside.
         usecase: Its `data` and `checks` say what is asked.
-        contract: Made from this frame's inputs by `training.contract`.
+        contract: Made from this frame's inputs by `training.checks.contract`.
         as_of: Naive UTC; what freshness is measured from.
         last: Data profile of the last good run; None when there was none, and then nothing is an anomaly.
 

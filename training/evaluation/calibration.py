@@ -14,7 +14,7 @@ from training.evaluation.folds import blocks
 from training.evaluation.report import Bin, Calibration
 from training.evaluation.subject import Days
 from training.metrics import row_losses
-from training.model_code import calibrate
+from training.packaging.model_code import calibrate
 
 Method = Literal["none", "platt", "isotonic"]
 
@@ -46,7 +46,7 @@ def choose_calibration(
         seed: Of the groups of rows where there are too few days.
 
     Returns:
-        `calibration.json`, as `training.model_code.calibrate` takes it.
+        `calibration.json`, as `training.packaging.model_code.calibrate` takes it.
     """
     if task == "regression" or wish == "none" or len(np.unique(label)) < 2:
         return {"method": "none"}

@@ -24,7 +24,7 @@ from training.evaluation.subject import Subject
 from training.evaluation.threshold import choose_threshold, decision_outcome
 from training.evaluation.worst import find_worst
 from training.metrics import METRICS, row_losses
-from training.model_code import predict_matrix
+from training.packaging.model_code import predict_matrix
 
 MOST_SEARCHED_ROWS = 50_000
 SEARCHED_BINS, SEARCHED_CATEGORIES = 4, 12

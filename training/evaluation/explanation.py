@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
-from training.dataset import Columns, Matrix
+from training.data.dataset import Columns, Matrix
 from training.evaluation.outputs import Output
 from training.evaluation.report import Beeswarm, Contribution, Explanation, Importance, LocalExplanation
 from training.evaluation.shapley import Shapley, additive, sampled

@@ -8,8 +8,8 @@ import xgboost
 
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
-from training.dataset import Matrix
-from training.model_code import predict_matrix
+from training.data.dataset import Matrix
+from training.packaging.model_code import predict_matrix
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flywheel.statistics import Floats
-from training.dataset import Matrix
+from training.data.dataset import Matrix
 
 Function = Callable[[Matrix], Floats]
 Order = npt.NDArray[np.int64]

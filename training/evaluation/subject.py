@@ -10,7 +10,7 @@ import polars as pl
 
 from flywheel.statistics import Floats
 from flywheel.usecase import Evaluate, Task
-from training.dataset import Columns, Matrix
+from training.data.dataset import Columns, Matrix
 
 Days = npt.NDArray[np.int64]
 
@@ -38,7 +38,7 @@ class Subject:
         prediction: Calibrated, (n_rows,) or (n_rows, n_classes).
         day: Which day each row belongs to, (n_rows,); days, not rows, are what is resampled.
         predict: The whole path from raw inputs to calibrated predictions.
-        model: What `training.model_code.predict_matrix` asks.
+        model: What `training.packaging.model_code.predict_matrix` asks.
         columns: Names and categories of `matrix`'s columns.
         matrix: The encoded test rows, (n_rows, n_features).
         calibration: As in `calibration.json`.

@@ -16,7 +16,7 @@ from sklearn.ensemble import (
 )
 from sklearn.pipeline import Pipeline
 
-from training.dataset import Matrix
+from training.data.dataset import Matrix
 from training.evaluation.shapley import Shapley
 
 with warnings.catch_warnings():

@@ -5,7 +5,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Binarizer, OneHotEncoder, StandardScaler
 
-from training.dataset import Columns
+from training.data.dataset import Columns
 
 NO_CODE = -1.0
 # Stands for "missing" where a step tells missing numbers from others: features are checked to be smaller in size.

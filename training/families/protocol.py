@@ -9,7 +9,7 @@ import optuna
 
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
-from training.dataset import Columns, Indices, Matrix
+from training.data.dataset import Columns, Indices, Matrix
 
 Value = float | int | str | bool
 Params = Mapping[str, Value]

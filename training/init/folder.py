@@ -9,7 +9,7 @@ from pathlib import Path
 from flywheel.errors import DataError
 from flywheel.schema import render_schema
 from flywheel.usecase import load_usecase
-from training.features import check_rows_alone, load_features
+from training.data.features import check_rows_alone, load_features
 from training.init.draft import Draft
 from training.init.feature_file import render_features
 from training.init.place import placed

@@ -18,9 +18,9 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from flywheel.statistics import Floats
 from flywheel.usecase import Evaluate, Task
-from training.dataset import Columns
+from training.data.dataset import Columns
 from training.evaluation.subject import Champion, Subject
-from training.model_code import calibrate, encode, predict_matrix
+from training.packaging.model_code import calibrate, encode, predict_matrix
 
 COLOURS = ["blue", "green", "red"]
 ENCODING: list[dict[str, Any]] = [

@@ -18,7 +18,7 @@ from training.evaluation.calibration import (
 )
 from training.evaluation.subject import Days
 from training.metrics import row_losses
-from training.model_code import calibrate
+from training.packaging.model_code import calibrate
 
 ROWS, DAYS = 1500, 15
 DAY = np.repeat(np.arange(DAYS), ROWS // DAYS).astype(np.int64)

@@ -8,7 +8,7 @@ import pytest
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
 from tests.training.evaluation.conftest import MakeSubject
-from training.dataset import Matrix
+from training.data.dataset import Matrix
 from training.evaluation.explanation import explain
 from training.evaluation.outputs import Output
 from training.evaluation.shapley import additive, sampled

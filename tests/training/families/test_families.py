@@ -10,11 +10,11 @@ from sklearn.pipeline import Pipeline
 
 from flywheel.usecase import Task
 from tests.training.tiny_dataset import usecase, write
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.data.prediction import predict_matrix
 from training.families.catalogue import BUILT_IN, choose_families
 from training.families.protocol import Evaluation, Family, FitData, Fitted, Params
 from training.metrics import METRICS
-from training.prediction import predict_matrix
 
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
 OTHERS = choose_families(("extra_trees_family.py",), "binary", Path(__file__).parent)

@@ -12,13 +12,13 @@ from skl2onnx.common.data_types import FloatTensorType
 
 from flywheel.usecase import Task
 from tests.training.tiny_dataset import AS_OF, planned, rows, usecase, write
-from training.encoding import write_dataset
+from training.data.encoding import write_dataset
+from training.data.prediction import predict_matrix
+from training.data.split import split
 from training.families.catalogue import BUILT_IN
 from training.families.protocol import Family
-from training.prediction import predict_matrix
-from training.search import search
-from training.split import split
-from training.trial import fit
+from training.search.search import search
+from training.search.trial import fit
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mlflow warns of its own type hints while it is imported

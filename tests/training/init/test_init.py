@@ -19,7 +19,7 @@ from flywheel.errors import DataError, FlywheelError, UsageError
 from flywheel.schema import usecase_schema
 from flywheel.usecase import UseCase, load_usecase
 from tests.flywheel.schema_check import violations
-from training.features import load_features
+from training.data.features import load_features
 from training.init.cli import app
 from training.init.place import find_source, hidden_password, placed
 from training.sources.rows import input_columns, load_rows

@@ -25,7 +25,7 @@ from flywheel.stack.parts import all_parts, await_healthy
 from flywheel.stack.ports import choose_ports
 from flywheel.stack.supervisor import start_program, start_supervisor, write_program
 from flywheel.usecase import Source, load_usecase, parse_usecase
-from training.features import load_features
+from training.data.features import load_features
 from training.init.cli import app as init
 from training.sources.addresses import database_file, fill_in
 from training.sources.origin import Table, hide_login

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from flywheel.statistics import Floats
-from training.dataset import Columns
+from training.data.dataset import Columns
 from training.evaluation.plots.canvas import ACCENT, FAINT, INK, QUIET, WARN, canvas, dress, panels, shorten
 from training.evaluation.report import Beeswarm, Explanation, LocalExplanation
 

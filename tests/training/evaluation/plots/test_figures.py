@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from flywheel.usecase import Costs, Evaluate, Task
 from tests.training.evaluation.conftest import MakeSubject
-from training.dataset import Columns
+from training.data.dataset import Columns
 from training.evaluation.evaluate import evaluate
 from training.evaluation.plots.canvas import shorten
 from training.evaluation.plots.classes import confusion

@@ -1,0 +1,1 @@
+"""From checked rows to what fits see: features, the split in time, and the encoded rows that all workers share."""
