@@ -6,7 +6,7 @@ Trials carry a heartbeat. Whoever asks for work first gives the trials of dead w
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,7 +15,6 @@ import sqlalchemy as sa
 import structlog
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -26,6 +25,11 @@ TIMEOUT = 5  # seconds for one connection
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between tries; the longest is well below a heartbeat's grace
 TABLES_LOCK = 0x0F11  # any number that nothing else on Optuna's database locks
 LOGIN = 'Log in with `eval "$(flywheel env --user NAME)"`.'
+
+SILENT = sa.text(
+    "SELECT trial_id FROM trials WHERE study_id = :study AND state = 'RUNNING'"
+    " AND trial_id NOT IN (SELECT trial_id FROM trial_heartbeats)"
+)
 
 _log = structlog.get_logger()
 
@@ -53,16 +57,6 @@ class PatientStorage(RDBStorage):
             # From now on: while it is opened, a database that does not answer is a fault at once.
             sa.event.listen(self.engine, "do_connect", self._connect)
 
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """Set state and values; a trial that starts has its first heartbeat before.
-
-        Optuna takes a running trial without any heartbeat for alive: a worker killed between claim and heartbeat would
-        keep its trial for ever.
-        """
-        if state == TrialState.RUNNING:
-            self.record_heartbeat(trial_id)
-        return super().set_trial_state_values(trial_id, state, values)
-
     def record_heartbeat(self, trial_id: int) -> None:
         """Give a sign of life; one that cannot be given now is left out, and the next one comes soon."""
         with suppress(StorageInternalError):
@@ -72,7 +66,22 @@ class PatientStorage(RDBStorage):
         # Right after an outage nobody's heartbeat is fresh: the living get their time to give one.
         if self.grace_period is not None and time.monotonic() - self._returned < self.grace_period:
             return []
+        self._give_first_signs(study_id)
         return super()._get_stale_trial_ids(study_id)
+
+    def _give_first_signs(self, study_id: int) -> None:
+        """Give a heartbeat to running trials that have none yet; from then on, their own worker must.
+
+        Optuna takes a trial without any heartbeat for alive, so one whose worker died between claiming it and its first
+        heartbeat would run for ever.
+        """
+        try:
+            with self.engine.connect() as connection:
+                silent = list(connection.execute(SILENT, {"study": study_id}).scalars())
+        except SQLAlchemyError as fault:
+            raise StorageInternalError("The running trials cannot be read.") from fault
+        for trial_id in silent:
+            self.record_heartbeat(trial_id)
 
     def _connect(self, dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
         """Connect, again and again until patience ends; SQLAlchemy's event `do_connect`."""

@@ -27,24 +27,26 @@ def study(tmp_path: Path) -> tuple[optuna.Study, PatientStorage]:
     return optuna.create_study(storage=storage), storage
 
 
-def claimed(study: optuna.Study) -> optuna.Trial:
-    study.enqueue_trial({"x": 0.25})
+def claimed(study: optuna.Study, *, queued: bool = True) -> optuna.Trial:
+    if queued:
+        study.enqueue_trial({"x": 0.25})
     with pytest.warns(UserWarning, match="Heartbeat of storage"):
         trial = study.ask()
     trial.suggest_float("x", 0, 1)
     return trial
 
 
+@pytest.mark.parametrize("queued", [True, False])
 def test_a_trial_claimed_by_a_process_that_died_at_once_is_given_out_again(
-    study: tuple[optuna.Study, PatientStorage],
+    study: tuple[optuna.Study, PatientStorage], queued: bool
 ) -> None:
     made, _ = study
-    claimed(made)
+    proposed = claimed(made, queued=queued).params
     waiting = made.get_trials(states=(TrialState.WAITING,))
-    while not waiting:  # nobody beats: its only sign of life was the claim
+    while not waiting:  # nobody beats
         give_out_stale(made)
         waiting = made.get_trials(states=(TrialState.WAITING,))
-    assert waiting[0].params == {"x": 0.25}
+    assert waiting[0].params == proposed
     assert waiting[0].system_attrs["retry_history"] == [0]
     assert made.trials[0].state == TrialState.FAIL
 
@@ -76,6 +78,7 @@ def test_right_after_an_outage_nobody_is_taken_for_dead(server: Database, monkey
     storage = open_storage(server.url, Heartbeat(1, 60), patience=30)
     made = optuna.create_study(storage=storage)
     claimed(made)
+    assert not storage._get_stale_trial_ids(made._study_id)
     monkeypatch.setattr(storage, "grace_period", -1)  # every heartbeat is too old now
     assert storage._get_stale_trial_ids(made._study_id)
     monkeypatch.setattr(storage, "grace_period", 60)
