@@ -17,6 +17,7 @@ MANNERS = {
     # On a busy machine, threads of XGBoost that spin while they wait made a fit of 0.7 s last 28 s.
     "OMP_WAIT_POLICY": "PASSIVE",
     "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     # MLflow would copy this project's pyproject.toml and uv.lock into every model and build environments from them.
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_LOG_UV_FILES": "false",

@@ -13,9 +13,9 @@ from training.cli import app
 def test_a_valid_use_case_is_shown_and_nothing_is_written(write_usecase: Callable[..., Path]) -> None:
     path = write_usecase()
     before = sorted(path.parent.iterdir())
-    done = CliRunner().invoke(app, [str(path)], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["check", str(path)], catch_exceptions=False)
     assert done.exit_code == 0
-    for words in ("columns of a request", "colour", "validation", "is a valid use case"):
+    for words in ("columns of a request", "colour", "data contract", "validation", "test", "is a valid use case"):
         assert words in done.output
     assert sorted(path.parent.iterdir()) == before
 
@@ -23,4 +23,4 @@ def test_a_valid_use_case_is_shown_and_nothing_is_written(write_usecase: Callabl
 def test_a_use_case_that_is_not_valid_raises_its_sentence(write_usecase: Callable[..., Path]) -> None:
     path = write_usecase(features="def features(frame):\n    return frame.head(1)\n")
     with pytest.raises(DataError, match="Keep every row"):
-        CliRunner().invoke(app, [str(path)], catch_exceptions=False)
+        CliRunner().invoke(app, ["check", str(path)], catch_exceptions=False)

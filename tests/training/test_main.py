@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +78,9 @@ def test_a_fault_of_the_data_is_one_sentence_and_leaves_nothing(
     write_usecase(features="def features(frame):\n    return frame.select('weight')\n")
     done = run(tmp_path, "--usecase", "usecase.yaml")
     assert_one_sentence(done, 1, "features(frame) raised ColumnNotFoundError")
-    assert not (tmp_path / "mlflow.db").exists()
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert client.search_registered_models() == []
+    assert client.search_runs([found.experiment_id for found in client.search_experiments()]) == []
 
 
 def test_debug_shows_where_it_happened(tmp_path: Path) -> None:

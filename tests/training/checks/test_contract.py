@@ -66,7 +66,8 @@ def test_a_request_out_of_range_is_refused_or_flagged() -> None:
     ("columns", "sentence"),
     [
         ({"sise": {"min": 0}}, "checks.columns: 'sise' is no input of the data, which has: at, size,"),
-        ({"key": {"unique": True}, "x": {}}, "'key', 'x' are no inputs"),
+        ({"sise": {"unique": True}, "x": {}}, "'sise', 'x' are no inputs"),
+        ({"key": {"unique": True, "max_missing": 0}}, "'key' is a key, which can only be unique"),
         ({"colour": {"min": 0}}, "checks.columns.colour: column 'colour' is string, which has no minimum"),
         ({"size": {"categories": ["a"]}}, "only text has categories"),
         ({"colour": {"categories": []}}, "empty list"),

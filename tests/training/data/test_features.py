@@ -114,7 +114,7 @@ rows = st.fixed_dictionaries(
     }
 )
 CONTRACT = [
-    {"name": name, "type": kind}
+    {"name": name, "type": kind, "nullable": True}
     for name, kind in {"x": "double", "n": "long", "s": "string", "b": "boolean", "t": "datetime"}.items()
 ]
 

@@ -34,7 +34,7 @@ def test_each_trial_is_one_run_below_the_parent(client: MlflowClient, tmp_path: 
     assert sorted(by_trial) == ["0", "1", "2"]
     complete = by_trial["0"]
     assert complete.data.params == {"family": "logistic", "penalty": "l2", "C": "0.5"}
-    assert complete.data.metrics == {"log_loss": 0.4, "fold_log_loss": 0.5, "seconds": 2.0}
+    assert complete.data.metrics == {"validation_log_loss": 0.4, "fold_log_loss": 0.5, "seconds": 2.0}
     folds = client.get_metric_history(complete.info.run_id, "fold_log_loss")
     assert [(value.step, value.value) for value in folds] == [(0, 0.3), (1, 0.5)]
     assert complete.info.end_time - complete.info.start_time == 2000

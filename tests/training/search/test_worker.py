@@ -29,7 +29,7 @@ from training.search.storage import open_storage
 from training.search.worker import join
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 PATIENCE = 60  # seconds until a process must have done what is waited for
 
 
@@ -61,7 +61,7 @@ def environment(gate: Path, **more: str) -> dict[str, str]:
 @contextmanager
 def searching(gate: Path, url: str, workers: int, trials: int) -> Iterator[subprocess.Popen[str]]:
     """Run a search in a process of its own."""
-    command = [sys.executable, "-m", "tests.training.run_search", str(gate), url, str(workers), str(trials)]
+    command = [sys.executable, "-m", "tests.training.search.run_search", str(gate), url, str(workers), str(trials)]
     with ExitStack() as stack:
         process = subprocess.Popen(command, cwd=ROOT, env=environment(gate), stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""A search as a process of its own, to be killed: `python -m tests.training.run_search FOLDER URL WORKERS TRIALS`."""
+"""A search as a process, to be killed: `python -m tests.training.search.run_search FOLDER URL WORKERS TRIALS`."""
 
 import json
 import sys
