@@ -52,8 +52,9 @@ check: install ## lint, types and import contracts
 	mypy
 	lint-imports
 
-bench: install ## measure the data plane (see benchmarks/README.md)
+bench: install ## measure the data plane and training (see benchmarks/README.md)
 	python -m benchmarks.agent $(if $(JSON),--json $(JSON))
+	python -m benchmarks.training $(if $(JSON),--json $(basename $(JSON))-training.json)
 
 format: install ## format the code
 	ruff format .

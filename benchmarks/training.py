@@ -2,7 +2,7 @@
 
 Starts a stack of its own (Postgres, S3, MLflow, gateway) in a temporary home, and compares within one run.
 
-    python -m benchmarks.training [--trials 50] [--json FILE]
+    python -m benchmarks.training [--trials 50] [--rows 5000000] [--json FILE]
 
 The table of a run stands in benchmarks/README.md.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 warnings.simplefilter("ignore")
 
-from benchmarks import training_search  # noqa: E402
+from benchmarks import training_ingest, training_search  # noqa: E402
 from flywheel.connections import login  # noqa: E402
 from flywheel.goals import write_goals  # noqa: E402
 from flywheel.settings import Settings  # noqa: E402
@@ -53,11 +53,16 @@ def main() -> None:
     """Run the comparisons."""
     parser = argparse.ArgumentParser(description="Training against its plain parts.")
     parser.add_argument("--trials", type=int, default=50, help="trials of the comparison with plain Optuna")
+    parser.add_argument("--rows", type=int, default=5_000_000, help="rows of the comparison with reading a file")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each side of that comparison")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        ingested, table = training_ingest.compare(Path(folder), options.rows, options.rounds)
     with stack() as environment, tempfile.TemporaryDirectory() as folder:
         os.environ.update(environment)
         goals, rows = training_search.measure(Path(folder), environment["FLYWHEEL_OPTUNA_URL"], options.trials)
+    goals, rows = [*goals, *ingested], [*rows, *table]
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
     for item in goals:

@@ -126,8 +126,8 @@ def compare(folder: Path, rows: int, rounds: int) -> tuple[list[Goal], list[dict
         for side in SIDES
     ]
     goals = [
-        goal("ingest_vs_polars_ratio", seconds["ingest"] / seconds["polars"], "<=", 2.0),
-        goal("ingest_memory_ratio", peak["ingest"] / size, "<=", 3.0),
+        goal("ingest_vs_polars_ratio", round(seconds["ingest"] / seconds["polars"], 2), "<=", 2.0),
+        goal("ingest_memory_ratio", round(peak["ingest"] / size, 2), "<=", 3.0),
     ]
     return goals, table
 

@@ -15,7 +15,20 @@ TEST = "test_"
 OVER_CHAMPION = "test_loss_over_champion"
 
 # Where less is better, by the metric's last word; for anything else unknown we take no side.
-LESS_IS_BETTER = ("log_loss", "brier", "error", "rmse", "mae", "ece", "cost")
+LESS_IS_BETTER = (
+    "log_loss",
+    "brier",
+    "error",
+    "rmse",
+    "mae",
+    "ece",
+    "cost",
+    "over_baseline",
+    "worst_slices",
+    "behaviours_failed",
+)
+# What the data alone make, or the model before it was corrected.
+NOT_OF_THE_MODEL = ("baseline_", "test_uncalibrated_")
 MORE_IS_BETTER = ("auc", "average_precision", "accuracy", "f1", "recall", "precision", "r2")
 
 
@@ -135,7 +148,8 @@ def settings(candidate: Side, champion: Side | None) -> list[Setting]:
 
 def _verdict(name: str, ours: Mapping[str, Measured], theirs: Mapping[str, Measured]) -> str:
     less, more = name.lower().endswith(LESS_IS_BETTER), name.lower().endswith(MORE_IS_BETTER)
-    if name not in ours or name not in theirs or not (less or more):
+    of_the_model = not name.startswith(NOT_OF_THE_MODEL)
+    if name not in ours or name not in theirs or not (less or more) or not of_the_model:
         return ""
     our, their = ours[name].value, theirs[name].value
     if our == their:

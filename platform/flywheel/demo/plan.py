@@ -56,4 +56,4 @@ def months(year: int, requests: dict[int, int]) -> tuple[Window, ...]:
 FULL = Plan(windows=months(2013, dict.fromkeys(range(4, 13), 6_000)), trials=None, bad_version_from=6)
 
 # The same story in a few minutes, for the tests.
-SLICE = Plan(windows=months(2013, {4: 1_500, 5: 8_000, 6: 3_000}), trials=2, bad_version_from=2)
+SLICE = Plan(windows=months(2013, {6: 1_500, 7: 8_000, 8: 3_000}), trials=2, bad_version_from=2)
