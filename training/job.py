@@ -12,13 +12,14 @@ from datetime import datetime
 from pathlib import Path
 
 import mlflow
+import structlog
 from mlflow.tracking import MlflowClient
 
 from flywheel.package import Span
 from flywheel.profile import DataProfile, read_data_profile
 from flywheel.usecase import UseCase
 from training.candidate import Candidate, make_candidate, make_subject
-from training.checks.finding import CheckFailedError, CheckReport
+from training.checks.finding import CheckFailedError
 from training.checks.report import checks_html
 from training.data.dataset import Dataset
 from training.evaluation.evaluate import evaluate
@@ -39,6 +40,8 @@ from training.search.progress import SearchProgress
 from training.search.recorder import TrialRecorder
 from training.search.search import Found, search
 from training.search.trial import TrialReport, fit
+
+_log = structlog.get_logger()
 
 OF_THE_SEARCH = ("optimisation.png", "parallel.png")  # on the run, but not on the card
 
@@ -87,8 +90,11 @@ def train(
         try:
             prepared = prepare(usecase, path, as_of, last_profile(before))
         except CheckFailedError as fault:
-            _log_refusal(usecase, moment_of(usecase, as_of), fault.report)
-            raise
+            with _run(usecase, moment_of(usecase, as_of)):  # which fails, and keeps the report for who mends the data
+                mlflow.log_text(checks_html(fault.report), "checks.html")
+                raise
+        if prepared.warning is not None:
+            _log.warning("source", reason=prepared.warning)
         with _run(usecase, prepared.as_of) as run_id:
             studied = _study(prepared, before, folder / "dataset", url, trials)
             return _publish(prepared, before, studied, folder / "package", run_id)
@@ -110,19 +116,12 @@ def _run(usecase: UseCase, as_of: datetime) -> Iterator[str]:
         yield run.info.run_id
 
 
-def _log_refusal(usecase: UseCase, as_of: datetime, report: CheckReport) -> None:
-    """Leave the report of the checks on a run that has failed, for those who must mend the data."""
-    with _run(usecase, as_of) as run_id:
-        mlflow.log_text(checks_html(report), "checks.html")
-        mlflow.end_run("FAILED")
-    MlflowClient().set_terminated(run_id, "FAILED")
-
-
 def _study(prepared: Prepared, before: Predecessors, folder: Path, url: str, trials: int | None) -> Studied:
     dataset = encode_rows(prepared, folder)
     plan = make_plan(
         prepared.usecase, prepared.home, dataset, as_of=prepared.as_of, trials=trials, warm=warm_of(before.champion)
     )
+    _log.info("study", name=plan.study, join=f"flywheel worker {prepared.path} --study {plan.study}")
     found = _search(plan, dataset, url)
     candidate = make_candidate(prepared, dataset, plan, found)
     rival = champion_of(before.champion, prepared, dataset)
