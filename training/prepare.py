@@ -79,9 +79,9 @@ class Prepared:
 
 
 def moment_of(usecase: UseCase, as_of: datetime | None) -> datetime:
-    """Return the time (naive UTC) after which nothing is known: as asked, or the use case's, or the hour that began last.
+    """Return the time (naive UTC) after which nothing is known: as asked, or the use case's, or now.
 
-    Whole hours, so that a training that was killed is the same one when it is started again soon.
+    Now is the hour that began last, so that a training that was killed is the same one when it is started again.
     """
     return as_of or usecase.train.until or datetime.now(UTC).replace(tzinfo=None, minute=0, second=0, microsecond=0)
 

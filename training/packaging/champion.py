@@ -91,9 +91,12 @@ def find_predecessors(name: str, folder: Path, client: MlflowClient | None = Non
         MlflowException: The registry does not answer, or refuses.
     """
     client = client or MlflowClient()
+    versions = _versions(client, name)
+    if not versions:  # behind a login, asking for an alias of a model that does not exist is not permitted
+        return Predecessors(None, None)
     champion = _by_alias(client, name, folder)
     newest = None
-    for version in _versions(client, name)[:LOOK_BACK]:
+    for version in versions[:LOOK_BACK]:
         if champion is not None and version.version == champion.version:
             newest = champion
         else:
