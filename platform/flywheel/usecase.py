@@ -198,7 +198,7 @@ class Rollout(Strict):
     """How a new version takes over."""
 
     steps: tuple[Annotated[int, Field(ge=1, le=99)], ...] = Field(
-        (10, 50), description="Its shares of the traffic in percent, one after the other."
+        (10, 50), description="A new version's shares of the traffic in percent, one after the other."
     )
     margin: float = Field(0.01, gt=0, lt=1, description="Largest tolerated rise of the error rate, absolute.")
     max_minutes: float = Field(30, gt=0, description="Then the rollout holds and asks.")
@@ -240,7 +240,7 @@ class UseCase(Strict):
     features: str = Field("features.py", description="File with `features(frame)`, beside usecase.yaml.")
     train: Train = Field(Train(), description="Split and search.")
     evaluate: Evaluate = Field(Evaluate(), description="What is measured on the test rows.")
-    rollout: Rollout = Field(Rollout(), description="How a new version takes over.")
+    rollout: Rollout = Field(Rollout(), description="A new version's way into traffic.")
     monitor: Monitor = Field(Monitor(), description="Windows, and when to train again.")
 
     @model_validator(mode="after")
