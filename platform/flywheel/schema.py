@@ -1,6 +1,6 @@
 """The JSON Schema of usecase.yaml, for editors: made from the models, shipped as a file.
 
-    python -m flywheel.schema        writes platform/flywheel/usecase.schema.json again, after a change of the models
+    python -m flywheel.schema        writes it again, and docs/reference/usecase.md, after a change of the models
 
 An editor with a YAML language server reads it when the file begins with `FIRST_LINE`.
 """
@@ -13,9 +13,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from flywheel.schema_page import render_page
 from flywheel.usecase import UNITS, UseCase
 
 PATH = Path(__file__).with_name("usecase.schema.json")
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "usecase.md"
 FIRST_LINE = "# yaml-language-server: $schema={}"
 DURATION = {"type": "string", "pattern": f"^[0-9]+[{''.join(UNITS)}]$"}
 ISO_DURATION = re.compile(r"P(?=.)(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?")
@@ -60,3 +62,4 @@ def _as_written(node: Any) -> Any:
 
 if __name__ == "__main__":
     PATH.write_text(render_schema())
+    PAGE.write_text(render_page(usecase_schema()))

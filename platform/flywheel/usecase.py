@@ -40,7 +40,7 @@ class Strict(BaseModel):
 class Source(Strict):
     """Where raw rows come from."""
 
-    kind: Literal["python", "csv", "parquet", "delta", "sql"]
+    kind: Literal["python", "csv", "parquet", "delta", "sql"] = Field(description="What reads it.")
     path: str | None = Field(
         None,
         description="Beside usecase.yaml, or absolute, or s3://…: a file, a folder of files, a glob, a Delta table; for"
@@ -69,20 +69,20 @@ class Source(Strict):
 class Join(Strict):
     """A table whose latest row known at the event time is put beside each row: an as-of join, never from the future."""
 
-    source: Source
+    source: Source = Field(description="The joined table.")
     by: tuple[str, ...] = Field(description="Columns that both tables have and that must be equal; may be empty.")
     time: str = Field(description="Column of the joined table: when its row was true.")
     available_after: Duration = Field(timedelta(0), description="How much later that row was known.")
     within: Duration | None = Field(None, description="Rows older than this count as missing.")
     columns: tuple[str, ...] | None = Field(None, description="What to take; all others by default.")
-    prefix: str = ""
+    prefix: str = Field("", description="Stands before the names of what is taken.")
 
 
 class Label(Strict):
     """What is predicted, and how long after the event it is known."""
 
-    column: str
-    available_after: Duration = timedelta(0)
+    column: str = Field(description="What is predicted; null while it is unknown.")
+    available_after: Duration = Field(timedelta(0), description="How long after the event it is known.")
     positive: str | int | bool | None = Field(None, description="For binary: the value that counts as 1.")
     max_missing: float = Field(
         0.1, ge=0, le=1, description="Largest share of rows whose label should be known by now and is missing."
@@ -92,12 +92,12 @@ class Label(Strict):
 class Data(Strict):
     """The raw frame: which column is what."""
 
-    source: Source
-    joins: tuple[Join, ...] = ()
+    source: Source = Field(description="The rows.")
+    joins: tuple[Join, ...] = Field((), description="Tables whose latest known rows are put beside them.")
     entity: str | None = Field(None, description="Key column by which outcomes find their predictions.")
-    event_time: str
+    event_time: str = Field(description="Column that says when a row happened: what was known then may be used.")
     time_zone: str = Field("UTC", description="What times without a zone are in.")
-    label: Label
+    label: Label = Field(description="The column to predict.")
     subject: str | None = Field(None, description="Column that says whose data a row is.")
     group: str | None = Field(None, description="Rows of one group never lie on both sides of a split.")
     exclude: tuple[str, ...] = Field((), description="Columns that are no inputs: leaks, notes, other keys.")
@@ -109,19 +109,19 @@ Action = Literal["off", "warn", "quarantine", "stop"]
 class ColumnCheck(Strict):
     """What one input must keep to, in training and in requests; only text, numbers and times have these."""
 
-    min: float | None = None
-    max: float | None = None
+    min: float | None = Field(None, description="Smallest allowed value.")
+    max: float | None = Field(None, description="Largest allowed value.")
     categories: tuple[str, ...] | None = Field(None, description="All values that text may have.")
     max_missing: float | None = Field(None, ge=0, le=1, description="Largest share of missing values; 0: never.")
-    unique: bool = False
+    unique: bool = Field(False, description="No value may occur twice.")
     action: Action = Field("quarantine", description="What happens to training rows that break it.")
 
 
 class Checks(Strict):
     """The data contract beyond types: what is checked before each training, and what a breach leads to."""
 
-    columns: dict[str, ColumnCheck] = {}
-    infinite: Action = "stop"
+    columns: dict[str, ColumnCheck] = Field({}, description="Rules of single inputs, by their names.")
+    infinite: Action = Field("stop", description="What happens to rows with an infinite value.")
     duplicates: Action = Field("stop", description="Two rows with the same entity and event time.")
     freshness: Duration | None = Field(None, description="The newest row is at most this old; else it is a stop.")
     min_rows: int = Field(1, ge=1, description="Fewer rows are a stop.")
@@ -139,15 +139,15 @@ class Train(Strict):
     families: tuple[str, ...] | None = Field(
         None, description="Names, or Python files beside usecase.yaml; by default those that suit the task."
     )
-    trials: int = Field(12, ge=1, le=1000)
+    trials: int = Field(12, ge=1, le=1000, description="How many are finished, by all workers and sessions together.")
     minutes: float | None = Field(None, gt=0, description="Start no trial after this; `trials` still bounds them.")
     metric: str | None = Field(None, description="By default log_loss, or rmse for regression.")
     window: Duration | None = Field(None, description="Train on this much history; all of it by default.")
-    validation: Duration = timedelta(days=14)
+    validation: Duration = Field(timedelta(days=14), description="What candidates are chosen on.")
     test: Duration | None = Field(None, description="Held out to the end; by default as long as validation.")
     folds: int = Field(1, ge=1, le=20, description="Rolling-origin folds, each with a validation of that length.")
     until: datetime | None = Field(None, description="Train as of this time (UTC) unless `-P as_of` says otherwise.")
-    seed: int = 7
+    seed: int = Field(7, description="Of proposals, fits and resamples.")
     seeds: int = Field(1, ge=1, le=20, description="The best candidates are fitted again with so many seeds.")
     workers: int = Field(1, ge=1, le=64, description="Processes on this machine; `flywheel worker` adds more.")
     threads: int | None = Field(None, ge=1, description="Of one fit; by default the machine's cores by workers.")
@@ -158,18 +158,18 @@ class Train(Strict):
 class Costs(Strict):
     """What wrong decisions cost, in any unit; right ones cost nothing."""
 
-    false_positive: float = Field(ge=0)
-    false_negative: float = Field(ge=0)
+    false_positive: float = Field(ge=0, description="Decided 1 where 0 became true.")
+    false_negative: float = Field(ge=0, description="Decided 0 where 1 became true.")
 
 
 class Behaviour(Strict):
     """A test of what the model does when an input changes (Ribeiro et al. 2020, CheckList)."""
 
-    name: str
+    name: str = Field(description="What the report calls it.")
     column: str = Field(description="The raw input that is changed.")
-    set: str | float | bool | None = None
-    add: float | None = None
-    multiply: float | None = None
+    set: str | float | bool | None = Field(None, description="Change it to this.")
+    add: float | None = Field(None, description="Add this.")
+    multiply: float | None = Field(None, description="Multiply by this.")
     expect: Literal["same", "higher", "lower"] = Field(description="Of the prediction, for regression and class 1.")
     tolerance: float = Field(0.0, ge=0, description="Changes up to this much count as none.")
     share: float = Field(0.95, gt=0, le=1, description="Least share of rows that must behave.")
@@ -185,17 +185,21 @@ class Evaluate(Strict):
     """What is measured on the test rows beside the metrics."""
 
     costs: Costs | None = Field(None, description="For binary: sets the threshold of decisions.")
-    calibration: Literal["auto", "none", "isotonic", "platt"] = "auto"
+    calibration: Literal["auto", "none", "isotonic", "platt"] = Field(
+        "auto", description="How probabilities are corrected; auto chooses on the validation rows."
+    )
     slices: tuple[str, ...] = Field((), description="Columns (inputs or features) whose parts are scored apart.")
     worst_slices: int = Field(5, ge=0, description="How many of the worst parts found by search are shown.")
-    behaviours: tuple[Behaviour, ...] = ()
+    behaviours: tuple[Behaviour, ...] = Field((), description="Tests of what the model does when an input changes.")
     bootstrap: int = Field(500, ge=100, description="Resamples (of days) behind each interval.")
 
 
 class Rollout(Strict):
     """How a new version takes over."""
 
-    steps: tuple[Annotated[int, Field(ge=1, le=99)], ...] = (10, 50)
+    steps: tuple[Annotated[int, Field(ge=1, le=99)], ...] = Field(
+        (10, 50), description="A new version's shares of the traffic in percent, one after the other."
+    )
     margin: float = Field(0.01, gt=0, lt=1, description="Largest tolerated rise of the error rate, absolute.")
     max_minutes: float = Field(30, gt=0, description="Then the rollout holds and asks.")
 
@@ -209,16 +213,16 @@ class Retrain(Strict):
         description="Rise of the realised loss over the reference that is tolerated: nats of log-loss for classes; for"
         " regression a share of the reference's mean squared error, so that 0.1 tolerates a tenth more.",
     )
-    cooldown: Duration = timedelta(days=30)
+    cooldown: Duration = Field(timedelta(days=30), description="Least time between two of them.")
     max_total: int = Field(2, ge=0, description="Retrainings that may be started at all.")
 
 
 class Monitor(Strict):
     """Windows and what they lead to."""
 
-    window: Duration = timedelta(days=30)
+    window: Duration = Field(timedelta(days=30), description="How much time is judged at once.")
     min_outcomes: int = Field(200, ge=1, description="A window with fewer labelled rows decides nothing.")
-    retrain: Retrain = Retrain()
+    retrain: Retrain = Field(Retrain(), description="What harm leads to.")
 
 
 LITERAL_PASSWORD = re.compile(r"://[^/@]*:(?!\$\{\w+\}@)[^/@]+@")
@@ -227,15 +231,17 @@ LITERAL_PASSWORD = re.compile(r"://[^/@]*:(?!\$\{\w+\}@)[^/@]+@")
 class UseCase(Strict):
     """One prediction problem from data to retraining."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{1,62}$")
-    task: Task = "binary"
-    data: Data
-    checks: Checks = Checks()
-    features: str = "features.py"
-    train: Train = Train()
-    evaluate: Evaluate = Evaluate()
-    rollout: Rollout = Rollout()
-    monitor: Monitor = Monitor()
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9-]{1,62}$", description="Of the registered model and the address that serves it."
+    )
+    task: Task = Field("binary", description="What is predicted: yes or no, one of several classes, or a number.")
+    data: Data = Field(description="The rows, and which column is what.")
+    checks: Checks = Field(Checks(), description="The data contract.")
+    features: str = Field("features.py", description="File with `features(frame)`, beside usecase.yaml.")
+    train: Train = Field(Train(), description="Split and search.")
+    evaluate: Evaluate = Field(Evaluate(), description="What is measured on the test rows.")
+    rollout: Rollout = Field(Rollout(), description="A new version's way into traffic.")
+    monitor: Monitor = Field(Monitor(), description="Windows, and when to train again.")
 
     @model_validator(mode="after")
     def _no_password(self) -> Self:

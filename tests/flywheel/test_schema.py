@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.errors import SpecError
-from flywheel.schema import PATH, duration_text, render_schema, usecase_schema
+from flywheel.schema import PAGE, PATH, duration_text, render_schema, usecase_schema
+from flywheel.schema_page import render_page
 from flywheel.usecase import parse_duration, parse_usecase
 from tests.flywheel.schema_check import violations
 
@@ -29,6 +30,18 @@ def wrong(document: Any) -> list[str]:
 
 def test_the_shipped_file_is_what_the_models_make() -> None:
     assert PATH.read_text() == render_schema(), "run: python -m flywheel.schema"
+
+
+def test_the_reference_page_is_what_the_models_make() -> None:
+    assert PAGE.read_text() == render_page(usecase_schema()), "run: python -m flywheel.schema"
+
+
+def test_every_key_of_a_use_case_stands_on_the_page_with_its_meaning() -> None:
+    rows = [line for line in render_page(usecase_schema()).splitlines() if line.startswith("| `")]
+    schema = usecase_schema()
+    keys = [key for node in (schema, *schema["$defs"].values()) for key in node["properties"]]
+    assert sorted(row.split("`")[1] for row in rows) == sorted(keys)
+    assert [row for row in rows if row.endswith("|  |")] == []
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
