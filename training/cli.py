@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from training.prepare import Prepared
 
 app = typer.Typer()
-for other in (init_app, worker_app, reproduce_app):
-    app.registered_commands += other.registered_commands
+app.registered_commands += init_app.registered_commands
 
 
 @app.command()
@@ -43,6 +42,9 @@ def check(
     if prepared.warning is not None:
         typer.echo(prepared.warning)
     typer.echo(f"{usecase} is a valid use case. Train it: mlflow run . --env-manager local -P usecase={usecase}")
+
+
+app.registered_commands += [*worker_app.registered_commands, *reproduce_app.registered_commands]
 
 
 def inputs_table(prepared: "Prepared") -> Table:
@@ -83,7 +85,7 @@ def split_table(prepared: "Prepared") -> Table:
 
 
 def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", min_width=len(title))
     for heading in headings:
         table.add_column(heading)
     return table

@@ -18,7 +18,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="flywheel",
         help="A full machine-learning lifecycle on MLflow: train, review, deploy, watch, retrain.",
-        epilog="Start with: make demo. A use case of your own: flywheel check usecase.yaml, then mlflow run.",
+        epilog="Start with: make demo. A use case of your own: flywheel init, flywheel check, then mlflow run.",
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -25,9 +25,9 @@ def contract_from_rows(rows: pl.DataFrame, usecase: UseCase, outputs: Sequence[O
     """Make the contract of typed inputs: n_rows by (event time, inputs), without label, keys and what is excluded.
 
     Doubles, text and times other than the event's may be missing in a request even when training saw none missing:
-    every family copes, and a measurement that fails must not refuse a prediction. Whole numbers and booleans may be
-    missing only when training saw it, because MLflow's signature can then no longer hold them to their type. What
-    `checks.columns` says goes first: `max_missing: 0` means never.
+    every family copes, and a measurement that fails must not refuse a prediction. Whole numbers and booleans are mostly
+    counts and flags that somebody sets, so they may be missing only when training saw it. What `checks.columns` says
+    goes first: `max_missing: 0` means never.
 
     Raises:
         SpecError: `checks.columns` names a column that is no input, or limits it in a way that its type does not have.

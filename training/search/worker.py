@@ -270,11 +270,11 @@ def _end_with_parent() -> None:
 def main(arguments: list[str]) -> int:
     """Work beside the search that started this process: STUDY, FOLDER of the arrays, HOME of the use case, THREADS."""
     study, folder, home, threads = arguments
-    signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     configure_logs("warning")
     url = os.environ[URL]
     try:
+        signal.signal(signal.SIGTERM, _stop)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         storage = open_storage(url)
         document = optuna.load_study(study_name=study, storage=storage).user_attrs[PLAN]
         plan = read_plan(document, study=study, home=Path(home), threads=int(threads))

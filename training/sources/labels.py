@@ -77,6 +77,8 @@ def _is_positive(column: pl.Series, positive: str | int | bool) -> pl.Series:
         else kind.is_numeric() and not isinstance(positive, str)
     )
     hit = column == positive if suits else None
+    if column.null_count() == len(column):
+        raise DataError(f"Label '{column.name}' has no value in any row. Correct the source or data.label.column.")
     if hit is None or not hit.any():
         quotes = " Quote it: YAML reads yes, no, on and off as booleans." if kind == pl.String and not suits else ""
         raise DataError(
