@@ -1,8 +1,10 @@
 """The search against plain Optuna with the same estimator on the same folds, and two workers against one.
 
-Both sides try the same list of parameters, so that their fits are the same, and prune by the same rule. Plain Optuna
-keeps its study in memory: what Postgres, heartbeats, resuming and MLflow's nested runs cost all counts as overhead. The
-sides take turns (plain, ours, ours, plain), so that a machine that gets slower or faster does not favour one.
+Both sides try the same list of parameters, so that their fits are the same, and prune by the same rule. With fits of a
+second plain Optuna keeps its study in memory: what Postgres, heartbeats, resuming and MLflow's nested runs cost all
+counts as overhead. The sides take turns (plain, ours, ours, plain), so that a machine that gets slower or faster does not
+favour one. The cost of a trial is measured with fits that take next to nothing, beside plain Optuna on the same Postgres
+(what Flywheel adds) and in memory (what a study that survives costs in all).
 """
 
 import time
@@ -74,10 +76,13 @@ def goals_of(rows: list[Row], trials: int) -> list[Goal]:
     seconds: dict[str, float] = {}
     for row in rows:
         seconds[row["side"]] = seconds.get(row["side"], 0.0) + row["seconds"]
-    over = (seconds["search"] - seconds["plain"]) / trials * 1000
+    # Milliseconds are taken where fits take next to nothing: beside fits of a second they drown in the machine's noise.
+    small = seconds["search, small"]
+    ours, durable = ((small - seconds[f"plain{where}, small"]) / trials * 1000 for where in (" on Postgres", ""))
     return [
         goal("search_overhead_ratio", round(seconds["search"] / seconds["plain"], 3), "<=", 1.1),
-        goal("trial_overhead_ms", round(over, 1), "<=", 60),
+        goal("trial_overhead_ms", round(ours, 1), "<=", 60),
+        goal("trial_overhead_ms_beside_memory", round(durable, 1), "<=", 60),
         goal("two_workers_ratio", round(seconds["two workers"] / seconds["one worker"], 3), "<=", 0.6),
     ]
 
