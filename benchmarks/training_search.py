@@ -2,9 +2,9 @@
 
 Both sides try the same list of parameters, so that their fits are the same, and prune by the same rule. With fits of a
 second plain Optuna keeps its study in memory: what Postgres, heartbeats, resuming and MLflow's nested runs cost all
-counts as overhead. The sides take turns (plain, ours, ours, plain), so that a machine that gets slower or faster does not
-favour one. The cost of a trial is measured with fits that take next to nothing, beside plain Optuna on the same Postgres
-(what Flywheel adds) and in memory (what a study that survives costs in all).
+counts as overhead. The sides take turns (plain, ours, ours, plain), so that a machine that gets slower or faster does
+not favour one. The cost of a trial is measured with fits that take next to nothing, beside plain Optuna on the same
+Postgres (what Flywheel adds) and in memory (what a study that survives costs in all).
 """
 
 import time
