@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from flywheel.contract import ColumnType, Contract
-from flywheel.profile import MIN_SEEN, ColumnProfile, Profile, Reference
+from flywheel.contract import Contract
+from flywheel.profile import Profile, Reference
 from flywheel.statistics import Floats, area_under_curve, clustered_error
 from flywheel.usecase import Task
+from training.checks.profiling import profile_column
 from training.metrics import row_losses
 
 REFERENCE_ROWS = 5000
-QUANTILES = 101
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,3 @@ def mean_error(values: Floats, day: npt.NDArray[np.integer]) -> float:
     if len(names) < 2:
         return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return clustered_error(np.asarray(np.bincount(codes, weights=values), dtype=np.float64), rows)
-
-
-def profile_column(column: pl.Series, kind: ColumnType) -> ColumnProfile:
-    """Summarise one column of n_rows: quantiles of numbers and times, shares of categories seen often enough."""
-    present = column.drop_nulls()
-    missing = 1 - len(present) / len(column) if len(column) else 0.0
-    if kind in ("string", "boolean"):
-        return ColumnProfile(
-            name=column.name, type=kind, missing_share=missing, categories=_shares(present, len(column))
-        )
-    numbers = present.dt.epoch("us") / 1e6 if kind == "datetime" else present.cast(pl.Float64)
-    steps = np.linspace(0, 1, QUANTILES)
-    quantiles = tuple(np.quantile(numbers.to_numpy(), steps).tolist()) if len(numbers) else ()
-    return ColumnProfile(name=column.name, type=kind, missing_share=missing, quantiles=quantiles)
-
-
-def _shares(present: pl.Series, rows: int) -> dict[str, float]:
-    counts = present.cast(pl.String).value_counts(name="rows").filter(pl.col("rows") >= MIN_SEEN)
-    return {name: seen / rows for name, seen in sorted(counts.iter_rows())}
