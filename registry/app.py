@@ -8,13 +8,21 @@ from mlflow.server import app as mlflow_app
 from mlflow.server import auth
 from starlette.middleware import Middleware
 
-from registry.access import share_what_is_created
+from registry.access import routes as access
+from registry.access.grants import share_what_is_created
 from registry.caller import floor_policy
-from registry.closed import close_approved_runs
-from registry.doorway import Doorway
-from registry.freeze import FrozenArtifacts, freeze_flask_routes
-from registry.pages import ReviewLinks
-from registry.review import PREFIX, add_review_pages
+from registry.doors.closed import close_approved_runs
+from registry.doors.doorway import Doorway
+from registry.doors.freeze import FrozenArtifacts, freeze_flask_routes
+from registry.gates import routes as gates
+from registry.history import routes as history
+from registry.hooks import routes as hooks
+from registry.policy import routes as policy
+from registry.review import routes as review
+from registry.review.links import ReviewLinks
+from registry.review.page import add_review_pages
+from registry.routes import ROOT
+from registry.signing import routes as signing
 
 
 def create_app(app: Flask = mlflow_app) -> FastAPI:
@@ -24,7 +32,9 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     """
     floor_policy()  # a server without a policy must not start
     add_review_pages(app)
-    _let_everyone_read_reviews()
+    for room in (access, gates, history, hooks, policy, review, signing):
+        room.add_routes(app)
+    _let_everybody_in()
     share_what_is_created(app)
     server: FastAPI = auth.create_app(app)
     freeze_flask_routes(app)
@@ -35,12 +45,13 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     return server
 
 
-def _let_everyone_read_reviews() -> None:
-    # MLflow looks validators up by exact path, which pages with a model's name in their path cannot have.
+def _let_everybody_in() -> None:
+    # MLflow looks validators up by exact path, which paths with a model's name in them cannot have. Who may do what
+    # below ROOT, each handler asks the policy.
     stock = auth._find_validator
 
     def find(request: Any) -> Any:
-        return _logged_in if request.path.startswith(PREFIX) and request.method == "GET" else stock(request)
+        return _logged_in if request.path.startswith(ROOT) else stock(request)
 
     auth._find_validator = find
 

@@ -8,8 +8,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED
 
 from flywheel.errors import SpecError
-from flywheel.identities import Policy, load_policy
-from registry.rules import Refused, Verdict
+from flywheel.policy import Policy, load_policy
+from registry.policy.rules import Refused, Verdict
 
 
 def caller() -> str:

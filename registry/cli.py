@@ -1,115 +1,15 @@
-"""Commands of the reviewer and the auditor: approve a version, read the audit trail, check that it is whole."""
-
-from typing import TYPE_CHECKING, Annotated, Any
+"""The registry's commands, in the order in which people need them; each room brings its own."""
 
 import typer
 
-from flywheel.connections import endpoints, secrets
-from flywheel.errors import FlywheelError, StackError, UsageError
-from flywheel.settings import load_settings
-
-if TYPE_CHECKING:
-    from flywheel.events import Event, Head
-
-# Database and HTTP libraries load inside the commands that need them: every `flywheel --help` imports this module.
+from registry.access.cli import app as access
+from registry.gates.cli import app as gates
+from registry.history.cli import app as history
+from registry.hooks.cli import app as hooks
+from registry.policy.cli import app as policy
+from registry.review.cli import app as review
+from registry.signing.cli import app as signing
 
 app = typer.Typer(no_args_is_help=True)
-audit = typer.Typer(
-    no_args_is_help=True,
-    help="Read the audit trail, or check that it is whole.",
-    epilog="Example: flywheel audit log --model flights-delay",
-)
-app.add_typer(audit, name="audit")
-
-
-@app.command(epilog="Example: flywheel approve flights-delay 2 --user grace")
-def approve(
-    model: Annotated[str, typer.Argument(help="Registered model, which is the use case's name.")],
-    version: Annotated[str, typer.Argument(help="Version of it.")],
-    user: Annotated[str, typer.Option(help="Reviewer who approves, under their own login.")],
-) -> None:
-    """Move a version to Production as a reviewer; the server judges it as it judges MLflow's own pages."""
-    moved = _transition(model, version, user)
-    digest = {tag["key"]: tag["value"] for tag in moved.get("tags", [])}.get("flywheel.digest", "no digest")
-    typer.echo(f"Version {version} of '{model}' is in Production, approved by {user} ({digest}).")
-
-
-@audit.command(epilog="Example: flywheel audit verify")
-def verify() -> None:
-    """Check every hash of the chain; name the first event that was altered, is missing or out of order."""
-    from flywheel import events
-
-    found, head = _trail()
-    events.verify(found, head)
-    typer.echo(f"The audit trail is whole: {len(found)} events, the last with hash {head.hash[:12] or 'none'}.")
-
-
-@audit.command("log", epilog="Example: flywheel audit log --model flights-delay --json")
-def show_log(
-    model: Annotated[str | None, typer.Option(help="Only this model and its versions.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """Print who did what when, oldest first."""
-    found, _ = _trail(model)
-    for event in found:
-        typer.echo(_json_line(event) if as_json else _line(event))
-
-
-def _transition(model: str, version: str, user: str) -> dict[str, Any]:
-    import requests
-
-    settings = load_settings()
-    where, known = endpoints(settings), secrets(settings)
-    if user not in known.users:
-        raise UsageError(f"User '{user}' is not known here. Choose one of: {', '.join(sorted(known.users))}.")
-    body: dict[str, str | bool] = {"name": model, "version": version, "stage": "Production"}
-    url = f"{where.mlflow_url}/api/2.0/mlflow/model-versions/transition-stage"
-    try:
-        answer = requests.post(url, json=body, auth=(user, known.users[user]), timeout=120)
-    except requests.RequestException as fault:
-        raise StackError(f"MLflow at {where.mlflow_url} does not answer. Look at `flywheel status`.") from fault
-    if answer.status_code != 200:
-        raise FlywheelError(_sentence(answer, model, user))
-    moved: dict[str, Any] = answer.json()["model_version"]
-    return moved
-
-
-def _sentence(answer: Any, model: str, user: str) -> str:
-    try:
-        return str(answer.json()["message"])
-    except (ValueError, KeyError):
-        if answer.status_code == 403:  # MLflow's login answers so before the gate is asked, in bare text
-            return f"There is no model '{model}', or {user} may not edit it. Look at MLflow's list of models."
-        return f"MLflow answered {answer.status_code}: {answer.text[:200].strip()}. Look at its log."
-
-
-def _trail(model: str | None = None) -> "tuple[list[Event], Head]":
-    import sqlalchemy as sa
-
-    from flywheel import events
-    from flywheel.database import open_database
-
-    try:
-        with open_database(load_settings(), "reader") as engine, engine.connect() as connection:
-            # One snapshot, so that an event written between the two reads does not look like a missing one.
-            moment = connection.execution_options(isolation_level="REPEATABLE READ")
-            return events.read(moment, model=model), events.read_head(moment)
-    except sa.exc.OperationalError as fault:
-        raise StackError("Postgres does not answer. Look at `flywheel status`.") from fault
-
-
-def _line(event: "Event") -> str:
-    body = event.body
-    what = f"{body['from']} -> {body['to']}" if "to" in body and "from" in body else ""
-    why = str(body.get("reason", "")).partition("\n")[0]  # the rest is the end of a log; --json has it
-    said = "  ".join(part for part in (what, why) if part)
-    return (
-        f"{event.seq:>5}  {event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<20} {event.subject:<28} {event.actor:<16} {said}"
-    )
-
-
-def _json_line(event: "Event") -> str:
-    from flywheel.events import canonical
-
-    known = {"seq": event.seq, "kind": str(event.kind), "subject": event.subject, "actor": event.actor}
-    return canonical({**known, "at": event.at.isoformat(), "body": event.body, "hash": event.hash})
+for room in (gates, review, history, policy, hooks, access, signing):
+    app.add_typer(room)

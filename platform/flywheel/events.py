@@ -20,13 +20,31 @@ from flywheel.errors import IntegrityError
 
 
 class EventKind(StrEnum):
-    """What can happen. Only the gate writes the first five; the controller `rollout.*`; monitoring the rest."""
+    """What can happen. The registry writes all up to `alert`; the controller `rollout.*`; monitoring the rest."""
 
     VERSION_CREATED = "version.created"
+    VERSION_SIGNED = "version.signed"
     TRANSITION = "transition"
     TRANSITION_REFUSED = "transition.refused"
     ALIAS_MOVED = "alias.moved"
     MODEL_RENAMED = "model.renamed"
+    REVIEW_COMMENTED = "review.commented"
+    REVIEW_APPROVED = "review.approved"
+    REVIEW_REJECTED = "review.rejected"
+    REVIEW_CHANGES_REQUESTED = "review.changes_requested"
+    REVIEW_WITHDRAWN = "review.withdrawn"
+    GATES_REQUESTED = "gates.requested"
+    GATE_MEASURED = "gate.measured"
+    POLICY_PROPOSED = "policy.proposed"
+    POLICY_APPROVED = "policy.approved"
+    POLICY_REJECTED = "policy.rejected"
+    POLICY_ADOPTED = "policy.adopted"
+    POINTER_REVERTED = "pointer.reverted"
+    OVERRIDDEN = "overridden"
+    ACCOUNT_CHANGED = "account.changed"
+    TOKEN_ISSUED = "token.issued"  # noqa: S105  # no password
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105  # no password
+    ALERT = "alert"
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_STEP = "rollout.step"
     ROLLOUT_PROMOTED = "rollout.promoted"
@@ -228,6 +246,7 @@ CREATE TABLE IF NOT EXISTS flywheel.events (
     body text NOT NULL, previous text NOT NULL, hash text NOT NULL, transaction xid8 NOT NULL);
 CREATE INDEX IF NOT EXISTS events_subject ON flywheel.events (subject, seq);
 CREATE INDEX IF NOT EXISTS events_transaction ON flywheel.events (transaction);
+CREATE INDEX IF NOT EXISTS events_kind ON flywheel.events (kind, seq);
 
 CREATE OR REPLACE FUNCTION flywheel.locked_head() RETURNS flywheel.chain_head LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM flywheel.chain_head FOR UPDATE $$;
@@ -275,7 +294,8 @@ BEGIN
     IF TG_OP = 'DELETE' THEN changed := OLD; target := 'Deleted_Internal';
     ELSE changed := NEW; target := NEW.current_stage; END IF;
     IF NOT EXISTS (
-        SELECT 1 FROM flywheel.events WHERE transaction = pg_current_xact_id() AND kind = 'transition'
+        SELECT 1 FROM flywheel.events WHERE transaction = pg_current_xact_id()
+        AND kind IN ('transition', 'pointer.reverted')
         AND subject = changed.name || '/' || changed.version AND body::jsonb ->> 'to' = target)
     THEN RAISE EXCEPTION USING MESSAGE = 'Stage of version ' || changed.version || ' of ''' || changed.name
         || ''' may not become ' || target || ' without an event: transitions go through the registry''s gate.';

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from flywheel.errors import SpecError
 
@@ -28,7 +28,14 @@ def parse_duration(value: object) -> object:
     return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+def _text(length: timedelta) -> str:
+    seconds = round(length.total_seconds())
+    size, letter = next((size, letter) for size, letter in SECONDS if seconds % size == 0)
+    return f"{seconds // size}{letter}"
+
+
+SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(_text, when_used="json")]
 
 
 class Strict(BaseModel):

@@ -14,7 +14,7 @@ import pytest
 
 from flywheel.connections import endpoints
 from flywheel.errors import StackError, UsageError
-from flywheel.identities import Policy
+from flywheel.policy import Policy
 from flywheel.settings import Settings
 from flywheel.stack.credentials import load_credentials
 from flywheel.stack.down import end_stack, erase

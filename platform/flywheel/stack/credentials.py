@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flywheel.connections import write_private
 from flywheel.errors import StackError
-from flywheel.identities import ADMIN, SERVICES, Policy
+from flywheel.identities import ADMIN, SERVICES
+from flywheel.policy import Policy
 from flywheel.settings import Settings
 from flywheel.stack.databases import ROLES
 

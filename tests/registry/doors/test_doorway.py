@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.doorway import is_own
+from registry.doors.doorway import is_own
 
 if TYPE_CHECKING:
     from tests.registry.conftest import Server

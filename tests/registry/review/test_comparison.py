@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from registry.evidence import DataUsed, Measured, Side, figures, over_champion, settings
+from registry.review.comparison import DataUsed, Measured, Side, figures, over_champion, settings
 
 VERSION = SimpleNamespace(creation_timestamp=1_767_225_600_000)
 

@@ -11,7 +11,7 @@ from flask import Flask, Response, jsonify, make_response, request
 from mlflow.server import handlers
 
 from flywheel.events import EventKind
-from registry.rules import PRODUCTION
+from registry.policy.rules import PRODUCTION
 
 RUN = re.compile(r"/(?:ajax-)?api/\d\.\d/mlflow/runs/(?:delete|log-[a-z]+|outputs|set-tag|delete-tag)")
 LOGGED_MODEL = re.compile(r"/(?:ajax-)?api/\d\.\d/mlflow/logged-models/(?P<id>[^/]+)(?:/tags(?:/.+)?|/params)?")

@@ -3,8 +3,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flywheel.identities import ADMIN, CONTROLLER, SERVICES, Policy, ProductionPolicy
-from registry.rules import (
+from flywheel.identities import ADMIN, CONTROLLER, SERVICES
+from flywheel.policy import Policy, Production
+from registry.policy.rules import (
     ARCHIVED,
     NONE,
     PRODUCTION,
@@ -28,7 +29,7 @@ users = st.sampled_from(["ada", "grace", "linus", "mary", ADMIN, *SERVICES])
 people = st.dictionaries(
     st.sampled_from(["ada", "grace", "linus", "mary"]), st.sampled_from(["data_scientist", "reviewer"])
 )
-policies = st.builds(Policy, people=people, production=st.builds(ProductionPolicy, four_eyes=st.booleans()))
+policies = st.builds(Policy, people=people, production=st.builds(Production, four_eyes=st.booleans()))
 transitions = st.builds(
     Transition,
     model=st.just("churn"),

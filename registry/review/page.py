@@ -17,11 +17,11 @@ from mlflow.server import handlers
 
 from flywheel import events
 from flywheel.rollbacks import failure
-from registry.artifacts import files_of
 from registry.caller import caller, floor_policy
-from registry.evidence import Measured, Side, figures, on_same_data, over_champion, settings, side
-from registry.rules import PRODUCTION, STAGING, Allowed, Transition, Verdict, judge_transition
-from registry.store import AUTHOR_TAG, DIGEST_TAG, GateStore
+from registry.doors.artifacts import files_of
+from registry.policy.rules import PRODUCTION, STAGING, Allowed, Transition, Verdict, judge_transition
+from registry.review.comparison import Measured, Side, figures, on_same_data, over_champion, settings, side
+from registry.store.gate import AUTHOR_TAG, DIGEST_TAG, GateStore
 
 PREFIX = "/flywheel/review"
 # What training says of a version's place among the others: 1.2.0, and why the last number rose.

@@ -1,10 +1,11 @@
-"""The gate's rules: pure decisions over who asks for what. `registry.store` asks them under the chain's lock."""
+"""The gate's rules: pure decisions over who asks for what. `registry.store.gate` asks them under the chain's lock."""
 
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flywheel.identities import CONTROLLER, Policy
+from flywheel.identities import CONTROLLER
+from flywheel.policy import Policy
 
 NONE = "None"
 STAGING = "Staging"

@@ -18,11 +18,11 @@ from sqlalchemy import Connection
 from flywheel import events
 from flywheel.errors import IntegrityError
 from flywheel.events import EventKind
-from flywheel.identities import Policy
+from flywheel.policy import Policy
 from flywheel.rollbacks import failure
-from registry.artifacts import version_digest
 from registry.caller import caller, enforce, floor_policy
-from registry.rules import (
+from registry.doors.artifacts import version_digest
+from registry.policy.rules import (
     ARCHIVED,
     PRODUCTION,
     Allowed,
@@ -36,7 +36,7 @@ from registry.rules import (
     judge_tag,
     judge_transition,
 )
-from registry.sessions import JoiningSessions, SessionMaker
+from registry.store.sessions import JoiningSessions, SessionMaker
 
 SCHEME_PREFIX = "flywheel+"
 AUTHOR_TAG = "flywheel.author"

@@ -18,7 +18,7 @@ from flywheel.identities import CONTROLLER, TRAINING
 from flywheel.settings import Settings
 
 if TYPE_CHECKING:
-    from registry.store import GateStore
+    from registry.store.gate import GateStore
     from tests.registry.conftest import Server
 
 
@@ -235,7 +235,7 @@ def test_sql_that_goes_round_the_gate_cannot_change_a_stage(stack: Settings, ser
 @pytest.fixture
 def store(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator["GateStore"]:
     """The store in this process, as ada, on the stack's database."""
-    flask, gate = import_module("flask"), import_module("registry.store")
+    flask, gate = import_module("flask"), import_module("registry.store.gate")
     monkeypatch.setenv("FLYWHEEL_POLICY", str(stack.root / "policy.yaml"))
     with flask.Flask("test").test_request_context():
         flask.g.mlflow_authenticated_user = "ada"

@@ -1,0 +1,70 @@
+"""Limits of the gates: what a candidate must keep. The policy sets them, and a use case may set stricter ones."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Gates that come with Flywheel; others join by entry point, under names of their own.
+BUILT_IN = (
+    "champion",
+    "metrics",
+    "slices",
+    "calibration",
+    "signature",
+    "skew",
+    "onnx",
+    "latency",
+    "memory",
+    "size",
+    "robustness",
+    "licences",
+    "card",
+)
+
+
+class Limits(BaseModel):
+    """What is not set (null) is not limited by who leaves it out; together the stricter value holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    champion_margin: float | None = Field(None, description="champion: largest tolerated rise of the mean loss.")
+    minimum: dict[str, float] = Field({}, description="metrics: least value by the metric's name.")
+    maximum: dict[str, float] = Field({}, description="metrics: largest value by the metric's name.")
+    slice_loss_ratio: float | None = Field(None, gt=0, description="slices: loss of the worst part by that of all.")
+    calibration_error: float | None = Field(None, ge=0, description="calibration: largest expected error, 0 to 1.")
+    skew: float | None = Field(None, ge=0, description="skew: largest difference between served and recorded answers.")
+    onnx: float | None = Field(None, ge=0, description="onnx: largest difference between the two forms' answers.")
+    latency_p99_ms: float | None = Field(None, gt=0, description="latency: of one row, by MLflow's own server.")
+    memory_mb: float | None = Field(None, gt=0, description="memory: of MLflow's own server with the model loaded.")
+    size_mb: float | None = Field(None, gt=0, description="size: of the package.")
+    behaviours_failed: int | None = Field(None, ge=0, description="robustness: how many behaviours may fail.")
+    licences: tuple[str, ...] | None = Field(None, description="licences: SPDX names that libraries may have.")
+
+
+def stricter(floor: Limits, asked: Limits) -> tuple[Limits, tuple[str, ...]]:
+    """Join two sets of limits field by field.
+
+    Returns:
+        The stricter of each, and the names of the fields in which `asked` was looser than `floor`, so that it is moot.
+    """
+    joined: dict[str, Any] = {}
+    moot = []
+    for name in Limits.model_fields:
+        here, there = getattr(floor, name), getattr(asked, name)
+        value = _stricter(name, here, there)
+        joined[name] = value
+        if there not in (None, {}) and here not in (None, {}) and value != there:
+            moot.append(name)
+    return Limits(**joined), tuple(moot)
+
+
+def _stricter(name: str, here: Any, there: Any) -> Any:
+    if here is None or there is None:
+        return there if here is None else here
+    if name == "minimum":
+        return {key: max(here.get(key, there.get(key)), there.get(key, here.get(key))) for key in {*here, *there}}
+    if name == "maximum":
+        return {key: min(here.get(key, there.get(key)), there.get(key, here.get(key))) for key in {*here, *there}}
+    if name == "licences":
+        return tuple(licence for licence in here if licence in there)
+    return min(here, there)

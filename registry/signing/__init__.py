@@ -1,0 +1,1 @@
+"""The server's signature under each registered package (OpenSSF model signing)."""
