@@ -16,7 +16,7 @@ class Area(StrEnum):
     REGISTRY = "registry"  # registered models and versions, but not their stages
     REVIEW = "review"  # stages, and everything of the registry's own: reviews, gates, policy
     ADMIN = "admin"  # accounts, MLflow's roles, webhooks, the gateway's secrets
-    ACCOUNT = "account"  # one's own password and tokens; no scope, since a token may not make others
+    OWN = "own"  # who the caller is, their password and tokens; no scope, since a token may not make others
 
 
 SCOPES = (Area.READ, Area.TRACKING, Area.REGISTRY, Area.REVIEW, Area.ADMIN)
@@ -32,13 +32,13 @@ _RULES: tuple[tuple[re.Pattern[str], Area], ...] = tuple(
         (rf"{_MLFLOW}/artifacts/presigned-download-url", Area.READ),
         (rf"{_MLFLOW}/traces/(?:batchGetInfos|calculate-filter-correlation|metrics)", Area.READ),
         (rf"{_MLFLOW}/ui-telemetry", Area.READ),
-        (rf"{_MLFLOW}/users/update-password", Area.ACCOUNT),
+        (rf"{_MLFLOW}/users/update-password", Area.OWN),
         (rf"{_MLFLOW}/(?:users|roles|webhooks|workspaces|gateway)(?:/.*)?", Area.ADMIN),
         (rf"{_MLFLOW}/model-versions/transition-stage", Area.REVIEW),
         (rf"{_MLFLOW}/(?:registered-models|model-versions)/.*", Area.REGISTRY),
         (rf"{_MLFLOW}(?:-artifacts)?/.*", Area.TRACKING),
         (r"/(?:v1/traces|gateway/.*|ajax-api/3\.0/jobs(?:/.*)?)", Area.TRACKING),
-        (r"/flywheel/api/tokens(?:/.*)?", Area.ACCOUNT),
+        (r"/flywheel/api/tokens(?:/.*)?", Area.OWN),
         (r"/flywheel/.*", Area.REVIEW),
     )
 )

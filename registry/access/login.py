@@ -17,7 +17,7 @@ from werkzeug.datastructures import Authorization
 
 from flywheel.errors import FlywheelError
 from registry.access import passwords, sso
-from registry.access.areas import Area, area_of
+from registry.access.areas import READING, Area, area_of
 from registry.access.roles import RoleBook
 from registry.access.tokens import PREFIX, TokenError, admit
 
@@ -50,7 +50,7 @@ def authenticate() -> Authorization | Response:
             if known is None:
                 answer: Response = auth.make_basic_auth_response()  # with it a browser asks for a password
                 return answer
-            _check(known, area_of(request.method, auth._strip_static_prefix(request.path)))
+            _check(known, request.method, area_of(request.method, auth._strip_static_prefix(request.path)))
         except (RejectedError, TokenError) as fault:
             return _refusal(401, "UNAUTHENTICATED", str(fault))
         except NotYoursError as fault:
@@ -114,19 +114,24 @@ def _by_token(text: str) -> Login:
     return Login(token.user, frozenset(token.scopes))
 
 
-def _check(login: Login, area: Area) -> None:
-    if area is Area.READ:
+def _check(login: Login, method: str, area: Area) -> None:
+    if area is Area.READ or (area is Area.OWN and method in READING):
         return
+    if login.scopes is not None:
+        _check_scopes(login.scopes, area)
+    if method in READING:
+        return  # MLflow's permissions decide
     part = BOOK.part(login.user)
-    if login.scopes is not None and area is Area.ACCOUNT:
-        raise NotYoursError("Passwords and tokens are not a token's to change. Log in with a password or through SSO.")
-    if login.scopes is not None and area not in login.scopes:
-        has = ", ".join(sorted(login.scopes))
-        raise NotYoursError(
-            f"This service token has scope {has}, and this change needs '{area}'. Issue one that has it."
-        )
     if area not in part.areas:
         raise NotYoursError(_not_theirs(login.user, part.name, area))
+
+
+def _check_scopes(scopes: frozenset[Area], area: Area) -> None:
+    if area is Area.OWN:
+        raise NotYoursError("Passwords and tokens are not a token's to change. Log in with a password or through SSO.")
+    if area not in scopes:
+        has = ", ".join(sorted(scopes))
+        raise NotYoursError(f"This service token has scope {has}, and this request needs '{area}'. Issue one that has.")
 
 
 def _not_theirs(user: str, part: str, area: Area) -> str:

@@ -39,8 +39,8 @@ class Part:
         return self.name == Role.ADMINISTRATOR
 
 
-VIEWER = Part(Role.VIEWER, frozenset({Area.READ, Area.ACCOUNT}))
-_WORK = frozenset({Area.READ, Area.ACCOUNT, Area.TRACKING, Area.REGISTRY, Area.REVIEW})
+VIEWER = Part(Role.VIEWER, frozenset({Area.READ, Area.OWN}))
+_WORK = frozenset({Area.READ, Area.OWN, Area.TRACKING, Area.REGISTRY, Area.REVIEW})
 _EVERYTHING = {EXPERIMENT: EDIT, MODEL: EDIT, PROMPT: EDIT}
 PEOPLE = {
     Role.VIEWER: VIEWER,
@@ -50,9 +50,9 @@ PEOPLE = {
     Role.ADMINISTRATOR: Part(Role.ADMINISTRATOR, frozenset(Area)),
 }
 SERVICES = {
-    TRAINING: Part(TRAINING, _WORK - {Area.ACCOUNT}, _EVERYTHING),
+    TRAINING: Part(TRAINING, _WORK - {Area.OWN}, _EVERYTHING),
     # MLflow asks MANAGE of whoever removes an alias.
-    CONTROLLER: Part(CONTROLLER, _WORK - {Area.ACCOUNT}, {EXPERIMENT: EDIT, MODEL: MANAGE}),
+    CONTROLLER: Part(CONTROLLER, _WORK - {Area.OWN}, {EXPERIMENT: EDIT, MODEL: MANAGE}),
     MONITORING: Part(MONITORING, frozenset({Area.READ, Area.TRACKING}), {EXPERIMENT: EDIT}),
     AGENTS: Part(AGENTS, frozenset({Area.READ})),
     GATES: Part(GATES, frozenset({Area.READ, Area.REVIEW})),

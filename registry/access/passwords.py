@@ -15,6 +15,7 @@ from mlflow.server import auth
 from werkzeug.security import check_password_hash
 
 REMEMBERED = 10_000
+NEWCOMER = "flywheel_newcomer"  # in flask.g: whose account is made because they came by single sign-on
 _KEY = secrets.token_bytes(32)  # of this process: what is remembered tells nothing about passwords
 _right: dict[tuple[str, bytes], str] = {}
 _lock = threading.Lock()

@@ -26,6 +26,7 @@ from registry.caller import floor_policy
 FRESH = 0.5  # seconds for which a reading of the policy holds
 PARTS = (*PEOPLE.values(), *SERVICES.values())
 PREFIX = "flywheel."
+BY_POLICY = "flywheel_by_policy"  # in a session's info: what it changes, the policy has changed
 Held = dict[str, tuple[bool, frozenset[str]]]  # by account: administrator flag, and which of our roles
 
 
@@ -59,6 +60,7 @@ def keep_in_step(policy: Policy) -> frozenset[str]:
         held = _held(session)
         if held == _wanted(held, policy) and _granted(session) == _grants():
             return frozenset(held)
+        session.info[BY_POLICY] = True
         with _alone(session):
             roles = _write_roles(session)
             held = _held(session)

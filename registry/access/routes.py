@@ -11,6 +11,7 @@ from mlflow.server import handlers
 from flywheel import events
 from flywheel.identities import SERVICES
 from registry.access import passwords
+from registry.access.accounts import watch_accounts
 from registry.access.areas import SCOPES, Area
 from registry.access.login import BOOK, tell_basic_logins
 from registry.access.parts import Part
@@ -27,6 +28,7 @@ def add_routes(app: Flask) -> None:
     add_route(app, "GET", "tokens", _list)
     add_route(app, "DELETE", "tokens/<number>", _revoke)
     tell_basic_logins(app)
+    watch_accounts(app)
 
 
 def _issue() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flask import g
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.server import auth
@@ -24,7 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flywheel.errors import UsageError
-from registry.access.passwords import exists
+from registry.access.passwords import NEWCOMER, exists
 from registry.caller import floor_policy
 
 SECRET_HEADER = "x-flywheel-sso-secret"  # noqa: S105  # a name
@@ -159,6 +160,7 @@ def welcome(user: str) -> None:
     """Make the account of somebody who comes for the first time; its password is known to nobody."""
     if exists(user):
         return
+    setattr(g, NEWCOMER, user)
     try:
         auth.store.create_user(user, secrets.token_urlsafe(32))
     except MlflowException as fault:
