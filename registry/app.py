@@ -1,5 +1,6 @@
-"""The MLflow server as an ASGI app: MLflow behind its login, with the locks, the grants and the review pages added."""
+"""The MLflow server as an ASGI app: MLflow behind its login, with the locks, the roles and the review pages added."""
 
+import os
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,7 +10,7 @@ from mlflow.server import auth, handlers
 from starlette.middleware import Middleware
 
 from registry.access import routes as access
-from registry.access.grants import share_what_is_created
+from registry.access.sso import SsoDoor, sso_settings
 from registry.caller import floor_policy
 from registry.doors.closed import close_approved_runs
 from registry.doors.doorway import Doorway
@@ -32,16 +33,17 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     """
     handlers._get_model_registry_store()  # opens the gate, which adopts the first policy
     floor_policy()  # a server without a policy must not start
+    sso = sso_settings(os.environ)
     add_review_pages(app)
     for room in (access, gates, history, hooks, policy, review, signing):
         room.add_routes(app)
     _let_everybody_in()
-    share_what_is_created(app)
     server: FastAPI = auth.create_app(app)
     freeze_flask_routes(app)
     close_approved_runs(app)
     server.user_middleware.append(Middleware(FrozenArtifacts))  # the last is the innermost: the login comes first
     server.add_middleware(ReviewLinks)
+    server.add_middleware(SsoDoor, settings=sso)
     server.add_middleware(Doorway)  # added last, it is the outermost
     return server
 
