@@ -15,6 +15,7 @@ from flywheel.connections import endpoints, login
 from flywheel.errors import TransientError, UsageError
 from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings, load_settings
+from flywheel.signing import trusted_key
 
 if TYPE_CHECKING:
     from deploy.controller import Controller
@@ -92,7 +93,8 @@ def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Ite
 
     registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
     gateway = Gateway(endpoints(settings).envoy_admin_url)
-    target = LocalTarget(settings, gateway, Packages(settings.root / "packages", registry.download))
+    packages = Packages(settings.root / "packages", registry.download, registry.signature, trusted_key(settings.root))
+    target = LocalTarget(settings, gateway, packages)
     journal = Journal(settings.root / "run" / "rollouts")
     with _ledger(settings, timeout) as ledger:
         yield Controller(ledger, registry, target, journal, lambda: datetime.now(UTC), usecase)

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import yaml
-
 from deploy.desired import PRODUCTION, Served
+from flywheel.signing import add_meta
 from flywheel.tracking import Tracking
-
-MODEL_META = "registered_model_meta"
 
 
 class MlflowRegistry:
@@ -38,7 +35,9 @@ class MlflowRegistry:
     def download(self, usecase: str, version: str, folder: Path) -> Path:
         """Copy a version's model folder to `folder`, which must not exist yet, as MLflow's own client would."""
         found = self._tracking.download(usecase, version, folder)
-        # The approved digest is over what MLflow's client downloads, and that adds this file.
-        meta = yaml.safe_dump({"model_name": usecase, "model_version": version}, default_flow_style=False)
-        (found / MODEL_META).write_text(meta)
+        add_meta(found, usecase, version)
         return found
+
+    def signature(self, usecase: str, version: str) -> str | None:
+        """Return the bundle that the registry signed a version with; None when it has none."""
+        return self._tracking.signature(usecase, version)

@@ -10,11 +10,10 @@ import sqlalchemy as sa
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # published without types
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
-from mlflow.utils.yaml_utils import write_yaml
 
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
+from flywheel.signing import add_meta
 
 # As `mlflow server --artifacts-destination` hands it to its workers. The constant is in mlflow.server, which may not be
 # imported here: it loads registry stores by entry point, and ours leads to this module.
@@ -53,15 +52,23 @@ def version_digest(name: str, version: str, location: str) -> str:
     Raises:
         IntegrityError: The folder lies outside the artifact store, or holds no MLflow model.
     """
-    path = stored_path(location)
     with tempfile.TemporaryDirectory(prefix="flywheel-digest-") as scratch:
-        repository = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION])
-        folder = Path(repository.download_artifacts(path, scratch))
-        if not (folder / "MLmodel").is_file():
-            raise IntegrityError(f"its source '{location}' holds no MLmodel file. Log the model again.")
-        meta = {"model_name": name, "model_version": version}
-        write_yaml(str(folder), REGISTERED_MODEL_META_FILE_NAME, meta, overwrite=True, ensure_yaml_extension=False)
+        folder = download_folder(location, Path(scratch))
+        add_meta(folder, name, version)
         return folder_digest(folder)
+
+
+def download_folder(location: str, scratch: Path) -> Path:
+    """Download a version's stored files below `scratch`, an empty folder, and return where they are.
+
+    Raises:
+        IntegrityError: The folder lies outside the artifact store, or holds no MLflow model.
+    """
+    repository = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION])
+    folder = Path(repository.download_artifacts(stored_path(location), str(scratch)))
+    if not (folder / "MLmodel").is_file():
+        raise IntegrityError(f"its source '{location}' holds no MLmodel file. Log the model again.")
+    return folder
 
 
 def files_of(location: str) -> set[str]:

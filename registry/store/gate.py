@@ -36,6 +36,7 @@ from registry.policy.rules import (
     judge_tag,
     judge_transition,
 )
+from registry.signing.registration import sign_registered
 from registry.store.sessions import JoiningSessions, SessionMaker
 
 SCHEME_PREFIX = "flywheel+"
@@ -103,6 +104,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             body = {"model": name, "version": str(made.version), "author": author, "source": source}
             body["run_id"] = made.run_id
             events.append(connection, EventKind.VERSION_CREATED, _subject(made), author, body)
+        sign_registered(self, name, str(made.version), author)
         return made
 
     def delete_model_version(self, name: str, version: str) -> None:
@@ -185,6 +187,12 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         """Delete a tag that is not the server's."""
         enforce(judge_tag(key))
         super().delete_model_version_tag(name, version, key)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open one transaction, the head of the chain locked; what is called on the store inside joins it."""
+        with self._locked() as connection:
+            yield connection
 
     @contextmanager
     def _locked(self) -> Iterator[Connection]:
