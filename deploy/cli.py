@@ -122,7 +122,7 @@ def _ledger(settings: Settings, timeout: float) -> "Iterator[PostgresLedger]":
 
 
 def _show_plan(settings: Settings, usecase: str | None) -> None:
-    from deploy.desired import approvals, newest
+    from deploy.desired import approvals, is_rollback, newest
     from deploy.ledger import PostgresLedger
     from deploy.rollout import History, histories
     from deploy.versions import MlflowRegistry
@@ -135,5 +135,7 @@ def _show_plan(settings: Settings, usecase: str | None) -> None:
     found, approved = histories(events), approvals(events)
     for name in sorted({*found, *approved} if usecase is None else {usecase}):
         history = found.get(name, History(name))
-        desired = newest(approved.get(name, []), registry.stages(name), history.failed)
-        typer.echo(f"{name}: {history.sentence(desired)}")
+        standing = approved.get(name, [])
+        stages = registry.stages(name, [approval.served.version for approval in standing])
+        desired = newest(standing, stages, history.failed)
+        typer.echo(f"{name}: {history.sentence(desired, rollback=is_rollback(standing, desired))}")
