@@ -28,7 +28,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Approval:
-    """Somebody's decision that a version may be live; `rollback` when it was live before and shall be again, at once."""
+    """Somebody's decision that a version may be live; `rollback` when it was live before and is wanted back."""
 
     served: Served
     approver: str

@@ -130,7 +130,7 @@ def read(
         query = query.where(EVENTS.c.subject == subject)
     if model is not None:
         query = query.where(model_of(EVENTS.c.subject) == model)
-    return [_event(row) for row in connection.execute(query).mappings()]
+    return [from_row(row) for row in connection.execute(query).mappings()]
 
 
 def model_of(subject: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
@@ -141,7 +141,7 @@ def model_of(subject: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
 def read_after(connection: sa.Connection, seq: int, limit: int) -> list[Event]:
     """Read at most `limit` events that follow event `seq`, in order."""
     query = sa.select(*(column for column in EVENTS.columns)).where(EVENTS.c.seq > seq).order_by(EVENTS.c.seq)
-    return [_event(row) for row in connection.execute(query.limit(limit)).mappings()]
+    return [from_row(row) for row in connection.execute(query.limit(limit)).mappings()]
 
 
 def stream(connection: sa.Connection, batch: int = 1000, *, after: int = 0) -> Iterator[Event]:
@@ -223,7 +223,8 @@ def canonical(value: Mapping[str, Any]) -> str:
         raise IntegrityError(f"An event's body must be plain JSON: {fault}. Convert it before recording it.") from fault
 
 
-def _event(row: sa.RowMapping) -> Event:
+def from_row(row: sa.RowMapping) -> Event:
+    """Make an event of a row of `EVENTS`, also of one that was tampered with."""
     # A kind that was tampered with is kept as it stands, so that `verify` can name its event.
     kind = EventKind(row["kind"]) if row["kind"] in set(EventKind) else row["kind"]
     body = _body(row["body"])

@@ -4,8 +4,9 @@ from typing import Any
 
 from flask import Flask
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_STATE, RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
+from flywheel.errors import FlywheelError
 from flywheel.events import Event
 from registry.caller import caller
 from registry.history.operators import require_operator
@@ -39,13 +40,12 @@ def _sign(name: str, version: str) -> dict[str, Any]:
     store, actor = gate_store(), caller()
     require_operator(actor, f"Signing version {version} of '{name}'")
     if newest_signature(store, name, version) is not None:
-        raise MlflowException(
-            f"Version {version} of '{name}' has a signature already. If it does not fit its bytes, register it again.",
-            INVALID_STATE,
+        raise FlywheelError(
+            f"Version {version} of '{name}' has a signature already. If it does not fit its bytes, register it again."
         )
     made = sign_version(store, name, version, actor)
     if made is None:
-        raise MlflowException("The server has no key to sign with: set FLYWHEEL_SIGNING_KEY.", INVALID_STATE)
+        raise FlywheelError("The server has no key to sign with: set FLYWHEEL_SIGNING_KEY.")
     return _document(made)
 
 
