@@ -12,11 +12,10 @@ import sqlalchemy as sa
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # published without types
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
-from mlflow.utils.yaml_utils import write_yaml
 
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
+from flywheel.signing import add_meta
 
 # As `mlflow server --artifacts-destination` hands it to its workers. The constant is in mlflow.server, which may not be
 # imported here: it loads registry stores by entry point, and ours leads to this module.
@@ -71,8 +70,7 @@ def digest_of(folder: Path, name: str, version: str) -> str:
 
     That is the stored files, and the file with name and version that MLflow's client adds; it is written here too.
     """
-    meta = {"model_name": name, "model_version": version}
-    write_yaml(str(folder), REGISTERED_MODEL_META_FILE_NAME, meta, overwrite=True, ensure_yaml_extension=False)
+    add_meta(folder, name, version)
     return folder_digest(folder)
 
 

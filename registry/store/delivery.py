@@ -1,9 +1,10 @@
 """What was delivered with a version: its folder, downloaded once, for digest, origin and signature."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from mlflow.exceptions import MlflowException
@@ -12,6 +13,7 @@ from flywheel.errors import IntegrityError
 from registry.doors.artifacts import digest_of, downloaded
 from registry.policy.origin import read_origin
 from registry.policy.rules import Measured
+from registry.signing.registration import signature_or_none
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Delivery:
         name: Of the model.
         version: The number for which `digest` was taken.
         digest: Of the folder.
+        signature: The server's signature under it; None where it does not sign.
     """
 
     location: str
@@ -33,6 +36,13 @@ class Delivery:
     name: str
     version: str
     digest: str | None
+    signature: Mapping[str, Any] | None = None
+
+    def signed(self, version: str) -> Mapping[str, Any] | None:
+        """Return the signature for the number that the version got in the end; None where the server does not sign."""
+        if self.folder is None or self.signature is None or version == self.version:
+            return self.signature
+        return signature_or_none(self.folder, digest_of(self.folder, self.name, version))
 
     def measured(self, version: str, location: str) -> Measured:
         """Return what was found, for the number and place that the version got in the end."""
@@ -65,7 +75,8 @@ def _delivery(stack: ExitStack, locate: Callable[[], str], name: str, version: s
         return Delivery("", None, f"its source cannot be found: {fault.message}", name, version, None)
     try:
         folder = stack.enter_context(downloaded(location))
-        return Delivery(location, folder, "", name, version, digest_of(folder, name, version))
+        digest = digest_of(folder, name, version)
+        return Delivery(location, folder, "", name, version, digest, signature_or_none(folder, digest))
     except IntegrityError as fault:
         return Delivery(location, None, str(fault), name, version, None)
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,17 +64,10 @@ MEASURED_DECISIONS = frozenset({"approve", "reject", "request_changes"})
 TAG_LENGTH = 4000  # characters of a review that MLflow's pages show
 # Asked before the lock: a sentence refuses the transition. `registry.hooks` gives the real one.
 Vetoes = Callable[[Transition], str | None]
-# Asked when a version is registered: the body of `version.signed`. `registry.signing` gives the real one.
-Signature = Callable[[Path], dict[str, Any] | None]
 
 
 def no_veto(transition: Transition) -> str | None:
     """Let every transition through."""
-    return None
-
-
-def no_signature(folder: Path) -> dict[str, Any] | None:
-    """Sign nothing."""
     return None
 
 
@@ -92,7 +84,6 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         self.sessions = JoiningSessions(stock)
         self.ManagedSessionMaker = self.sessions
         self.vetoes: Vetoes = no_veto
-        self.signature: Signature = no_signature
 
     def transition_model_version_stage(
         self, name: str, version: str, stage: str, archive_existing_versions: bool
@@ -202,9 +193,9 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
                 )
                 found = delivery.measured(str(made.version), self._location(name, made.version))
                 self._record_birth(connection, author, made, found)
-                signed = self.signature(delivery.folder) if delivery.folder else None
-                if signed is not None:
-                    events.append(connection, EventKind.VERSION_SIGNED, _subject(made), author, signed)
+                if (signed := delivery.signed(str(made.version))) is not None:
+                    body = {"model": name, "version": str(made.version), **signed}
+                    events.append(connection, EventKind.VERSION_SIGNED, _subject(made), author, body)
             return self.get_model_version(name, made.version)
 
     def delete_model_version(self, name: str, version: str) -> None:
@@ -302,6 +293,16 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         enforce(judge_tag(key))
         self._may_write(caller(), f"Tag '{key}'")
         super().delete_model_version_tag(name, version, key)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open one transaction, the head of the chain locked; what is called on the store inside joins it."""
+        with self._locked() as connection:
+            yield connection
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Return all versions of a model that were not deleted, by number."""
+        return self._versions(name)
 
     @contextmanager
     def _locked(self) -> Iterator[Connection]:

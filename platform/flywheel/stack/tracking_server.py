@@ -10,6 +10,7 @@ from flywheel.stack import objects
 from flywheel.stack.credentials import Credentials
 from flywheel.stack.ports import Ports
 from flywheel.stack.probes import request
+from flywheel.stack.signing_keys import server_environment
 from flywheel.stack.supervisor import Program
 
 NAME = "mlflow"
@@ -56,6 +57,7 @@ def program(settings: Settings, ports: Ports, credentials: Credentials, database
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven idle consumers, 1.9 GB
         "FLYWHEEL_POLICY": str(settings.root / "policy.yaml"),
         **{name: value for name, value in os.environ.items() if name.startswith("FLYWHEEL_SSO_")},
+        **server_environment(settings),
         **objects.client_environment(ports, credentials.s3_key, credentials.s3_secret),
     }
     return Program(NAME, command, environment)
