@@ -8,7 +8,7 @@ only in a transaction that also records a `transition`.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     ACCOUNT_CHANGED = "account.changed"
     TOKEN_ISSUED = "token.issued"  # noqa: S105  # no password
     TOKEN_REVOKED = "token.revoked"  # noqa: S105  # no password
+    HOOK_SKIPPED = "hook.skipped"
     ALERT = "alert"
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_STEP = "rollout.step"
@@ -135,13 +136,32 @@ def read(
     return [_event(row) for row in connection.execute(query).mappings()]
 
 
-def verify(events: Iterable[Event], head: Head | None = None) -> None:
+def read_after(connection: sa.Connection, seq: int, limit: int) -> list[Event]:
+    """Read at most `limit` events that follow event `seq`, in order."""
+    query = sa.select(*(column for column in EVENTS.columns)).where(EVENTS.c.seq > seq).order_by(EVENTS.c.seq)
+    return [_event(row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def stream(connection: sa.Connection, batch: int = 1000) -> Iterator[Event]:
+    """Yield every event in order, with at most `batch` in memory; open one snapshot (REPEATABLE READ) to verify."""
+    seq = 0
+    while found := read_after(connection, seq, batch):
+        yield from found
+        seq = found[-1].seq
+
+
+def verify(events: Iterable[Event], head: Head | None = None, *, start: Head = GENESIS) -> None:
     """Check a whole chain from its first event; with `head`, also that its end is not cut off.
+
+    Args:
+        events: In order; read one by one, so that `stream` will do.
+        head: Where the chain must end.
+        start: Where it was found whole before: `events` begin behind it.
 
     Raises:
         IntegrityError: Names the first event that was altered, is missing, or stands in the wrong place.
     """
-    last = GENESIS
+    last = start
     for event in events:
         if event.seq != last.seq + 1:
             raise IntegrityError(_broken(last.seq + 1, f"is missing or out of order: event {event.seq} stands there"))

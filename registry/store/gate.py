@@ -101,7 +101,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
                 name, source, run_id, stamped, run_link, description, local_model_path, model_id
             )
             body = {"model": name, "version": str(made.version), "author": author, "source": source}
-            body["run_id"] = made.run_id
+            body |= {"run_id": made.run_id, "storage_location": self._location(name, str(made.version))}
             events.append(connection, EventKind.VERSION_CREATED, _subject(made), author, body)
         return made
 
