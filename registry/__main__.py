@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -18,6 +19,8 @@ from flywheel.settings import load_settings
 from flywheel.stack.registry_service import write_beat
 from flywheel.telemetry import configure_logs
 from registry.guard.watch import PointerWatch
+from registry.hooks.outbox import Outbox
+from registry.hooks.roster import Roster
 from registry.service import Job, lead
 
 
@@ -33,10 +36,15 @@ def main() -> None:
     def jobs(over: threading.Event) -> Sequence[Job]:
         with engine.begin() as connection:
             events.install(connection)
-        return [PointerWatch(engine)]
+        return [PointerWatch(engine), Outbox(engine, Roster(_hooks_file()), over)]
 
     lead(engine, jobs, stop, lambda state: write_beat(settings, state))
     engine.dispose()
+
+
+def _hooks_file() -> Path | None:
+    path = os.environ.get("FLYWHEEL_HOOKS")
+    return Path(path) if path else None
 
 
 def _engine() -> sa.Engine:

@@ -1,4 +1,4 @@
-"""Who is told of events: post hooks of others' packages, found by entry point. Webhooks are `registry.hooks.webhooks`."""
+"""Who is told of events, and the post hooks of others' packages; webhooks are `registry.hooks.webhooks`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ class RefusedError(TransientError):
 class Consumer(Protocol):
     """One receiver. The outbox calls it from one thread at a time, which is not always the same one."""
 
-    name: str  # unique; its place in the chain is kept under it
+    @property
+    def name(self) -> str:
+        """Its own alone; its place in the chain is kept under it."""
 
     def describe(self) -> dict[str, str]:
         """Say what it is, without secrets: `kind` and `target`, for people."""
@@ -33,6 +35,9 @@ class Consumer(Protocol):
             TransientError: Not taken; it is tried again later.
             RefusedError: Not taken, and that will hardly change by itself.
         """
+
+    def try_out(self) -> None:
+        """See whether a delivery would go well, without an event; raises as `deliver`."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,17 @@ class PostHook:
         except Exception as fault:
             what = f"{type(fault).__name__}: {fault}".splitlines()[0]
             raise TransientError(f"{self.point.value} raised {what}") from fault
+
+    def try_out(self) -> None:
+        """Import it.
+
+        Raises:
+            TransientError: It cannot be imported.
+        """
+        try:
+            _ = self._callable
+        except Exception as fault:
+            raise TransientError(f"{self.point.value} cannot be imported: {fault}".splitlines()[0]) from fault
 
     @cached_property
     def _callable(self) -> Callable[[Event], None]:

@@ -95,7 +95,11 @@ class Webhook(Strict):
         """Name kinds and host; the path stays out, since many receivers have a token there."""
         parts = urlsplit(self.url)
         port = f":{parts.port}" if parts.port else ""
-        return {"kind": "webhook", "target": f"{parts.scheme}://{parts.hostname}{port}", "events": " ".join(self.events)}
+        return {
+            "kind": "webhook",
+            "target": f"{parts.scheme}://{parts.hostname}{port}",
+            "events": " ".join(self.events),
+        }
 
     def wants(self, event: Event) -> bool:
         """Return whether one of the patterns fits the event's kind."""
@@ -188,7 +192,7 @@ def _now() -> str:
 
 
 def _send(url: str, payload: bytes, headers: dict[str, str]) -> tuple[int, str]:
-    """POST; return status and the beginning of the answer. Redirects are not followed: they would carry events along."""
+    """POST; return status and the beginning of the answer. No redirect is followed: events go where the file says."""
     try:
         with urllib3.PoolManager(timeout=TIMEOUT, retries=False) as pool:
             answer = pool.request("POST", url, body=payload, headers=headers, redirect=False, preload_content=False)
