@@ -18,6 +18,7 @@ from flywheel.errors import FlywheelError, UsageError
 from flywheel.settings import load_settings
 from flywheel.stack.registry_service import write_beat
 from flywheel.telemetry import configure_logs
+from registry.guard.chain import ChainCheck
 from registry.guard.watch import PointerWatch
 from registry.hooks.outbox import Outbox
 from registry.hooks.roster import Roster
@@ -36,7 +37,7 @@ def main() -> None:
     def jobs(over: threading.Event) -> Sequence[Job]:
         with engine.begin() as connection:
             events.install(connection)
-        return [PointerWatch(engine), Outbox(engine, Roster(_hooks_file()), over)]
+        return [PointerWatch(engine), ChainCheck(engine), Outbox(engine, Roster(_hooks_file()), over)]
 
     lead(engine, jobs, stop, lambda state: write_beat(settings, state))
     engine.dispose()

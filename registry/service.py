@@ -6,7 +6,8 @@ run only while the lock is held; when its connection is lost, as when Postgres r
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ log = structlog.get_logger()
 
 LOCK = 714003  # 714001 is the events' own, 714002 the controller's
 BEAT_SECONDS = 1.0
+FAILED_OFTEN = 3  # runs in a row: then the process is not healthy
 END_SECONDS = 8.0  # the supervisor kills after 10
 Beat = Callable[[str], None]
 
@@ -49,13 +51,12 @@ def lead(
     """
     while not stop.is_set():
         try:
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                if connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
+            with _try_to_lead(engine) as connection:
+                if connection is None:
+                    beat("waits")
+                else:
                     log.info("leads")
                     _work(connection, jobs, stop, beat)
-                else:
-                    beat("waits")
-                connection.invalidate()  # a pooled connection would keep the lock
         except sa.exc.DBAPIError as fault:
             reason = f"Postgres does not answer: {str(fault.orig).strip().splitlines()[0]}"
             log.warning("no leadership", reason=reason)
@@ -63,11 +64,15 @@ def lead(
         stop.wait(BEAT_SECONDS)
 
 
-def run_forever(jobs: Sequence[Job], stop: threading.Event) -> None:
-    """Run each job in a thread of its own until `stop` is set."""
-    threads = _start(jobs, stop)
-    stop.wait()
-    _join(threads)
+@contextmanager
+def _try_to_lead(engine: sa.Engine) -> Iterator[sa.Connection | None]:
+    """Yield the connection that holds the lock; None when another process holds it."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        try:
+            leads = connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK})
+            yield connection if leads else None
+        finally:
+            connection.invalidate()  # back in the pool, it would keep the lock
 
 
 def _work(
@@ -77,37 +82,46 @@ def _work(
     beat: Beat,
 ) -> None:
     over = threading.Event()
-    threads = _start(jobs(over), over)
+    loops = [_Loop(job, over) for job in jobs(over)]
     try:
+        for loop in loops:
+            loop.start()
         while not stop.is_set():
             connection.scalar(sa.text("SELECT 1"))  # raises when the connection is lost, and with it the lock
-            dead = [thread.name for thread in threads if not thread.is_alive()]
-            beat(f"jobs have ended: {', '.join(dead)}" if dead else "leads")
+            troubles = [f"job {loop.name} fails: {loop.fault}" for loop in loops if loop.failed >= FAILED_OFTEN]
+            beat("; ".join(troubles) or "leads")
             stop.wait(BEAT_SECONDS)
     finally:
         over.set()
-        _join(threads)
+        until = time.monotonic() + END_SECONDS
+        for loop in loops:
+            loop.join(timeout=max(until - time.monotonic(), 0))
 
 
-def _start(jobs: Sequence[Job], stop: threading.Event) -> list[threading.Thread]:
-    threads = [threading.Thread(target=_repeat, args=(job, stop), name=job.name, daemon=True) for job in jobs]
-    for thread in threads:
-        thread.start()
-    return threads
+class _Loop(threading.Thread):
+    """Runs a job again and again; `failed` counts the runs that failed in a row, and `fault` is the last one's."""
 
+    def __init__(self, job: Job, over: threading.Event) -> None:
+        super().__init__(name=job.name, daemon=True)
+        self._job = job
+        self._over = over
+        self.failed = 0
+        self.fault = ""
 
-def _join(threads: Sequence[threading.Thread]) -> None:
-    until = time.monotonic() + END_SECONDS
-    for thread in threads:
-        thread.join(timeout=max(until - time.monotonic(), 0))
+    def run(self) -> None:
+        while not self._over.is_set():
+            fault = self._run_once()
+            self.failed, self.fault = (0, "") if fault is None else (self.failed + 1, fault)
+            self._over.wait(self._job.seconds)
 
-
-def _repeat(job: Job, stop: threading.Event) -> None:
-    while not stop.is_set():
+    def _run_once(self) -> str | None:
         try:
-            job.run()
+            self._job.run()
         except FlywheelError as fault:
-            log.warning("job will be tried again", job=job.name, reason=str(fault))
-        except Exception:
-            log.exception("job failed unexpectedly and will be tried again", job=job.name)
-        stop.wait(job.seconds)
+            if str(fault) != self.fault:  # a fault that lasts is told once
+                log.warning("job will be tried again", job=self.name, reason=str(fault))
+            return str(fault)
+        except Exception as fault:  # one job's defect must not end the others, nor itself
+            log.exception("job failed unexpectedly and will be tried again", job=self.name)
+            return f"{type(fault).__name__}: {fault}".splitlines()[0]
+        return None

@@ -42,6 +42,7 @@ class PointerWatch:
         self._engine = engine
         self._connection: sa.Connection | None = None
         self._mirror: Mirror | None = None
+        self._broken: IntegrityError | None = None
         self._again_at = 0.0
         self._told: set[str] = set()
 
@@ -77,6 +78,8 @@ class PointerWatch:
 
     def _watch(self) -> None:
         connection, mirror = self._open()
+        with connection.begin():
+            _close_guards(connection)
         for _ in range(ROUNDS):
             with _snapshot(connection):
                 mirror.catch_up(connection)
@@ -127,6 +130,14 @@ def _snapshot(connection: sa.Connection) -> Iterator[None]:
     with connection.begin():
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         yield
+
+
+def _close_guards(connection: sa.Connection) -> None:
+    """Bring back triggers that were disabled or dropped, and alert."""
+    if missing := events.unguarded(connection):
+        events.install(connection)  # first, since an event that is added without them breaks the chain
+        names = ", ".join(f"{name} on {table}" for table, name in missing)
+        raise_alert(connection, "guard.disabled", f"Triggers were disabled ({names}). They are back. {REMEDY}")
 
 
 def _put_back(connection: sa.Connection, found: Differences) -> None:

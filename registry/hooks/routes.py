@@ -5,11 +5,12 @@ from typing import Any
 
 from flask import Flask
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_STATE, RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.server import handlers
 from sqlalchemy import Connection, Engine
 
 from flywheel import events
+from flywheel.errors import FlywheelError
 from flywheel.events import EventKind
 from flywheel.policy import Role
 from registry.caller import caller, denied, floor_policy
@@ -40,16 +41,15 @@ def skip(name: str) -> dict[str, Any]:
     """Pass over the event that a consumer does not take, for good; an event says who did it.
 
     Raises:
-        MlflowException: The caller is no operator, or there is no such consumer, or nothing stands in its way.
+        MlflowException: The caller is no operator (403), or there is no such consumer (404).
+        FlywheelError: Nothing stands in its way (409).
     """
     actor, reason = _operator("pass over an event"), body(required=("reason",))["reason"].strip()
     with _engine().begin() as connection:
         events.lock_head(connection)
         found = _found(connection, name)
         if found.waiting is None or not deliveries.advance(connection, name, found.delivered, found.waiting):
-            raise MlflowException(
-                f"'{name}' has no event that it did not take: there is nothing to skip.", INVALID_STATE
-            )
+            raise FlywheelError(f"'{name}' has no event that it did not take: there is nothing to skip.")
         said = {"consumer": name, "seq": found.waiting, "fault": found.fault, "reason": reason}
         events.append(connection, EventKind.HOOK_SKIPPED, REGISTRY, actor, said)
     return {"consumer": name, "skipped": found.waiting}
@@ -59,13 +59,14 @@ def try_out(name: str) -> dict[str, Any]:
     """Have the registry's process send a consumer a test, and wait for how that ends.
 
     Raises:
-        MlflowException: The caller is no operator, there is no such consumer, or the process does not answer.
+        MlflowException: The caller is no operator (403), or there is no such consumer (404).
+        FlywheelError: It is not configured any more, or the process does not answer (409).
     """
     _operator("test a hook")
     body()
     with _engine().begin() as connection:
         if not _found(connection, name).active:
-            raise MlflowException(f"'{name}' is not configured any more. Add it to hooks.yaml again.", INVALID_STATE)
+            raise FlywheelError(f"'{name}' is not configured any more. Add it to hooks.yaml again.")
         number = deliveries.ask_test(connection, name)
     until = time.monotonic() + TEST_SECONDS
     while time.monotonic() < until:
@@ -74,10 +75,9 @@ def try_out(name: str) -> dict[str, Any]:
         if is_answered:
             return {"consumer": name, "delivered": fault is None, "fault": fault}
         time.sleep(0.2)
-    raise MlflowException(
+    raise FlywheelError(
         f"The registry's process has not tried '{name}' within {TEST_SECONDS:.0f} s: it is busy with a delivery to it, "
-        "or does not run. Look at `flywheel status`.",
-        INVALID_STATE,
+        "or does not run. Look at `flywheel status`."
     )
 
 
