@@ -36,7 +36,8 @@ class StageCount:
 
 def spans(connection: sa.Connection, name: str) -> list[Span]:
     """Return the stretches of the trail that belong to a model, the newest first; each has the name it had then."""
-    found, until = [], LAST_SEQ
+    found: list[Span] = []
+    until = LAST_SEQ
     while True:
         renames = [event for event in read(connection, EventKind.MODEL_RENAMED, name) if event.seq < until]
         if not renames:
@@ -72,13 +73,13 @@ def stage_counts(connection: sa.Connection, stretch: Sequence[Span], until: int,
     moves = sa.and_(_within(stretch), EVENTS.c.kind.in_([str(kind) for kind in MOVES]), EVENTS.c.seq <= until)
     last = sa.select(*columns, stage).distinct(number).where(moves).order_by(number, EVENTS.c.seq.desc()).subquery()
     place = sa.func.row_number().over(partition_by=last.c.stage, order_by=last.c.seq.desc()).label("place")
-    count = sa.func.count().over(partition_by=last.c.stage).label("count")
+    count = sa.func.count().over(partition_by=last.c.stage).label("versions")
     ranked = sa.select(last, place, count).subquery()
     rows = connection.execute(sa.select(ranked).where(ranked.c.place <= shown).order_by(ranked.c.seq.desc())).all()
     found: dict[str, tuple[int, list[tuple[str, str, datetime, int]]]] = {}
     for row in rows:
         entry = (row.subject, row.actor, row.at.astimezone(UTC), row.seq)
-        found.setdefault(row.stage, (row.count, []))[1].append(entry)
+        found.setdefault(row.stage, (row.versions, []))[1].append(entry)
     return [StageCount(stage, count, tuple(latest)) for stage, (count, latest) in found.items()]
 
 

@@ -6,7 +6,7 @@ that attribute is enough to make its work join ours.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +28,7 @@ from flywheel.events import EventKind
 from flywheel.identities import SERVICES
 from flywheel.policy import Policy
 from registry.caller import CACHED, caller, conflict, enforce, floor_policy, policy_of
+from registry.hooks.pre import vetoes
 from registry.policy.facts import Facts
 from registry.policy.in_force import adopt_first
 from registry.policy.reviews import KINDS, Review, check_review, decisions, parse_tag
@@ -62,13 +63,6 @@ DIGEST_TAG = "flywheel.digest"
 Body = dict[str, Any]
 MEASURED_DECISIONS = frozenset({"approve", "reject", "request_changes"})
 TAG_LENGTH = 4000  # characters of a review that MLflow's pages show
-# Asked before the lock: a sentence refuses the transition. `registry.hooks` gives the real one.
-Vetoes = Callable[[Transition], str | None]
-
-
-def no_veto(transition: Transition) -> str | None:
-    """Let every transition through."""
-    return None
 
 
 class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published without types
@@ -83,7 +77,6 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         stock: SessionMaker = vars(self)["ManagedSessionMaker"]
         self.sessions = JoiningSessions(stock)
         self.ManagedSessionMaker = self.sessions
-        self.vetoes: Vetoes = no_veto
 
     def transition_model_version_stage(
         self, name: str, version: str, stage: str, archive_existing_versions: bool
@@ -94,7 +87,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         wanted = _asked(seen, get_canonical_stage(stage), archive_existing_versions)
         # Download and hooks take seconds: they come before the lock.
         measured = self._measured(actor, seen) if wanted.target == PRODUCTION else None
-        veto = self.vetoes(wanted)
+        veto = vetoes(wanted)
         with self._locked() as connection:
             current = self.get_model_version(name, version)
             asked = _asked(current, wanted.target, archive_existing_versions)
@@ -102,7 +95,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             if isinstance(verdict, Allowed):
                 verdict = judge_bytes(asked, measured, self._location(name, version), verdict)
             if isinstance(verdict, Allowed) and veto is not None:
-                verdict = Refused(f"Transition to {asked.target} refused: {veto}")
+                verdict = Refused(veto)
             body = _body(current, asked.target, measured)
             if isinstance(verdict, Allowed):
                 body |= {"grounds": verdict.grounds} if verdict.grounds else {}
@@ -365,6 +358,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             "version": str(made.version),
             "author": author,
             "source": made.source,
+            "storage_location": self._location(made.name, str(made.version)),
             "run_id": made.run_id,
             "run_user": run_user(connection, made.run_id),
             "digest": found.digest,
