@@ -21,6 +21,7 @@ from flywheel.events import EventKind
 from flywheel.policy import Policy
 from flywheel.rollbacks import failure
 from registry.caller import caller, enforce, floor_policy
+from registry.doors import holders
 from registry.doors.artifacts import version_digest
 from registry.policy.rules import (
     ARCHIVED,
@@ -51,6 +52,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         super().__init__(store_uri.removeprefix(SCHEME_PREFIX))
         with self.engine.begin() as connection:
             events.install(connection)
+            holders.install(connection)
         stock: SessionMaker = vars(self)["ManagedSessionMaker"]
         self.sessions = JoiningSessions(stock)
         self.ManagedSessionMaker = self.sessions
@@ -256,6 +258,7 @@ def _body(version: ModelVersion, target: str, measured: Measured | None = None) 
         "digest": measured.digest if measured else version.tags.get(DIGEST_TAG),
         "author": version.tags.get(AUTHOR_TAG),
         "run_id": version.run_id,
+        "location": measured.location if measured else None,
     }
 
 
