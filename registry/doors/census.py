@@ -23,6 +23,7 @@ GRAPHQL = "GRAPHQL"  # stands in a method's place before a field of the schema
 ANY_METHOD = "*"
 BELOW = "/**"
 TWINS = ("/api", "/ajax-api")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MANY_PARTS = re.compile(r"<path:\w+>|\{\w+:path\}")
 ONE_PART = re.compile(r"<(?:\w+:)?\w+>|\{\w+(?::\w+)?\}")
 Key = TypeVar("Key")
@@ -41,10 +42,10 @@ class Area(StrEnum):
 
     READ = "read"  # looks, and changes nothing
     TRACKING = "tracking"  # experiments, runs, artifacts, logged models, traces, data sets
-    REGISTRY = "registry"  # models, versions, tags, aliases; asks for gates
-    REVIEW = "review"  # transitions, approvals, comments, the policy
-    ADMIN = "admin"  # accounts, permissions, tokens, webhooks
-    OWN = "own"  # who the caller is, and what they may do
+    REGISTRY = "registry"  # models, versions, tags, aliases, but no stages
+    REVIEW = "review"  # stages, and the registry's own routes: reviews, gates, policy, hooks
+    ADMIN = "admin"  # accounts, permissions, webhooks
+    OWN = "own"  # the caller's own password and tokens
 
 
 class Keeper(StrEnum):
@@ -179,12 +180,12 @@ CENSUS = read_census(FILE.read_text())
 def area_of(method: str, path: str) -> Area:
     """Return what a request is about, by its path as it came (unquoted, without a query).
 
-    What the census does not know is the administrators', so that a token of any other area does not reach it.
+    A change that the census does not know is the administrators', so that a token of any other area does not reach it.
     """
-    asked, bare = "GET" if method == "HEAD" else method, without_prefix(path)
-    if method == "OPTIONS":
+    if method in SAFE_METHODS:
         return Area.READ
-    found = CENSUS.door(asked, bare) or next((door for shape, door in _shapes(asked) if shape.fullmatch(bare)), None)
+    bare = without_prefix(path)
+    found = CENSUS.door(method, bare) or next((door for shape, door in _shapes(method) if shape.fullmatch(bare)), None)
     return found.area if found else Area.ADMIN
 
 

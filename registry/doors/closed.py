@@ -47,7 +47,7 @@ def closed_experiment() -> str | None:
     if not experiment.isdigit():
         return None
     registry, tracking = handlers._get_model_registry_store().engine, handlers._get_tracking_store().engine
-    holder = experiment_holder(registry, tracking, experiment)
+    holder = experiment_holder(registry, tracking, int(experiment))
     if holder is None:
         return None
     return f"Change refused: version {holder} was approved on a run of this experiment, so it stays. Delete other runs."

@@ -5,6 +5,9 @@ renamed or deleted since, because an auditor asks later. A folder is held by eve
 """
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -13,12 +16,19 @@ from registry.doors.artifacts import canonical_path
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 ROOT = "mlflow-artifacts:/"
-# A location that is spelled in the one way that comparisons use. The few others are compared one by one.
-PLAIN = "'^mlflow-artifacts:(/([^/%?#\\\\.]|[^/%?#\\\\]{3,}|[^/%?#\\\\.][^/%?#\\\\]|[^/%?#\\\\][^/%?#\\\\.]))+$'"
 ALIVE = "current_stage <> 'Deleted_Internal'"
-ODD = f"storage_location LIKE 'mlflow-artifacts:%' AND storage_location !~ {PLAIN}"
 APPROVAL = "kind = 'transition' AND (body::jsonb ->> 'to') = 'Production'"
+ODD = "flywheel.odd_location(storage_location)"
 
+# Most locations are spelled in the one way that comparisons use; the few others are compared one by one. A function,
+# because Postgres would try a bare pattern on its statistics each time it plans (2 ms).
+ODD_LOCATION = r"""
+CREATE OR REPLACE FUNCTION flywheel.odd_location(location text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN location !~ '^mlflow-artifacts:(/[^/%?#\\[:cntrl:]]+)+$' AND location ~* '[[:cntrl:]]|mlflow-artifacts:'
+        OR location ~ '/[.]{1,2}(/|$)';
+END $$
+"""
 INDEXES = {
     "flywheel.events_approved_run": f"flywheel.events ((body::jsonb ->> 'run_id')) WHERE {APPROVAL}",
     "flywheel.events_approved_location": (
@@ -28,25 +38,24 @@ INDEXES = {
     "flywheel_odd_location": f"model_versions (name) WHERE {ODD}",
 }
 
-APPROVED_RUN = sa.text(
-    f"SELECT subject FROM flywheel.events WHERE {APPROVAL} AND (body::jsonb ->> 'run_id') = ANY(:runs) LIMIT 1"  # noqa: S608  # constants
-)
-APPROVED_LOCATION = sa.text(
-    f"SELECT subject FROM flywheel.events WHERE {APPROVAL} "  # noqa: S608  # constants
-    "AND ((body::jsonb ->> 'location') = :folder OR (body::jsonb ->> 'location') ^@ :below) LIMIT 1"
-)
-HELD = sa.text(
-    f"SELECT name, version FROM model_versions WHERE {ALIVE} AND storage_location = ANY(:folders) "  # noqa: S608
-    f"UNION ALL SELECT name, version FROM model_versions WHERE {ALIVE} AND storage_location ^@ :below LIMIT 1"
-)
-ODDLY_HELD = sa.text(
-    f"SELECT name, version, storage_location FROM model_versions WHERE {ALIVE} AND {ODD}"  # noqa: S608  # constants
-)
-RUNS_OF_EXPERIMENT = sa.text("SELECT run_uuid FROM runs WHERE experiment_id = :experiment")
+APPROVED_RUN = f"""
+SELECT subject FROM flywheel.events WHERE {APPROVAL} AND (body::jsonb ->> 'run_id') = ANY(%(runs)s) LIMIT 1
+"""  # noqa: S608  # constants
+APPROVED_LOCATION = f"""
+SELECT subject FROM flywheel.events WHERE {APPROVAL}
+AND ((body::jsonb ->> 'location') = %(folder)s OR (body::jsonb ->> 'location') ^@ %(below)s) LIMIT 1
+"""  # noqa: S608  # constants
+HELD = f"""
+SELECT name, version FROM model_versions WHERE {ALIVE} AND storage_location = ANY(%(folders)s)
+UNION ALL SELECT name, version FROM model_versions WHERE {ALIVE} AND storage_location ^@ %(below)s LIMIT 1
+"""  # noqa: S608  # constants
+ODDLY_HELD = f"SELECT name, version, storage_location FROM model_versions WHERE {ALIVE} AND {ODD}"  # noqa: S608
+RUNS_OF_EXPERIMENT = "SELECT run_uuid FROM runs WHERE experiment_id = %(experiment)s"
 
 
 def install(connection: sa.Connection) -> None:
     """Create the indexes where they are missing; call it when events and MLflow's tables are there."""
+    connection.execute(sa.text(ODD_LOCATION))
     for name, on in INDEXES.items():
         if connection.scalar(sa.text("SELECT to_regclass(:name) IS NULL"), {"name": name}):
             connection.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {name.split('.')[-1]} ON {on}"))
@@ -54,20 +63,17 @@ def install(connection: sa.Connection) -> None:
 
 def run_holder(engine: sa.Engine, runs: list[str]) -> str | None:
     """Return the version ("3 of 'churn'") that was approved on what one of the runs holds, or None."""
-    with _reading(engine) as connection:
-        return _named(connection.scalar(APPROVED_RUN, {"runs": runs}))
+    return _approved(_look(engine, APPROVED_RUN, {"runs": runs}))
 
 
 def location_holder(engine: sa.Engine, folder: str) -> str | None:
     """Return the version that was approved on a folder or on one below it, or None."""
-    with _reading(engine) as connection:
-        return _named(connection.scalar(APPROVED_LOCATION, {"folder": folder, "below": folder + "/"}))
+    return _approved(_look(engine, APPROVED_LOCATION, {"folder": folder, "below": folder + "/"}))
 
 
-def experiment_holder(engine: sa.Engine, tracking: sa.Engine, experiment: str) -> str | None:
+def experiment_holder(engine: sa.Engine, tracking: sa.Engine, experiment: int) -> str | None:
     """Return the version that was approved on one of an experiment's runs, or None."""
-    with _reading(tracking) as connection:
-        runs = list(connection.scalars(RUNS_OF_EXPERIMENT, {"experiment": int(experiment)}))
+    runs = [run for (run,) in _look(tracking, RUNS_OF_EXPERIMENT, {"experiment": experiment})]
     return run_holder(engine, runs) if runs else None
 
 
@@ -77,28 +83,44 @@ def folder_holder(engine: sa.Engine, path: str) -> str | None:
     parts = wanted.split("/")
     folders = [ROOT + "/".join(parts[: end + 1]) for end in range(len(parts))]
     asked = {"folders": folders, "below": ROOT + wanted + "/" if wanted else ROOT}
+    for name, version in _look(engine, HELD, asked):
+        return f"{version} of '{name}'"
+    for name, version, location in _look(engine, ODDLY_HELD, {}):
+        held = canonical_path(urlsplit(location).path)
+        if _within(wanted, held) or _within(held, wanted):
+            return f"{version} of '{name}'"
     runs = [part for part in parts if RUN_ID.fullmatch(part)]
-    with _reading(engine) as connection:
-        found = connection.execute(HELD, asked).first()
-        if found:
-            return f"{found.version} of '{found.name}'"
-        for name, version, location in connection.execute(ODDLY_HELD):
-            held = canonical_path(urlsplit(location).path)
-            if _within(wanted, held) or _within(held, wanted):
-                return f"{version} of '{name}'"
-        return _named(connection.scalar(APPROVED_RUN, {"runs": runs})) if runs else None
+    return run_holder(engine, runs) if runs else None
 
 
-def _reading(engine: sa.Engine) -> sa.Connection:
-    # One look needs no transaction: without it there is one round trip less before, and one after.
-    return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+def _look(engine: sa.Engine, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    with _cursor(engine) as cursor:
+        cursor.execute(query, values)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
 
 
-def _named(subject: str | None) -> str | None:
-    if subject is None:
-        return None
-    name, _, version = subject.rpartition("/")
-    return f"{version} of '{name}'"
+@contextmanager
+def _cursor(engine: sa.Engine) -> Iterator[Any]:
+    # Below SQLAlchemy's own connection and outside of a transaction: half the time, and every write waits for it.
+    pooled = engine.raw_connection()
+    try:
+        pooled.driver_connection.autocommit = True  # type: ignore[union-attr]  # psycopg2's
+        with closing(pooled.cursor()) as cursor:
+            yield cursor
+        pooled.driver_connection.autocommit = False  # type: ignore[union-attr]
+    except BaseException:
+        pooled.invalidate()
+        raise
+    finally:
+        pooled.close()
+
+
+def _approved(subjects: list[tuple[Any, ...]]) -> str | None:
+    for (subject,) in subjects:
+        name, _, version = str(subject).rpartition("/")
+        return f"{version} of '{name}'"
+    return None
 
 
 def _within(path: str, folder: str) -> bool:

@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from registry.doors import accounts, closed, freeze, queries
-from registry.doors.census import CENSUS, Door, Keeper, State, template
-from registry.doors.routes import SAFE_METHODS, NativeRoutes
+from registry.doors.census import CENSUS, SAFE_METHODS, Door, Keeper, State, template
+from registry.doors.routes import NativeRoutes
 
 UNKNOWN = (
     "Refused: nobody has decided yet whether this server may do that. Ask its administrator to decide in census.txt."

@@ -8,9 +8,8 @@ from flask import Flask
 from starlette.routing import BaseRoute, Mount, compile_path
 from starlette.types import Scope
 
-from registry.doors.census import template
+from registry.doors.census import SAFE_METHODS, template
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WEBSOCKET = "WEBSOCKET"  # stands in a method's place
 
 
