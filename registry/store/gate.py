@@ -28,6 +28,7 @@ from flywheel.events import EventKind
 from flywheel.identities import SERVICES
 from flywheel.policy import Policy
 from registry.caller import CACHED, caller, conflict, enforce, floor_policy, policy_of
+from registry.doors import holders
 from registry.hooks.pre import vetoes
 from registry.policy.facts import Facts
 from registry.policy.in_force import adopt_first
@@ -72,6 +73,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         super().__init__(store_uri.removeprefix(SCHEME_PREFIX))
         with self.engine.begin() as connection:
             events.install(connection)
+            holders.install(connection)
             adopt_first(connection)
         CACHED.use(self.engine)
         stock: SessionMaker = vars(self)["ManagedSessionMaker"]
@@ -435,6 +437,7 @@ def _body(version: ModelVersion, target: str, measured: Measured | None = None) 
         "digest": measured.digest if measured else version.tags.get(DIGEST_TAG),
         "author": version.tags.get(AUTHOR_TAG),
         "run_id": version.run_id,
+        "location": measured.location if measured else None,
     }
 
 
