@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL, get_canonical_stage
 from mlflow.exceptions import MlflowException
@@ -24,7 +25,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import Connection, func
 
 from flywheel import events
-from flywheel.errors import UsageError
+from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import EventKind
 from flywheel.identities import SERVICES
 from flywheel.policy import Policy
@@ -57,16 +58,17 @@ from registry.policy.trail import Asked, gather
 from registry.store.delivery import delivered, run_user
 from registry.store.sessions import JoiningSessions, SessionMaker
 
+log = structlog.get_logger()
 SCHEME_PREFIX = "flywheel+"
 AUTHOR_TAG = "flywheel.author"
 DIGEST_TAG = "flywheel.digest"
 Body = dict[str, Any]
 MEASURED_DECISIONS = frozenset({"approve", "reject", "request_changes"})
 TAG_LENGTH = 4000  # characters of a review that MLflow's pages show
-# Asked before the lock: a sentence refuses the transition. `registry.hooks` gives the real one.
+# Asked before the lock: a sentence for the caller refuses the transition. `registry.hooks` gives the real one.
 Vetoes = Callable[[Transition], str | None]
 # Asked when a version is registered: the body of `version.signed`. `registry.signing` gives the real one.
-Signature = Callable[[Path], dict[str, Any] | None]
+Signature = Callable[[Path, str], dict[str, Any] | None]
 
 
 def no_veto(transition: Transition) -> str | None:
@@ -74,7 +76,7 @@ def no_veto(transition: Transition) -> str | None:
     return None
 
 
-def no_signature(folder: Path) -> dict[str, Any] | None:
+def no_signature(folder: Path, digest: str) -> dict[str, Any] | None:
     """Sign nothing."""
     return None
 
@@ -111,7 +113,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             if isinstance(verdict, Allowed):
                 verdict = judge_bytes(asked, measured, self._location(name, version), verdict)
             if isinstance(verdict, Allowed) and veto is not None:
-                verdict = Refused(f"Transition to {asked.target} refused: {veto}")
+                verdict = Refused(veto)
             body = _body(current, asked.target, measured)
             if isinstance(verdict, Allowed):
                 body |= {"grounds": verdict.grounds} if verdict.grounds else {}
@@ -202,9 +204,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
                 )
                 found = delivery.measured(str(made.version), self._location(name, made.version))
                 self._record_birth(connection, author, made, found)
-                signed = self.signature(delivery.folder) if delivery.folder else None
-                if signed is not None:
-                    events.append(connection, EventKind.VERSION_SIGNED, _subject(made), author, signed)
+                self._sign(connection, author, made, delivery.folder, found)
             return self.get_model_version(name, made.version)
 
     def delete_model_version(self, name: str, version: str) -> None:
@@ -304,6 +304,16 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         super().delete_model_version_tag(name, version, key)
 
     @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open one transaction, the head of the chain locked; what is called on the store inside joins it."""
+        with self._locked() as connection:
+            yield connection
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Return all versions of a model that were not deleted, by number."""
+        return self._versions(name)
+
+    @contextmanager
     def _locked(self) -> Iterator[Connection]:
         with self.sessions.transaction() as session:
             connection = session.connection()
@@ -364,6 +374,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             "version": str(made.version),
             "author": author,
             "source": made.source,
+            "storage_location": self._location(made.name, made.version),
             "run_id": made.run_id,
             "run_user": run_user(connection, made.run_id),
             "digest": found.digest,
@@ -373,6 +384,21 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         events.append(connection, EventKind.VERSION_CREATED, _subject(made), author, body)
         if found.digest is not None:
             super().set_model_version_tag(made.name, made.version, ModelVersionTag(DIGEST_TAG, found.digest))
+
+    def _sign(
+        self, connection: Connection, author: str, made: ModelVersion, folder: Path | None, found: Measured
+    ) -> None:
+        """Record the signature of a version's folder; a key that does not sign leaves it registered without."""
+        if folder is None or found.digest is None:
+            return
+        try:
+            signed = self.signature(folder, found.digest)
+        except FlywheelError as fault:
+            log.warning("version has no signature", model=made.name, version=str(made.version), reason=str(fault))
+            return
+        if signed is not None:
+            body = {"model": made.name, "version": str(made.version), **signed}
+            events.append(connection, EventKind.VERSION_SIGNED, _subject(made), author, body)
 
     def _may_write(self, actor: str, what: str) -> None:
         enforce(judge_write(actor, what, floor_policy()))
@@ -440,6 +466,7 @@ def _body(version: ModelVersion, target: str, measured: Measured | None = None) 
         "digest": measured.digest if measured else version.tags.get(DIGEST_TAG),
         "author": version.tags.get(AUTHOR_TAG),
         "run_id": version.run_id,
+        "location": measured.location if measured else None,
     }
 
 
