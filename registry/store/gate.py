@@ -29,9 +29,9 @@ from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import EventKind
 from flywheel.identities import SERVICES
 from flywheel.policy import Policy
-from registry.caller import CACHED, caller, conflict, enforce, floor_policy, policy_of
+from registry.caller import CACHED, caller, conflict, enforce, policy_of
 from registry.policy.facts import Facts
-from registry.policy.in_force import adopt_first
+from registry.policy.in_force import CachedPolicy, adopt_first
 from registry.policy.reviews import KINDS, Review, check_review, decisions, parse_tag
 from registry.policy.rules import (
     ARCHIVED,
@@ -89,12 +89,15 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         with self.engine.begin() as connection:
             events.install(connection)
             adopt_first(connection)
-        CACHED.use(self.engine)
+        self.recent = CachedPolicy()
+        for cache in (self.recent, CACHED):  # the server's own, too
+            cache.use(self.engine)
         stock: SessionMaker = vars(self)["ManagedSessionMaker"]
         self.sessions = JoiningSessions(stock)
         self.ManagedSessionMaker = self.sessions
         self.vetoes: Vetoes = no_veto
         self.signature: Signature = no_signature
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def transition_model_version_stage(
         self, name: str, version: str, stage: str, archive_existing_versions: bool
@@ -366,7 +369,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         champion = self._aliased(version.name, "champion")
         author = version.tags.get(AUTHOR_TAG)
         asked = Asked(version.name, str(version.version), author, champion, measured)
-        return gather(connection, asked, policy, datetime.now(UTC))
+        return gather(connection, asked, policy, self.clock())
 
     def _record_birth(self, connection: Connection, author: str, made: ModelVersion, found: Measured) -> None:
         body = {
@@ -401,7 +404,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             events.append(connection, EventKind.VERSION_SIGNED, _subject(made), author, body)
 
     def _may_write(self, actor: str, what: str) -> None:
-        enforce(judge_write(actor, what, floor_policy()))
+        enforce(judge_write(actor, what, self.recent.read().policy))
 
     def _next_version(self, name: str) -> str:
         with self.sessions() as session:
