@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from flywheel.events import Event, EventKind
 from flywheel.identities import CONTROLLER, GATES
-from flywheel.policy_file import load_policy
+from flywheel.policy import load_policy
 from flywheel.settings import Settings
 from flywheel.stack import postgres
 from flywheel.stack.credentials import load_credentials
