@@ -81,15 +81,14 @@ def test_one_leads_a_second_waits_and_takes_over_when_the_first_is_killed(engine
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()
-    with service(engine, first) as leader, service(engine, second):
+    with service(engine, first) as one, service(engine, second) as two:
         until(lambda: {state(first), state(second)} == {"leads", "waits"})
-        led, other = (first, second) if state(first) == "leads" else (second, first)
+        (leader, led), (_, other) = sorted([(one, first), (two, second)], key=lambda pair: state(pair[1]))
         assert registry_service.answers(Settings(home=other)) is None
-        if led == first:
-            leader.kill()
-            leader.wait()
-            assert registry_service.answers(Settings(home=first)) == "its process has ended"
-            until(lambda: state(second) == "leads")
+        leader.kill()
+        leader.wait()
+        assert registry_service.answers(Settings(home=led)) == "its process has ended"
+        until(lambda: state(other) == "leads")
 
 
 def test_it_is_light_and_ends_at_once_when_told(engine: sa.Engine, tmp_path: Path) -> None:
@@ -230,7 +229,7 @@ def test_a_postgres_that_is_away_is_said_and_waited_for() -> None:
     [
         (None, "not said yet"),
         ("no json", "not said yet"),
-        (json.dumps({"pid": os.getpid(), "at": time.time() - 60, "state": "leads"}), "last heard of 6. s ago"),
+        (json.dumps({"pid": os.getpid(), "at": 0, "state": "leads"}), "last heard of"),
         (json.dumps({"pid": os.getpid(), "at": 9e12, "state": "job outbox fails: x"}), "job outbox fails: x"),
         (json.dumps({"pid": 2**22 + 1, "at": 9e12, "state": "leads"}), "has ended"),
     ],
@@ -239,5 +238,4 @@ def test_a_heart_that_does_not_beat_is_not_healthy(tmp_path: Path, content: str 
     if content is not None:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "registry.json").write_text(content)
-    with pytest.raises(AssertionError, match=reason):
-        raise AssertionError(registry_service.answers(Settings(home=tmp_path)))
+    assert reason in str(registry_service.answers(Settings(home=tmp_path)))
