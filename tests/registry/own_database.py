@@ -16,6 +16,8 @@ from flywheel.stack import postgres
 from flywheel.stack.credentials import load_credentials
 from flywheel.stack.ports import remembered_ports
 
+TABLES = ("registered_models", "model_versions", "registered_model_aliases")  # others join MLflow's metadata later
+
 
 def superuser_url(stack: Settings, database: str = "mlflow") -> sa.URL:
     """Return the address of a database of the stack, as the owner of its Postgres."""
@@ -34,7 +36,8 @@ def own_database(stack: Settings) -> Iterator[sa.Engine]:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     engine = sa.create_engine(superuser_url(stack, name), executemany_mode="values_plus_batch")
     try:
-        import_module("mlflow.store.model_registry.dbmodels.models").Base.metadata.create_all(engine)
+        metadata = import_module("mlflow.store.model_registry.dbmodels.models").Base.metadata
+        metadata.create_all(engine, [metadata.tables[table] for table in TABLES])
         with engine.begin() as connection:
             events.install(connection)
         yield engine
