@@ -130,33 +130,42 @@ def read(
     if subject is not None:
         query = query.where(EVENTS.c.subject == subject)
     if model is not None:
-        query = query.where(
-            sa.or_(EVENTS.c.subject == model, EVENTS.c.subject.startswith(f"{model}/", autoescape=True))
-        )
-    return [_event(row) for row in connection.execute(query).mappings()]
+        query = query.where(model_of(EVENTS.c.subject) == model)
+    return [from_row(row) for row in connection.execute(query).mappings()]
+
+
+def model_of(subject: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """Return the SQL for the model that a subject belongs to, as the index `events_model` has it."""
+    return sa.func.split_part(subject, sa.literal_column("'/'"), sa.literal_column("1"))
 
 
 def read_after(connection: sa.Connection, seq: int, limit: int) -> list[Event]:
     """Read at most `limit` events that follow event `seq`, in order."""
     query = sa.select(*(column for column in EVENTS.columns)).where(EVENTS.c.seq > seq).order_by(EVENTS.c.seq)
-    return [_event(row) for row in connection.execute(query.limit(limit)).mappings()]
+    return [from_row(row) for row in connection.execute(query.limit(limit)).mappings()]
 
 
-def stream(connection: sa.Connection, batch: int = 1000) -> Iterator[Event]:
-    """Yield every event in order, with at most `batch` in memory; open one snapshot (REPEATABLE READ) to verify."""
-    seq = 0
+def stream(connection: sa.Connection, batch: int = 1000, *, after: int = 0) -> Iterator[Event]:
+    """Yield every event behind `after` in order, with at most `batch` in memory.
+
+    Open one snapshot (REPEATABLE READ) to verify.
+    """
+    seq = after
     while found := read_after(connection, seq, batch):
         yield from found
         seq = found[-1].seq
 
 
-def verify(events: Iterable[Event], head: Head | None = None, *, start: Head = GENESIS) -> None:
+def verify(events: Iterable[Event], head: Head | None = None, *, start: Head = GENESIS) -> Head:
     """Check a whole chain from its first event; with `head`, also that its end is not cut off.
 
     Args:
         events: In order; read one by one, so that `stream` will do.
         head: Where the chain must end.
         start: Where it was found whole before: `events` begin behind it.
+
+    Returns:
+        Its end.
 
     Raises:
         IntegrityError: Names the first event that was altered, is missing, or stands in the wrong place.
@@ -172,6 +181,7 @@ def verify(events: Iterable[Event], head: Head | None = None, *, start: Head = G
         last = Head(event.seq, event.hash)
     if head is not None and head != last:
         raise IntegrityError(_broken(min(last.seq + 1, head.seq), f"is missing: the chain's head stands at {head.seq}"))
+    return last
 
 
 def _broken(seq: int, what: str) -> str:
@@ -214,12 +224,24 @@ def canonical(value: Mapping[str, Any]) -> str:
         raise IntegrityError(f"An event's body must be plain JSON: {fault}. Convert it before recording it.") from fault
 
 
-def _event(row: sa.RowMapping) -> Event:
+def from_row(row: sa.RowMapping) -> Event:
+    """Make an event of a row of `EVENTS`, also of one that was tampered with."""
     # A kind that was tampered with is kept as it stands, so that `verify` can name its event.
     kind = EventKind(row["kind"]) if row["kind"] in set(EventKind) else row["kind"]
-    body = json.loads(row["body"])
+    body = _body(row["body"])
     at = row["at"].astimezone(UTC)
     return Event(row["seq"], kind, row["subject"], row["actor"], at, body, row["previous"], row["hash"])
+
+
+def _body(text: str) -> Mapping[str, Any]:
+    """Read a body; one that is not written as `canonical` writes it was tampered with, and `verify` names its event."""
+    try:
+        body: Mapping[str, Any] = json.loads(text)
+        if canonical(body) == text:
+            return body
+    except (ValueError, RecursionError, IntegrityError):
+        pass
+    return {"unreadable": text}
 
 
 def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controller", "fw_monitoring")) -> None:
@@ -280,6 +302,7 @@ CREATE TABLE IF NOT EXISTS flywheel.events (
     seq bigint PRIMARY KEY, kind text NOT NULL, subject text NOT NULL, actor text NOT NULL, at timestamptz NOT NULL,
     body text NOT NULL, previous text NOT NULL, hash text NOT NULL, transaction xid8 NOT NULL);
 CREATE INDEX IF NOT EXISTS events_subject ON flywheel.events (subject, seq);
+CREATE INDEX IF NOT EXISTS events_model ON flywheel.events (split_part(subject, '/', 1), kind, seq);
 CREATE INDEX IF NOT EXISTS events_transaction ON flywheel.events (transaction);
 CREATE INDEX IF NOT EXISTS events_kind ON flywheel.events (kind, seq);
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine.url import make_url
 
 from flywheel.connections import Secrets, endpoints, login, secrets
 from flywheel.errors import StackError
-from flywheel.policy import load_policy
+from flywheel.policy_file import load_policy
 from flywheel.settings import Settings
 from flywheel.stack import registry_service
 from flywheel.stack.credentials import load_credentials
@@ -61,10 +61,11 @@ def test_the_registrys_process_has_the_servers_database_store_and_policy_and_the
 ) -> None:
     monkeypatch.setenv("FLYWHEEL_HOOK_PAGER", "a secret")
     monkeypatch.setenv("SOMETHING_ELSE", "a secret")
-    server = Program("mlflow", ["mlflow"], {"MLFLOW_BACKEND_STORE_URI": "postgresql://a", "FLYWHEEL_POLICY": "p"})
-    made = registry_service.program(stack, server)
+    shared = {"MLFLOW_BACKEND_STORE_URI": "postgresql://a", "FLYWHEEL_POLICY": "p", "AWS_SECRET_ACCESS_KEY": "k"}
+    own = {"MLFLOW_AUTH_ADMIN_PASSWORD": "w", "FLYWHEEL_SIGNING_KEY": "f"}
+    made = registry_service.program(stack, Program("mlflow", ["mlflow"], shared | own))
     hooks = {"FLYWHEEL_HOOKS": str(stack.root / "hooks.yaml"), "FLYWHEEL_HOOK_PAGER": "a secret"}
-    assert made.environment == {**server.environment, **hooks}
+    assert made.environment == shared | hooks
 
 
 def test_files_with_secrets_are_private(stack: Settings) -> None:

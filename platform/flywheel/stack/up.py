@@ -17,7 +17,8 @@ from sqlalchemy.engine.url import URL
 
 from flywheel.connections import Endpoints, Secrets, write_private
 from flywheel.errors import StackError
-from flywheel.policy import Policy, load_policy
+from flywheel.policy import Policy
+from flywheel.policy_file import load_policy
 from flywheel.settings import Settings
 from flywheel.stack import credentials as passwords
 from flywheel.stack import databases, gateway, objects, postgres, registry_service, tracking_server
@@ -26,6 +27,7 @@ from flywheel.stack.down import end_stack
 from flywheel.stack.interruption import undisturbed
 from flywheel.stack.parts import Part, all_parts, await_healthy
 from flywheel.stack.ports import Ports, choose_ports, remember_ports
+from flywheel.stack.signing_keys import make_keys
 from flywheel.stack.supervisor import Program, socket_path, start_program, start_supervisor, write_program
 
 Say = Callable[[str], None]
@@ -148,6 +150,7 @@ def _write_home(plan: Plan) -> None:
         (settings.root / name).mkdir(parents=True, exist_ok=True)
     passwords.save_credentials(settings, plan.credentials)
     remember_ports(settings, plan.ports)
+    make_keys(settings)
     policy = settings.root / "policy.yaml"
     if not policy.exists():
         policy.write_text(yaml.safe_dump(plan.policy.model_dump(mode="json"), sort_keys=False))

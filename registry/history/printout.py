@@ -1,0 +1,60 @@
+"""A model's history and a difference as people read them in a terminal. Pure: documents in, lines out."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+NAMES = {"None": "no stage", "Deleted_Internal": "deleted"}
+
+
+def history_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a history, as the route gives it."""
+    model, at = found["model"], found.get("at")
+    when = f"at {_moment(at)}" if at else "now"
+    if found["first"] is None:
+        yield f"{model} has no versions yet."
+        return
+    if at and not found["stages"]:
+        yield f"{model} {when}: nothing. Its first event is of {_moment(found['first'])}."
+        return
+    yield f"{model} {when}:"
+    who = "champion" if found["by_alias"] else "newest in Production (no controller has named a champion)"
+    yield f"  {who}: {_reign(found['champion'])}"
+    if found["challenger"]:
+        yield f"  challenger: {_reign(found['challenger'])}"
+    for stage in found["stages"]:
+        yield f"  {NAMES.get(stage['stage'], stage['stage'])}: {_versions(stage)}"
+    yield from _champions(found)
+
+
+def _champions(found: Mapping[str, Any]) -> Iterator[str]:
+    if not found["champions"]:
+        return
+    hidden = found["champion_count"] - len(found["champions"])
+    yield "  champions, the latest first:" + (f" ({hidden} earlier ones: --json)" if hidden else "")
+    for reign in found["champions"]:
+        until = _moment(reign["until"]) if reign["until"] else "now"
+        yield f"    {_moment(reign['since'])} to {until:<16}  version {reign['version']}{_decision(reign['decision'])}"
+
+
+def _reign(reign: Mapping[str, Any] | None) -> str:
+    if reign is None:
+        return "none"
+    return f"version {reign['version']} since {_moment(reign['since'])}{_decision(reign['decision'])}"
+
+
+def _decision(decision: Mapping[str, Any] | None) -> str:
+    if decision is None:
+        return ""
+    verb = "brought back" if decision["rollback"] else "approved"
+    why = f": {decision['reason']}" if decision["reason"] else ""
+    return f", {verb} by {decision['by']} at {_moment(decision['at'])}{why}"
+
+
+def _versions(stage: Mapping[str, Any]) -> str:
+    shown = ", ".join(f"{one['version']} ({one['by']})" for one in stage["latest"][:6])
+    hidden = stage["count"] - min(len(stage["latest"]), 6)
+    return f"{shown} and {hidden} more" if hidden > 0 else shown
+
+
+def _moment(text: str | None) -> str:
+    return (text or "")[:16].replace("T", " ")
