@@ -1,6 +1,7 @@
 """The fold of champions: reigns follow each other, and the last good one is found."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ def test_without_an_alias_the_newest_number_in_production_is_champion() -> None:
 @given(st.lists(st.sampled_from(["1", "2", "3", None]), max_size=12))
 def test_reigns_never_overlap_and_only_the_last_may_go_on(versions: list[str | None]) -> None:
     found = by_alias(aliases(*versions))
-    for reign, later in zip(found, found[1:], strict=False):
+    for reign, later in pairwise(found):
         assert reign.until is not None
         assert reign.since < reign.until <= later.since
     going_on = found[-1].version if found and found[-1].until is None else None
