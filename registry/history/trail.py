@@ -37,7 +37,8 @@ class StageCount:
 
 def spans(connection: sa.Connection, name: str) -> list[Span]:
     """Return the stretches of the trail that belong to a model, the newest first; each has the name it had then."""
-    found, until = [], LAST_SEQ
+    found: list[Span] = []
+    until = LAST_SEQ
     while True:
         renames = [event for event in read(connection, EventKind.MODEL_RENAMED, name) if event.seq < until]
         if not renames:
@@ -79,7 +80,7 @@ def stage_counts(connection: sa.Connection, stretch: Sequence[Span], until: int,
     found: dict[str, tuple[int, list[tuple[str, str, datetime, int]]]] = {}
     for row in rows:
         entry = (row.subject, row.actor, row.at.astimezone(UTC), row.seq)
-        found.setdefault(row.stage, (row.count, []))[1].append(entry)
+        found.setdefault(row.stage, (row._mapping["count"], []))[1].append(entry)
     return [StageCount(stage, count, tuple(latest)) for stage, (count, latest) in found.items()]
 
 

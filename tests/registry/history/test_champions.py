@@ -88,7 +88,7 @@ def test_the_decision_behind_a_reign_is_the_last_one_before_it() -> None:
 
 def test_the_last_good_version_is_the_latest_other_champion_that_can_be_gone_back_to() -> None:
     reigns = by_alias(aliases("1", "2", "3", "2", "3"))
-    judged = {"1": Good("1", "sha256:1"), "2": Unfit("2", "failed")}
+    judged: dict[str, Good | Unfit] = {"1": Good("1", "sha256:1"), "2": Unfit("2", "failed")}
     assert last_good(reigns, "3", lambda version: judged[version]) == judged["1"]
     assert last_good(reigns, "3", lambda version: Unfit(version, "x")) == [Unfit("2", "x"), Unfit("1", "x")]
     assert last_good(reigns[:1], "1", lambda version: judged[version]) == []
