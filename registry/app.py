@@ -1,19 +1,21 @@
-"""The MLflow server as an ASGI app: MLflow behind its login, with the locks, the grants and the review pages added."""
+"""The MLflow server as an ASGI app: MLflow behind its login, with the locks, the roles and the review pages added."""
 
+import os
 from typing import Any
 
 from fastapi import FastAPI
 from flask import Flask
 from mlflow.server import app as mlflow_app
-from mlflow.server import auth
+from mlflow.server import auth, handlers
 from starlette.middleware import Middleware
 
 from registry.access import routes as access
-from registry.access.grants import share_what_is_created
+from registry.access.sso import SsoDoor, sso_settings
 from registry.caller import floor_policy
-from registry.doors.closed import close_approved_runs
 from registry.doors.doorway import Doorway
-from registry.doors.freeze import FrozenArtifacts, freeze_flask_routes
+from registry.doors.freeze import FrozenArtifacts
+from registry.doors.keeper import NativeKeeper, keep_flask_routes
+from registry.doors.routes import NativeRoutes
 from registry.gates import routes as gates
 from registry.history import routes as history
 from registry.hooks import routes as hooks
@@ -30,17 +32,20 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
 
     What stands before `auth.create_app` is behind MLflow's login; what Flask is given after it comes after the login.
     """
+    handlers._get_model_registry_store()  # opens the gate, which adopts the first policy
     floor_policy()  # a server without a policy must not start
+    sso = sso_settings(os.environ)
     add_review_pages(app)
     for room in (access, gates, history, hooks, policy, review, signing):
         room.add_routes(app)
     _let_everybody_in()
-    share_what_is_created(app)
     server: FastAPI = auth.create_app(app)
-    freeze_flask_routes(app)
-    close_approved_runs(app)
-    server.user_middleware.append(Middleware(FrozenArtifacts))  # the last is the innermost: the login comes first
+    keep_flask_routes(app)
+    # The last are the innermost: the login comes before them.
+    server.user_middleware.append(Middleware(NativeKeeper, routes=NativeRoutes(server.routes)))
+    server.user_middleware.append(Middleware(FrozenArtifacts))
     server.add_middleware(ReviewLinks)
+    server.add_middleware(SsoDoor, settings=sso)
     server.add_middleware(Doorway)  # added last, it is the outermost
     return server
 

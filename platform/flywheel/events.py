@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     ACCOUNT_CHANGED = "account.changed"
     TOKEN_ISSUED = "token.issued"  # noqa: S105  # no password
     TOKEN_REVOKED = "token.revoked"  # noqa: S105  # no password
+    HOOK_SKIPPED = "hook.skipped"
     ALERT = "alert"
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_STEP = "rollout.step"
@@ -256,6 +257,8 @@ def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controlle
     connection.exec_driver_sql(SCHEMA)
     if connection.scalar(sa.text("SELECT to_regclass('model_versions') IS NOT NULL")):
         connection.exec_driver_sql(STAGE_GUARD)
+    for table, trigger in unguarded(connection):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
     roles = set(connection.scalars(sa.text("SELECT rolname FROM pg_roles")))
     for role in sorted({*appenders, "fw_reader"} & roles):
         name = connection.dialect.identifier_preparer.quote(role)
@@ -264,6 +267,16 @@ def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controlle
         if role in appenders:
             connection.exec_driver_sql(f"GRANT INSERT ON flywheel.events TO {name}")
             connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION flywheel.locked_head() TO {name}")
+
+
+def unguarded(connection: sa.Connection) -> list[tuple[str, str]]:
+    """Return the triggers that guard events and stages and are not there or disabled, as table and name."""
+    query = sa.text("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A')")
+    there = {(table.removeprefix("public."), name) for table, name in connection.execute(query)}
+    missing = [guard for guard in GUARDS if guard not in there]
+    tables = sa.text("SELECT name FROM unnest(CAST(:names AS text[])) name WHERE to_regclass(name) IS NOT NULL")
+    known = set(connection.scalars(tables, {"names": [table for table, _ in missing]})) if missing else set()
+    return [guard for guard in missing if guard[0] in known]
 
 
 EVENTS = sa.Table(
@@ -301,6 +314,9 @@ REVOKE ALL ON FUNCTION flywheel.locked_head() FROM PUBLIC;
 CREATE OR REPLACE FUNCTION flywheel.link_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF NEW.kind = 'pointer.reverted' AND NEW.actor <> 'svc-gates' THEN
+        RAISE EXCEPTION USING MESSAGE = 'only svc-gates puts pointers back, and ' || NEW.actor || ' is another.';
+    END IF;
     IF (session_user = 'fw_controller'
         AND (NEW.kind !~ '^rollout[.][a-z_]+$' OR NEW.actor <> 'svc-controller'))
        OR (session_user = 'fw_monitoring'
@@ -360,3 +376,13 @@ IF NOT EXISTS (
     FOR EACH ROW WHEN (OLD.current_stage = 'Production') EXECUTE FUNCTION flywheel.stage_needs_event();
 END IF; END $$;
 """
+
+GUARDS = (
+    ("flywheel.events", "link_event"),
+    ("flywheel.events", "append_only"),
+    ("flywheel.chain_head", "append_only"),
+    ("flywheel.chain_head", "head_moves_with_events"),
+    ("model_versions", "flywheel_stage_changed"),
+    ("model_versions", "flywheel_stage_born"),
+    ("model_versions", "flywheel_stage_removed"),
+)

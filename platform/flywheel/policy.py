@@ -1,23 +1,23 @@
 """The policy: who may do what, what Production needs, and how the policy itself changes. Values only; no server.
 
 `HOME/policy.yaml` is the first one. From then on the audit trail holds it: each change is proposed, approved and
-adopted as events, and the newest adopted policy is in force.
+adopted as events, and the newest adopted policy is in force. `flywheel.policy_file` reads and checks what people write.
 """
 
 import fnmatch
-from datetime import datetime, time, timedelta
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from flywheel.errors import SpecError
-from flywheel.limits import BUILT_IN, Limits
+from flywheel.freeze import Freeze
+from flywheel.identities import SERVICES
+from flywheel.limits import BUILT_IN, Limits, stricter
 from flywheel.usecase import Duration
-
-Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
 class Role(StrEnum):
@@ -47,7 +47,7 @@ class May(Strict):
     """Which roles may do what."""
 
     ask: tuple[Role, ...] = Field(
-        (Role.DATA_SCIENTIST, Role.REVIEWER), description="Move to Staging, request gates, comment."
+        (Role.DATA_SCIENTIST, Role.REVIEWER), description="Move to Staging, request gates, comment, propose a policy."
     )
     review: tuple[Role, ...] = Field((Role.REVIEWER,), description="Approve, reject, move to Production.")
     operate: tuple[Role, ...] = Field(
@@ -55,19 +55,16 @@ class May(Strict):
     )
     override: tuple[Role, ...] = Field((Role.ADMINISTRATOR,), description="Break glass, with a reason.")
     change_policy: tuple[Role, ...] = Field(
-        (Role.ADMINISTRATOR, Role.REVIEWER), description="Approve another's proposal of a policy."
+        (Role.ADMINISTRATOR, Role.REVIEWER), description="Propose a policy, and approve another's proposal."
     )
 
+    @field_validator("*")
+    @classmethod
+    def _each_once(cls, roles: tuple[Role, ...]) -> tuple[Role, ...]:
+        return once(roles, "role")
 
-class Freeze(Strict):
-    """A time in which nothing goes to Production, rollbacks excepted. Either a span, or hours of a week."""
 
-    reason: str = Field(description="Why; refusals say it.")
-    start: AwareDatetime | None = Field(None, description="Of a span, with its zone.")
-    end: AwareDatetime | None = Field(None, description="Of a span, with its zone.")
-    days: tuple[Day, ...] = Field((), description="Of the week, in `time_zone`.")
-    hours: tuple[time, time] | None = Field(None, description="From and to on those days; the whole day by default.")
-    time_zone: str = Field("UTC", description="In which days and hours are meant.")
+Length = Annotated[Duration, Field(gt=timedelta(0))]
 
 
 class GatePolicy(Strict):
@@ -75,7 +72,12 @@ class GatePolicy(Strict):
 
     required: tuple[str, ...] = Field(BUILT_IN, description="Gates that Production needs.")
     limits: Limits = Field(Limits(), description="What they measure against.")
-    expire: Duration = Field(timedelta(days=30), description="Older evidence is stale.")
+    expire: Length = Field(timedelta(days=30), description="Older evidence is stale.")
+
+    @field_validator("required")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return in_order(once(names, "gate"))
 
 
 class Production(Strict):
@@ -86,7 +88,7 @@ class Production(Strict):
         "allow", description="When the commits behind a version are not known."
     )
     approvals: int = Field(1, ge=1, le=10, description="Reviewers who must approve, the one who moves it included.")
-    approvals_expire: Duration = Field(timedelta(days=30), description="Older approvals do not count.")
+    approvals_expire: Length = Field(timedelta(days=30), description="Older approvals do not count.")
     robots: Literal["review", "gates"] = Field(
         "review", description="Whether versions that a service trained on newer data alone may pass on green gates."
     )
@@ -99,10 +101,17 @@ class Tighter(Strict):
     four_eyes: Literal[True] | None = None
     unknown_contributors: Literal["refuse"] | None = None
     approvals: int | None = Field(None, ge=1, le=10)
-    approvals_expire: Duration | None = None
+    approvals_expire: Length | None = None
+    robots: Literal["review"] | None = None
     freeze: tuple[Freeze, ...] = ()
     gates: tuple[str, ...] = Field((), description="Gates required beside the others.")
     limits: Limits = Limits()
+    expire: Length | None = Field(None, description="Older evidence is stale.")
+
+    @field_validator("gates")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return once(names, "gate")
 
 
 class Changes(Strict):
@@ -131,6 +140,14 @@ class Policy(Strict):
     changes: Changes = Changes()
     models: dict[str, Tighter] = Field({}, description="By the model's name; * and ? stand for anything.")
 
+    @model_validator(mode="after")
+    def _people_are_people(self) -> Self:
+        services = sorted(set(self.people) & set(SERVICES))
+        if services:
+            raise ValueError(f"'{services[0]}' is a service, whose rights are fixed; remove it from people")
+        once((address.lower() for person in self.people.values() for address in person.commits_as), "address")
+        return self
+
     def role(self, user: str) -> Role | None:
         """Return a person's role; None for who is not named."""
         person = self.people.get(user)
@@ -144,6 +161,14 @@ class Policy(Strict):
         """Return the people who may approve a version."""
         return self.allowed(*self.may.review)
 
+    def person_of(self, address: str) -> str | None:
+        """Return who commits under an address, in any case; None when nobody says so."""
+        wanted = address.lower()
+        for name, person in self.people.items():
+            if wanted in (known.lower() for known in person.commits_as):
+                return name
+        return None
+
     def for_model(self, name: str) -> "Policy":
         """Return the policy with every section that fits a model's name laid over it."""
         found = self
@@ -152,39 +177,85 @@ class Policy(Strict):
                 found = _tightened(found, self.models[pattern])
         return found
 
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON; reading that gives an equal policy."""
+        return self.model_dump(mode="json")
 
-def _tightened(policy: Policy, more: Tighter) -> Policy:
-    raise NotImplementedError  # step3: policy helper
-
-
-def load_policy(path: Path) -> Policy:
-    """Read a policy file.
-
-    Raises:
-        SpecError: The file is missing, no YAML, or says something that a policy cannot say.
-    """
-    try:
-        return parse_policy(path.read_text(), str(path))
-    except OSError as fault:
-        raise SpecError(f"Policy {path} cannot be read: {fault.strerror}. `flywheel up` writes one.") from fault
-
-
-def parse_policy(text: str, where: str) -> Policy:
-    """Read a policy from YAML or JSON; `where` names it in messages.
-
-    Raises:
-        SpecError: It is no YAML, or says something that a policy cannot say.
-    """
-    try:
-        return Policy.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as fault:
-        raise SpecError(f"Policy {where} is no YAML: {fault}. Correct it.") from fault
-    except ValidationError as fault:
-        first = fault.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SpecError(f"Policy {where}: '{place}' is wrong: {first['msg']}. Correct it.") from fault
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of the document: two policies that say the same have the same."""
+        text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def frozen(policy: Policy, now: datetime) -> Freeze | None:
-    """Return the freeze that holds at `now` (with a zone); None without one."""
-    raise NotImplementedError  # step3: policy helper
+    """Return the first freeze that holds at `now` (with a zone); None without one."""
+    return next((freeze for freeze in policy.production.freeze if freeze.holds(now)), None)
+
+
+def once(values: Iterable[Any], noun: str) -> tuple[Any, ...]:
+    """Return the values, or raise ValueError for the first that is there twice."""
+    seen: list[Any] = []
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{noun} '{value}' is there twice; remove one")
+        seen.append(value)
+    return tuple(seen)
+
+
+def in_order(gates: Iterable[str]) -> tuple[str, ...]:
+    """Return gates in the one order that policies keep: those that come with Flywheel first, then by name."""
+    return tuple(sorted(set(gates), key=lambda name: (BUILT_IN.index(name) if name in BUILT_IN else 99, name)))
+
+
+def _tightened(policy: Policy, more: Tighter) -> Policy:
+    """Join field by field; the stricter value holds, so that the order of sections does not matter."""
+    floor, gates = policy.production, policy.gates
+    production = floor.model_copy(
+        update={
+            "four_eyes": floor.four_eyes or bool(more.four_eyes),
+            "unknown_contributors": more.unknown_contributors or floor.unknown_contributors,
+            "robots": more.robots or floor.robots,
+            "approvals": max(floor.approvals, more.approvals or 1),
+            "approvals_expire": min(floor.approvals_expire, more.approvals_expire or floor.approvals_expire),
+            "freeze": _together(floor.freeze, more.freeze),
+        }
+    )
+    required = {
+        "required": in_order({*gates.required, *more.gates}),
+        "limits": stricter(gates.limits, more.limits)[0],
+        "expire": min(gates.expire, more.expire or gates.expire),
+    }
+    return policy.model_copy(update={"production": production, "gates": gates.model_copy(update=required)})
+
+
+def _together(some: Iterable[Freeze], others: Iterable[Freeze]) -> tuple[Freeze, ...]:
+    by_text = {freeze.model_dump_json(): freeze for freeze in (*some, *others)}
+    return tuple(by_text[text] for text in sorted(by_text))
+
+
+def loosened(floor: Policy, section: Tighter) -> str | None:
+    """Return what in a model's section is looser than the policy, as "approvals 1 against 2"; None when nothing is."""
+    base, gates = floor.production, floor.gates
+    if section.approvals is not None and section.approvals < base.approvals:
+        return f"approvals {section.approvals} against {base.approvals}"
+    if section.approvals_expire is not None and section.approvals_expire > base.approvals_expire:
+        return f"approvals_expire {section.approvals_expire} against {base.approvals_expire}"
+    if section.expire is not None and section.expire > gates.expire:
+        return f"expire {section.expire} against {gates.expire}"
+    return _loosened_limit(gates.limits, section.limits)
+
+
+def _loosened_limit(floor: Limits, asked: Limits) -> str | None:
+    joined = stricter(floor, asked)[0]
+    for name in Limits.model_fields:
+        here, there, held = (getattr(limits, name) for limits in (floor, asked, joined))
+        if isinstance(there, dict):
+            for key in sorted(there):
+                if key in here and held[key] != there[key]:
+                    return f"limits.{name}.{key} {there[key]:g} against {here[key]:g}"
+        elif isinstance(there, tuple) and here is not None and set(there) - set(here):
+            return f"limits.{name} with {', '.join(sorted(set(there) - set(here)))}, which the policy does not have"
+        elif not isinstance(there, tuple) and None not in (here, there) and held != there:
+            return f"limits.{name} {there:g} against {here:g}"
+    return None

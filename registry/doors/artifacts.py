@@ -1,12 +1,13 @@
-"""The bytes behind a version: their digest as a client would download them, and which of them are frozen."""
+"""The bytes behind a version: where they lie, and their digest as a client would download them."""
 
 import os
 import posixpath
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import sqlalchemy as sa
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # published without types
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -43,32 +44,43 @@ def canonical_path(path: str) -> str:
     return posixpath.normpath("/" + path.replace("\\", "/")).strip("/")
 
 
+@contextmanager
+def downloaded(location: str) -> Iterator[Path]:
+    """Yield a version's folder as the artifact store has it; it is gone afterwards.
+
+    Raises:
+        IntegrityError: The folder lies outside the artifact store, cannot be read, or holds no MLflow model.
+    """
+    path = stored_path(location)
+    with tempfile.TemporaryDirectory(prefix="flywheel-version-") as scratch:
+        try:
+            repository = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION])
+            folder = Path(repository.download_artifacts(path, scratch))
+        except (MlflowException, BotoCoreError, ClientError, OSError) as fault:
+            reason = str(fault).strip().splitlines()[0].rstrip(".")
+            raise IntegrityError(f"its source '{location}' cannot be read: {reason}. Log the model again.") from fault
+        if not (folder / "MLmodel").is_file():
+            raise IntegrityError(f"its source '{location}' holds no MLmodel file. Log the model again.")
+        yield folder
+
+
+def digest_of(folder: Path, name: str, version: str) -> str:
+    """Return the digest of a version's folder, as a client gets it by `download_artifacts("models:/name/version")`.
+
+    That is the stored files, and the file with name and version that MLflow's client adds; it is written here too.
+    """
+    add_meta(folder, name, version)
+    return folder_digest(folder)
+
+
 def version_digest(name: str, version: str, location: str) -> str:
     """Download a version's folder from the artifact store and return its digest.
 
-    The folder is what `mlflow.artifacts.download_artifacts("models:/name/version")` gives a client: the stored files,
-    and the file with name and version that MLflow's client adds.
-
     Raises:
         IntegrityError: The folder lies outside the artifact store, or holds no MLflow model.
     """
-    with tempfile.TemporaryDirectory(prefix="flywheel-digest-") as scratch:
-        folder = download_folder(location, Path(scratch))
-        add_meta(folder, name, version)
-        return folder_digest(folder)
-
-
-def download_folder(location: str, scratch: Path) -> Path:
-    """Download a version's stored files below `scratch`, an empty folder, and return where they are.
-
-    Raises:
-        IntegrityError: The folder lies outside the artifact store, or holds no MLflow model.
-    """
-    repository = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION])
-    folder = Path(repository.download_artifacts(stored_path(location), str(scratch)))
-    if not (folder / "MLmodel").is_file():
-        raise IntegrityError(f"its source '{location}' holds no MLmodel file. Log the model again.")
-    return folder
+    with downloaded(location) as folder:
+        return digest_of(folder, name, version)
 
 
 def files_of(location: str) -> set[str]:
@@ -79,22 +91,3 @@ def files_of(location: str) -> set[str]:
     except (IntegrityError, MlflowException, BotoCoreError, ClientError, OSError):
         return set()
     return {posixpath.basename(item.path) for item in found if not item.is_dir}
-
-
-def frozen_by(engine: sa.Engine, path: str) -> str | None:
-    """Return the registered version ("3 of 'churn'") that holds the artifact path, lies below it, or None."""
-    wanted = canonical_path(path)
-    query = sa.text(
-        "SELECT name, version, storage_location FROM model_versions WHERE current_stage <> 'Deleted_Internal' "
-        "AND storage_location LIKE 'mlflow-artifacts:%' ORDER BY name, version"
-    )
-    with engine.connect() as connection:
-        for name, version, location in connection.execute(query):
-            held = canonical_path(urlsplit(location).path)
-            if _within(wanted, held) or _within(held, wanted):
-                return f"{version} of '{name}'"
-    return None
-
-
-def _within(path: str, folder: str) -> bool:
-    return not folder or path == folder or path.startswith(folder + "/")

@@ -74,13 +74,13 @@ def stage_counts(connection: sa.Connection, stretch: Sequence[Span], until: int,
     columns = [EVENTS.c.subject, EVENTS.c.seq, EVENTS.c.actor, EVENTS.c.at]
     staged = sa.select(*columns, stage).where(EVENTS.c.seq.in_(last)).subquery()
     place = sa.func.row_number().over(partition_by=staged.c.stage, order_by=staged.c.seq.desc()).label("place")
-    count = sa.func.count().over(partition_by=staged.c.stage).label("count")
+    count = sa.func.count().over(partition_by=staged.c.stage).label("versions")
     ranked = sa.select(staged, place, count).subquery()
     rows = connection.execute(sa.select(ranked).where(ranked.c.place <= shown).order_by(ranked.c.seq.desc())).all()
     found: dict[str, tuple[int, list[tuple[str, str, datetime, int]]]] = {}
     for row in rows:
         entry = (row.subject, row.actor, row.at.astimezone(UTC), row.seq)
-        found.setdefault(row.stage, (row._mapping["count"], []))[1].append(entry)
+        found.setdefault(row.stage, (row.versions, []))[1].append(entry)
     return [StageCount(stage, count, tuple(latest)) for stage, (count, latest) in found.items()]
 
 

@@ -1,20 +1,16 @@
-"""Puts the server's signature under a version: once it is registered, or later for one that has none."""
+"""Puts the server's signature under a version: while it is registered, or later for one that has none."""
 
-import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 import structlog
-from mlflow.exceptions import MlflowException
 
 from flywheel import events
-from flywheel.digest import folder_digest
 from flywheel.errors import FlywheelError
 from flywheel.events import Event, EventKind
-from flywheel.signing import add_meta
-from registry.doors.artifacts import download_folder
+from registry.doors.artifacts import digest_of, downloaded
 from registry.signing.signer import configured_signer, signature_event
 
 log = structlog.get_logger()
@@ -53,12 +49,13 @@ def sign_version(store: Store, name: str, version: str, actor: str) -> Event | N
         return events.append(connection, EventKind.VERSION_SIGNED, f"{name}/{version}", actor, body)
 
 
-def sign_registered(store: Store, name: str, version: str, actor: str) -> None:
-    """Sign a version that has just been registered; a failure is logged, and leaves it registered without."""
+def signature_or_none(folder: Path, digest: str) -> dict[str, Any] | None:
+    """Sign the folder of a version that is being registered; a failure is logged, and leaves it without a signature."""
     try:
-        sign_version(store, name, version, actor)
-    except (FlywheelError, MlflowException) as fault:
-        log.warning("version has no signature", model=name, version=version, reason=str(fault))
+        return signature_event(folder, digest)
+    except FlywheelError as fault:
+        log.warning("version has no signature", digest=digest, reason=str(fault))
+        return None
 
 
 def newest_signature(store: Store, name: str, version: str) -> Event | None:
@@ -70,8 +67,6 @@ def newest_signature(store: Store, name: str, version: str) -> Event | None:
 
 def _signed(store: Store, name: str, version: str) -> dict[str, Any] | None:
     location = str(store.get_model_version_download_uri(name, version))
-    with tempfile.TemporaryDirectory(prefix="flywheel-signing-") as scratch:
-        folder = download_folder(location, Path(scratch))
-        add_meta(folder, name, version)
-        body = signature_event(folder, folder_digest(folder))
+    with downloaded(location) as folder:
+        body = signature_event(folder, digest_of(folder, name, version))
     return None if body is None else {"model": name, "version": version, **body}

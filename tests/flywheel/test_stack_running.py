@@ -14,7 +14,7 @@ from sqlalchemy.engine.url import make_url
 
 from flywheel.connections import Secrets, endpoints, login, secrets
 from flywheel.errors import StackError
-from flywheel.policy import load_policy
+from flywheel.policy_file import load_policy
 from flywheel.settings import Settings
 from flywheel.stack.credentials import load_credentials
 from flywheel.stack.databases import connect

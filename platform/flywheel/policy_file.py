@@ -1,0 +1,130 @@
+"""Reads policies that people write, and refuses with one sentence what could not work."""
+
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from flywheel.errors import SpecError
+from flywheel.limits import BUILT_IN
+from flywheel.policy import Policy, Role, loosened
+
+GATES_GROUP = "flywheel.gates"
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy file.
+
+    Raises:
+        SpecError: The file is missing, no YAML, or says something that a policy cannot say.
+    """
+    try:
+        return parse_policy(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "it is no text in UTF-8"
+        raise SpecError(f"Policy {path} cannot be read: {reason}. `flywheel up` writes one.") from fault
+
+
+def parse_policy(text: str, where: str) -> Policy:
+    """Read a policy from YAML or JSON; `where` names it in messages.
+
+    Raises:
+        SpecError: It is no YAML, or says something that a policy cannot say.
+    """
+    try:
+        document = yaml.load(text, OnceOnly)  # noqa: S506  # a safe loader
+    except yaml.YAMLError as fault:
+        raise SpecError(f"Policy {where} is no YAML: {' '.join(str(fault).split())}. Correct it.") from fault
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise SpecError(f"Policy {where} must be a mapping with people, may, production, gates, changes or models.")
+    try:
+        policy = Policy.model_validate(document)
+    except ValidationError as fault:
+        raise SpecError(f"Policy {where}: {_told(fault)}") from fault
+    problem = unworkable(policy)
+    if problem is not None:
+        raise SpecError(f"Policy {where}: {problem}")
+    return policy
+
+
+def unworkable(policy: Policy) -> str | None:
+    """Return why a well-formed policy could not work, in sentences with a remedy; None when it could."""
+    return _people(policy) or _gates(policy) or _sections(policy)
+
+
+class OnceOnly(yaml.SafeLoader):
+    """YAML in which a key that stands twice is a fault: plain YAML would drop the first silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping.
+
+        Raises:
+            ConstructorError: A key is there twice.
+        """
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen and isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key_node.value}' is there twice", key_node.start_mark
+                )
+            if isinstance(key_node, yaml.ScalarNode):
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def _told(fault: ValidationError) -> str:
+    first = fault.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "people"
+    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "enum":
+        roles = ", ".join(Role)
+        return f"'{place}' is wrong: role '{first['input']}' does not exist. Choose one of: {roles}."
+    if first["type"] == "extra_forbidden":
+        return f"'{place}' is not known. Remove it or correct its spelling."
+    if first["type"] == "missing":
+        return f"'{place}' is missing. Add it."
+    if place.startswith("models.") and first["type"] == "literal_error":
+        return f"'{place}' is wrong: it may only be {reason}, since a section only tightens. Leave it out."
+    return f"'{place}' is wrong: {reason}. Correct it."
+
+
+def _people(policy: Policy) -> str | None:
+    reviewers, changers = policy.reviewers(), policy.allowed(*policy.may.change_policy)
+    if not reviewers:
+        roles = ", ".join(policy.may.review) or "none"
+        return f"nobody may review (may.review: {roles}), so nothing could reach Production. Name a reviewer in people."
+    sections = [(f"models.{name}", section.approvals or 1) for name, section in policy.models.items()]
+    for where, wanted in [("production", policy.production.approvals), *sections]:
+        if wanted > len(reviewers):
+            names = ", ".join(sorted(reviewers))
+            return f"'{where}' wants {wanted} approvals, and only {names} may review. Name more reviewers in people."
+    proposers = changers | policy.allowed(*policy.may.ask)
+    most = max((len(changers - {proposer}) for proposer in proposers), default=0)
+    if most < policy.changes.approvals:
+        return (
+            f"a change of policy needs {policy.changes.approvals} approvals of others than who proposes it, and only "
+            f"{', '.join(sorted(changers)) or 'nobody'} may change it. Name more such people, or it could never change."
+        )
+    return None
+
+
+def _gates(policy: Policy) -> str | None:
+    known = {*BUILT_IN, *(point.name for point in entry_points(group=GATES_GROUP))}
+    sections = [(f"models.{name}.gates", section.gates) for name, section in policy.models.items()]
+    for where, names in [("gates.required", policy.gates.required), *sections]:
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            return f"'{where}' names gate '{unknown[0]}', which is not installed. Gates: {', '.join(sorted(known))}."
+    return None
+
+
+def _sections(policy: Policy) -> str | None:
+    for name, section in policy.models.items():
+        looser = loosened(policy, section)
+        if looser is not None:
+            return f"'models.{name}' is looser than the policy: {looser}. A section may only tighten: leave it out."
+    return None

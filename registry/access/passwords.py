@@ -1,0 +1,51 @@
+"""MLflow's passwords, checked at the speed of MLflow's cache and without its staleness.
+
+A password costs tens of milliseconds to check, by design. What was right once is remembered together with the stored
+hash it was right for, and each request compares that with the hash of now (one indexed read, 0.3 ms). So a changed
+password and a deleted account end at once, in every worker; MLflow's own cache would keep them alive for its lifetime
+in the workers that did not make the change.
+"""
+
+import hmac
+import secrets
+import threading
+
+import sqlalchemy as sa
+from mlflow.server import auth
+from werkzeug.security import check_password_hash
+
+REMEMBERED = 10_000
+NEWCOMER = "flywheel_newcomer"  # in flask.g: whose account is made because they came by single sign-on
+_KEY = secrets.token_bytes(32)  # of this process: what is remembered tells nothing about passwords
+_right: dict[tuple[str, bytes], str] = {}
+_lock = threading.Lock()
+STORED = sa.text("SELECT password_hash FROM users WHERE username = :user")
+
+
+def is_right(user: str, password: str) -> bool:
+    """Return whether an account has this password now."""
+    stored = _stored(user)
+    if stored is None:
+        return False
+    key = (user, hmac.digest(_KEY, password.encode(), "sha256"))
+    with _lock:
+        if _right.get(key) == stored:
+            return True
+    if not check_password_hash(stored, password) or auth._is_disabled_legacy_admin_login(user, password):
+        return False
+    with _lock:
+        if len(_right) >= REMEMBERED:
+            _right.clear()
+        _right[key] = stored
+    return True
+
+
+def exists(user: str) -> bool:
+    """Return whether there is such an account now."""
+    return _stored(user) is not None
+
+
+def _stored(user: str) -> str | None:
+    with auth.store.engine.connect() as connection:
+        found = connection.scalar(STORED, {"user": user})
+    return None if found is None else str(found)
