@@ -14,7 +14,7 @@ import yaml
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from flywheel.errors import SpecError
-from flywheel.limits import BUILT_IN, Limits
+from flywheel.limits import BUILT_IN, Limits, PolicyLimits
 from flywheel.usecase import Duration
 
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -74,7 +74,7 @@ class GatePolicy(Strict):
     """Which gates must have passed, and their limits."""
 
     required: tuple[str, ...] = Field(BUILT_IN, description="Gates that Production needs.")
-    limits: Limits = Field(Limits(), description="What they measure against.")
+    limits: PolicyLimits = Field(PolicyLimits(), description="What they measure against.")
     expire: Duration = Field(timedelta(days=30), description="Older evidence is stale.")
 
 

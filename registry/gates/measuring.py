@@ -52,7 +52,7 @@ def measure(task: Task, found: Found, *, starts: Starts = lambda gate: None, bou
     while waiting:
         process = _Process(task.model_copy(update={"gates": tuple(waiting)}), bounds)
         at_work, reason = process.follow(tell, starts)
-        if reason:
+        if reason and waiting:
             tell(at_work if at_work in waiting else waiting[0], Measurement(Outcome.COULD_NOT_RUN, reason))
 
 
