@@ -53,7 +53,7 @@ class Rest:
         return self._call(method, f"{API}/{path}", fields)
 
     def own(self, method: str, path: str, **fields: str) -> dict[str, Any]:
-        """Make one call of the registry's own, below `/flywheel/api`, and return its JSON; a GET's fields are its query.
+        """Make one call below `/flywheel/api`, the registry's own routes, and return its JSON; GET as in `call`.
 
         `path` goes out as it is: quote the names in it.
         """
