@@ -62,6 +62,11 @@ LICENCES = (
 )
 
 
+def gate_of(field: str) -> str:
+    """Return the gate that a limit is for, by the field's name: its description begins with it."""
+    return str(Limits.model_fields[field].description).partition(":")[0]
+
+
 class PolicyLimits(Limits):
     """A policy's limits: what it does not say has a value that a sound package keeps; null lifts a limit."""
 

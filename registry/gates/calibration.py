@@ -23,7 +23,7 @@ class Calibration:
     title = "Calibration of probabilities"
 
     def measure(self, candidate: Candidate, limits: Limits) -> Measurement:
-        """Cut the rows into bins of equal size; a sample of classes has no probabilities, so training's figure counts."""
+        """Cut the rows into bins; a sample of classes has no probabilities, so there training's figure counts."""
         sample, limit = candidate.sample, limits.calibration_error
         if sample is None:
             raise UnmeasurableError("There are no labelled rows: the version is no package that `mlflow run` made.")
@@ -61,11 +61,9 @@ def _recorded(candidate: Candidate, limit: float | None) -> Measurement:
 
 
 def calibration_error(label: Floats, prediction: Floats) -> float:
-    """Return the expected calibration error, 0 to 1, over bins of about equal size (Guo et al. 2017); both (n_rows,)."""
+    """Return the expected calibration error, 0 to 1, over bins of equal size (Guo et al. 2017); both (n_rows,)."""
     order = np.argsort(prediction, kind="stable")
-    gaps = [
-        abs(float((label[part] - prediction[part]).sum())) for part in np.array_split(order, BINS) if len(part)
-    ]
+    gaps = [abs(float((label[part] - prediction[part]).sum())) for part in np.array_split(order, BINS) if len(part)]
     return sum(gaps) / len(label)
 
 

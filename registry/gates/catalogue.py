@@ -1,4 +1,4 @@
-"""Which gates there are: our own, and others' by entry point. One that cannot be loaded does not take the rest along."""
+"""Which gates there are: our own, and others' by entry point. One that cannot be loaded leaves the rest alone."""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points

@@ -110,7 +110,9 @@ def _held_out_by_both(sample: Sample, champion: ModelPackage | None) -> Pairs | 
         return None
     shared = [name for name in sample.inputs.columns if theirs.inputs.schema.get(name) == sample.inputs.schema[name]]
     ours = _keyed(sample, shared)
-    joined = ours.join(_keyed(theirs, shared), on=[*shared, "_label", "_nth"], how="inner", nulls_equal=True, suffix="_2")
+    joined = ours.join(
+        _keyed(theirs, shared), on=[*shared, "_label", "_nth"], how="inner", nulls_equal=True, suffix="_2"
+    )
     if joined.height < FEWEST_ROWS or sample.event_time not in shared:
         return None
     joined = joined.sort("_row")

@@ -1,7 +1,7 @@
 """A program of its own: runs a package's feature function over rows, all in one call.
 
-Run as a file (`python -I featuring.py FEATURES ROWS OUT`, both Parquet) by the model's interpreter, it imports nothing of
-ours: `registry.gates.offline` starts it, because a package's code is not trusted.
+Run as a file (`python -I featuring.py FEATURES ROWS OUT`, both Parquet) by the model's interpreter, it imports nothing
+of ours: `registry.gates.offline` starts it, because a package's code is not trusted.
 """
 
 import importlib.util

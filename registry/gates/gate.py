@@ -43,7 +43,7 @@ class Candidate:
 
     folder: Path
     work: Path
-    limits: Limits = Limits()
+    limits: Limits
     champion: Path | None = None
     champion_fault: str = ""
     python: str = sys.executable

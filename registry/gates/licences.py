@@ -108,14 +108,21 @@ def licence_of(library: str) -> str | None:
 
 def spdx(said: PackageMetadata) -> str | None:
     """Return what metadata says as an SPDX expression: License-Expression, else classifiers, else the text."""
-    if expression := said.get("License-Expression"):
+    if expression := (said.get_all("License-Expression") or [""])[0]:
         return str(expression).strip()
     names = [line.split(" :: ")[-1] for line in said.get_all("Classifier") or [] if line.startswith("License ::")]
     known = [CLASSIFIERS[name] for name in names if name in CLASSIFIERS]
     if known:
         return " OR ".join(dict.fromkeys(known))
-    text = re.sub(r"\s+", " ", str(said.get("License") or "")).strip().lower()
-    return next((name for pattern, name in TEXTS if re.match(pattern, text) or (len(text) > 200 and re.search(pattern, text[:2000]))), None)
+    text = re.sub(r"\s+", " ", " ".join(said.get_all("License") or [])).strip().lower()
+    return next(
+        (
+            name
+            for pattern, name in TEXTS
+            if re.match(pattern, text) or (len(text) > 200 and re.search(pattern, text[:2000]))
+        ),
+        None,
+    )
 
 
 def permits(expression: str, allowed: frozenset[str]) -> bool:

@@ -34,7 +34,13 @@ class Bounds:
     memory_mb: float = 8000.0
 
 
-def measure(task: Task, found: Found, *, starts: Starts = lambda gate: None, bounds: Bounds = Bounds()) -> None:  # noqa: B008  # frozen
+def measure(
+    task: Task,
+    found: Found,
+    *,
+    starts: Starts = lambda gate: None,
+    bounds: Bounds = Bounds(),  # noqa: B008  # frozen
+) -> None:
     """Measure all gates of a task and tell each as soon as it is known.
 
     Args:
@@ -88,9 +94,7 @@ class _Process:
             start_new_session=True,
         )
 
-    def _read(
-        self, process: "subprocess.Popen[bytes]", log: Path, found: Found, starts: Starts
-    ) -> tuple[str, str]:
+    def _read(self, process: "subprocess.Popen[bytes]", log: Path, found: Found, starts: Starts) -> tuple[str, str]:
         at_work, deadline = "", time.monotonic() + self._bounds.gate_seconds
         for line in self._lines(process):
             if line is None:

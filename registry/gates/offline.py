@@ -1,4 +1,4 @@
-"""Runs a package's code in a process of its own without our environment: a model's answers, a feature function's rows."""
+"""Runs a package's code in a process of its own, without our environment: a model's answers, a function's features."""
 
 import subprocess
 import tempfile

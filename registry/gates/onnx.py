@@ -52,7 +52,11 @@ class Onnx:
         return judged(
             limit is None or value <= limit,
             f"The ONNX form's answers to {len(gaps)} rows differ by at most {value:.2g}"
-            + (f", {allowed} rows left out that may lie on a threshold (the most {gaps.max():.2g})." if allowed else "."),
+            + (
+                f", {allowed} rows left out that may lie on a threshold (the most {gaps.max():.2g})."
+                if allowed
+                else "."
+            ),
             value=value,
             limit=limit,
             details={"rows": len(gaps), "largest": float(gaps.max()), "left_out": allowed, "outputs": shared},

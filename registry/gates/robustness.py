@@ -109,7 +109,9 @@ def _allowed(moment: datetime, one: Inputs) -> bool:
 def _fault(candidate: Candidate, probe: Probe) -> str:
     """Return why a row is not answered as it should be; '' when it is."""
     kinds = {one.name: KINDS.get(one.type) for one in candidate.inputs}
-    frame = pl.DataFrame({name: pl.Series(name, [value], _kind(kinds.get(name), value)) for name, value in probe.row.items()})
+    frame = pl.DataFrame(
+        {name: pl.Series(name, [value], _kind(kinds.get(name), value)) for name, value in probe.row.items()}
+    )
     try:
         answers = candidate.server.ask(question(frame))
     except RefusedQuestionError as fault:

@@ -75,7 +75,7 @@ def measured(gate: Gate, candidate: Candidate) -> Measurement:
     try:
         found = gate.measure(candidate, candidate.limits)
         if not isinstance(found, Measurement):
-            raise TypeError(f"the gate answered {type(found).__name__} instead of a Measurement")  # noqa: TRY301
+            raise TypeError(f"the gate answered {type(found).__name__} instead of a Measurement")
         json.dumps(asdict(found), allow_nan=False)
     except FlywheelError as fault:
         return Measurement(Outcome.COULD_NOT_RUN, str(fault))

@@ -1,8 +1,8 @@
 """The labelled rows that travel with a package: held-out test rows, with what was predicted for them then.
 
-`prediction` in reference.parquet is of the model that had not seen the rows: it says how good a version is. The packaged
-model was fitted again on all labelled rows, these included: answers.parquet says what that one answers, which is what a
-server must answer too.
+`prediction` in reference.parquet is of the model that had not seen the rows: it says how good a version is. The
+packaged model was fitted again on all labelled rows, these included: answers.parquet says what that one answers, which
+is what a server must answer too.
 """
 
 import json

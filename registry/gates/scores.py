@@ -17,7 +17,7 @@ def sample_scores(sample: Sample) -> dict[str, float]:
 
 
 def average_precision(positive: Floats, score: Floats) -> float | None:
-    """Return Σ (recall_k − recall_(k−1)) precision_k over falling thresholds, both (n_rows,); None without positives."""
+    """Return Σ (recall_k − recall_(k−1)) precision_k over falling scores, both (n_rows,); None without positives."""
     order = np.argsort(-score, kind="stable")
     hits, ranked = np.cumsum(positive[order] > 0), score[order]
     if not len(hits) or not hits[-1]:

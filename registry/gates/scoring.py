@@ -1,7 +1,7 @@
 """A program of its own: loads an MLflow model and answers rows, all in one call, without a server.
 
-Run as a file (`python -I scoring.py FOLDER ROWS ANSWERS`, both Parquet) by the model's interpreter, it imports nothing of
-ours: `registry.gates.offline` starts it, because a model's code is not trusted.
+Run as a file (`python -I scoring.py FOLDER ROWS ANSWERS`, both Parquet) by the model's interpreter, it imports nothing
+of ours: `registry.gates.offline` starts it, because a model's code is not trusted.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """A candidate's own `mlflow models serve` on loopback: the process that callers will meet, asked as they will ask it.
 
-The candidate's code runs there and nowhere else, without our environment. Whoever asks leads a session and ends all of it.
+The candidate's code runs there, without our environment. Whoever starts it leads a session and ends all of it.
 """
 
 import json

@@ -23,12 +23,17 @@ class Signature:
         """Gather everything that is wrong; nothing must be."""
         wrong = _absent(candidate) or [*_example(candidate), *_breaks(candidate)]
         new = _new(candidate)
-        said = [f"{len(candidate.inputs)} inputs" if candidate.inputs else "tensor inputs", "the input example is answered"]
+        said = [
+            f"{len(candidate.inputs)} inputs" if candidate.inputs else "tensor inputs",
+            "the input example is answered",
+        ]
         said += ["the champion's callers can stay as they are"] if candidate.champion else []
         said += [f"new inputs that may be missing: {', '.join(new)}"] if new else []
         return judged(
             not wrong,
-            f"The signature does not hold: {'; '.join(wrong)}." if wrong else f"The signature holds: {'; '.join(said)}.",
+            f"The signature does not hold: {'; '.join(wrong)}."
+            if wrong
+            else f"The signature holds: {'; '.join(said)}.",
             value=float(len(wrong)),
             limit=0.0,
             unit="faults",
@@ -64,7 +69,11 @@ def _breaks(candidate: Candidate) -> list[str]:
     found = input_breaks(candidate.inputs, read_inputs(candidate.champion, package))
     now, then = read_outputs(candidate.folder, candidate.package), read_outputs(candidate.champion, package)
     found += [f"output '{name}' of the champion is gone" for name in then if name not in now]
-    found += [f"output '{name}' was {then[name]} and is {now[name]}" for name in then if then[name] != now.get(name, then[name])]
+    found += [
+        f"output '{name}' was {then[name]} and is {now[name]}"
+        for name in then
+        if then[name] != now.get(name, then[name])
+    ]
     return found + [f"output '{name}' is new" for name in now if name not in then]
 
 

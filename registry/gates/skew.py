@@ -72,7 +72,9 @@ def _expected(candidate: Candidate, rows: pl.DataFrame) -> tuple[pl.DataFrame, s
     return offline, "the model's own without a server (training recorded none)"
 
 
-def _alone(candidate: Candidate, rows: pl.DataFrame, served: pl.DataFrame) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _alone(
+    candidate: Candidate, rows: pl.DataFrame, served: pl.DataFrame
+) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     places = np.unique(np.linspace(0, rows.height - 1, ALONE).astype(int)).tolist()
     asked = [as_frame(candidate.server.ask(question(rows.slice(place, 1)))) for place in places]
     return differences(pl.concat(asked, how="diagonal_relaxed"), served[places])
