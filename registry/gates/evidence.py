@@ -81,7 +81,7 @@ class Evidence:
     champion: str | None
     at: datetime
     seq: int
-    reason: Reason = Reason()  # noqa: RUF009  # frozen
+    reason: Reason = Reason()  # frozen
 
 
 def evidence_body(
@@ -94,7 +94,7 @@ def evidence_body(
     command: str,
     limits: Mapping[str, Any],
     champion: str | None,
-    reason: Reason = Reason(),  # noqa: B008  # frozen
+    reason: Reason = Reason(),  # frozen
 ) -> dict[str, Any]:
     """Write the body of `gate.measured`; `read_evidence` reads it."""
     return {

@@ -39,7 +39,7 @@ def measure(
     found: Found,
     *,
     starts: Starts = lambda gate: None,
-    bounds: Bounds = Bounds(),  # noqa: B008  # frozen
+    bounds: Bounds = Bounds(),  # frozen
 ) -> None:
     """Measure all gates of a task and tell each as soon as it is known.
 
