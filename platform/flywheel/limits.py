@@ -97,9 +97,16 @@ def stricter(floor: L, asked: Limits) -> tuple[L, tuple[str, ...]]:
         here, there = getattr(floor, name), getattr(asked, name)
         value = _stricter(name, here, there)
         joined[name] = value
-        if there not in (None, {}) and here not in (None, {}) and value != there:
+        if here is not None and there is not None and _moot(value, there):
             moot.append(name)
     return type(floor)(**joined), tuple(moot)
+
+
+def _moot(value: Any, asked: Any) -> bool:
+    """Say whether some part of what was asked is not what holds."""
+    if isinstance(asked, dict):
+        return any(value[key] != limit for key, limit in asked.items())
+    return bool(value != asked) if not isinstance(asked, tuple) else not {*asked} <= {*value}
 
 
 def _stricter(name: str, here: Any, there: Any) -> Any:

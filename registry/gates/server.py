@@ -166,11 +166,14 @@ def _free_port() -> int:
 
 
 def _message(content: bytes) -> str:
+    """Return the first line of what went wrong, without the rows that MLflow repeats before it."""
     try:
         told = json.loads(content)
-        return str(told.get("message", told)).strip().splitlines()[0][:300]
-    except (ValueError, AttributeError, IndexError):
-        return content[:200].decode(errors="replace")
+        said = str(told.get("message", told))
+    except (ValueError, AttributeError):
+        said = content[:2000].decode(errors="replace")
+    lines = (said.rpartition("Error: ")[2].strip() or "no message").splitlines()
+    return lines[0][:300]
 
 
 def _named(row: Any) -> dict[str, Any]:

@@ -29,7 +29,10 @@ EVALUATION: dict[str, Any] = {
     "metric": "log_loss",
     "rows": 200,
     "days": 9,
-    "scores": {"log_loss": {"value": 0.42, "low": 0.4, "high": 0.45}, "f_one": {"value": 0.7, "low": None, "high": None}},
+    "scores": {
+        "log_loss": {"value": 0.42, "low": 0.4, "high": 0.45},
+        "f_one": {"value": 0.7, "low": None, "high": None},
+    },
     "calibration": {"method": "none", "error_before": 0.02, "error_after": 0.03},
     "behaviours": [
         {"name": "larger is likelier", "description": "size + 1", "share": 0.99, "passed": True},
@@ -45,7 +48,7 @@ EVALUATION: dict[str, Any] = {
                 "difference": {"value": 0.4, "low": 0.3, "high": 0.5},
                 "p_adjusted": 0.01,
             }
-        ]
+        ],
     },
 }
 

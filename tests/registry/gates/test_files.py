@@ -11,6 +11,7 @@ from flywheel.limits import LICENCES
 from flywheel.package import INSIDE
 from registry.gates.card import Card
 from registry.gates.evidence import Outcome
+from registry.gates.gate import Gate
 from registry.gates.licences import Licences, licence_of, permits, spdx
 from registry.gates.size import Size
 from tests.registry.gates.folders import Bench, copy, spoiled
@@ -71,13 +72,18 @@ def test_a_page_without_text_is_no_card(bench: Bench, package: Path, tmp_path: P
     assert "card.html is no page" in bench(Card(), folder).sentence
 
 
-def test_a_card_that_cannot_be_read_could_not_run(bench: Bench, package: Path, tmp_path: Path) -> None:
-    folder = copy(package, tmp_path)
-    (folder / INSIDE / "card.md").unlink()
-    (folder / INSIDE / "card.md").symlink_to(folder / INSIDE / "card.md")
-    (folder / INSIDE / "card.html").unlink()
-    (folder / INSIDE / "card.html").mkdir()
-    assert bench(Card(), folder).outcome in (Outcome.FAIL, Outcome.COULD_NOT_RUN)
+@pytest.mark.parametrize("gate", [Card(), Size()])
+def test_files_that_cannot_be_read_could_not_run(
+    bench: Bench, package: Path, monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    def refuse(*args: object, **named: object) -> None:
+        raise PermissionError("the disk is gone")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "rglob", refuse)
+    found = bench(gate, package)
+    assert found.outcome == Outcome.COULD_NOT_RUN
+    assert "the disk is gone" in found.sentence
 
 
 def test_known_permissive_licences_pass(bench: Bench, package: Path, plain: Path) -> None:
