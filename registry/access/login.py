@@ -86,7 +86,7 @@ def _login() -> Login | None:
     if offered is not None and offered.type == "bearer":
         return _by_token(offered.token or "")
     if user := sso.verified_user(request.headers):
-        sso.welcome(user)
+        passwords.welcome(user)
         return Login(user)
     if offered is None or offered.type != "basic" or not offered.username:
         return None

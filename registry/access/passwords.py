@@ -11,11 +11,15 @@ import secrets
 import threading
 
 import sqlalchemy as sa
+from flask import g
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.server import auth
 from werkzeug.security import check_password_hash
 
+from registry.access.accounts import NEWCOMER
+
 REMEMBERED = 10_000
-NEWCOMER = "flywheel_newcomer"  # in flask.g: whose account is made because they came by single sign-on
 _KEY = secrets.token_bytes(32)  # of this process: what is remembered tells nothing about passwords
 _right: dict[tuple[str, bytes], str] = {}
 _lock = threading.Lock()
@@ -43,6 +47,18 @@ def is_right(user: str, password: str) -> bool:
 def exists(user: str) -> bool:
     """Return whether there is such an account now."""
     return _stored(user) is not None
+
+
+def welcome(user: str) -> None:
+    """Make the account of somebody who comes by single sign-on for the first time; its password is known to nobody."""
+    if exists(user):
+        return
+    setattr(g, NEWCOMER, user)
+    try:
+        auth.store.create_user(user, secrets.token_urlsafe(32))
+    except MlflowException as fault:
+        if fault.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another worker was first
+            raise
 
 
 def _stored(user: str) -> str | None:

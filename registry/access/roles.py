@@ -20,13 +20,13 @@ from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 from sqlalchemy.orm import Session
 
 from flywheel.policy import Policy
+from registry.access.accounts import BY_POLICY
 from registry.access.parts import PEOPLE, SERVICES, Part, part_of
 from registry.caller import floor_policy
 
 FRESH = 0.5  # seconds for which a reading of the policy holds
 PARTS = (*PEOPLE.values(), *SERVICES.values())
 PREFIX = "flywheel."
-BY_POLICY = "flywheel_by_policy"  # in a session's info: what it changes, the policy has changed
 Held = dict[str, tuple[bool, frozenset[str]]]  # by account: administrator flag, and which of our roles
 
 
