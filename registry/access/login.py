@@ -27,9 +27,16 @@ LOGIN = "flywheel_login"  # in flask.g
 
 @dataclass(frozen=True)
 class Login:
-    """Who sends a request. `scopes` are a token's; None for a person or service that came in by itself."""
+    """Who sends a request.
+
+    Args:
+        user: Their name.
+        account: Its number in MLflow, since a name may be deleted and made again.
+        scopes: Of a token; None for a person or service that came in by itself.
+    """
 
     user: str
+    account: int
     scopes: frozenset[Area] | None = None
 
 
@@ -86,8 +93,7 @@ def _login() -> Login | None:
     if offered is not None and offered.type == "bearer":
         return _by_token(offered.token or "")
     if user := sso.verified_user(request.headers):
-        passwords.welcome(user)
-        return Login(user)
+        return _as(user, passwords.welcome(user))
     if offered is None or offered.type != "basic" or not offered.username:
         return None
     user, password = str(offered.username), str(offered.password or "")
@@ -96,7 +102,11 @@ def _login() -> Login | None:
         if login.user != user:
             raise RejectedError(f"This service token is not '{user}''s. Give the user it was issued for.")
         return login
-    return Login(user) if passwords.is_right(user, password) else None
+    return _as(user, passwords.account_by(user, password))
+
+
+def _as(user: str, account: int | None) -> Login | None:
+    return None if account is None else Login(user, account)
 
 
 def _authorization() -> Authorization | None:
@@ -109,9 +119,10 @@ def _by_token(text: str) -> Login:
     engine = handlers._get_model_registry_store().engine
     with engine.connect() as connection:
         token = admit(connection, text, datetime.now(UTC))
-    if not passwords.exists(token.user):
+    account = passwords.account(token.user)
+    if account is None:
         raise RejectedError(f"The account '{token.user}' of this service token is gone. Ask an administrator.")
-    return Login(token.user, frozenset(token.scopes))
+    return Login(token.user, account, frozenset(token.scopes))
 
 
 def _check(login: Login, method: str, area: Area) -> None:
@@ -121,7 +132,7 @@ def _check(login: Login, method: str, area: Area) -> None:
         _check_scopes(login.scopes, area)
     if method in READING:
         return  # MLflow's permissions decide
-    part = BOOK.part(login.user)
+    part = BOOK.part(login.user, login.account)
     if area not in part.areas:
         raise NotYoursError(_not_theirs(login.user, part.name, area))
 

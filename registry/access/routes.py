@@ -72,7 +72,7 @@ def _judge_owner(actor: str, user: str, what: str) -> None:
         raise denied(f"'{actor}' may not {what} '{user}'. Issue one for yourself.")
     if user not in SERVICES:
         raise denied(f"Nobody may {what} another person: it would let '{actor}' act as '{user}'. Ask '{user}'.")
-    if not passwords.exists(user):
+    if passwords.account(user) is None:
         raise MlflowException(f"There is no account '{user}'. `flywheel up` makes it.", RESOURCE_DOES_NOT_EXIST)
 
 

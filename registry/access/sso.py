@@ -138,7 +138,11 @@ def _unbelievable(scope: Scope, headers: Headers, settings: SsoSettings) -> str 
 def _unusable(named: list[str]) -> str | None:
     if len(named) != 1 or not named[0].strip():
         return "the proxy must name exactly one user. Let it replace the header instead of adding one."
-    user = named[0].strip()
+    return in_policy(named[0].strip())
+
+
+def in_policy(user: str) -> str | None:
+    """Return why the policy does not know somebody; None when it does."""
     try:
         known = floor_policy().role(user) is not None
     except MlflowException as fault:

@@ -20,11 +20,12 @@ from flywheel import events
 from flywheel.connections import secrets
 from flywheel.events import Event, EventKind
 from flywheel.identities import ADMIN, SERVICES
+from flywheel.policy import Policy
 from flywheel.settings import Settings
-from flywheel.stack import tracking_server
-from flywheel.stack.databases import connect
+from flywheel.stack import databases, postgres, tracking_server
+from flywheel.stack.credentials import load_credentials
+from flywheel.stack.ports import Ports, remembered_ports
 from flywheel.stack.probes import healthy
-from flywheel.stack.up import make_plan
 from registry.access.sso import SECRET_HEADER
 
 PEOPLE = {
@@ -92,16 +93,19 @@ def eventually(ask: Callable[[], Any], wanted: Any, within: float = DEADLINE) ->
 
 @pytest.fixture(scope="session")
 def apart(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
-    plan, folder = make_plan(stack, running=True), tmp_path_factory.mktemp("apart")
+    ports, credentials, folder = _ports(stack), load_credentials(stack, Policy()), tmp_path_factory.mktemp("apart")
+    owner = postgres.owner_url(ports.postgres, credentials.postgres_owner)
+    if stack.database_url is not None:
+        owner = databases.parse_owner_url(stack.database_url)
     name = f"access_{uuid.uuid4().hex[:8]}"
-    with connect(plan.owner) as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} OWNER fw_server")
+    with databases.connect(owner) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} OWNER fw_server")
     database = sa.make_url(_server_url(stack)).set(database=name).render_as_string(hide_password=False)
     engine = sa.create_engine(database)
     policy, secret, port = folder / "policy.yaml", entropy.token_hex(16), _free_port()
     policy.write_text(yaml.safe_dump({"people": PEOPLE, "gates": {"required": []}}))
     (folder / "sso-secret").write_text(secret + "\n")
-    program = tracking_server.program(stack, plan.ports, plan.credentials, database)
+    program = tracking_server.program(stack, ports, credentials, database)
     command = _with(_with(program.command, "--port", str(port)), "--workers", "2")
     (folder / "login.ini").write_text(tracking_server.LOGIN.format(database=database.replace("%", "%%"), admin=ADMIN))
     environment = {
@@ -114,7 +118,7 @@ def apart(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "FLYWHEEL_SSO_SECRET_FILE": str(folder / "sso-secret"),
     }
     url = f"http://127.0.0.1:{port}"
-    known = {ADMIN: plan.credentials.users[ADMIN]}
+    known = {ADMIN: credentials.users[ADMIN]}
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -127,8 +131,14 @@ def apart(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         os.killpg(process.pid, 15)
         process.wait(timeout=30)
         engine.dispose()
-        with connect(plan.owner) as connection:
-            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        with databases.connect(owner) as connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def _ports(stack: Settings) -> Ports:
+    found = remembered_ports(stack)
+    assert found is not None
+    return found
 
 
 def _server_url(stack: Settings) -> str:
@@ -149,7 +159,8 @@ def _with(command: list[str], option: str, value: str) -> list[str]:
 def _await(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     until = time.monotonic() + 120
     while healthy(f"{url}/health") is not None:
-        assert process.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < until, log.read_text()[-3000:]
         time.sleep(0.2)
 
 

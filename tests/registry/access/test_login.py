@@ -2,14 +2,18 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from flywheel.events import EventKind
 from flywheel.identities import ADMIN, AGENTS, TRAINING
 from flywheel.rest import RefusedError
 from flywheel.tracking import Tracking
+from registry.access.areas import Area
+from registry.access.tokens import issue
 
 if TYPE_CHECKING:
     from tests.registry.access.conftest import Apart
@@ -97,11 +101,6 @@ def test_a_revoked_token_ends_at_once_in_each_worker(apart: "Apart", token_of: I
 
 
 def test_an_expired_token_is_told_so(apart: "Apart", token_of: Issue) -> None:
-    from datetime import UTC, datetime, timedelta
-
-    from registry.access.areas import Area
-    from registry.access.tokens import issue
-
     past = datetime.now(UTC) - timedelta(days=8)
     with apart.engine.begin() as connection:
         _, text = issue(connection, "ada", user="ada", name="old", scopes=[Area.READ], days=7, now=past)
@@ -132,8 +131,6 @@ def test_the_right_id_with_a_wrong_secret_is_as_unknown_as_a_wrong_id(apart: "Ap
 
 
 def test_a_token_also_serves_as_the_password_of_its_own_user_alone(apart: "Apart", token_of: Issue) -> None:
-    import requests
-
     token, url = token_of("ada", "read"), f"{apart.url}/api/2.0/mlflow/users/current"
     assert requests.get(url, auth=("ada", token), timeout=30).status_code == 200
     other = requests.get(url, auth=("grace", token), timeout=30)
@@ -187,7 +184,8 @@ def test_people_see_and_revoke_their_own_tokens_and_administrators_all(apart: "A
     def seen(user: str) -> set[str]:
         return {one["id"] for one in apart.call(user, "GET", "/flywheel/api/tokens").json()["tokens"]}
 
-    assert mine in seen("ada") and theirs not in seen("ada")
+    assert mine in seen("ada")
+    assert theirs not in seen("ada")
     assert {mine, theirs} <= seen(ADMIN)
     assert apart.call("ada", "DELETE", f"/flywheel/api/tokens/{theirs}").status_code == 404
     assert apart.call(ADMIN, "DELETE", f"/flywheel/api/tokens/{theirs}").status_code == 200

@@ -21,7 +21,7 @@ with warnings.catch_warnings():  # MLflow's server uses what SQLAlchemy has depr
 if TYPE_CHECKING:
     from tests.registry.access.conftest import Apart
 
-CHANGES = (
+CHANGES: tuple[tuple[str, str, dict[str, str] | None], ...] = (
     ("POST", "mlflow/experiments/create", {"name": "x"}),
     ("POST", "mlflow/registered-models/create", {"name": "x"}),
     ("POST", "mlflow/runs/create", {"experiment_id": "0"}),
@@ -92,11 +92,10 @@ def test_services_get_no_more_than_they_need(apart: "Apart", user: str) -> None:
 
 
 def test_the_controller_may_remove_an_alias_of_a_model_that_it_did_not_make(apart: "Apart") -> None:
-    path = f"mlflow/registered-models/alias?name={apart.model()}&alias=nothing"
-    assert apart.call(CONTROLLER, "DELETE", path).status_code in {200, 404}
-    assert (
-        apart.call("sam", "DELETE", f"mlflow/registered-models/alias?name={apart.model()}&alias=a").status_code == 403
-    )
+    path, body = "mlflow/registered-models/alias", {"name": apart.model(), "alias": "nothing"}
+    answer = apart.call(CONTROLLER, "DELETE", path, json=body)
+    assert "not found" in answer.json()["message"]  # let in, and told by the store that there is none
+    assert apart.call("sam", "DELETE", path, json=body).status_code == 403
 
 
 def test_a_person_may_not_give_rights_on_what_they_made(apart: "Apart") -> None:
@@ -139,6 +138,7 @@ def held(user: str) -> tuple[bool, list[str]]:
     return account.is_admin, [role.name for role in auth.store.list_user_roles(account.id)]
 
 
+@pytest.mark.filterwarnings("ignore:No path_separator found:DeprecationWarning")  # MLflow's own migrations
 @pytest.mark.usefixtures("accounts")
 def test_mlflows_roles_and_flags_follow_the_policy() -> None:
     keep_in_step(policy(ada="data_scientist", grace="reviewer"))
@@ -152,6 +152,7 @@ def test_mlflows_roles_and_flags_follow_the_policy() -> None:
     assert held(ADMIN) == (True, ["flywheel.administrator"])
 
 
+@pytest.mark.filterwarnings("ignore:No path_separator found:DeprecationWarning")  # MLflow's own migrations
 @pytest.mark.usefixtures("accounts")
 def test_what_somebody_changed_by_hand_is_put_back() -> None:
     keep_in_step(policy(ada="data_scientist"))
@@ -167,6 +168,7 @@ def test_what_somebody_changed_by_hand_is_put_back() -> None:
     assert held("stray") == (False, ["flywheel.viewer"])
 
 
+@pytest.mark.filterwarnings("ignore:No path_separator found:DeprecationWarning")  # MLflow's own migrations
 @pytest.mark.usefixtures("accounts")
 def test_a_policy_holds_within_a_second_and_is_not_read_for_each_request() -> None:
     now, readings = [0.0], [0]
