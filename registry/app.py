@@ -12,9 +12,10 @@ from starlette.middleware import Middleware
 from registry.access import routes as access
 from registry.access.sso import SsoDoor, sso_settings
 from registry.caller import floor_policy
-from registry.doors.closed import close_approved_runs
 from registry.doors.doorway import Doorway
-from registry.doors.freeze import FrozenArtifacts, freeze_flask_routes
+from registry.doors.freeze import FrozenArtifacts
+from registry.doors.keeper import NativeKeeper, keep_flask_routes
+from registry.doors.routes import NativeRoutes
 from registry.gates import routes as gates
 from registry.history import routes as history
 from registry.hooks import routes as hooks
@@ -39,9 +40,10 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
         room.add_routes(app)
     _let_everybody_in()
     server: FastAPI = auth.create_app(app)
-    freeze_flask_routes(app)
-    close_approved_runs(app)
-    server.user_middleware.append(Middleware(FrozenArtifacts))  # the last is the innermost: the login comes first
+    keep_flask_routes(app)
+    # The last are the innermost: the login comes before them.
+    server.user_middleware.append(Middleware(NativeKeeper, routes=NativeRoutes(server.routes)))
+    server.user_middleware.append(Middleware(FrozenArtifacts))
     server.add_middleware(ReviewLinks)
     server.add_middleware(SsoDoor, settings=sso)
     server.add_middleware(Doorway)  # added last, it is the outermost

@@ -17,9 +17,9 @@ from werkzeug.datastructures import Authorization
 
 from flywheel.errors import FlywheelError
 from registry.access import passwords, sso
-from registry.access.areas import READING, Area, area_of
 from registry.access.roles import RoleBook
 from registry.access.tokens import PREFIX, TokenError, admit
+from registry.doors.census import SAFE_METHODS, Area, area_of
 
 BOOK = RoleBook()
 LOGIN = "flywheel_login"  # in flask.g
@@ -57,7 +57,7 @@ def authenticate() -> Authorization | Response:
             if known is None:
                 answer: Response = auth.make_basic_auth_response()  # with it a browser asks for a password
                 return answer
-            _check(known, request.method, area_of(request.method, auth._strip_static_prefix(request.path)))
+            _check(known, request.method, area_of(request.method, request.path))
         except (RejectedError, TokenError) as fault:
             return _refusal(401, "UNAUTHENTICATED", str(fault))
         except NotYoursError as fault:
@@ -90,9 +90,11 @@ def _came_by_password() -> bool:
 
 def _login() -> Login | None:
     offered = _authorization()
-    if offered is not None and offered.type == "bearer":
-        return _by_token(offered.token or "")
-    if user := sso.verified_user(request.headers):
+    bearer = (offered.token or "") if offered is not None and offered.type == "bearer" else None
+    user = sso.verified_user(request.headers)
+    if bearer is not None and (user is None or bearer.startswith(PREFIX)):  # a proxy may send a bearer of its own
+        return _by_token(bearer)
+    if user is not None:
         return _as(user, passwords.welcome(user))
     if offered is None or offered.type != "basic" or not offered.username:
         return None
@@ -126,11 +128,11 @@ def _by_token(text: str) -> Login:
 
 
 def _check(login: Login, method: str, area: Area) -> None:
-    if area is Area.READ or (area is Area.OWN and method in READING):
+    if area is Area.READ or (area is Area.OWN and method in SAFE_METHODS):
         return
     if login.scopes is not None:
         _check_scopes(login.scopes, area)
-    if method in READING:
+    if method in SAFE_METHODS:
         return  # MLflow's permissions decide
     part = BOOK.part(login.user, login.account)
     if area not in part.areas:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from mlflow.server import auth
+from mlflow.server import auth, handlers
 from mlflow.server.auth.db.models import SqlRole, SqlRolePermission, SqlUser, SqlUserRoleAssignment
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 from sqlalchemy.orm import Session
@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from flywheel.policy import Policy
 from registry.access.accounts import BY_POLICY
 from registry.access.parts import PEOPLE, SERVICES, Part, part_of
-from registry.caller import floor_policy
+from registry.caller import policy_of
 
 FRESH = 0.5  # seconds for which a reading of the policy holds
 PARTS = (*PEOPLE.values(), *SERVICES.values())
@@ -41,10 +41,20 @@ class Account(NamedTuple):
 Held = dict[str, Account]
 
 
+def policy_now() -> Policy:
+    """Return the policy in force.
+
+    Raises:
+        MlflowException: There is none.
+    """
+    with handlers._get_model_registry_store().engine.connect() as connection:
+        return policy_of(connection)
+
+
 class RoleBook:
     """The policy's people as this process last read them. Threads may share it."""
 
-    def __init__(self, read: Callable[[], Policy] = floor_policy, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, read: Callable[[], Policy] = policy_now, clock: Callable[[], float] = time.monotonic) -> None:
         self._read, self._clock = read, clock
         self._lock = threading.Lock()
         self._policy: Policy | None = None

@@ -11,12 +11,12 @@ from mlflow.server import handlers
 from flywheel import events
 from flywheel.identities import SERVICES
 from registry.access import passwords
-from registry.access.areas import SCOPES, Area
 from registry.access.login import BOOK, tell_basic_logins
 from registry.access.parts import Part
-from registry.access.tokens import DAYS, MOST_DAYS, Token, all_tokens, find, issue, revoke
+from registry.access.tokens import DAYS, MOST_DAYS, SCOPES, Token, all_tokens, find, issue, revoke
 from registry.access.watch import watch_accounts
 from registry.caller import caller, denied
+from registry.doors.census import Area
 from registry.routes import add_route, body
 
 LONGEST_NAME = 100

@@ -1,4 +1,4 @@
-"""The bytes behind a version: their digest as a client would download them, and which of them are frozen."""
+"""The bytes behind a version: where they lie, and their digest as a client would download them."""
 
 import os
 import posixpath
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import sqlalchemy as sa
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # published without types
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -94,22 +93,3 @@ def files_of(location: str) -> set[str]:
     except (IntegrityError, MlflowException, BotoCoreError, ClientError, OSError):
         return set()
     return {posixpath.basename(item.path) for item in found if not item.is_dir}
-
-
-def frozen_by(engine: sa.Engine, path: str) -> str | None:
-    """Return the registered version ("3 of 'churn'") that holds the artifact path, lies below it, or None."""
-    wanted = canonical_path(path)
-    query = sa.text(
-        "SELECT name, version, storage_location FROM model_versions WHERE current_stage <> 'Deleted_Internal' "
-        "AND storage_location LIKE 'mlflow-artifacts:%' ORDER BY name, version"
-    )
-    with engine.connect() as connection:
-        for name, version, location in connection.execute(query):
-            held = canonical_path(urlsplit(location).path)
-            if _within(wanted, held) or _within(held, wanted):
-                return f"{version} of '{name}'"
-    return None
-
-
-def _within(path: str, folder: str) -> bool:
-    return not folder or path == folder or path.startswith(folder + "/")

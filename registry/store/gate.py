@@ -30,6 +30,7 @@ from flywheel.events import EventKind
 from flywheel.identities import SERVICES
 from flywheel.policy import Policy
 from registry.caller import CACHED, caller, conflict, enforce, floor_policy, policy_of
+from registry.doors import holders
 from registry.policy.facts import Facts
 from registry.policy.in_force import adopt_first
 from registry.policy.reviews import KINDS, Review, check_review, decisions, parse_tag
@@ -88,6 +89,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         super().__init__(store_uri.removeprefix(SCHEME_PREFIX))
         with self.engine.begin() as connection:
             events.install(connection)
+            holders.install(connection)
             adopt_first(connection)
         CACHED.use(self.engine)
         stock: SessionMaker = vars(self)["ManagedSessionMaker"]

@@ -12,8 +12,8 @@ from flywheel.events import EventKind
 from flywheel.identities import ADMIN, AGENTS, TRAINING
 from flywheel.rest import RefusedError
 from flywheel.tracking import Tracking
-from registry.access.areas import Area
 from registry.access.tokens import issue
+from registry.doors.census import Area
 
 if TYPE_CHECKING:
     from tests.registry.access.conftest import Apart

@@ -93,8 +93,7 @@ def test_services_get_no_more_than_they_need(apart: "Apart", user: str) -> None:
 
 def test_the_controller_may_remove_an_alias_of_a_model_that_it_did_not_make(apart: "Apart") -> None:
     path, body = "mlflow/registered-models/alias", {"name": apart.model(), "alias": "nothing"}
-    answer = apart.call(CONTROLLER, "DELETE", path, json=body)
-    assert "not found" in answer.json()["message"]  # let in, and told by the store that there is none
+    assert apart.call(CONTROLLER, "DELETE", path, json=body).status_code == 200
     assert apart.call("sam", "DELETE", path, json=body).status_code == 403
 
 
