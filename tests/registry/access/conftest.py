@@ -39,6 +39,7 @@ PEOPLE = {
 }
 HEADER = "X-Forwarded-User"
 DEADLINE = 10.0  # seconds
+TIMES = 10  # requests on connections of their own, after which each of two workers has answered
 
 
 @dataclass
@@ -79,9 +80,31 @@ class Apart:
         body = {"name": model, "key": "k", "value": "v"}
         return self.call(user, "POST", "mlflow/registered-models/set-tag", json=body, **kwargs)
 
-    def each_worker(self, ask: Callable[[], int]) -> set[int]:
-        """Ask again and again on new connections, so that both workers answer; return the statuses."""
-        return {ask() for _ in range(12)}
+    def people(self) -> dict[str, str]:
+        """Return everybody's role under the policy in force."""
+        found = self.call(ADMIN, "GET", "/flywheel/api/policy").json()["document"]["people"]
+        return {name: person["role"] if isinstance(person, dict) else person for name, person in found.items()}
+
+    def adopt(self, people: dict[str, str]) -> None:
+        """Propose other people, and approve that as another."""
+        document = yaml.safe_dump({"people": people, "gates": {"required": []}})
+        body = {"document": document, "reason": "A test."}
+        proposed = self.call("rosa", "POST", "/flywheel/api/policy/proposals", json=body)
+        assert proposed.status_code == 200, proposed.text
+        path = f"/flywheel/api/policy/proposals/{proposed.json()['number']}/approve"
+        approved = self.call("grace", "POST", path, json={})
+        assert approved.status_code == 200, approved.text
+
+    def each_worker(self, ask: Callable[[], int], *, after: float = 0) -> set[int]:
+        """Ask again and again on new connections, so that both workers answer.
+
+        Return the statuses of requests that were sent `after` seconds from now or later.
+        """
+        until, found = time.monotonic() + after, list[int]()
+        while len(found) < TIMES:
+            late, status = time.monotonic() >= until, ask()
+            found += [status] if late else []
+        return set(found)
 
 
 def eventually(ask: Callable[[], Any], wanted: Any, within: float = DEADLINE) -> None:

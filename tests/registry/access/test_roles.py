@@ -112,6 +112,25 @@ def test_an_account_that_was_just_made_may_work_at_once_in_each_worker(apart: "A
         assert apart.each_worker(lambda: apart.tag("sam", model).status_code) == {200}
 
 
+def test_a_change_of_policy_holds_within_a_second_in_each_worker_without_a_restart(apart: "Apart") -> None:
+    model, before = apart.model(), apart.people()
+    headers = {"Authorization": f"Bearer {_token(apart, 'sam')}"}
+    assert apart.each_worker(lambda: apart.tag("sam", model).status_code) == {200}
+    apart.adopt(before | {"sam": "viewer"})
+    assert apart.each_worker(lambda: apart.tag("sam", model).status_code, after=1) == {403}
+    assert apart.tag(None, model, headers=headers).status_code == 403
+    apart.adopt({name: role for name, role in before.items() if name != "sam"})  # who leaves reads no more through SSO
+    assert apart.through_proxy("sam", "GET", "mlflow/users/current").status_code == 401
+    assert apart.tag("sam", model).status_code == 403
+    apart.adopt(before)
+    assert apart.each_worker(lambda: apart.tag("sam", model).status_code, after=1) == {200}
+
+
+def _token(apart: "Apart", user: str) -> str:
+    answer = apart.call(user, "POST", "/flywheel/api/tokens", json={"name": "x", "scopes": "registry"})
+    return str(answer.json()["token"])
+
+
 def _account(apart: "Apart", user: str) -> None:
     password = apart.passwords.setdefault(user, "a long enough password")
     body = {"username": user, "password": password}
