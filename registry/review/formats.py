@@ -71,6 +71,8 @@ def setting(value: str | None) -> str:
     """Write a parameter: MLflow keeps them as text, and a drawn number has 17 digits."""
     if value is None:
         return MISSING
+    if value in ("", "''"):
+        return "(empty)"
     try:
         return f"{float(value):.6g}" if "." in value else value
     except ValueError:

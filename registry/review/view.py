@@ -15,7 +15,7 @@ from registry.review.code_changes import FileChange, file_change
 from registry.review.comparison import Figure, Measured, Setting, Side, figures, on_same_data, over_champion, settings
 from registry.review.evaluation import Duel, Json, Part, Rivalry, parts, read_json, rivalry
 from registry.review.gates import Shown, shown_gates, tally
-from registry.review.wording import Told, tell
+from registry.review.wording import Told, tell_all
 
 CODE = ("usecase.yaml", "features.py")
 # Plots that a reviewer asks for first, in this order; the others follow behind a fold.
@@ -98,6 +98,7 @@ class DataView:
     features_removed: tuple[str, ...]
     shifts: tuple[ShiftRow, ...]
     spans: tuple[tuple[str, int, datetime, datetime], ...]
+    used: tuple[Setting, ...]
 
     @property
     def moved(self) -> int:
@@ -226,7 +227,7 @@ def build(
         data=_data(candidate, champion),
         settings=tuple(settings(candidate.side, rival)),
         code=_code(candidate, champion),
-        story=tuple(tell(event) for event in reversed(events)),
+        story=tuple(tell_all(events)),
         reviews=tuple(reversed(standing.reviews)),
     )
 
@@ -304,7 +305,19 @@ def _data(candidate: Read, champion: Read | None) -> DataView:
         features_removed=tuple(name for name in their if ours and name not in ours),
         shifts=tuple(map(_shift_row, data.shifts(*profiles))) if profiles[0] and profiles[1] else (),  # type: ignore[arg-type]
         spans=tuple((name, found.rows, found.start, found.end) for name, found in named if found),
+        used=tuple(_used(candidate.side, champion.side if champion else None)),
     )
+
+
+def _used(candidate: Side, champion: Side | None) -> list[Setting]:
+    """Compare the digests of the data sets by their part in the training, else by name."""
+    ours, theirs = (
+        {item.context or item.name: item.digest for item in one.data} if one else {} for one in (candidate, champion)
+    )
+    return [
+        Setting(name, ours.get(name), theirs.get(name), ours.get(name) != theirs.get(name))
+        for name in {**ours, **theirs}
+    ]
 
 
 def _shift_row(shift: data.Shift) -> ShiftRow:

@@ -1,8 +1,9 @@
 """The audit trail in words: one sentence an event, for people who do not know its kinds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from flywheel.events import Event, EventKind
@@ -29,7 +30,10 @@ NO_STAGE = {"None": "no stage", "Deleted_Internal": "deleted", "": "no stage"}
 
 @dataclass(frozen=True)
 class Told:
-    """An event as the timeline shows it: who, what (continues the name), more on it, when, and its number."""
+    """An event as the timeline shows it: who, what (continues the name), more on it, when, and its number.
+
+    `parts` are the events that one line stands for.
+    """
 
     who: str
     what: str
@@ -37,6 +41,34 @@ class Told:
     tone: str
     at: datetime
     seq: int
+    parts: tuple["Told", ...] = ()
+
+
+def tell_all(events: Iterable[Event]) -> list[Told]:
+    """Put events into words, the newest first; what one run of the gates measured is one line."""
+    told: list[Told] = []
+    for measured, group in groupby(events, key=_run_of_gates):
+        lines = [tell(event) for event in group]
+        told.extend([_together(lines)] if isinstance(measured, str) and len(lines) > 1 else lines)
+    return told[::-1]
+
+
+def _run_of_gates(event: Event) -> str | int:
+    """Return who measured and of what, or the event's own number."""
+    return f"{event.actor} {event.subject}" if event.kind == EventKind.GATE_MEASURED else event.seq
+
+
+def _together(lines: list[Told]) -> Told:
+    last = lines[-1]
+    bad, good = (sum(line.tone == tone for line in lines) for tone in ("bad", "good"))
+    rest = len(lines) - bad - good
+    counts = [
+        f"{count} {word}" for count, word in ((good, "passed"), (bad, "failed"), (rest, "could not run")) if count
+    ]
+    tone = "bad" if bad else "" if rest else "good"
+    return Told(
+        last.who, f"measured {len(lines)} gates: {', '.join(counts)}", "", tone, last.at, last.seq, tuple(lines)
+    )
 
 
 def tell(event: Event) -> Told:

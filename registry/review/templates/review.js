@@ -91,6 +91,8 @@ function follow() {
   const passed = sections.findLastIndex((section) => section.getBoundingClientRect().top < 120);
   if (passed !== current) { current = passed; mark(passed < 0 ? "" : sections[passed].id); }
 }
+const jump = document.querySelector(".jump");
+new IntersectionObserver(([seen]) => { jump.classList.toggle("away", seen.isIntersecting); }).observe(find("decision"));
 let waiting = false;
 addEventListener("scroll", () => {
   if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; follow(); }); }
