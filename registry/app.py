@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from flask import Flask
 from mlflow.server import app as mlflow_app
-from mlflow.server import auth
+from mlflow.server import auth, handlers
 from starlette.middleware import Middleware
 
 from registry.access import routes as access
@@ -30,6 +30,7 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
 
     What stands before `auth.create_app` is behind MLflow's login; what Flask is given after it comes after the login.
     """
+    handlers._get_model_registry_store()  # opens the gate, which adopts the first policy
     floor_policy()  # a server without a policy must not start
     add_review_pages(app)
     for room in (access, gates, history, hooks, policy, review, signing):

@@ -1,15 +1,16 @@
-"""Who calls, and under which policy: read from the request and from the policy file, anew each time."""
-
-import os
-from pathlib import Path
+"""Who calls, and under which policy: read from the request and from the audit trail."""
 
 from flask import g, has_request_context
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED, RESOURCE_CONFLICT
+from sqlalchemy import Connection
 
-from flywheel.errors import SpecError
-from flywheel.policy import Policy, load_policy
+from flywheel.errors import IntegrityError
+from flywheel.policy import Policy
+from registry.policy.in_force import CachedPolicy, in_force
 from registry.policy.rules import Refused, Verdict
+
+CACHED = CachedPolicy()
 
 
 def caller() -> str:
@@ -25,17 +26,26 @@ def caller() -> str:
 
 
 def floor_policy() -> Policy:
-    """Read the server's policy from the file that FLYWHEEL_POLICY names.
+    """Return the policy in force, at most a second old: for what decides nothing, such as who is shown as a reviewer.
 
     Raises:
-        MlflowException: There is none or it is wrong; nothing is allowed then.
+        MlflowException: There is none; nothing is allowed then.
     """
-    path = os.environ.get("FLYWHEEL_POLICY")
-    if not path:
-        raise MlflowException("The server has no policy: set FLYWHEEL_POLICY to a policy.yaml.", INTERNAL_ERROR)
     try:
-        return load_policy(Path(path))
-    except SpecError as fault:
+        return CACHED.read().policy
+    except IntegrityError as fault:
+        raise MlflowException(str(fault), INTERNAL_ERROR) from fault
+
+
+def policy_of(connection: Connection) -> Policy:
+    """Return the policy in force as a transaction sees it: for judgements.
+
+    Raises:
+        MlflowException: There is none; nothing is allowed then.
+    """
+    try:
+        return in_force(connection).policy
+    except IntegrityError as fault:
         raise MlflowException(str(fault), INTERNAL_ERROR) from fault
 
 
@@ -52,3 +62,8 @@ def enforce(verdict: Verdict) -> None:
 def denied(reason: str) -> MlflowException:
     """Return the exception that MLflow answers as 403, with `reason` shown as it is."""
     return MlflowException(reason, error_code=PERMISSION_DENIED)
+
+
+def conflict(reason: str) -> MlflowException:
+    """Return the exception that MLflow answers as 409."""
+    return MlflowException(reason, error_code=RESOURCE_CONFLICT)

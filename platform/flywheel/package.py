@@ -60,6 +60,9 @@ class Lineage(BaseModel):
         diff_digest: Of the uncommitted changes; the run keeps them as `dirty.diff`.
         lock_digest: Of requirements.lock.
         model_digest: Of the stored model's content, by which `flywheel reproduce` knows it again.
+        contributors: Addresses of who wrote the commits since `contributors_since`, co-authors included.
+        contributors_since: The commit of `parent`; None: all commits behind this one.
+        contributors_unknown: Why not all of them are known, such as a shallow clone; '' when they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,6 +101,9 @@ class Lineage(BaseModel):
     lock_digest: str = ""
     contract_digest: str = ""
     model_digest: str = ""
+    contributors: tuple[str, ...] = ()
+    contributors_since: str | None = None
+    contributors_unknown: str = "the package was made by an earlier release, which did not record it"
 
 
 @dataclass(frozen=True)

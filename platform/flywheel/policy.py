@@ -5,110 +5,50 @@ adopted as events, and the newest adopted policy is in force.
 """
 
 import fnmatch
-from datetime import datetime, time, timedelta
-from enum import StrEnum
+import hashlib
+import json
+from datetime import datetime
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from flywheel.errors import SpecError
-from flywheel.limits import BUILT_IN, Limits
-from flywheel.usecase import Duration
+from flywheel.freeze import Freeze
+from flywheel.identities import SERVICES
+from flywheel.limits import BUILT_IN
+from flywheel.policy_parts import (
+    Changes,
+    GatePolicy,
+    May,
+    Person,
+    Production,
+    Role,
+    Strict,
+    Tighter,
+    loosened,
+    once,
+    tightened,
+)
 
-Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-
-
-class Role(StrEnum):
-    """What a person is; MLflow's permissions follow from it."""
-
-    VIEWER = "viewer"  # reads everything, changes nothing
-    DATA_SCIENTIST = "data_scientist"  # trains, registers, asks for review
-    REVIEWER = "reviewer"  # approves, rejects
-    OPERATOR = "operator"  # archives and rolls back
-    ADMINISTRATOR = "administrator"  # accounts, tokens, policy; approves nothing
-
-
-class Strict(BaseModel):
-    """Frozen, and refuses what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Person(Strict):
-    """One person."""
-
-    role: Role = Field(description="What they are.")
-    commits_as: tuple[str, ...] = Field((), description="Addresses under which git knows them; for four eyes.")
-
-
-class May(Strict):
-    """Which roles may do what."""
-
-    ask: tuple[Role, ...] = Field(
-        (Role.DATA_SCIENTIST, Role.REVIEWER), description="Move to Staging, request gates, comment."
-    )
-    review: tuple[Role, ...] = Field((Role.REVIEWER,), description="Approve, reject, move to Production.")
-    operate: tuple[Role, ...] = Field(
-        (Role.OPERATOR, Role.REVIEWER), description="Take out of Production, and roll back."
-    )
-    override: tuple[Role, ...] = Field((Role.ADMINISTRATOR,), description="Break glass, with a reason.")
-    change_policy: tuple[Role, ...] = Field(
-        (Role.ADMINISTRATOR, Role.REVIEWER), description="Approve another's proposal of a policy."
-    )
-
-
-class Freeze(Strict):
-    """A time in which nothing goes to Production, rollbacks excepted. Either a span, or hours of a week."""
-
-    reason: str = Field(description="Why; refusals say it.")
-    start: AwareDatetime | None = Field(None, description="Of a span, with its zone.")
-    end: AwareDatetime | None = Field(None, description="Of a span, with its zone.")
-    days: tuple[Day, ...] = Field((), description="Of the week, in `time_zone`.")
-    hours: tuple[time, time] | None = Field(None, description="From and to on those days; the whole day by default.")
-    time_zone: str = Field("UTC", description="In which days and hours are meant.")
-
-
-class GatePolicy(Strict):
-    """Which gates must have passed, and their limits."""
-
-    required: tuple[str, ...] = Field(BUILT_IN, description="Gates that Production needs.")
-    limits: Limits = Field(Limits(), description="What they measure against.")
-    expire: Duration = Field(timedelta(days=30), description="Older evidence is stale.")
-
-
-class Production(Strict):
-    """What a transition to Production needs at least."""
-
-    four_eyes: bool = Field(True, description="Nobody who contributed since the last approved commit may approve.")
-    unknown_contributors: Literal["allow", "refuse"] = Field(
-        "allow", description="When the commits behind a version are not known."
-    )
-    approvals: int = Field(1, ge=1, le=10, description="Reviewers who must approve, the one who moves it included.")
-    approvals_expire: Duration = Field(timedelta(days=30), description="Older approvals do not count.")
-    robots: Literal["review", "gates"] = Field(
-        "review", description="Whether versions that a service trained on newer data alone may pass on green gates."
-    )
-    freeze: tuple[Freeze, ...] = Field((), description="When nothing goes to Production.")
-
-
-class Tighter(Strict):
-    """What some models need beyond the rest; what is not set stays."""
-
-    four_eyes: Literal[True] | None = None
-    unknown_contributors: Literal["refuse"] | None = None
-    approvals: int | None = Field(None, ge=1, le=10)
-    approvals_expire: Duration | None = None
-    freeze: tuple[Freeze, ...] = ()
-    gates: tuple[str, ...] = Field((), description="Gates required beside the others.")
-    limits: Limits = Limits()
-
-
-class Changes(Strict):
-    """How a policy is changed."""
-
-    approvals: int = Field(1, ge=1, le=10, description="Of others than who proposes.")
+__all__ = [
+    "Changes",
+    "Freeze",
+    "GatePolicy",
+    "May",
+    "Person",
+    "Policy",
+    "Production",
+    "Role",
+    "Tighter",
+    "frozen",
+    "load_policy",
+    "parse_policy",
+    "unworkable",
+]
+GATES_GROUP = "flywheel.gates"
 
 
 def _person(value: Any) -> Any:
@@ -131,6 +71,14 @@ class Policy(Strict):
     changes: Changes = Changes()
     models: dict[str, Tighter] = Field({}, description="By the model's name; * and ? stand for anything.")
 
+    @model_validator(mode="after")
+    def _people_are_people(self) -> Self:
+        services = sorted(set(self.people) & set(SERVICES))
+        if services:
+            raise ValueError(f"'{services[0]}' is a service, whose rights are fixed; remove it from people")
+        once((address.lower() for person in self.people.values() for address in person.commits_as), "address")
+        return self
+
     def role(self, user: str) -> Role | None:
         """Return a person's role; None for who is not named."""
         person = self.people.get(user)
@@ -144,17 +92,37 @@ class Policy(Strict):
         """Return the people who may approve a version."""
         return self.allowed(*self.may.review)
 
+    def person_of(self, address: str) -> str | None:
+        """Return who commits under an address, in any case; None when nobody says so."""
+        wanted = address.lower()
+        for name, person in self.people.items():
+            if wanted in (known.lower() for known in person.commits_as):
+                return name
+        return None
+
     def for_model(self, name: str) -> "Policy":
         """Return the policy with every section that fits a model's name laid over it."""
         found = self
         for pattern in sorted(self.models):
             if fnmatch.fnmatchcase(name, pattern):
-                found = _tightened(found, self.models[pattern])
+                production, gates = tightened(found.production, found.gates, self.models[pattern])
+                found = found.model_copy(update={"production": production, "gates": gates})
         return found
 
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON; reading that gives an equal policy."""
+        return self.model_dump(mode="json")
 
-def _tightened(policy: Policy, more: Tighter) -> Policy:
-    raise NotImplementedError  # step3: policy helper
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of the document: two policies that say the same have the same."""
+        text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def frozen(policy: Policy, now: datetime) -> Freeze | None:
+    """Return the first freeze that holds at `now` (with a zone); None without one."""
+    return next((freeze for freeze in policy.production.freeze if freeze.holds(now)), None)
 
 
 def load_policy(path: Path) -> Policy:
@@ -165,8 +133,9 @@ def load_policy(path: Path) -> Policy:
     """
     try:
         return parse_policy(path.read_text(), str(path))
-    except OSError as fault:
-        raise SpecError(f"Policy {path} cannot be read: {fault.strerror}. `flywheel up` writes one.") from fault
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "it is no text in UTF-8"
+        raise SpecError(f"Policy {path} cannot be read: {reason}. `flywheel up` writes one.") from fault
 
 
 def parse_policy(text: str, where: str) -> Policy:
@@ -176,15 +145,97 @@ def parse_policy(text: str, where: str) -> Policy:
         SpecError: It is no YAML, or says something that a policy cannot say.
     """
     try:
-        return Policy.model_validate(yaml.safe_load(text) or {})
+        document = yaml.load(text, OnceOnly)  # noqa: S506  # a safe loader
     except yaml.YAMLError as fault:
-        raise SpecError(f"Policy {where} is no YAML: {fault}. Correct it.") from fault
+        raise SpecError(f"Policy {where} is no YAML: {' '.join(str(fault).split())}. Correct it.") from fault
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise SpecError(f"Policy {where} must be a mapping with people, may, production, gates, changes or models.")
+    try:
+        policy = Policy.model_validate(document)
     except ValidationError as fault:
-        first = fault.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SpecError(f"Policy {where}: '{place}' is wrong: {first['msg']}. Correct it.") from fault
+        raise SpecError(f"Policy {where}: {_told(fault)}") from fault
+    problem = unworkable(policy)
+    if problem is not None:
+        raise SpecError(f"Policy {where}: {problem}")
+    return policy
 
 
-def frozen(policy: Policy, now: datetime) -> Freeze | None:
-    """Return the freeze that holds at `now` (with a zone); None without one."""
-    raise NotImplementedError  # step3: policy helper
+def unworkable(policy: Policy) -> str | None:
+    """Return why a well-formed policy could not work, in sentences with a remedy; None when it could."""
+    return _people(policy) or _gates(policy) or _sections(policy)
+
+
+class OnceOnly(yaml.SafeLoader):
+    """YAML in which a key that stands twice is a fault: plain YAML would drop the first silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping.
+
+        Raises:
+            ConstructorError: A key is there twice.
+        """
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen and isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key_node.value}' is there twice", key_node.start_mark
+                )
+            if isinstance(key_node, yaml.ScalarNode):
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def _told(fault: ValidationError) -> str:
+    first = fault.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "people"
+    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "enum":
+        roles = ", ".join(Role)
+        return f"'{place}' is wrong: role '{first['input']}' does not exist. Choose one of: {roles}."
+    if first["type"] == "extra_forbidden":
+        return f"'{place}' is not known. Remove it or correct its spelling."
+    if first["type"] == "missing":
+        return f"'{place}' is missing. Add it."
+    if place.startswith("models.") and first["type"] == "literal_error":
+        return f"'{place}' is wrong: it may only be {reason}, since a section only tightens. Leave it out."
+    return f"'{place}' is wrong: {reason}. Correct it."
+
+
+def _people(policy: Policy) -> str | None:
+    reviewers, changers = policy.reviewers(), policy.allowed(*policy.may.change_policy)
+    if not reviewers:
+        roles = ", ".join(policy.may.review) or "none"
+        return f"nobody may review (may.review: {roles}), so nothing could reach Production. Name a reviewer in people."
+    sections = [(f"models.{name}", section.approvals or 1) for name, section in policy.models.items()]
+    for where, wanted in [("production", policy.production.approvals), *sections]:
+        if wanted > len(reviewers):
+            names = ", ".join(sorted(reviewers))
+            return f"'{where}' wants {wanted} approvals, and only {names} may review. Name more reviewers in people."
+    proposers = changers | policy.allowed(*policy.may.ask)
+    most = max((len(changers - {proposer}) for proposer in proposers), default=0)
+    if most < policy.changes.approvals:
+        return (
+            f"a change of policy needs {policy.changes.approvals} approvals of others than who proposes it, and only "
+            f"{', '.join(sorted(changers)) or 'nobody'} may change it. Name more such people, or it could never change."
+        )
+    return None
+
+
+def _gates(policy: Policy) -> str | None:
+    known = {*BUILT_IN, *(point.name for point in entry_points(group=GATES_GROUP))}
+    sections = [(f"models.{name}.gates", section.gates) for name, section in policy.models.items()]
+    for where, names in [("gates.required", policy.gates.required), *sections]:
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            return f"'{where}' names gate '{unknown[0]}', which is not installed. Gates: {', '.join(sorted(known))}."
+    return None
+
+
+def _sections(policy: Policy) -> str | None:
+    for name, section in policy.models.items():
+        looser = loosened(policy.production, policy.gates, section)
+        if looser is not None:
+            return f"'models.{name}' is looser than the policy: {looser}. A section may only tighten: leave it out."
+    return None

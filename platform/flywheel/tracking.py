@@ -51,12 +51,13 @@ class Tracking:
         TransientError: It does not answer now.
     """
 
-    def __init__(self, url: str, user: str = "", password: str = "") -> None:  # no login is a login too
-        self.rest = Rest(url, user, password)
+    # No login is a login too; a service token stands for user and password.
+    def __init__(self, url: str, user: str = "", password: str = "", *, token: str = "") -> None:
+        self.rest = Rest(url, user, password, token=token)
 
     @classmethod
     def from_login(cls, environment: Mapping[str, str]) -> Self:
-        """Use the variables that `flywheel.connections.login` gives.
+        """Use the variables that `flywheel.connections.login` gives, or MLFLOW_TRACKING_TOKEN where no user is named.
 
         Raises:
             UsageError: No server is named.
@@ -68,7 +69,8 @@ class Tracking:
             environment.get("MLFLOW_TRACKING_USERNAME", ""),
             environment.get("MLFLOW_TRACKING_PASSWORD", ""),
         )
-        return cls(url, user, password)
+        # MLflow's own order: a user's name and password come before a token.
+        return cls(url, user, password, token="" if user else environment.get("MLFLOW_TRACKING_TOKEN", ""))
 
     def registered_models(self) -> list[str]:
         """Return the names of all registered models that the user may see."""

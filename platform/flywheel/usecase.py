@@ -25,7 +25,10 @@ def parse_duration(value: object) -> object:
     match = re.fullmatch(r"(\d+)([smhdw])", value.strip())
     if match is None:
         raise ValueError(UNIT_WANTED)
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+    try:
+        return timedelta(**{UNITS[match[2]]: int(match[1])})
+    except OverflowError as fault:
+        raise ValueError("it is longer than time itself; " + UNIT_WANTED) from fault
 
 
 def _text(length: timedelta) -> str:

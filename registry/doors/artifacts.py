@@ -3,6 +3,8 @@
 import os
 import posixpath
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -44,24 +46,44 @@ def canonical_path(path: str) -> str:
     return posixpath.normpath("/" + path.replace("\\", "/")).strip("/")
 
 
+@contextmanager
+def downloaded(location: str) -> Iterator[Path]:
+    """Yield a version's folder as the artifact store has it; it is gone afterwards.
+
+    Raises:
+        IntegrityError: The folder lies outside the artifact store, cannot be read, or holds no MLflow model.
+    """
+    path = stored_path(location)
+    with tempfile.TemporaryDirectory(prefix="flywheel-version-") as scratch:
+        try:
+            repository = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION])
+            folder = Path(repository.download_artifacts(path, scratch))
+        except (MlflowException, BotoCoreError, ClientError, OSError) as fault:
+            reason = str(fault).strip().splitlines()[0].rstrip(".")
+            raise IntegrityError(f"its source '{location}' cannot be read: {reason}. Log the model again.") from fault
+        if not (folder / "MLmodel").is_file():
+            raise IntegrityError(f"its source '{location}' holds no MLmodel file. Log the model again.")
+        yield folder
+
+
+def digest_of(folder: Path, name: str, version: str) -> str:
+    """Return the digest of a version's folder, as a client gets it by `download_artifacts("models:/name/version")`.
+
+    That is the stored files, and the file with name and version that MLflow's client adds; it is written here too.
+    """
+    meta = {"model_name": name, "model_version": version}
+    write_yaml(str(folder), REGISTERED_MODEL_META_FILE_NAME, meta, overwrite=True, ensure_yaml_extension=False)
+    return folder_digest(folder)
+
+
 def version_digest(name: str, version: str, location: str) -> str:
     """Download a version's folder from the artifact store and return its digest.
-
-    The folder is what `mlflow.artifacts.download_artifacts("models:/name/version")` gives a client: the stored files,
-    and the file with name and version that MLflow's client adds.
 
     Raises:
         IntegrityError: The folder lies outside the artifact store, or holds no MLflow model.
     """
-    path = stored_path(location)
-    with tempfile.TemporaryDirectory(prefix="flywheel-digest-") as scratch:
-        repository = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION])
-        folder = Path(repository.download_artifacts(path, scratch))
-        if not (folder / "MLmodel").is_file():
-            raise IntegrityError(f"its source '{location}' holds no MLmodel file. Log the model again.")
-        meta = {"model_name": name, "model_version": version}
-        write_yaml(str(folder), REGISTERED_MODEL_META_FILE_NAME, meta, overwrite=True, ensure_yaml_extension=False)
-        return folder_digest(folder)
+    with downloaded(location) as folder:
+        return digest_of(folder, name, version)
 
 
 def files_of(location: str) -> set[str]:

@@ -2,10 +2,13 @@
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from flywheel.identities import CONTROLLER
-from flywheel.policy import Policy
+from flywheel.identities import ADMIN, AGENTS, CONTROLLER, SERVICES
+from flywheel.policy import Policy, Role
+from registry.policy.facts import Facts
+from registry.policy.needs import Need, eligible, excluded, needs
+from registry.policy.origin import Origin
 
 NONE = "None"
 STAGING = "Staging"
@@ -13,11 +16,15 @@ PRODUCTION = "Production"
 ARCHIVED = "Archived"
 PROTECTED_ALIASES = frozenset({"champion", "challenger"})
 RESERVED_PREFIX = "flywheel."
+REVIEW_TAG = "review"
+ASKING_SERVICES = frozenset(SERVICES) - {AGENTS}  # services that may move versions where no traffic is
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """The request passes."""
+    """The request passes; `grounds` says on what, where that is not a person's decision alone."""
+
+    grounds: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,51 +60,154 @@ class Transition:
     failure: str | None = None
 
 
-def judge_transition(actor: str, transition: Transition, policy: Policy) -> Verdict:
-    """Decide whether `actor` may move a version to another stage."""
+def judge_transition(actor: str, transition: Transition, policy: Policy, facts: Facts | None = None) -> Verdict:
+    """Decide whether `actor` may move a version to another stage.
+
+    Args:
+        actor: Who asks.
+        transition: For what.
+        policy: For the version's model.
+        facts: What is known of the version; only Production looks at them.
+    """
     if transition.target == PRODUCTION:
-        return _judge_production(actor, transition, policy)
-    if transition.source == PRODUCTION and actor != CONTROLLER and actor not in policy.reviewers():
-        return _refuse(
-            transition,
-            f"only {CONTROLLER} or a reviewer may take a version out of Production, and '{actor}' is neither.",
-            _who_can(policy.reviewers()),
+        known = facts or Facts(
+            transition.model, transition.version, transition.author, digest="", failure=transition.failure
         )
-    return Allowed()
+        return _judge_production(actor, transition, known, policy)
+    if transition.source == PRODUCTION:
+        return _judge_leaving(actor, transition, policy)
+    return _judge_asking(actor, transition, policy)
 
 
-def _judge_production(actor: str, transition: Transition, policy: Policy) -> Verdict:
-    name = f"version {transition.version} of '{transition.model}'"
-    reviewers = policy.reviewers()
-    others = reviewers - {transition.author} if policy.production.four_eyes else reviewers
-    if transition.author is None:
-        return _refuse(transition, f"{name} has no recorded author.", "Register the model again to get one that has.")
-    if policy.production.four_eyes and actor == transition.author:
-        reason = f"{name} was made by {actor}, and its author may not approve it (four eyes)."
-        return _refuse(transition, reason, _who_can(others))
-    if actor not in reviewers:
-        return _refuse(transition, f"'{actor}' is no reviewer in the server's policy.", _who_can(others))
-    if transition.failure is not None:
-        return _refuse(transition, f"{name} was rolled back: {transition.failure}", "Train a new version.")
+def _judge_leaving(actor: str, transition: Transition, policy: Policy) -> Verdict:
+    operators = policy.allowed(*policy.may.operate)
+    if actor == CONTROLLER or actor in operators:
+        return Allowed()
+    names = f" ({', '.join(sorted(operators))})" if operators else ""
+    return _refuse(
+        transition,
+        f"only {CONTROLLER} or who may operate{names} takes a version out of Production, and '{actor}' is neither.",
+        "Ask one of them.",
+    )
+
+
+def _judge_asking(actor: str, transition: Transition, policy: Policy) -> Verdict:
+    may = policy.allowed(*policy.may.ask, *policy.may.review, *policy.may.operate)
+    if actor in may or actor in ASKING_SERVICES:
+        return Allowed()
+    return _refuse(
+        transition,
+        f"'{actor}' may not move versions under the server's policy.",
+        f"These may: {', '.join(sorted(may)) or 'nobody yet; add people to the policy'}.",
+    )
+
+
+def _judge_production(actor: str, transition: Transition, facts: Facts, policy: Policy) -> Verdict:
+    if actor in SERVICES and policy.production.robots == "gates":
+        return _judge_robot(transition, facts, policy)
+    reason = why_not_review(actor, facts, policy)
+    unmet = [need for need in needs(actor, facts, policy) if not need.met]
+    problems = [*([reason] if reason else []), *_told(unmet, facts)]
     if transition.archive_others:
-        reason = "archiving the versions in Production is the controller's work, once the new one has proven itself."
-        return _refuse(transition, reason, "Untick 'transition existing versions to Archived' and try again.")
+        problems.append(
+            "archiving the versions in Production is the controller's work, once the new one has proven itself. "
+            "Untick 'transition existing versions to Archived' and try again."
+        )
+    return _refuse_all(transition, problems) if problems else Allowed()
+
+
+def _judge_robot(transition: Transition, facts: Facts, policy: Policy) -> Verdict:
+    """Judge a service's own move: a version that a service made of newer data alone passes on green gates."""
+    unmet = [need for need in needs("", facts, policy) if not need.met and need.name != "approvals"]
+    problems = []
+    if facts.author not in SERVICES:
+        problems.append(f"{facts.name} was made by {facts.author}, and only a service's versions pass on gates alone.")
+    if facts.patch:
+        problems.append(f"{facts.name} is no patch of the champion: {facts.patch}. A reviewer must decide.")
+    if not policy.gates.required:
+        problems.append("the policy requires no gate, and without one nobody would have looked. Name gates.required.")
+    if transition.archive_others:
+        problems.append("archiving the versions in Production is the controller's work. Leave it out.")
+    problems += _told(unmet, facts)
+    if problems:
+        return _refuse_all(transition, problems)
+    return Allowed(f"on green gates alone ({', '.join(policy.gates.required)}), as production.robots allows")
+
+
+def why_not_review(user: str, facts: Facts, policy: Policy) -> str | None:
+    """Return why a user may neither approve the version nor move it to Production, in sentences; None when they may."""
+    can = _who_can(eligible(facts, policy))
+    if user in excluded(facts, policy):
+        if user == facts.author:
+            return f"{facts.name} was made by {user}, and its author may not approve it (four eyes). {can}"
+        return f"{user} contributed to {facts.name}, and who contributed may not approve it (four eyes). {can}"
+    if user not in policy.reviewers():
+        return f"'{user}' is no reviewer in the server's policy. {can}"
+    return None
+
+
+def judge_review(actor: str, decision: str, facts: Facts, policy: Policy) -> Verdict:
+    """Decide whether `actor` may say something of a version."""
+    what = f"Review of {facts.name} refused: "
+    if decision == "comment":
+        may = policy.allowed(*policy.may.ask, *policy.may.review)
+        return Allowed() if actor in may else Refused(f"{what}'{actor}' may not comment under the server's policy.")
+    if decision == "approve":
+        reason = why_not_review(actor, facts, policy)
+        if reason is None and facts.digest is None:
+            reason = f"it cannot be approved: {facts.fault}"
+        return Refused(what + reason) if reason else Allowed()
+    if decision != "withdraw" and actor not in policy.reviewers():
+        return Refused(f"{what}'{actor}' is no reviewer in the server's policy. {_who_can(policy.reviewers())}")
     return Allowed()
+
+
+def judge_override(actor: str, transition: Transition, facts: Facts, policy: Policy) -> Verdict:
+    """Decide whether `actor` may break the glass: Production without approvals, gates and against a freeze.
+
+    What stays: bytes that can be pinned, no rollout that failed, and a person who did not make the version.
+    """
+    may = policy.allowed(*policy.may.override)
+    made_by = facts.contributors.people | {facts.author}
+    problems = []
+    if actor not in may:
+        problems.append(f"'{actor}' may not override the policy. These may: {', '.join(sorted(may)) or 'nobody'}.")
+    elif actor in made_by:
+        others = ", ".join(sorted(may - made_by)) or "nobody"
+        problems.append(f"{actor} contributed to {facts.name}, which no override forgives. Others who may: {others}.")
+    if transition.source == PRODUCTION:
+        problems.append(f"{facts.name} is in Production already. There is nothing to override.")
+    kept = {"author", "bytes", "rollout"}
+    unmet = [need for need in needs(actor, facts, policy) if not need.met and need.name in kept]
+    problems += _told(unmet, facts)
+    return _refuse_all(transition, problems, "Override") if problems else Allowed("by override")
+
+
+def judge_write(actor: str, what: str, policy: Policy) -> Verdict:
+    """Decide whether `actor` may change anything at all; `what` begins the refusal, such as "Tag 'team'"."""
+    role = policy.role(actor)
+    if actor in (ADMIN, *SERVICES) or role not in (None, Role.VIEWER):
+        return Allowed()
+    who = "a viewer" if role is Role.VIEWER else "not named"
+    return Refused(f"{what} refused: '{actor}' is {who} in the server's policy, and changes nothing. Ask for a role.")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found at a version's location before the lock: the digest of its folder, or why there is none."""
+    """What was found at a version's location before the lock: digest and origin of its folder, or why there is none."""
 
     location: str
     digest: str | None = None
     fault: str | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
-def judge_bytes(transition: Transition, measured: Measured | None, location: str) -> Verdict:
+def judge_bytes(
+    transition: Transition, measured: Measured | None, location: str, verdict: Allowed = Allowed()
+) -> Verdict:
     """Decide whether an approval can bind to the bytes that were measured; `location` is where the version is now."""
     if transition.target != PRODUCTION:
-        return Allowed()
+        return verdict
     if measured is None:
         return _refuse(transition, "the policy changed while it was judged.", "Try again.")
     name = f"version {transition.version} of '{transition.model}'"
@@ -105,7 +215,7 @@ def judge_bytes(transition: Transition, measured: Measured | None, location: str
         return Refused(f"Transition to {PRODUCTION} refused: {name} cannot be approved: {measured.fault}")
     if measured.location != location:
         return _refuse(transition, f"the source of {name} changed while its digest was taken.", "Try again.")
-    return Allowed()
+    return verdict
 
 
 def judge_alias(actor: str, alias: str) -> Verdict:
@@ -127,7 +237,7 @@ def judge_removal(what: str, stages: Iterable[str], aliases: Iterable[str]) -> V
         aliases: Aliases that point at them.
     """
     if PRODUCTION in stages:
-        return Refused(f"{what} refused: it is in Production. Archive it first; a reviewer may.")
+        return Refused(f"{what} refused: it is in Production. Archive it first; who may operate can.")
     protected = sorted(alias for alias in aliases if _plain(alias) in PROTECTED_ALIASES)
     if protected:
         return Refused(f"{what} refused: alias '{protected[0]}' points at it. Wait until the controller has moved it.")
@@ -146,9 +256,36 @@ def is_reserved(key: str) -> bool:
     return _plain(key).startswith(RESERVED_PREFIX)
 
 
+def is_review(key: str) -> bool:
+    """Return whether a version's tag gives a review: MLflow's own page has no other place for one."""
+    return _plain(key) == REVIEW_TAG
+
+
 def _plain(text: str) -> str:
     # Full-width and other letters that look the same become the ones they look like.
     return unicodedata.normalize("NFKC", text).strip().lower()
+
+
+def _told(unmet: Iterable[Need], facts: Facts) -> list[str]:
+    """Return what is missing in sentences; gates that were never run in one."""
+    waiting = [need.name.removeprefix("gate:") for need in unmet if _never_run(need, facts)]
+    told = [need.sentence for need in unmet if not _never_run(need, facts)]
+    if waiting:
+        gates = f"gate {waiting[0]} has" if len(waiting) == 1 else f"gates {', '.join(waiting)} have"
+        told.append(f"{gates} not been run on it. Run: flywheel gates run {facts.model} {facts.version}.")
+    return told
+
+
+def _never_run(need: Need, facts: Facts) -> bool:
+    return need.name.startswith("gate:") and need.name.removeprefix("gate:") not in facts.evidence
+
+
+def _refuse_all(transition: Transition, problems: list[str], what: str = "Transition") -> Refused:
+    first, *more = problems
+    # A name at the start of a sentence stays as it is spelled; the others begin as sentences do.
+    told = [first if first.startswith("'") else first[:1].lower() + first[1:]]
+    told += [problem[:1].upper() + problem[1:] for problem in more]
+    return Refused(f"{what} to {transition.target} refused: {' '.join(told)}")
 
 
 def _refuse(transition: Transition, reason: str, remedy: str) -> Refused:
@@ -157,6 +294,6 @@ def _refuse(transition: Transition, reason: str, remedy: str) -> Refused:
 
 def _who_can(reviewers: set[str]) -> str:
     if not reviewers:
-        return "The policy names no reviewer who can: add one to policy.yaml."
+        return "The policy names no reviewer who can: propose a policy that does (flywheel policy propose)."
     names = ", ".join(sorted(reviewers))
     return f"A reviewer ({names}) can make this transition."

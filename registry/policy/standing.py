@@ -2,23 +2,14 @@
 
 from dataclasses import dataclass
 
+from flywheel.policy import Policy
 from registry.gates.evidence import Evidence
+from registry.policy.facts import Facts
+from registry.policy.needs import Need, needs
 from registry.policy.reviews import Review
+from registry.policy.rules import why_not_review
 
-
-@dataclass(frozen=True)
-class Need:
-    """One thing that a transition to Production needs.
-
-    Args:
-        name: `author`, `approvals`, `rejections`, `contributors`, `freeze`, `bytes`, `rollout`, or `gate:<name>`.
-        met: Whether it is there.
-        sentence: What a reviewer reads: what is there, or what is missing and what to do.
-    """
-
-    name: str
-    met: bool
-    sentence: str
+__all__ = ["Need", "Standing", "standing"]
 
 
 @dataclass(frozen=True)
@@ -45,3 +36,17 @@ class Standing:
     def ready(self) -> bool:
         """Whether nothing is missing but the user's own transition."""
         return all(need.met for need in self.needs)
+
+
+def standing(user: str, facts: Facts, policy: Policy) -> Standing:
+    """Judge a version as `user` sees it; `policy` is the one for its model."""
+    reason = why_not_review(user, facts, policy)
+    evidence = tuple(facts.evidence[gate] for gate in sorted(facts.evidence))
+    return Standing(
+        digest=facts.digest,
+        needs=needs(user, facts, policy),
+        reviews=facts.reviews,
+        evidence=evidence,
+        may_review=reason is None,
+        why_not=reason or "",
+    )

@@ -5,43 +5,80 @@ inside it, appends the event and commits. MLflow's store opens its sessions thro
 that attribute is enough to make its work join ours.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import structlog
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL, get_canonical_stage
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.store.artifact.utils.models import _parse_model_uri
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy import Connection
+from mlflow.tracking import MlflowClient
+from sqlalchemy import Connection, func
 
 from flywheel import events
-from flywheel.errors import IntegrityError
+from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import EventKind
+from flywheel.identities import SERVICES
 from flywheel.policy import Policy
-from flywheel.rollbacks import failure
-from registry.caller import caller, enforce, floor_policy
-from registry.doors.artifacts import version_digest
+from registry.caller import CACHED, caller, conflict, enforce, floor_policy, policy_of
+from registry.policy.facts import Facts
+from registry.policy.in_force import adopt_first
+from registry.policy.reviews import KINDS, Review, check_review, decisions, parse_tag
 from registry.policy.rules import (
     ARCHIVED,
     PRODUCTION,
+    RESERVED_PREFIX,
     Allowed,
     Measured,
     Refused,
     Transition,
     is_reserved,
+    is_review,
     judge_alias,
     judge_bytes,
+    judge_override,
     judge_removal,
+    judge_review,
     judge_tag,
     judge_transition,
+    judge_write,
+    why_not_review,
 )
+from registry.policy.standing import Standing, standing
+from registry.policy.trail import Asked, gather
+from registry.store.delivery import delivered, run_user
 from registry.store.sessions import JoiningSessions, SessionMaker
 
+log = structlog.get_logger()
 SCHEME_PREFIX = "flywheel+"
 AUTHOR_TAG = "flywheel.author"
 DIGEST_TAG = "flywheel.digest"
-Body = dict[str, str | None]
+Body = dict[str, Any]
+MEASURED_DECISIONS = frozenset({"approve", "reject", "request_changes"})
+TAG_LENGTH = 4000  # characters of a review that MLflow's pages show
+# Asked before the lock: a sentence for the caller refuses the transition. `registry.hooks` gives the real one.
+Vetoes = Callable[[Transition], str | None]
+# Asked when a version is registered: the body of `version.signed`. `registry.signing` gives the real one.
+Signature = Callable[[Path, str], dict[str, Any] | None]
+
+
+def no_veto(transition: Transition) -> str | None:
+    """Let every transition through."""
+    return None
+
+
+def no_signature(folder: Path, digest: str) -> dict[str, Any] | None:
+    """Sign nothing."""
+    return None
 
 
 class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published without types
@@ -51,36 +88,99 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         super().__init__(store_uri.removeprefix(SCHEME_PREFIX))
         with self.engine.begin() as connection:
             events.install(connection)
+            adopt_first(connection)
+        CACHED.use(self.engine)
         stock: SessionMaker = vars(self)["ManagedSessionMaker"]
         self.sessions = JoiningSessions(stock)
         self.ManagedSessionMaker = self.sessions
+        self.vetoes: Vetoes = no_veto
+        self.signature: Signature = no_signature
 
     def transition_model_version_stage(
         self, name: str, version: str, stage: str, archive_existing_versions: bool
     ) -> ModelVersion:
         """Move a version to a stage; a refusal is recorded, then raised as a sentence."""
-        actor, policy = caller(), floor_policy()
-        target = get_canonical_stage(stage)
+        actor = caller()
         seen = self.get_model_version(name, version)
-        # The download takes seconds: it comes before the lock, and only for those who may.
-        measured = self._measured(actor, _asked(seen, target, archive_existing_versions), policy)
+        wanted = _asked(seen, get_canonical_stage(stage), archive_existing_versions)
+        # Download and hooks take seconds: they come before the lock.
+        measured = self._measured(actor, seen) if wanted.target == PRODUCTION else None
+        veto = self.vetoes(wanted)
         with self._locked() as connection:
             current = self.get_model_version(name, version)
-            history = events.read(connection, EventKind.ROLLOUT_ROLLED_BACK, _subject(current))
-            asked = replace(
-                _asked(current, target, archive_existing_versions), failure=failure(history, _subject(current))
-            )
-            verdict = judge_transition(actor, asked, policy)
+            asked = _asked(current, wanted.target, archive_existing_versions)
+            verdict = self._judged(connection, actor, asked, measured)
             if isinstance(verdict, Allowed):
-                verdict = judge_bytes(asked, measured, self._location(name, version))
-            body = _body(current, target, measured)
+                verdict = judge_bytes(asked, measured, self._location(name, version), verdict)
+            if isinstance(verdict, Allowed) and veto is not None:
+                verdict = Refused(veto)
+            body = _body(current, asked.target, measured)
             if isinstance(verdict, Allowed):
+                body |= {"grounds": verdict.grounds} if verdict.grounds else {}
                 current = self._move(connection, actor, current, body, archive=archive_existing_versions)
             else:
                 refusal = {**body, "reason": verdict.reason}
                 events.append(connection, EventKind.TRANSITION_REFUSED, _subject(current), actor, refusal)
         enforce(verdict)
         return current
+
+    def override(self, name: str, version: str, reason: str) -> ModelVersion:
+        """Move a version to Production against the policy's needs, with a reason and an alert."""
+        actor = caller()
+        seen = self.get_model_version(name, version)
+        measured = self._measure(seen)
+        with self._locked() as connection:
+            current = self.get_model_version(name, version)
+            asked = _asked(current, PRODUCTION, False)
+            policy = self._policy(connection, name)
+            verdict = judge_override(actor, asked, self._facts(connection, current, policy, measured), policy)
+            if isinstance(verdict, Allowed):
+                verdict = judge_bytes(asked, measured, self._location(name, version), verdict)
+            body = {**_body(current, PRODUCTION, measured), "reason": reason}
+            if isinstance(verdict, Allowed):
+                events.append(connection, EventKind.OVERRIDDEN, _subject(current), actor, body)
+                moved = {**body, "grounds": f"by override of {actor}"}
+                current = self._move(connection, actor, current, moved, archive=False)
+                alert = {**body, "sentence": f"{actor} overrode the policy for version {version} of '{name}': {reason}"}
+                events.append(connection, EventKind.ALERT, _subject(current), actor, alert)
+            else:
+                refusal = {**body, "reason": verdict.reason}
+                events.append(connection, EventKind.TRANSITION_REFUSED, _subject(current), actor, refusal)
+        enforce(verdict)
+        return current
+
+    def review(self, name: str, version: str, decision: str, comment: str) -> Review:
+        """Record what the caller says of a version's bytes, and show it as a tag.
+
+        Raises:
+            UsageError: There is no such decision, or it lacks its comment.
+            MlflowException: The caller may not say that (403), or there is no such version (404).
+        """
+        check_review(decision, comment)
+        actor = caller()
+        seen = self.get_model_version(name, version)
+        measured = self._measure(seen) if decision in MEASURED_DECISIONS else None
+        with self._locked() as connection:
+            current = self.get_model_version(name, version)
+            policy = self._policy(connection, name)
+            facts = self._facts(connection, current, policy, measured)
+            enforce(judge_review(actor, decision, facts, policy))
+            if measured is not None and measured.location != self._location(name, version):
+                raise conflict(f"The source of version {version} of '{name}' changed meanwhile. Look at it again.")
+            if decision == "withdraw" and actor not in decisions(facts.reviews):
+                raise conflict(f"{actor} has no review of version {version} of '{name}' to withdraw.")
+            body = {"model": name, "version": str(version), "comment": comment.strip(), "digest": facts.digest}
+            event = events.append(connection, KINDS[decision], _subject(current), actor, body)
+            shown = ModelVersionTag(*review_tag(decision, actor, comment, event.at))
+            super().set_model_version_tag(name, version, shown)
+        return Review(event.kind, actor, comment.strip(), facts.digest or "", event.at, event.seq)
+
+    def standing(self, name: str, version: str, user: str) -> Standing:
+        """Say where a version stands on its way to Production, by the bytes that were registered."""
+        current = self.get_model_version(name, version)
+        with self.engine.connect() as connection:
+            policy = self._policy(connection, name)
+            return standing(user, self._facts(connection, current, policy), policy)
 
     def create_model_version(
         self,
@@ -95,19 +195,22 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
     ) -> ModelVersion:
         """Register a version, a copy included: its author is the caller, whatever its tags say."""
         author = caller()
+        self._may_write(author, f"Registering a version of '{name}'")
         stamped = [*_honest(tags), ModelVersionTag(AUTHOR_TAG, author)]
-        with self._locked() as connection:
-            made = super().create_model_version(
-                name, source, run_id, stamped, run_link, description, local_model_path, model_id
-            )
-            body = {"model": name, "version": str(made.version), "author": author, "source": source}
-            body["run_id"] = made.run_id
-            events.append(connection, EventKind.VERSION_CREATED, _subject(made), author, body)
-        return made
+        with delivered(lambda: self._source_location(source), name, self._next_version(name)) as delivery:
+            with self._locked() as connection:
+                made = super().create_model_version(
+                    name, source, run_id, stamped, run_link, description, local_model_path, model_id
+                )
+                found = delivery.measured(str(made.version), self._location(name, made.version))
+                self._record_birth(connection, author, made, found)
+                self._sign(connection, author, made, delivery.folder, found)
+            return self.get_model_version(name, made.version)
 
     def delete_model_version(self, name: str, version: str) -> None:
         """Delete a version that neither is in Production nor carries traffic."""
         actor = caller()
+        self._may_write(actor, f"Deleting version {version} of '{name}'")
         with self._locked() as connection:
             doomed = self.get_model_version(name, version)
             what = f"Deleting version {doomed.version} of '{name}'"
@@ -118,6 +221,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
     def delete_registered_model(self, name: str) -> None:
         """Delete a model of which no version is in Production or carries traffic."""
         actor = caller()
+        self._may_write(actor, f"Deleting '{name}'")
         with self._locked() as connection:
             versions = self._judged_versions(f"Deleting '{name}'", name)
             for version in versions:
@@ -127,6 +231,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
     def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
         """Rename a model of which no version is in Production or carries traffic; its events keep the old name."""
         actor = caller()
+        self._may_write(actor, f"Renaming '{name}'")
         with self._locked() as connection:
             self._judged_versions(f"Renaming '{name}'", name)
             renamed = super().rename_registered_model(name, new_name)
@@ -139,6 +244,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         """Point an alias at a version; `champion` and `challenger` belong to the controller."""
         actor = caller()
         enforce(judge_alias(actor, alias))
+        self._may_write(actor, f"Alias '{alias}'")
         with self._locked() as connection:
             before = self._aliased(name, alias)
             super().set_registered_model_alias(name, alias, version)
@@ -149,6 +255,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         """Remove an alias, under the rule of setting it."""
         actor = caller()
         enforce(judge_alias(actor, alias))
+        self._may_write(actor, f"Alias '{alias}'")
         with self._locked() as connection:
             before = self._aliased(name, alias)
             super().delete_registered_model_alias(name, alias)
@@ -163,28 +270,48 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         deployment_job_id: str | None = None,
     ) -> RegisteredModel:
         """Create a model, without the server's tags."""
-        caller()
+        self._may_write(caller(), f"Creating '{name}'")
         return super().create_registered_model(name, _honest(tags), description, deployment_job_id)
 
     def set_registered_model_tag(self, name: str, tag: RegisteredModelTag) -> None:
         """Set a tag that is not the server's."""
         enforce(judge_tag(tag.key))
+        self._may_write(caller(), f"Tag '{tag.key}'")
         super().set_registered_model_tag(name, tag)
 
     def delete_registered_model_tag(self, name: str, key: str) -> None:
         """Delete a tag that is not the server's."""
         enforce(judge_tag(key))
+        self._may_write(caller(), f"Tag '{key}'")
         super().delete_registered_model_tag(name, key)
 
     def set_model_version_tag(self, name: str, version: str, tag: ModelVersionTag) -> None:
-        """Set a tag that is not the server's."""
+        """Set a tag that is not the server's; the tag `review` gives a review."""
         enforce(judge_tag(tag.key))
+        if is_review(tag.key):
+            try:
+                self.review(name, version, *parse_tag(tag.value))
+            except UsageError as fault:
+                raise MlflowException(str(fault), INVALID_PARAMETER_VALUE) from fault
+            return
+        self._may_write(caller(), f"Tag '{tag.key}'")
         super().set_model_version_tag(name, version, tag)
 
     def delete_model_version_tag(self, name: str, version: str, key: str) -> None:
         """Delete a tag that is not the server's."""
         enforce(judge_tag(key))
+        self._may_write(caller(), f"Tag '{key}'")
         super().delete_model_version_tag(name, version, key)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open one transaction, the head of the chain locked; what is called on the store inside joins it."""
+        with self._locked() as connection:
+            yield connection
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Return all versions of a model that were not deleted, by number."""
+        return self._versions(name)
 
     @contextmanager
     def _locked(self) -> Iterator[Connection]:
@@ -208,14 +335,87 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         super().transition_model_version_stage(version.name, version.version, target, archive)
         return self.get_model_version(version.name, version.version)
 
-    def _measured(self, actor: str, asked: Transition, policy: Policy) -> Measured | None:
-        if asked.target != PRODUCTION or isinstance(judge_transition(actor, asked, policy), Refused):
-            return None
-        location = self._location(asked.model, asked.version)
+    def _judged(
+        self, connection: Connection, actor: str, asked: Transition, measured: Measured | None
+    ) -> Allowed | Refused:
+        policy = self._policy(connection, asked.model)
+        if asked.target != PRODUCTION:
+            return judge_transition(actor, asked, policy)
+        current = self.get_model_version(asked.model, asked.version)
+        return judge_transition(actor, asked, policy, self._facts(connection, current, policy, measured))
+
+    def _measured(self, actor: str, version: ModelVersion) -> Measured | None:
+        """Measure a version's bytes, but only for those who may move it."""
+        with self.engine.connect() as connection:
+            policy = self._policy(connection, version.name)
+            facts = self._facts(connection, version, policy)
+        robot = actor in SERVICES and policy.production.robots == "gates"
+        return self._measure(version) if robot or why_not_review(actor, facts, policy) is None else None
+
+    def _measure(self, version: ModelVersion) -> Measured:
+        number, location = str(version.version), self._location(version.name, version.version)
+        with delivered(lambda: location, version.name, number) as delivery:
+            return delivery.measured(number, location)
+
+    def _policy(self, connection: Connection, name: str) -> Policy:
+        return policy_of(connection).for_model(name)
+
+    def _facts(
+        self, connection: Connection, version: ModelVersion, policy: Policy, measured: Measured | None = None
+    ) -> Facts:
+        champion = self._aliased(version.name, "champion")
+        author = version.tags.get(AUTHOR_TAG)
+        asked = Asked(version.name, str(version.version), author, champion, measured)
+        return gather(connection, asked, policy, datetime.now(UTC))
+
+    def _record_birth(self, connection: Connection, author: str, made: ModelVersion, found: Measured) -> None:
+        body = {
+            "model": made.name,
+            "version": str(made.version),
+            "author": author,
+            "source": made.source,
+            "storage_location": self._location(made.name, made.version),
+            "run_id": made.run_id,
+            "run_user": run_user(connection, made.run_id),
+            "digest": found.digest,
+            "fault": found.fault,
+            "origin": found.origin.body(),
+        }
+        events.append(connection, EventKind.VERSION_CREATED, _subject(made), author, body)
+        if found.digest is not None:
+            super().set_model_version_tag(made.name, made.version, ModelVersionTag(DIGEST_TAG, found.digest))
+
+    def _sign(
+        self, connection: Connection, author: str, made: ModelVersion, folder: Path | None, found: Measured
+    ) -> None:
+        """Record the signature of a version's folder; a key that does not sign leaves it registered without."""
+        if folder is None or found.digest is None:
+            return
         try:
-            return Measured(location, digest=version_digest(asked.model, asked.version, location))
-        except IntegrityError as fault:
-            return Measured(location, fault=str(fault))
+            signed = self.signature(folder, found.digest)
+        except FlywheelError as fault:
+            log.warning("version has no signature", model=made.name, version=str(made.version), reason=str(fault))
+            return
+        if signed is not None:
+            body = {"model": made.name, "version": str(made.version), **signed}
+            events.append(connection, EventKind.VERSION_SIGNED, _subject(made), author, body)
+
+    def _may_write(self, actor: str, what: str) -> None:
+        enforce(judge_write(actor, what, floor_policy()))
+
+    def _next_version(self, name: str) -> str:
+        with self.sessions() as session:
+            last = session.query(func.max(SqlModelVersion.version)).filter(SqlModelVersion.name == name).scalar()
+            return str((last or 0) + 1)
+
+    def _source_location(self, source: str) -> str:
+        """Return where the bytes of a source lie, as MLflow's store finds it."""
+        if urlsplit(source).scheme != "models":
+            return source
+        named = _parse_model_uri(source)
+        if named.model_id is not None:
+            return str(MlflowClient().get_logged_model(named.model_id).artifact_location)
+        return self._location(named.name, named.version)
 
     def _location(self, name: str, version: str) -> str:
         return str(self.get_model_version_download_uri(name, version))
@@ -247,6 +447,16 @@ def _asked(version: ModelVersion, target: str, archive: bool) -> Transition:
     return Transition(version.name, str(version.version), author, version.current_stage, target, archive)
 
 
+def review_tag(decision: str, actor: str, comment: str, at: datetime) -> tuple[str, str]:
+    """Return name and value of the tag in which MLflow's pages show a review; comments have one of their own."""
+    kind = "comment" if decision == "comment" else "review"
+    said = {"approve": "approved", "reject": "rejected", "request_changes": "changes requested"}
+    word = said.get(decision, "withdrawn" if decision == "withdraw" else "")
+    text = " ".join(comment.split())
+    told = f"{word} {at:%Y-%m-%d %H:%M} UTC".strip() + (f": {text}" if text else "")
+    return f"{RESERVED_PREFIX}{kind}.{re.sub(r'[^-.0-9A-Za-z_]', '_', actor)}", told[:TAG_LENGTH]
+
+
 def _body(version: ModelVersion, target: str, measured: Measured | None = None) -> Body:
     return {
         "model": version.name,
@@ -256,6 +466,7 @@ def _body(version: ModelVersion, target: str, measured: Measured | None = None) 
         "digest": measured.digest if measured else version.tags.get(DIGEST_TAG),
         "author": version.tags.get(AUTHOR_TAG),
         "run_id": version.run_id,
+        "location": measured.location if measured else None,
     }
 
 
@@ -264,4 +475,4 @@ def _subject(version: ModelVersion) -> str:
 
 
 def _honest(tags: Iterable[ModelVersionTag | RegisteredModelTag] | None) -> list[ModelVersionTag | RegisteredModelTag]:
-    return [tag for tag in tags or [] if not is_reserved(tag.key)]
+    return [tag for tag in tags or [] if not is_reserved(tag.key) and not is_review(tag.key)]

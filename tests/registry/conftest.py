@@ -55,9 +55,9 @@ class Server:
         answer["tags"] = {tag["key"]: tag["value"] for tag in answer.get("tags", [])}
         return answer
 
-    def model(self, user: str = "ada") -> str:
-        """Create a registered model with a name of its own."""
-        name = f"gate-{uuid.uuid4().hex[:12]}"
+    def model(self, user: str = "ada", prefix: str = "gate") -> str:
+        """Create a registered model with a name of its own; the policy has sections for some prefixes."""
+        name = f"{prefix}-{uuid.uuid4().hex[:12]}"
         self.made(user, "registered-models/create", name=name)
         return name
 

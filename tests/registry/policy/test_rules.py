@@ -3,8 +3,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flywheel.identities import ADMIN, CONTROLLER, SERVICES
-from flywheel.policy import Policy, Production
+from flywheel.identities import ADMIN, AGENTS, CONTROLLER, SERVICES
+from flywheel.policy import GatePolicy, Policy, Production
 from registry.policy.rules import (
     ARCHIVED,
     NONE,
@@ -23,13 +23,16 @@ from registry.policy.rules import (
     judge_transition,
 )
 
-POLICY = Policy()
+NO_GATES = GatePolicy(required=())
+POLICY = Policy(gates=NO_GATES)
 STAGES = [NONE, STAGING, PRODUCTION, ARCHIVED]
 users = st.sampled_from(["ada", "grace", "linus", "mary", ADMIN, *SERVICES])
 people = st.dictionaries(
     st.sampled_from(["ada", "grace", "linus", "mary"]), st.sampled_from(["data_scientist", "reviewer"])
 )
-policies = st.builds(Policy, people=people, production=st.builds(Production, four_eyes=st.booleans()))
+policies = st.builds(
+    Policy, people=people, production=st.builds(Production, four_eyes=st.booleans()), gates=st.just(NO_GATES)
+)
 transitions = st.builds(
     Transition,
     model=st.just("churn"),
@@ -58,19 +61,22 @@ def test_what_reaches_production_was_moved_by_a_reviewer_who_is_not_its_known_au
 
 
 @given(actor=users, transition=transitions, policy=policies)
-def test_what_leaves_production_was_taken_out_by_the_controller_or_a_reviewer(
+def test_what_leaves_production_was_taken_out_by_the_controller_or_who_may_operate(
     actor: str, transition: Transition, policy: Policy
 ) -> None:
     leaves = transition.source == PRODUCTION and transition.target != PRODUCTION
     allowed = isinstance(judge_transition(actor, transition, policy), Allowed)
     if leaves:
-        assert allowed == (actor == CONTROLLER or actor in policy.reviewers())
+        assert allowed == (actor == CONTROLLER or actor in policy.allowed(*policy.may.operate))
 
 
 @given(actor=users, transition=transitions, policy=policies)
-def test_stages_without_traffic_are_free(actor: str, transition: Transition, policy: Policy) -> None:
+def test_stages_without_traffic_are_free_for_people_with_a_role_and_for_services_that_train_or_operate(
+    actor: str, transition: Transition, policy: Policy
+) -> None:
     if PRODUCTION not in {transition.source, transition.target}:
-        assert judge_transition(actor, transition, policy) == Allowed()
+        allowed = isinstance(judge_transition(actor, transition, policy), Allowed)
+        assert allowed == (actor in policy.people or actor in set(SERVICES) - {AGENTS})
 
 
 @given(actor=users, transition=transitions, policy=policies)

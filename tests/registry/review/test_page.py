@@ -99,7 +99,7 @@ def test_the_page_shows_intervals_the_semantic_version_and_what_there_is_to_read
 
 def test_the_author_reads_what_is_missing_and_finds_no_button(server: "Server", pair: tuple[str, str, str]) -> None:
     _, text = page(server, "ada", f"{pair[0]}/{pair[2]}")
-    assert "its author may not approve it (four eyes). A reviewer (grace) can" in text
+    assert "its author may not approve it (four eyes). A reviewer (alan, grace) can" in text
     assert 'data-stage="Production"' not in text
 
 

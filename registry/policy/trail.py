@@ -1,0 +1,105 @@
+"""Gathers the facts of one version from the audit trail: few events, found by subject, however long the trail is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from flywheel import events
+from flywheel.events import Event, EventKind
+from flywheel.policy import Policy
+from flywheel.rollbacks import failure
+from registry.gates.evidence import read_evidence
+from registry.policy.facts import Facts
+from registry.policy.origin import Origin, contributors, not_a_patch, origin_of
+from registry.policy.reviews import read_reviews
+from registry.policy.rules import PRODUCTION, Measured
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the trail says of one version since it was registered; a number that was given anew starts anew.
+
+    Args:
+        subject: `model/version`.
+        history: All events, oldest first.
+        created: Its registration; None before this release, or after a renaming.
+    """
+
+    subject: str
+    history: tuple[Event, ...]
+    created: Event | None
+
+    @property
+    def origin(self) -> Origin:
+        """Where its code and data come from, as its registration recorded it."""
+        return origin_of(self.created.body if self.created else {})
+
+    @property
+    def digest(self) -> str | None:
+        """Of its bytes when it was registered."""
+        return self.created.body.get("digest") if self.created else None
+
+    @property
+    def approved(self) -> str | None:
+        """Digest of the bytes that were last moved to Production; None when none ever were."""
+        moves = [event.body for event in self.history if event.kind == EventKind.TRANSITION]
+        digests = [body.get("digest") for body in moves if body.get("to") == PRODUCTION and body.get("digest")]
+        return str(digests[-1]) if digests else None
+
+
+def told(connection: sa.Connection, model: str, version: str) -> Told:
+    """Read what the trail says of a version."""
+    subject = f"{model}/{version}"
+    history = events.read(connection, subject=subject)
+    born = max((place for place, event in enumerate(history) if event.kind == EventKind.VERSION_CREATED), default=None)
+    if born is None:
+        return Told(subject, tuple(history), None)
+    return Told(subject, tuple(history[born:]), history[born])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The version that facts are asked of: as the registry has it, and what was measured of its bytes, if anything."""
+
+    model: str
+    version: str
+    author: str | None
+    champion: str | None = None
+    measured: Measured | None = None
+
+
+def gather(connection: sa.Connection, asked: Asked, policy: Policy, at: datetime) -> Facts:
+    """Return the facts of a version; without a measurement, those of the bytes that were registered."""
+    mine = told(connection, asked.model, asked.version)
+    measured = asked.measured
+    origin = measured.origin if measured and measured.digest else mine.origin
+    digest = measured.digest if measured else mine.digest
+    fault = (measured.fault if measured else mine.created.body.get("fault") if mine.created else None) or Facts.fault
+    champion = told(connection, asked.model, asked.champion) if asked.champion else None
+    return Facts(
+        model=asked.model,
+        version=asked.version,
+        author=asked.author,
+        digest=digest,
+        fault=fault,
+        reviews=tuple(read_reviews(mine.history, mine.subject)),
+        evidence=read_evidence(mine.history, mine.subject),
+        contributors=contributors(origin, _run_user(mine), _approved_parent(connection, asked.model, origin), policy),
+        failure=failure(mine.history, mine.subject),
+        champion=champion.approved if champion else None,
+        patch=not_a_patch(asked.author, origin, champion.origin if champion and champion.approved else None),
+        approved=mine.approved,
+        at=at,
+    )
+
+
+def _run_user(mine: Told) -> str | None:
+    return mine.created.body.get("run_user") if mine.created else None
+
+
+def _approved_parent(connection: sa.Connection, model: str, origin: Origin) -> Origin | None:
+    if origin.parent is None or origin.since is None:
+        return None
+    parent = told(connection, model, origin.parent)
+    return parent.origin if parent.approved else None

@@ -1,0 +1,78 @@
+"""What was delivered with a version: its folder, downloaded once, for digest, origin and signature."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from mlflow.exceptions import MlflowException
+
+from flywheel.errors import IntegrityError
+from registry.doors.artifacts import digest_of, downloaded
+from registry.policy.origin import read_origin
+from registry.policy.rules import Measured
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A downloaded version.
+
+    Args:
+        location: Where its bytes lie.
+        folder: Where they were downloaded to; None when they could not be.
+        fault: Else why not: the end of a sentence.
+        name: Of the model.
+        version: The number for which `digest` was taken.
+        digest: Of the folder.
+    """
+
+    location: str
+    folder: Path | None
+    fault: str
+    name: str
+    version: str
+    digest: str | None
+
+    def measured(self, version: str, location: str) -> Measured:
+        """Return what was found, for the number and place that the version got in the end."""
+        if self.folder is None:
+            return Measured(self.location, fault=self.fault)
+        if location != self.location:
+            return Measured(location, fault="its source changed while it was registered. Register it again.")
+        # Another registration may have taken the number meanwhile.
+        digest = self.digest if version == self.version else digest_of(self.folder, self.name, version)
+        return Measured(location, digest=digest, origin=read_origin(self.folder))
+
+
+@contextmanager
+def delivered(locate: Callable[[], str], name: str, version: str) -> Iterator[Delivery]:
+    """Yield the folder of a version and its digest; why there is none is a value, no fault.
+
+    Args:
+        locate: Returns where the bytes lie.
+        name: Of the model.
+        version: The number that it has, or will probably get: the digest depends on it.
+    """
+    with ExitStack() as stack:
+        yield _delivery(stack, locate, name, version)
+
+
+def _delivery(stack: ExitStack, locate: Callable[[], str], name: str, version: str) -> Delivery:
+    try:
+        location = locate()
+    except MlflowException as fault:
+        return Delivery("", None, f"its source cannot be found: {fault.message}", name, version, None)
+    try:
+        folder = stack.enter_context(downloaded(location))
+        return Delivery(location, folder, "", name, version, digest_of(folder, name, version))
+    except IntegrityError as fault:
+        return Delivery(location, None, str(fault), name, version, None)
+
+
+def run_user(connection: sa.Connection, run_id: str | None) -> str | None:
+    """Return who started a run, as MLflow's client said; None when that is not known here."""
+    if not run_id or connection.scalar(sa.text("SELECT to_regclass('runs') IS NULL")):
+        return None
+    found = connection.scalar(sa.text("SELECT user_id FROM runs WHERE run_uuid = :run"), {"run": run_id})
+    return str(found) if found else None
