@@ -79,6 +79,11 @@ def setting(value: str | None) -> str:
         return value
 
 
+def sentence(text: str) -> str:
+    """Begin with a capital letter: refusals continue a sentence, and here they stand alone."""
+    return text[:1].upper() + text[1:]
+
+
 def segment(text: object) -> str:
     """Write a part of an address."""
     return quote(str(text), safe="")
@@ -94,5 +99,6 @@ FILTERS = {
     "change": change,
     "percent": percent,
     "setting": setting,
+    "sentence": sentence,
     "path": segment,
 }

@@ -15,7 +15,7 @@ WORDS = {
     "fail": "Fail",
     "could_not_run": "Could not run",
     "other_bytes": "Other bytes",
-    "stale": "Too old",
+    "stale": "Stale",
     "missing": "Not measured",
 }
 
@@ -79,18 +79,20 @@ def _shown(
         sentence = need.sentence if need else ""
         return Shown(name, "missing", sentence, need is not None, None, None)
     old = now - found.at
-    state = _state(found, digest, old > expire)
+    # A need that is not met although the gate passed: its limits or the champion changed since.
+    outdated = old > expire or (need is not None and not need.met)
+    state = _state(found, digest, outdated)
     # Where the gate is content and Production is not, the need says why.
     sentence = need.sentence if need and not need.met and state != "fail" else found.measurement.sentence
     return Shown(name, state, sentence, need is not None, found, old)
 
 
-def _state(found: Evidence, digest: str | None, expired: bool) -> str:
+def _state(found: Evidence, digest: str | None, outdated: bool) -> str:
     if digest is not None and found.digest != digest:
         return "other_bytes"
     if found.measurement.outcome is not Outcome.PASS:
         return str(found.measurement.outcome)
-    return "stale" if expired else "pass"
+    return "stale" if outdated else "pass"
 
 
 def tally(gates: Iterable[Shown]) -> dict[str, int]:

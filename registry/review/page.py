@@ -19,7 +19,6 @@ from registry.review.comparison import side
 from registry.review.documents import Shelf, files_below
 from registry.review.evaluation import verdict
 from registry.review.gates import WORDS
-from registry.review.interim import standing
 from registry.review.trail import read_trail
 from registry.review.view import Read, build
 from registry.review.wording import REVIEWS
@@ -60,7 +59,6 @@ def _review_page(name: str, version: str) -> Response:
     rival = champion if champion and champion.version != found.version else None
     with store.engine.connect() as connection:
         events = read_trail(connection, name, version)
-        stands = standing(store, connection, caller(), found)
     with ThreadPoolExecutor(2) as pool:
         ours = pool.submit(_read, store, found)
         theirs = pool.submit(_read, store, rival) if rival else None
@@ -68,9 +66,9 @@ def _review_page(name: str, version: str) -> Response:
         ours.result(),
         theirs.result() if theirs else None,
         is_champion=champion is not None and rival is None,
-        standing=stands,
+        standing=store.standing(name, version, caller()),
         events=events,
-        policy=floor_policy(),
+        policy=floor_policy().for_model(name),
         viewer=caller(),
         now=datetime.now(UTC),
     )

@@ -70,10 +70,11 @@ class Docket:
             if row.seq <= self.seq:
                 continue
             self.seq = row.seq
-            case = self.cases.setdefault(row.subject, Case())
             if row.kind == EventKind.VERSION_CREATED:
-                case.author = row.actor
-            elif row.kind == EventKind.GATE_MEASURED:
+                self.cases[row.subject] = Case(row.actor)  # a number that was deleted may be given anew
+                continue
+            case = self.cases.setdefault(row.subject, Case())
+            if row.kind == EventKind.GATE_MEASURED:
                 case.gates[str(row.gate)] = str(row.outcome)
             elif opinion := OPINIONS.get(EventKind(row.kind)):
                 case.opinions[row.actor] = opinion

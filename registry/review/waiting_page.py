@@ -76,7 +76,9 @@ def _rows(connection: sa.Connection, policy: Policy) -> Iterator[Waiting]:
         .where(SqlModelVersion.current_stage.in_(STAGES))
         .order_by(SqlModelVersion.creation_time.desc(), SqlModelVersion.version.desc())
     )
-    required = policy.gates.required
+    required: dict[str, tuple[str, ...]] = {}
     for name, version, stage, made in connection.execute(query):
+        if name not in required:
+            required[name] = policy.for_model(name).gates.required
         case = DOCKET.cases.get(f"{name}/{version}", NOTHING)
-        yield waiting(name, version, stage, datetime.fromtimestamp(made / 1000, UTC), case, required)
+        yield waiting(name, version, stage, datetime.fromtimestamp(made / 1000, UTC), case, required[name])
