@@ -14,7 +14,7 @@ from registry.review.bars import Bar, around_zero, side_by_side
 from registry.review.code_changes import FileChange, file_change
 from registry.review.comparison import Figure, Measured, Setting, Side, figures, on_same_data, over_champion, settings
 from registry.review.evaluation import Duel, Json, Part, Rivalry, parts, read_json, rivalry
-from registry.review.gates import Shown, shown_gates, tally
+from registry.review.gates import PREFIX, Shown, shown_gates, tally
 from registry.review.wording import Told, tell_all
 
 CODE = ("usecase.yaml", "features.py")
@@ -31,6 +31,7 @@ TITLES = {
     "robustness": "When an input is missing or off",
     "slices": "Scores by part",
 }
+SPEAKS = 30  # rows: the score of fewer is mostly chance
 PICTURES = (".png", ".svg")
 OPINIONS = frozenset({EventKind.REVIEW_APPROVED, EventKind.REVIEW_REJECTED, EventKind.REVIEW_CHANGES_REQUESTED})
 
@@ -170,6 +171,17 @@ class View:
     code: CodeView
     story: tuple[Told, ...]
     reviews: tuple[Review, ...]
+
+    @property
+    def unmet_gates(self) -> tuple[Need, ...]:
+        """The gates among what is missing."""
+        return tuple(need for need in self.unmet if need.name.startswith(PREFIX))
+
+    @property
+    def weakest(self) -> Part | None:
+        """The worst part that is large enough to speak of; else the worst."""
+        large = [row.part for row in self.parts if row.part.rows >= SPEAKS]
+        return large[0] if large else self.parts[0].part if self.parts else None
 
 
 def build(

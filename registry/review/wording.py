@@ -203,9 +203,9 @@ REVIEWS = {
 NEEDS = {
     "author": "Author",
     "approvals": "Approvals",
-    "rejections": "No rejection",
+    "rejections": "Objections",
     "contributors": "Four eyes",
-    "freeze": "No freeze",
+    "freeze": "Freeze",
     "bytes": "Model files",
     "rollout": "Rollout",
 }
