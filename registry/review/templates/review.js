@@ -80,6 +80,10 @@ function goTo(index) {
   section.scrollIntoView();
   mark(section.id);
 }
+function place() {  // the section in focus; else the one that was scrolled to
+  const focused = sections.findIndex((section) => section.contains(document.activeElement));
+  return focused < 0 ? current : focused;
+}
 function mark(id) {
   for (const [name, link] of links) {
     if (name === id) { link.setAttribute("aria-current", "true"); } else { link.removeAttribute("aria-current"); }
@@ -114,7 +118,7 @@ function choose(decision) {
 }
 const KEYS = {
   a: () => choose("approve"), r: () => choose("reject"), c: () => choose("comment"),
-  j: () => goTo(current + 1), k: () => goTo(current - 1), "?": () => help.showModal(),
+  j: () => goTo(place() + 1), k: () => goTo(place() - 1), "?": () => help.showModal(),
 };
 addEventListener("keydown", (event) => {
   const typing = event.target instanceof HTMLElement && event.target.matches("textarea, input:not([type=radio]), select");
