@@ -179,8 +179,12 @@ def verify(events: Iterable[Event], head: Head | None = None, *, start: Head = G
         if event.hash != event_hash(event):
             raise IntegrityError(_broken(event.seq, f"({event.kind} of {event.subject}) was altered afterwards"))
         last = Head(event.seq, event.hash)
-    if head is not None and head != last:
-        raise IntegrityError(_broken(min(last.seq + 1, head.seq), f"is missing: the chain's head stands at {head.seq}"))
+    if head is not None and last.seq < head.seq:
+        raise IntegrityError(_broken(last.seq + 1, f"is missing: the chain's head stands at {head.seq}"))
+    if head is not None and last.seq > head.seq:
+        raise IntegrityError(_broken(head.seq + 1, f"was added: the chain's head stands at {head.seq}"))
+    if head is not None and last.hash != head.hash:
+        raise IntegrityError(_broken(head.seq, "was altered afterwards: the chain's head has another hash"))
     return last
 
 

@@ -1,123 +1,54 @@
 """The policy: who may do what, what Production needs, and how the policy itself changes. Values only; no server.
 
 `HOME/policy.yaml` is the first one. From then on the audit trail holds it: each change is proposed, approved and
-adopted as events, and the newest adopted policy is in force. `flywheel.policy_file` reads and checks what people write.
+adopted as events, and the newest adopted policy is in force.
 """
 
 import fnmatch
 import hashlib
 import json
-from collections.abc import Iterable
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from datetime import datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from flywheel.errors import SpecError
 from flywheel.freeze import Freeze
 from flywheel.identities import SERVICES
-from flywheel.limits import BUILT_IN, Limits, stricter
-from flywheel.usecase import Duration
+from flywheel.limits import BUILT_IN
+from flywheel.policy_parts import (
+    Changes,
+    GatePolicy,
+    May,
+    Person,
+    Production,
+    Role,
+    Strict,
+    Tighter,
+    loosened,
+    once,
+    tightened,
+)
 
-
-class Role(StrEnum):
-    """What a person is; MLflow's permissions follow from it."""
-
-    VIEWER = "viewer"  # reads everything, changes nothing
-    DATA_SCIENTIST = "data_scientist"  # trains, registers, asks for review
-    REVIEWER = "reviewer"  # approves, rejects
-    OPERATOR = "operator"  # archives and rolls back
-    ADMINISTRATOR = "administrator"  # accounts, tokens, policy; approves nothing
-
-
-class Strict(BaseModel):
-    """Frozen, and refuses what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Person(Strict):
-    """One person."""
-
-    role: Role = Field(description="What they are.")
-    commits_as: tuple[str, ...] = Field((), description="Addresses under which git knows them; for four eyes.")
-
-
-class May(Strict):
-    """Which roles may do what."""
-
-    ask: tuple[Role, ...] = Field(
-        (Role.DATA_SCIENTIST, Role.REVIEWER), description="Move to Staging, request gates, comment, propose a policy."
-    )
-    review: tuple[Role, ...] = Field((Role.REVIEWER,), description="Approve, reject, move to Production.")
-    operate: tuple[Role, ...] = Field(
-        (Role.OPERATOR, Role.REVIEWER), description="Take out of Production, and roll back."
-    )
-    override: tuple[Role, ...] = Field((Role.ADMINISTRATOR,), description="Break glass, with a reason.")
-    change_policy: tuple[Role, ...] = Field(
-        (Role.ADMINISTRATOR, Role.REVIEWER), description="Propose a policy, and approve another's proposal."
-    )
-
-    @field_validator("*")
-    @classmethod
-    def _each_once(cls, roles: tuple[Role, ...]) -> tuple[Role, ...]:
-        return once(roles, "role")
-
-
-Length = Annotated[Duration, Field(gt=timedelta(0))]
-
-
-class GatePolicy(Strict):
-    """Which gates must have passed, and their limits."""
-
-    required: tuple[str, ...] = Field(BUILT_IN, description="Gates that Production needs.")
-    limits: Limits = Field(Limits(), description="What they measure against.")
-    expire: Length = Field(timedelta(days=30), description="Older evidence is stale.")
-
-    @field_validator("required")
-    @classmethod
-    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return in_order(once(names, "gate"))
-
-
-class Production(Strict):
-    """What a transition to Production needs at least."""
-
-    four_eyes: bool = Field(True, description="Nobody who contributed since the last approved commit may approve.")
-    unknown_contributors: Literal["allow", "refuse"] = Field(
-        "allow", description="When the commits behind a version are not known."
-    )
-    approvals: int = Field(1, ge=1, le=10, description="Reviewers who must approve, the one who moves it included.")
-    approvals_expire: Length = Field(timedelta(days=30), description="Older approvals do not count.")
-    robots: Literal["review", "gates"] = Field(
-        "review", description="Whether versions that a service trained on newer data alone may pass on green gates."
-    )
-    freeze: tuple[Freeze, ...] = Field((), description="When nothing goes to Production.")
-
-
-class Tighter(Strict):
-    """What some models need beyond the rest; what is not set stays."""
-
-    four_eyes: Literal[True] | None = None
-    unknown_contributors: Literal["refuse"] | None = None
-    approvals: int | None = Field(None, ge=1, le=10)
-    approvals_expire: Length | None = None
-    robots: Literal["review"] | None = None
-    freeze: tuple[Freeze, ...] = ()
-    gates: tuple[str, ...] = Field((), description="Gates required beside the others.")
-    limits: Limits = Limits()
-    expire: Length | None = Field(None, description="Older evidence is stale.")
-
-    @field_validator("gates")
-    @classmethod
-    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return once(names, "gate")
-
-
-class Changes(Strict):
-    """How a policy is changed."""
-
-    approvals: int = Field(1, ge=1, le=10, description="Of others than who proposes.")
+__all__ = [
+    "Changes",
+    "Freeze",
+    "GatePolicy",
+    "May",
+    "Person",
+    "Policy",
+    "Production",
+    "Role",
+    "Tighter",
+    "frozen",
+    "load_policy",
+    "parse_policy",
+    "unworkable",
+]
+GATES_GROUP = "flywheel.gates"
 
 
 def _person(value: Any) -> Any:
@@ -174,7 +105,8 @@ class Policy(Strict):
         found = self
         for pattern in sorted(self.models):
             if fnmatch.fnmatchcase(name, pattern):
-                found = _tightened(found, self.models[pattern])
+                production, gates = tightened(found.production, found.gates, self.models[pattern])
+                found = found.model_copy(update={"production": production, "gates": gates})
         return found
 
     def document(self) -> dict[str, Any]:
@@ -193,69 +125,117 @@ def frozen(policy: Policy, now: datetime) -> Freeze | None:
     return next((freeze for freeze in policy.production.freeze if freeze.holds(now)), None)
 
 
-def once(values: Iterable[Any], noun: str) -> tuple[Any, ...]:
-    """Return the values, or raise ValueError for the first that is there twice."""
-    seen: list[Any] = []
-    for value in values:
-        if value in seen:
-            raise ValueError(f"{noun} '{value}' is there twice; remove one")
-        seen.append(value)
-    return tuple(seen)
+def load_policy(path: Path) -> Policy:
+    """Read a policy file.
+
+    Raises:
+        SpecError: The file is missing, no YAML, or says something that a policy cannot say.
+    """
+    try:
+        return parse_policy(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "it is no text in UTF-8"
+        raise SpecError(f"Policy {path} cannot be read: {reason}. `flywheel up` writes one.") from fault
 
 
-def in_order(gates: Iterable[str]) -> tuple[str, ...]:
-    """Return gates in the one order that policies keep: those that come with Flywheel first, then by name."""
-    return tuple(sorted(set(gates), key=lambda name: (BUILT_IN.index(name) if name in BUILT_IN else 99, name)))
+def parse_policy(text: str, where: str) -> Policy:
+    """Read a policy from YAML or JSON; `where` names it in messages.
+
+    Raises:
+        SpecError: It is no YAML, or says something that a policy cannot say.
+    """
+    try:
+        document = yaml.load(text, OnceOnly)  # noqa: S506  # a safe loader
+    except yaml.YAMLError as fault:
+        raise SpecError(f"Policy {where} is no YAML: {' '.join(str(fault).split())}. Correct it.") from fault
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise SpecError(f"Policy {where} must be a mapping with people, may, production, gates, changes or models.")
+    try:
+        policy = Policy.model_validate(document)
+    except ValidationError as fault:
+        raise SpecError(f"Policy {where}: {_told(fault)}") from fault
+    problem = unworkable(policy)
+    if problem is not None:
+        raise SpecError(f"Policy {where}: {problem}")
+    return policy
 
 
-def _tightened(policy: Policy, more: Tighter) -> Policy:
-    """Join field by field; the stricter value holds, so that the order of sections does not matter."""
-    floor, gates = policy.production, policy.gates
-    production = floor.model_copy(
-        update={
-            "four_eyes": floor.four_eyes or bool(more.four_eyes),
-            "unknown_contributors": more.unknown_contributors or floor.unknown_contributors,
-            "robots": more.robots or floor.robots,
-            "approvals": max(floor.approvals, more.approvals or 1),
-            "approvals_expire": min(floor.approvals_expire, more.approvals_expire or floor.approvals_expire),
-            "freeze": _together(floor.freeze, more.freeze),
-        }
-    )
-    required = {
-        "required": in_order({*gates.required, *more.gates}),
-        "limits": stricter(gates.limits, more.limits)[0],
-        "expire": min(gates.expire, more.expire or gates.expire),
-    }
-    return policy.model_copy(update={"production": production, "gates": gates.model_copy(update=required)})
+def unworkable(policy: Policy) -> str | None:
+    """Return why a well-formed policy could not work, in sentences with a remedy; None when it could."""
+    return _people(policy) or _gates(policy) or _sections(policy)
 
 
-def _together(some: Iterable[Freeze], others: Iterable[Freeze]) -> tuple[Freeze, ...]:
-    by_text = {freeze.model_dump_json(): freeze for freeze in (*some, *others)}
-    return tuple(by_text[text] for text in sorted(by_text))
+class OnceOnly(yaml.SafeLoader):
+    """YAML in which a key that stands twice is a fault: plain YAML would drop the first silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping.
+
+        Raises:
+            ConstructorError: A key is there twice.
+        """
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen and isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key_node.value}' is there twice", key_node.start_mark
+                )
+            if isinstance(key_node, yaml.ScalarNode):
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
 
 
-def loosened(floor: Policy, section: Tighter) -> str | None:
-    """Return what in a model's section is looser than the policy, as "approvals 1 against 2"; None when nothing is."""
-    base, gates = floor.production, floor.gates
-    if section.approvals is not None and section.approvals < base.approvals:
-        return f"approvals {section.approvals} against {base.approvals}"
-    if section.approvals_expire is not None and section.approvals_expire > base.approvals_expire:
-        return f"approvals_expire {section.approvals_expire} against {base.approvals_expire}"
-    if section.expire is not None and section.expire > gates.expire:
-        return f"expire {section.expire} against {gates.expire}"
-    return _loosened_limit(gates.limits, section.limits)
+def _told(fault: ValidationError) -> str:
+    first = fault.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "people"
+    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "enum":
+        roles = ", ".join(Role)
+        return f"'{place}' is wrong: role '{first['input']}' does not exist. Choose one of: {roles}."
+    if first["type"] == "extra_forbidden":
+        return f"'{place}' is not known. Remove it or correct its spelling."
+    if first["type"] == "missing":
+        return f"'{place}' is missing. Add it."
+    if place.startswith("models.") and first["type"] == "literal_error":
+        return f"'{place}' is wrong: it may only be {reason}, since a section only tightens. Leave it out."
+    return f"'{place}' is wrong: {reason}. Correct it."
 
 
-def _loosened_limit(floor: Limits, asked: Limits) -> str | None:
-    joined = stricter(floor, asked)[0]
-    for name in Limits.model_fields:
-        here, there, held = (getattr(limits, name) for limits in (floor, asked, joined))
-        if isinstance(there, dict):
-            for key in sorted(there):
-                if key in here and held[key] != there[key]:
-                    return f"limits.{name}.{key} {there[key]:g} against {here[key]:g}"
-        elif isinstance(there, tuple) and here is not None and set(there) - set(here):
-            return f"limits.{name} with {', '.join(sorted(set(there) - set(here)))}, which the policy does not have"
-        elif not isinstance(there, tuple) and None not in (here, there) and held != there:
-            return f"limits.{name} {there:g} against {here:g}"
+def _people(policy: Policy) -> str | None:
+    reviewers, changers = policy.reviewers(), policy.allowed(*policy.may.change_policy)
+    if not reviewers:
+        roles = ", ".join(policy.may.review) or "none"
+        return f"nobody may review (may.review: {roles}), so nothing could reach Production. Name a reviewer in people."
+    sections = [(f"models.{name}", section.approvals or 1) for name, section in policy.models.items()]
+    for where, wanted in [("production", policy.production.approvals), *sections]:
+        if wanted > len(reviewers):
+            names = ", ".join(sorted(reviewers))
+            return f"'{where}' wants {wanted} approvals, and only {names} may review. Name more reviewers in people."
+    proposers = changers | policy.allowed(*policy.may.ask)
+    most = max((len(changers - {proposer}) for proposer in proposers), default=0)
+    if most < policy.changes.approvals:
+        return (
+            f"a change of policy needs {policy.changes.approvals} approvals of others than who proposes it, and only "
+            f"{', '.join(sorted(changers)) or 'nobody'} may change it. Name more such people, or it could never change."
+        )
+    return None
+
+
+def _gates(policy: Policy) -> str | None:
+    known = {*BUILT_IN, *(point.name for point in entry_points(group=GATES_GROUP))}
+    sections = [(f"models.{name}.gates", section.gates) for name, section in policy.models.items()]
+    for where, names in [("gates.required", policy.gates.required), *sections]:
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            return f"'{where}' names gate '{unknown[0]}', which is not installed. Gates: {', '.join(sorted(known))}."
+    return None
+
+
+def _sections(policy: Policy) -> str | None:
+    for name, section in policy.models.items():
+        looser = loosened(policy.production, policy.gates, section)
+        if looser is not None:
+            return f"'models.{name}' is looser than the policy: {looser}. A section may only tighten: leave it out."
     return None

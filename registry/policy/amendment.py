@@ -6,8 +6,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from flywheel import events
 from flywheel.events import EVENTS, Event, EventKind
-from flywheel.policy import Policy
-from flywheel.policy_file import parse_policy, unworkable
+from flywheel.policy import Policy, parse_policy, unworkable
 from registry.caller import conflict, enforce
 from registry.policy.changes import KINDS, Proposal, closed, judge_proposal, judge_vote, lacking, read_proposals
 from registry.policy.in_force import SUBJECT, InForce, adoption, in_force

@@ -14,8 +14,7 @@ from flywheel import events
 from flywheel.errors import IntegrityError, SpecError
 from flywheel.events import EVENTS, Event, EventKind
 from flywheel.identities import ADMIN
-from flywheel.policy import Policy
-from flywheel.policy_file import load_policy
+from flywheel.policy import Policy, load_policy
 
 log = structlog.get_logger()
 # No model's name may hold a colon, so these subjects are nobody's.

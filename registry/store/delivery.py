@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +56,20 @@ class Delivery:
 
 
 @contextmanager
-def delivered(locate: Callable[[], str], name: str, version: str) -> Iterator[Delivery]:
+def delivered(locate: Callable[[], str], name: str, version: str, *, signing: bool = False) -> Iterator[Delivery]:
     """Yield the folder of a version and its digest; why there is none is a value, no fault.
 
     Args:
         locate: Returns where the bytes lie.
         name: Of the model.
         version: The number that it has, or will probably get: the digest depends on it.
+        signing: Whether to put the server's signature under it.
     """
     with ExitStack() as stack:
-        yield _delivery(stack, locate, name, version)
+        found = _delivery(stack, locate, name, version)
+        if signing and found.folder is not None and found.digest is not None:
+            found = replace(found, signature=signature_or_none(found.folder, found.digest))
+        yield found
 
 
 def _delivery(stack: ExitStack, locate: Callable[[], str], name: str, version: str) -> Delivery:
@@ -75,8 +79,7 @@ def _delivery(stack: ExitStack, locate: Callable[[], str], name: str, version: s
         return Delivery("", None, f"its source cannot be found: {fault.message}", name, version, None)
     try:
         folder = stack.enter_context(downloaded(location))
-        digest = digest_of(folder, name, version)
-        return Delivery(location, folder, "", name, version, digest, signature_or_none(folder, digest))
+        return Delivery(location, folder, "", name, version, digest_of(folder, name, version))
     except IntegrityError as fault:
         return Delivery(location, None, str(fault), name, version, None)
 

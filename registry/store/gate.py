@@ -6,7 +6,7 @@ that attribute is enough to make its work join ours.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -27,11 +27,11 @@ from flywheel.errors import UsageError
 from flywheel.events import EventKind
 from flywheel.identities import SERVICES
 from flywheel.policy import Policy
-from registry.caller import CACHED, caller, conflict, enforce, floor_policy, policy_of
+from registry.caller import CACHED, caller, conflict, enforce, policy_of
 from registry.doors import holders
 from registry.hooks.pre import vetoes
 from registry.policy.facts import Facts
-from registry.policy.in_force import adopt_first
+from registry.policy.in_force import CachedPolicy, adopt_first
 from registry.policy.reviews import KINDS, Review, check_review, decisions, parse_tag
 from registry.policy.rules import (
     ARCHIVED,
@@ -75,10 +75,13 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             events.install(connection)
             holders.install(connection)
             adopt_first(connection)
-        CACHED.use(self.engine)
+        self.recent = CachedPolicy()
+        for cache in (self.recent, CACHED):  # the server's own, too
+            cache.use(self.engine)
         stock: SessionMaker = vars(self)["ManagedSessionMaker"]
         self.sessions = JoiningSessions(stock)
         self.ManagedSessionMaker = self.sessions
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def transition_model_version_stage(
         self, name: str, version: str, stage: str, archive_existing_versions: bool
@@ -181,7 +184,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         author = caller()
         self._may_write(author, f"Registering a version of '{name}'")
         stamped = [*_honest(tags), ModelVersionTag(AUTHOR_TAG, author)]
-        with delivered(lambda: self._source_location(source), name, self._next_version(name)) as delivery:
+        with delivered(lambda: self._source_location(source), name, self._next_version(name), signing=True) as delivery:
             with self._locked() as connection:
                 made = super().create_model_version(
                     name, source, run_id, stamped, run_link, description, local_model_path, model_id
@@ -352,7 +355,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         champion = self._aliased(version.name, "champion")
         author = version.tags.get(AUTHOR_TAG)
         asked = Asked(version.name, str(version.version), author, champion, measured)
-        return gather(connection, asked, policy, datetime.now(UTC))
+        return gather(connection, asked, policy, self.clock())
 
     def _record_birth(self, connection: Connection, author: str, made: ModelVersion, found: Measured) -> None:
         body = {
@@ -372,7 +375,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             super().set_model_version_tag(made.name, made.version, ModelVersionTag(DIGEST_TAG, found.digest))
 
     def _may_write(self, actor: str, what: str) -> None:
-        enforce(judge_write(actor, what, floor_policy()))
+        enforce(judge_write(actor, what, self.recent.read().policy))
 
     def _next_version(self, name: str) -> str:
         with self.sessions() as session:

@@ -14,7 +14,7 @@ from sqlalchemy.engine.url import make_url
 
 from flywheel.connections import Secrets, endpoints, login, secrets
 from flywheel.errors import StackError
-from flywheel.policy_file import load_policy
+from flywheel.policy import load_policy
 from flywheel.settings import Settings
 from flywheel.stack import registry_service
 from flywheel.stack.credentials import load_credentials

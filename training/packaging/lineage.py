@@ -50,11 +50,11 @@ class GitState:
 
 def git_state(folder: Path) -> GitState:
     """Ask git about a folder; no git and no repository are states too."""
-    commit = _git(folder, "rev-parse", "HEAD")
+    commit = ask_git(folder, "rev-parse", "HEAD")
     if not commit:
         return GitState(None)
-    changes = _git(folder, "diff", "HEAD", "--no-color", "--no-ext-diff") or ""
-    untracked = _git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":/") or ""
+    changes = ask_git(folder, "diff", "HEAD", "--no-color", "--no-ext-diff") or ""
+    untracked = ask_git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":/") or ""
     whole = changes + "".join(f"untracked: {name}\n" for name in untracked.splitlines())
     if not whole:
         return GitState(commit.strip())
@@ -110,7 +110,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _git(folder: Path, *words: str) -> str | None:
+def ask_git(folder: Path, *words: str) -> str | None:
+    """Return what git answers about a folder's repository; None when it fails, is not there or takes too long."""
     try:
         done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, timeout=GIT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):

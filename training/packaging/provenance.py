@@ -8,6 +8,7 @@ from flywheel.package import Lineage
 from training.data.dataset import Dataset
 from training.data.frame_digest import fingerprint
 from training.packaging.champion import Predecessors
+from training.packaging.contributors import contributed
 from training.packaging.lineage import file_digest, git_state, package_versions, python_version, span, text_digest
 from training.packaging.versioning import Made, NextVersion, made_from, next_version
 from training.prepare import Prepared
@@ -33,6 +34,7 @@ def make_lineage(grounds: Grounds) -> tuple[Lineage, str]:
     prepared, plan, found = grounds.prepared, grounds.plan, grounds.found
     usecase, split, git = prepared.usecase, prepared.split, git_state(prepared.home)
     numbered, champion, rows = _numbered(grounds), grounds.before.champion, fingerprint(split.rows)
+    who = contributed(prepared.home, git, None if champion is None else champion.package.lineage.git_commit)
     lineage = Lineage(
         usecase=usecase.name,
         as_of=prepared.as_of,
@@ -70,6 +72,9 @@ def make_lineage(grounds: Grounds) -> tuple[Lineage, str]:
         diff_digest=git.diff_digest,
         lock_digest=text_digest(grounds.lock),
         contract_digest=text_digest(prepared.contract.model_dump_json()),
+        contributors=who.addresses,
+        contributors_since=who.since,
+        contributors_unknown=who.unknown,
     )
     return lineage, git.diff
 

@@ -17,8 +17,7 @@ from sqlalchemy.engine.url import URL
 
 from flywheel.connections import Endpoints, Secrets, write_private
 from flywheel.errors import StackError
-from flywheel.policy import Policy
-from flywheel.policy_file import load_policy
+from flywheel.policy import Policy, load_policy
 from flywheel.settings import Settings
 from flywheel.stack import credentials as passwords
 from flywheel.stack import databases, gateway, objects, postgres, registry_service, tracking_server
