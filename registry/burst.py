@@ -13,7 +13,13 @@ from flywheel.events import EventKind
 log = structlog.get_logger()
 
 NEWEST = sa.text("SELECT coalesce(max(seq), 0) FROM flywheel.events WHERE kind = ANY(:kinds)")
+GATE_QUESTIONS = (EventKind.VERSION_CREATED, EventKind.GATES_REQUESTED)  # what gates have to do with
 PATIENCE = 5.0  # seconds that a process which is told to end is given
+
+
+def newest(connection: sa.Connection, kinds: Sequence[EventKind]) -> int:
+    """Return the number of the newest event of some kinds; 0 without one."""
+    return int(connection.scalar(NEWEST, {"kinds": [str(kind) for kind in kinds]}) or 0)
 
 
 class Burst:
@@ -42,7 +48,7 @@ class Burst:
     ) -> None:
         self.name = name
         self._engine = engine
-        self._kinds = [str(kind) for kind in kinds]
+        self._kinds = kinds
         self._command = list(command)
         self._over = over
         self._done = 0  # events up to here made no work any more, or it is done
@@ -53,19 +59,19 @@ class Burst:
         Raises:
             TransientError: Postgres does not answer, or the process ended otherwise than well.
         """
-        newest = self._newest()
-        if newest <= self._done:
+        asked = self._newest()
+        if asked <= self._done:
             return
-        log.info("work begins", job=self.name, event=newest)
+        log.info("work begins", job=self.name, event=asked)
         code = run_until(self._command, self._over.is_set)
         if code != 0 and not self._over.is_set():
             raise TransientError(f"The process of job {self.name} ended with {code}: the log above says why.")
-        self._done = newest
+        self._done = asked
 
     def _newest(self) -> int:
         try:
             with self._engine.connect() as connection:
-                return int(connection.scalar(NEWEST, {"kinds": self._kinds}) or 0)
+                return newest(connection, self._kinds)
         except sa.exc.DBAPIError as fault:
             raise TransientError(f"The trail cannot be read: {str(fault).splitlines()[0]}") from fault
 

@@ -65,7 +65,7 @@ def test_the_registrys_process_has_the_servers_database_store_and_policy_and_the
     own = {"MLFLOW_AUTH_ADMIN_PASSWORD": "w", "FLYWHEEL_SIGNING_KEY": "f"}
     made = registry_service.program(stack, Program("mlflow", ["mlflow"], shared | own))
     hooks = {"FLYWHEEL_HOOKS": str(stack.root / "hooks.yaml"), "FLYWHEEL_HOOK_PAGER": "a secret"}
-    assert made.environment == shared | hooks
+    assert made.environment == shared | hooks | {"_MLFLOW_SERVER_ARTIFACT_DESTINATION": "s3://artifacts"}
 
 
 def test_files_with_secrets_are_private(stack: Settings) -> None:
