@@ -62,7 +62,7 @@ class Burst:
         asked = self._newest()
         if asked <= self._done:
             return
-        log.info("work begins", job=self.name, event=asked)
+        log.info("work begins", job=self.name, newest=asked)
         code = run_until(self._command, self._over.is_set)
         if code != 0 and not self._over.is_set():
             raise TransientError(f"The process of job {self.name} ended with {code}: the log above says why.")
