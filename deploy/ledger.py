@@ -45,6 +45,11 @@ class PostgresLedger:
         now = self._clock()
         with _transaction(self._connection):
             head = events.read_head(self._connection)
+            if head.seq < self._head.seq:
+                raise IntegrityError(
+                    f"The audit trail is broken: event {head.seq + 1} was read before and is missing. "
+                    "Compare the database with a backup before trusting it."
+                )
             if self._whole is None or now - self._whole > WHOLE_SECONDS:
                 self._read_whole(head)
                 self._whole = now
@@ -53,8 +58,6 @@ class PostgresLedger:
         return list(self._kept)
 
     def _read_whole(self, head: Head) -> None:
-        if self._head.seq > head.seq:
-            self._read_on(head)  # names what is missing
         kept: list[Event] = []
         events.verify(_keeping(events.stream(self._connection), kept), head)
         if not _continues(kept, self._kept):

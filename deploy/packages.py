@@ -14,7 +14,6 @@ from flywheel.errors import IntegrityError
 Download = Callable[[str, str, Path], Path]
 # Returns the bundle that a version was signed with, None without one.
 Signature = Callable[[str, str], str | None]
-BUNDLE = ".sigstore.json"  # behind the folder's name: what it was verified with, so that restarts ask nobody
 
 
 class Packages:
@@ -67,8 +66,7 @@ class Packages:
     def _verify(self, served: Served, folder: Path) -> None:
         if self._public_key is None:
             return
-        place = self.place(served)
-        kept = place.with_name(place.name + BUNDLE)
+        kept = signing.bundle_beside(self.place(served))  # so that restarts ask nobody
         bundle = kept.read_text() if kept.is_file() else self._signature(served.usecase, served.version)
         try:
             signing.verify(folder, bundle, self._public_key, f"Version {served.version} of '{served.usecase}'")

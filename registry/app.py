@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from registry.access import routes as access
 from registry.access.sso import SsoDoor, sso_settings
 from registry.caller import floor_policy
+from registry.doors.bodies import answer_faults, require_object
 from registry.doors.doorway import Doorway
 from registry.doors.freeze import FrozenArtifacts
 from registry.doors.keeper import NativeKeeper, keep_flask_routes
@@ -41,6 +42,7 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
         room.add_routes(app)
     _let_everybody_in()
     server: FastAPI = auth.create_app(app)
+    answer_faults(app)
     keep_flask_routes(app)
     # The last are the innermost: the login comes before them.
     server.user_middleware.append(Middleware(NativeKeeper, routes=NativeRoutes(server.routes)))
@@ -53,10 +55,11 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
 
 def _let_everybody_in() -> None:
     # MLflow looks validators up by exact path, which paths with a model's name in them cannot have. Who may do what
-    # below ROOT, each handler asks the policy.
+    # below ROOT, each handler asks the policy. MLflow's validators read the body, so it is checked before them.
     stock = auth._find_validator
 
     def find(request: Any) -> Any:
+        require_object()
         return _logged_in if request.path.startswith(ROOT) else stock(request)
 
     auth._find_validator = find

@@ -179,8 +179,12 @@ def verify(events: Iterable[Event], head: Head | None = None, *, start: Head = G
         if event.hash != event_hash(event):
             raise IntegrityError(_broken(event.seq, f"({event.kind} of {event.subject}) was altered afterwards"))
         last = Head(event.seq, event.hash)
-    if head is not None and head != last:
-        raise IntegrityError(_broken(min(last.seq + 1, head.seq), f"is missing: the chain's head stands at {head.seq}"))
+    if head is not None and last.seq < head.seq:
+        raise IntegrityError(_broken(last.seq + 1, f"is missing: the chain's head stands at {head.seq}"))
+    if head is not None and last.seq > head.seq:
+        raise IntegrityError(_broken(head.seq + 1, f"was added: the chain's head stands at {head.seq}"))
+    if head is not None and last.hash != head.hash:
+        raise IntegrityError(_broken(head.seq, "was altered afterwards: the chain's head has another hash"))
     return last
 
 
@@ -267,8 +271,11 @@ def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controlle
 
 def unguarded(connection: sa.Connection) -> list[tuple[str, str]]:
     """Return the triggers that guard events and stages and are not there or disabled, as table and name."""
-    query = sa.text("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A')")
-    there = {(table.removeprefix("public."), name) for table, name in connection.execute(query)}
+    query = sa.text(
+        "SELECT CASE relnamespace::regnamespace::text WHEN 'flywheel' THEN 'flywheel.' ELSE '' END || relname, tgname "
+        "FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE tgenabled IN ('O', 'A')"
+    )
+    there = {(table, name) for table, name in connection.execute(query)}
     missing = [guard for guard in GUARDS if guard not in there]
     tables = sa.text("SELECT name FROM unnest(CAST(:names AS text[])) name WHERE to_regclass(name) IS NOT NULL")
     known = set(connection.scalars(tables, {"names": [table for table, _ in missing]})) if missing else set()
@@ -360,14 +367,19 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-DO $$ BEGIN
-IF NOT EXISTS (
-    SELECT 1 FROM pg_trigger WHERE tgname = 'flywheel_stage_changed' AND tgrelid = 'model_versions'::regclass) THEN
+DO $$
+DECLARE known name[] := ARRAY(SELECT tgname FROM pg_trigger WHERE tgrelid = 'model_versions'::regclass);
+BEGIN
+IF NOT 'flywheel_stage_changed' = ANY(known) THEN
     CREATE CONSTRAINT TRIGGER flywheel_stage_changed AFTER UPDATE ON model_versions DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.current_stage IS DISTINCT FROM NEW.current_stage)
     EXECUTE FUNCTION flywheel.stage_needs_event();
+END IF;
+IF NOT 'flywheel_stage_born' = ANY(known) THEN
     CREATE CONSTRAINT TRIGGER flywheel_stage_born AFTER INSERT ON model_versions DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (NEW.current_stage IS DISTINCT FROM 'None') EXECUTE FUNCTION flywheel.stage_needs_event();
+END IF;
+IF NOT 'flywheel_stage_removed' = ANY(known) THEN
     CREATE CONSTRAINT TRIGGER flywheel_stage_removed AFTER DELETE ON model_versions DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.current_stage = 'Production') EXECUTE FUNCTION flywheel.stage_needs_event();
 END IF; END $$;

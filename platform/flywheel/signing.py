@@ -80,7 +80,8 @@ def verify(folder: Path, bundle: str | None, public_key: Path, what: str = "") -
     keys = public_keys(public_key)
     if bundle is None:
         raise IntegrityError(
-            f"{what} has no signature, and {public_key} demands one. Register it again on a server that signs."
+            f"{what} has no signature, and {public_key} demands one. "
+            "Have an operator sign it (flywheel signature add), or register it again."
         )
     signer = _signer_of(bundle, what)
     if signer not in keys:
@@ -93,6 +94,22 @@ def verify(folder: Path, bundle: str | None, public_key: Path, what: str = "") -
         key.write_text(keys[signer])
         signature.write_text(bundle)
         _compare(folder, signature, key, what)
+
+
+def bundle_beside(folder: Path) -> Path:
+    """Return where the signature of a package on this node's disk is kept: beside its folder."""
+    return folder.with_name(folder.name + ".sigstore.json")
+
+
+def verify_stored(folder: Path, public_key: Path, what: str = "") -> None:
+    """Check a package on this node's disk against the signature that is kept beside it.
+
+    Raises:
+        IntegrityError: There is no signature, or the folder is not what was signed.
+        UsageError: The public key is none.
+    """
+    kept = bundle_beside(folder)
+    verify(folder, kept.read_text(errors="replace") if kept.is_file() else None, public_key, what)
 
 
 def add_meta(folder: Path, name: str, version: str) -> None:

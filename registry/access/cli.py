@@ -1,11 +1,12 @@
 """Commands around service tokens: issue, list, revoke."""
 
 import json
+import re
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
+from flywheel.errors import UsageError
 from flywheel.identities import ADMIN, SERVICES
 
 # HTTP libraries load inside the commands that need them: every `flywheel --help` imports this module.
@@ -55,7 +56,9 @@ def revoke(
     asker: As = None,
 ) -> None:
     """Void a token, at once and for good."""
-    gone = _call(asker, "DELETE", f"tokens/{quote(number, safe='')}")
+    if not re.fullmatch("[0-9a-f]{12}", number):
+        raise UsageError(f"'{number}' is no token's id, which has 12 digits of 0-9 and a-f. See `flywheel token list`.")
+    gone = _call(asker, "DELETE", f"tokens/{number}")
     typer.echo(f"Token {gone['id']} ('{gone['name']}' of {gone['user']}) is revoked.")
 
 

@@ -17,9 +17,9 @@ from werkzeug.datastructures import Authorization
 
 from flywheel.errors import FlywheelError
 from registry.access import passwords, sso
-from registry.access.areas import READING, Area, area_of
 from registry.access.roles import RoleBook
 from registry.access.tokens import PREFIX, TokenError, admit
+from registry.doors.census import SAFE_METHODS, Area, area_of
 
 BOOK = RoleBook()
 LOGIN = "flywheel_login"  # in flask.g
@@ -27,9 +27,16 @@ LOGIN = "flywheel_login"  # in flask.g
 
 @dataclass(frozen=True)
 class Login:
-    """Who sends a request. `scopes` are a token's; None for a person or service that came in by itself."""
+    """Who sends a request.
+
+    Args:
+        user: Their name.
+        account: Its number in MLflow, since a name may be deleted and made again.
+        scopes: Of a token; None for a person or service that came in by itself.
+    """
 
     user: str
+    account: int
     scopes: frozenset[Area] | None = None
 
 
@@ -50,7 +57,7 @@ def authenticate() -> Authorization | Response:
             if known is None:
                 answer: Response = auth.make_basic_auth_response()  # with it a browser asks for a password
                 return answer
-            _check(known, request.method, area_of(request.method, auth._strip_static_prefix(request.path)))
+            _check(known, request.method, area_of(request.method, request.path))
         except (RejectedError, TokenError) as fault:
             return _refusal(401, "UNAUTHENTICATED", str(fault))
         except NotYoursError as fault:
@@ -83,11 +90,12 @@ def _came_by_password() -> bool:
 
 def _login() -> Login | None:
     offered = _authorization()
-    if offered is not None and offered.type == "bearer":
-        return _by_token(offered.token or "")
-    if user := sso.verified_user(request.headers):
-        sso.welcome(user)
-        return Login(user)
+    bearer = (offered.token or "") if offered is not None and offered.type == "bearer" else None
+    user = sso.verified_user(request.headers)
+    if bearer is not None and (user is None or bearer.startswith(PREFIX)):  # a proxy may send a bearer of its own
+        return _by_token(bearer)
+    if user is not None:
+        return _as(user, passwords.welcome(user))
     if offered is None or offered.type != "basic" or not offered.username:
         return None
     user, password = str(offered.username), str(offered.password or "")
@@ -96,7 +104,11 @@ def _login() -> Login | None:
         if login.user != user:
             raise RejectedError(f"This service token is not '{user}''s. Give the user it was issued for.")
         return login
-    return Login(user) if passwords.is_right(user, password) else None
+    return _as(user, passwords.account_by(user, password))
+
+
+def _as(user: str, account: int | None) -> Login | None:
+    return None if account is None else Login(user, account)
 
 
 def _authorization() -> Authorization | None:
@@ -109,19 +121,20 @@ def _by_token(text: str) -> Login:
     engine = handlers._get_model_registry_store().engine
     with engine.connect() as connection:
         token = admit(connection, text, datetime.now(UTC))
-    if not passwords.exists(token.user):
+    account = passwords.account(token.user)
+    if account is None:
         raise RejectedError(f"The account '{token.user}' of this service token is gone. Ask an administrator.")
-    return Login(token.user, frozenset(token.scopes))
+    return Login(token.user, account, frozenset(token.scopes))
 
 
 def _check(login: Login, method: str, area: Area) -> None:
-    if area is Area.READ or (area is Area.OWN and method in READING):
+    if area is Area.READ or (area is Area.OWN and method in SAFE_METHODS):
         return
     if login.scopes is not None:
         _check_scopes(login.scopes, area)
-    if method in READING:
+    if method in SAFE_METHODS:
         return  # MLflow's permissions decide
-    part = BOOK.part(login.user)
+    part = BOOK.part(login.user, login.account)
     if area not in part.areas:
         raise NotYoursError(_not_theirs(login.user, part.name, area))
 

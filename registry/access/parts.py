@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from flywheel.identities import ADMIN, AGENTS, CONTROLLER, GATES, MONITORING, TRAINING
 from flywheel.policy import Policy, Role
-from registry.access.areas import Area
+from registry.doors.census import Area
 
 EXPERIMENT, MODEL, PROMPT = "experiment", "registered_model", "prompt"  # MLflow's kinds of resource
 EDIT, MANAGE = "EDIT", "MANAGE"  # MLflow's permissions; READ is everybody's by default

@@ -11,41 +11,58 @@ import secrets
 import threading
 
 import sqlalchemy as sa
+from flask import g
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.server import auth
 from werkzeug.security import check_password_hash
 
+from registry.access.accounts import NEWCOMER
+
 REMEMBERED = 10_000
-NEWCOMER = "flywheel_newcomer"  # in flask.g: whose account is made because they came by single sign-on
 _KEY = secrets.token_bytes(32)  # of this process: what is remembered tells nothing about passwords
 _right: dict[tuple[str, bytes], str] = {}
 _lock = threading.Lock()
-STORED = sa.text("SELECT password_hash FROM users WHERE username = :user")
+STORED = sa.text("SELECT id, password_hash FROM users WHERE username = :user")
 
 
-def is_right(user: str, password: str) -> bool:
-    """Return whether an account has this password now."""
-    stored = _stored(user)
-    if stored is None:
-        return False
+def account_by(user: str, password: str) -> int | None:
+    """Return the number of the account that has this name and this password now."""
+    number, stored = _stored(user)
+    if number is None:
+        return None
     key = (user, hmac.digest(_KEY, password.encode(), "sha256"))
     with _lock:
         if _right.get(key) == stored:
-            return True
+            return number
     if not check_password_hash(stored, password) or auth._is_disabled_legacy_admin_login(user, password):
-        return False
+        return None
     with _lock:
         if len(_right) >= REMEMBERED:
             _right.clear()
         _right[key] = stored
-    return True
+    return number
 
 
-def exists(user: str) -> bool:
-    """Return whether there is such an account now."""
-    return _stored(user) is not None
+def account(user: str) -> int | None:
+    """Return the number of the account that has this name now."""
+    return _stored(user)[0]
 
 
-def _stored(user: str) -> str | None:
+def welcome(user: str) -> int | None:
+    """Return the account of somebody who comes by single sign-on; made at first sight, with a password nobody knows."""
+    if (number := account(user)) is not None:
+        return number
+    setattr(g, NEWCOMER, user)
+    try:
+        auth.store.create_user(user, secrets.token_urlsafe(32))
+    except MlflowException as fault:
+        if fault.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another worker was first
+            raise
+    return account(user)
+
+
+def _stored(user: str) -> tuple[int | None, str]:
     with auth.store.engine.connect() as connection:
-        found = connection.scalar(STORED, {"user": user})
-    return None if found is None else str(found)
+        found = connection.execute(STORED, {"user": user}).first()
+    return (None, "") if found is None else (int(found.id), str(found.password_hash))

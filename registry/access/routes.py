@@ -11,12 +11,12 @@ from mlflow.server import handlers
 from flywheel import events
 from flywheel.identities import SERVICES
 from registry.access import passwords
-from registry.access.accounts import watch_accounts
-from registry.access.areas import SCOPES, Area
 from registry.access.login import BOOK, tell_basic_logins
 from registry.access.parts import Part
-from registry.access.tokens import DAYS, MOST_DAYS, Token, all_tokens, find, issue, revoke
+from registry.access.tokens import DAYS, MOST_DAYS, SCOPES, Token, all_tokens, find, issue, revoke
+from registry.access.watch import watch_accounts
 from registry.caller import caller, denied
+from registry.doors.census import Area
 from registry.routes import add_route, body
 
 LONGEST_NAME = 100
@@ -72,7 +72,7 @@ def _judge_owner(actor: str, user: str, what: str) -> None:
         raise denied(f"'{actor}' may not {what} '{user}'. Issue one for yourself.")
     if user not in SERVICES:
         raise denied(f"Nobody may {what} another person: it would let '{actor}' act as '{user}'. Ask '{user}'.")
-    if not passwords.exists(user):
+    if passwords.account(user) is None:
         raise MlflowException(f"There is no account '{user}'. `flywheel up` makes it.", RESOURCE_DOES_NOT_EXIST)
 
 

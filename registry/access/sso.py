@@ -16,16 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flask import g
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
-from mlflow.server import auth
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flywheel.errors import UsageError
-from registry.access.passwords import NEWCOMER, exists
 from registry.caller import floor_policy
 
 SECRET_HEADER = "x-flywheel-sso-secret"  # noqa: S105  # a name
@@ -142,7 +138,11 @@ def _unbelievable(scope: Scope, headers: Headers, settings: SsoSettings) -> str 
 def _unusable(named: list[str]) -> str | None:
     if len(named) != 1 or not named[0].strip():
         return "the proxy must name exactly one user. Let it replace the header instead of adding one."
-    user = named[0].strip()
+    return in_policy(named[0].strip())
+
+
+def in_policy(user: str) -> str | None:
+    """Return why the policy does not know somebody; None when it does."""
     try:
         known = floor_policy().role(user) is not None
     except MlflowException as fault:
@@ -154,15 +154,3 @@ def verified_user(headers: Mapping[str, str]) -> str | None:
     """Return the user whom a proxy has vouched for in this request, as the middleware has found."""
     word, _, user = headers.get(VERIFIED_HEADER, "").partition(" ")
     return user if hmac.compare_digest(word.encode(), _WORD.encode()) else None
-
-
-def welcome(user: str) -> None:
-    """Make the account of somebody who comes for the first time; its password is known to nobody."""
-    if exists(user):
-        return
-    setattr(g, NEWCOMER, user)
-    try:
-        auth.store.create_user(user, secrets.token_urlsafe(32))
-    except MlflowException as fault:
-        if fault.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another worker was first
-            raise

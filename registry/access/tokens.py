@@ -18,11 +18,13 @@ import sqlalchemy as sa
 from flywheel import events
 from flywheel.errors import FlywheelError
 from flywheel.events import Event, EventKind
-from registry.access.areas import Area
+from registry.doors.census import Area
 
 PREFIX = "fwt_"
 FORM = re.compile(r"fwt_(?P<id>[0-9a-f]{12})_(?P<secret>[0-9a-f]{64})")
 DAYS, MOST_DAYS = 90, 365
+# Not `own`: a token makes no others, and sets no password.
+SCOPES = (Area.READ, Area.TRACKING, Area.REGISTRY, Area.REVIEW, Area.ADMIN)
 KINDS = (EventKind.TOKEN_ISSUED, EventKind.TOKEN_REVOKED)
 
 

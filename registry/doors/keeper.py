@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from registry.doors import accounts, closed, freeze, queries
+from registry.doors.bodies import require_object
 from registry.doors.census import CENSUS, SAFE_METHODS, Door, Keeper, State, template
 from registry.doors.routes import NativeRoutes
 
@@ -38,6 +39,7 @@ def _keep() -> Response | None:
     rule = request.url_rule
     if rule is None or request.method == "OPTIONS":
         return None  # Flask answers these itself
+    require_object()
     refusal = _refusal(request.method, template(rule.rule))
     return make_response(jsonify(refused(refusal)), 403) if refusal else None
 

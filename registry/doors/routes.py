@@ -31,15 +31,16 @@ class NativeRoutes:
         self._starts = tuple({route.template.split("{")[0] for route in self.routes})
 
     def find(self, scope: Scope) -> str | None:
-        """Return the template of the native route that answers a request; None when Flask gets it."""
+        """Return the template of the native route that answers a request; None when Flask gets it.
+
+        Where only the path fits, the router prefers Flask, which is mounted behind all of them.
+        """
         path = scope["path"]
         if not path.startswith(self._starts):
             return None
-        fitting = [route for route in self.routes if route.pattern.match(path)]
         method = scope.get("method", WEBSOCKET)
-        # The router answers 405 where only the path fits; so does the first of them here.
-        exact = (route for route in fitting if method in route.methods)
-        return next(exact, fitting[0]).template if fitting else None
+        fitting = (route for route in self.routes if method in route.methods and route.pattern.match(path))
+        return next((route.template for route in fitting), None)
 
 
 def flask_routes(app: Flask) -> set[tuple[str, str]]:

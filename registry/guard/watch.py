@@ -51,17 +51,19 @@ class PointerWatch:
 
         Raises:
             TransientError: Postgres does not answer.
+            IntegrityError: The chain is broken: nothing is put back.
         """
-        if time.monotonic() < self._again_at:
-            return
+        if self._broken is not None and time.monotonic() < self._again_at:
+            raise self._broken
         try:
             self._watch()
+            self._broken = None
         except IntegrityError as fault:
             self.close()
-            self._again_at = time.monotonic() + BROKEN_SECONDS
-            self._tell(
-                REGISTRY, "chain.broken", f"{fault} Until then nothing that moves without its event is put back."
-            )
+            self._broken, self._again_at = fault, time.monotonic() + BROKEN_SECONDS
+            sentence = f"{fault} Until then nothing that moves without its event is put back."
+            self._tell(REGISTRY, "chain.broken", sentence)
+            raise
         except sa.exc.DBAPIError as fault:
             self.close()
             raise TransientError(f"The pointers cannot be compared: {str(fault).splitlines()[0]}") from fault

@@ -14,6 +14,16 @@ PRODUCTION = "Production"
 
 
 @dataclass(frozen=True)
+class Move:
+    """An alias or a version moved: `version` is the one it points at (None: removed), `to` the version's new stage."""
+
+    seq: int
+    at: datetime
+    version: str | None
+    to: str = ""
+
+
+@dataclass(frozen=True)
 class Decision:
     """A transition to Production: who decided, when, and whether it was a rollback, with its reason."""
 
@@ -36,27 +46,26 @@ class Reign:
     decision: Decision | None = None
 
 
-def by_alias(moves: Iterable[Event]) -> list[Reign]:
+def by_alias(moves: Iterable[Move]) -> list[Reign]:
     """Fold the moves of an alias, oldest first, into reigns, oldest first; the last ends where it was removed."""
     found: list[Reign] = []
     for move in moves:
-        version = move.body.get("version")
         if found and found[-1].until is None:
-            if found[-1].version == version:
+            if found[-1].version == move.version:
                 continue
             found[-1] = _ended(found[-1], move.at)
-        if version is not None:
-            found.append(Reign(str(version), move.at, None, move.seq))
+        if move.version is not None:
+            found.append(Reign(move.version, move.at, None, move.seq))
     return found
 
 
-def by_production(moves: Iterable[Event]) -> list[Reign]:
+def by_production(moves: Iterable[Move]) -> list[Reign]:
     """Fold transitions, oldest first, into reigns of the newest version (by number) in Production."""
     found: list[Reign] = []
     there: set[str] = set()
     for move in moves:
-        version = str(move.body.get("version", move.subject.rpartition("/")[2]))
-        there = there | {version} if move.body.get("to") == PRODUCTION else there - {version}
+        version = str(move.version)
+        there = there | {version} if move.to == PRODUCTION else there - {version}
         newest = max(there, key=_number, default=None)
         reigning = found[-1].version if found and found[-1].until is None else None
         if newest == reigning:

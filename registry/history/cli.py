@@ -47,6 +47,20 @@ def history(
     typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(history_lines(found)))
 
 
+@app.command(epilog="Example: flywheel diff flights-delay@champion flights-delay/4 --user grace")
+def diff(
+    v1: Annotated[str, typer.Argument(metavar="V1", help="NAME/VERSION, NAME@alias or models:/NAME/VERSION.")],
+    v2: Annotated[str, typer.Argument(metavar="V2", help="Likewise.")],
+    as_json: Json = False,
+    user: User = None,
+) -> None:
+    """Say how two versions differ: figures, parameters, data, columns, code, libraries, gates, stages."""
+    from registry.history.printout import difference_lines
+
+    found = _ask("GET", "diff", user, a=v1, b=v2)
+    typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(difference_lines(found)))
+
+
 @app.command(
     epilog="Example: flywheel rollback flights-delay --reason 'late flights are missed' --user grace. "
     "Then `flywheel deploy` (or a controller that runs) makes it live at once."

@@ -1,20 +1,21 @@
 """Who may operate: take versions out of Production, roll back, sign what has no signature."""
 
 from flywheel.identities import CONTROLLER
-from registry.caller import denied, floor_policy
+from flywheel.policy import Policy
+from registry.caller import denied
 
 
-def require_operator(actor: str, what: str) -> None:
+def require_operator(policy: Policy, actor: str, what: str) -> None:
     """Pass for the controller and for people whom the policy lets operate.
 
     Args:
+        policy: In force.
         actor: Who asks.
         what: The request as a sentence's beginning, such as "Rolling back 'churn'".
 
     Raises:
         MlflowException: They may not (403).
     """
-    policy = floor_policy()
     may = policy.allowed(*policy.may.operate)
     if actor == CONTROLLER or actor in may:
         return

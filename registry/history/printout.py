@@ -26,6 +26,54 @@ def history_lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _champions(found)
 
 
+TABLES = {
+    "version": "version",
+    "params": "parameters",
+    "data": "data",
+    "inputs": "columns of a request",
+    "features": "features",
+    "libraries": "libraries",
+    "evidence": "gates",
+}
+
+
+def difference_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a difference, as the route gives it."""
+    yield f"a: {found['a']}"
+    yield f"b: {found['b']}"
+    if found["figures"]:
+        yield "metrics (a | b):"
+        yield from (f"  {one['name']}: {_figure(one['a'])} | {_figure(one['b'])}" for one in found["figures"])
+    for key, title in TABLES.items():
+        yield from _table(title, found[key])
+    for file in found["files"]:
+        yield f"{file['name']}:"
+        yield from (f"  {line}" for line in file["lines"])
+        if file["cut"]:
+            yield f"  ({file['cut']} more lines)"
+
+
+def _table(title: str, table: Mapping[str, Any]) -> Iterator[str]:
+    if not table["rows"]:
+        return
+    yield f"{title} (a | b):"
+    for row in table["rows"]:
+        yield f"  {row['name']}: {_side(row['a'])} | {_side(row['b'])}"
+    if table["cut"]:
+        yield f"  ({table['cut']} more)"
+
+
+def _side(value: str | None) -> str:
+    return "none" if value is None else value
+
+
+def _figure(figure: list[float | None] | None) -> str:
+    if figure is None or figure[0] is None:
+        return "none"
+    value, low, high = figure
+    return f"{value:.6g}" if low is None or high is None else f"{value:.6g} ({low:.6g} to {high:.6g})"
+
+
 def _champions(found: Mapping[str, Any]) -> Iterator[str]:
     if not found["champions"]:
         return

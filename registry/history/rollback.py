@@ -17,6 +17,7 @@ from flywheel import events
 from flywheel.errors import FlywheelError, IntegrityError, TransientError
 from flywheel.events import EventKind
 from flywheel.rollbacks import failure
+from registry.caller import floor_policy, policy_of
 from registry.doors.artifacts import version_digest
 from registry.history.account import reigns_until
 from registry.history.champions import Good, Reign, Unfit, decisions, last_good
@@ -52,13 +53,14 @@ def roll_back(store: GateStore, name: str, actor: str, *, to: str | None = None,
         IntegrityError: The version's stored bytes are not those that were approved.
         TransientError: The registry changed meanwhile.
     """
-    require_operator(actor, f"Rolling back '{name}'")
+    require_operator(floor_policy(), actor, f"Rolling back '{name}'")
     store.get_registered_model(name)
     with store.engine.connect() as connection:
         plan = _plan(connection, store, name, to)
     # The download takes seconds: it comes before the lock.
     fault = _changed(store, name, plan.target)
     with store.transaction() as connection:
+        require_operator(policy_of(connection), actor, f"Rolling back '{name}'")
         if _plan(connection, store, name, to) != plan:
             raise TransientError(
                 f"'{name}' changed while it was rolled back. Look at `flywheel history`, and try again."

@@ -6,6 +6,8 @@ from flask import Flask, request
 
 from registry.caller import caller
 from registry.history.account import account, parse_time
+from registry.history.difference import compare
+from registry.history.facts import find_version, read_facts
 from registry.history.rollback import roll_back
 from registry.routes import add_route, body
 from registry.store.opened import gate_store
@@ -14,6 +16,7 @@ from registry.store.opened import gate_store
 def add_routes(app: Flask) -> None:
     """Add them; call it before MLflow's login is added, which then guards them."""
     add_route(app, "GET", "history/<name>", _history)
+    add_route(app, "GET", "diff", _difference)
     add_route(app, "POST", "rollback/<name>", _rollback)
 
 
@@ -26,6 +29,13 @@ def _history(name: str) -> dict[str, Any]:
         return found.document()
     store.get_registered_model(name)  # 404 for a model that is not there; one without versions has no history yet
     return {"model": name, "at": at and at.isoformat(), "first": None, "stages": [], "champions": []}
+
+
+def _difference() -> dict[str, Any]:
+    """Answer what differs between the versions `?a=` and `?b=`."""
+    store = gate_store()
+    a, b = (find_version(store, request.args.get(side, "")) for side in ("a", "b"))
+    return compare(read_facts(store, a), read_facts(store, b)).document()
 
 
 def _rollback(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from flywheel.errors import FlywheelError
 from flywheel.events import Event
-from registry.caller import caller
+from registry.caller import caller, floor_policy
 from registry.history.operators import require_operator
 from registry.routes import add_route
 from registry.signing.registration import newest_signature, sign_version
@@ -38,7 +38,7 @@ def _read(name: str, version: str) -> dict[str, Any]:
 def _sign(name: str, version: str) -> dict[str, Any]:
     """Sign a version that has no signature, as an operator."""
     store, actor = gate_store(), caller()
-    require_operator(actor, f"Signing version {version} of '{name}'")
+    require_operator(floor_policy(), actor, f"Signing version {version} of '{name}'")
     if newest_signature(store, name, version) is not None:
         raise FlywheelError(
             f"Version {version} of '{name}' has a signature already. If it does not fit its bytes, register it again."

@@ -13,6 +13,16 @@ from flywheel.stack.supervisor import Program
 
 NAME = "registry"
 SECRETS = "FLYWHEEL_HOOK_"  # variables of the caller that begin so are handed on: secrets that hooks.yaml names
+# What the server has and this process has no use for: it logs nobody in, and signs nothing.
+NOT_HANDED_ON = frozenset(
+    {
+        "MLFLOW_AUTH_ADMIN_PASSWORD",
+        "MLFLOW_FLASK_SERVER_SECRET_KEY",
+        "FLYWHEEL_SIGNING_KEY",
+        "FLYWHEEL_SIGNING_PASSWORD",
+        "FLYWHEEL_SIGNER",
+    }
+)
 LATE_SECONDS = 15.0
 FINE = frozenset({"leads", "waits"})
 
@@ -20,7 +30,8 @@ FINE = frozenset({"leads", "waits"})
 def program(settings: Settings, server: Program) -> Program:
     """Return the program; it works with the MLflow server's own database, object store and policy."""
     kept = {name: text for name, text in os.environ.items() if name.startswith(SECRETS)}
-    environment = {**server.environment, **kept, "FLYWHEEL_HOOKS": str(settings.root / "hooks.yaml")}
+    shared = {name: text for name, text in server.environment.items() if name not in NOT_HANDED_ON}
+    environment = {**shared, **kept, "FLYWHEEL_HOOKS": str(settings.root / "hooks.yaml")}
     return Program(NAME, [sys.executable, "-m", "registry"], environment)
 
 

@@ -9,11 +9,8 @@ import sqlalchemy as sa
 
 from flywheel.events import Event, EventKind
 from flywheel.identities import CONTROLLER, GATES
-from flywheel.policy import load_policy
 from flywheel.settings import Settings
-from flywheel.stack import postgres
-from flywheel.stack.credentials import load_credentials
-from flywheel.stack.ports import remembered_ports
+from tests.registry.own_database import superuser_url
 
 if TYPE_CHECKING:
     from tests.registry.conftest import Server
@@ -23,10 +20,7 @@ SECONDS = 10.0  # in which a pointer must be back
 
 @pytest.fixture(scope="module")
 def superuser(stack: Settings) -> Iterator[sa.Engine]:
-    ports = remembered_ports(stack)
-    assert ports is not None
-    password = load_credentials(stack, load_policy(stack.root / "policy.yaml")).postgres_owner
-    engine = sa.create_engine(postgres.owner_url(ports.postgres, password).set(database="mlflow"))
+    engine = sa.create_engine(superuser_url(stack))
     yield engine
     engine.dispose()
 
