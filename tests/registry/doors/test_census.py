@@ -24,10 +24,13 @@ ENUMERATE = """
 import json
 from mlflow.server import app
 from mlflow.server.handlers import STATIC_PREFIX_ENV_VAR
-from registry.app import create_app
+import registry.app
+from flywheel.policy import Policy
 from registry.doors.queries import _fields
 from registry.doors.routes import NativeRoutes, flask_routes
-server = create_app()
+registry.app.gate_store = lambda: None  # routes are asked for here; no database stands behind them
+registry.app.floor_policy = Policy
+server = registry.app.create_app()
 native = [(method, route.template) for route in NativeRoutes(server.routes).routes for method in route.methods]
 fields = [("GRAPHQL", name) for name in _fields()]
 print(json.dumps({"routes": [*flask_routes(app), *native, *fields], "prefix": STATIC_PREFIX_ENV_VAR}))
@@ -100,7 +103,7 @@ def test_every_method_of_the_store_is_decided_and_none_that_it_lacks(store_class
 def test_the_gate_itself_keeps_the_methods_that_are_said_to_be_kept(store_class: Any) -> None:
     stock = import_module("mlflow.store.model_registry.sqlalchemy_store").SqlAlchemyStore
     kept = {name for name, door in CENSUS.methods.items() if door.keeper == "store"}
-    assert {name for name in kept if getattr(store_class, name) is getattr(stock, name)} == set()
+    assert {name for name in kept if getattr(store_class, name) is getattr(stock, name, None)} == set()
 
 
 def test_graphql_is_closed_when_it_offers_something_new(monkeypatch: pytest.MonkeyPatch) -> None:
