@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from flywheel.connections import secrets
+from flywheel.settings import Settings
 from registry.doors.census import CENSUS, FILE, STATIC_PREFIX, Area, State, area_of, read_census, template
 
 ROOT = "/flywheel/"  # our own routes live and die in this repository, beside the tests of each
@@ -41,16 +43,18 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 
 
-def enumerate_server(folder: Path, **extra: str) -> dict[str, Any]:
+def enumerate_server(stack: Settings, folder: Path, **extra: str) -> dict[str, Any]:
     (folder / "login.ini").write_text(LOGIN.format(folder=folder))
-    (folder / "policy.yaml").write_text("{}")
+    database = secrets(stack).databases["server"]
     environment = {
         **os.environ,
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "login.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a-key-of-a-test",
         "_MLFLOW_SGI_NAME": "uvicorn",
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-        "FLYWHEEL_POLICY": str(folder / "policy.yaml"),
+        "_MLFLOW_SERVER_FILE_STORE": database,
+        "_MLFLOW_SERVER_REGISTRY_STORE": f"flywheel+{database}",
+        "FLYWHEEL_POLICY": str(stack.root / "policy.yaml"),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         **extra,
     }
@@ -63,8 +67,8 @@ def enumerate_server(folder: Path, **extra: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def server_parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return enumerate_server(tmp_path_factory.mktemp("server"))
+def server_parts(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return enumerate_server(stack, tmp_path_factory.mktemp("server"))
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +149,11 @@ def test_a_server_that_lost_a_route_fails_the_census(server_parts: dict[str, Any
         )
 
 
-def test_a_prefix_before_all_paths_changes_no_decision(server_parts: dict[str, Any], tmp_path: Path) -> None:
+def test_a_prefix_before_all_paths_changes_no_decision(
+    stack: Settings, server_parts: dict[str, Any], tmp_path: Path
+) -> None:
     assert server_parts["prefix"] == STATIC_PREFIX
-    prefixed = enumerate_server(tmp_path, **{STATIC_PREFIX: "/ml"})
+    prefixed = enumerate_server(stack, tmp_path, **{STATIC_PREFIX: "/ml"})
     assert {path for _, path in prefixed["routes"]} >= {"/api/2.0/mlflow/model-versions/transition-stage"}
     assert unknown_routes(prefixed["routes"]) == set()
 
