@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 CREATE = "/api/2.0/mlflow/model-versions/create"
 
 
+@pytest.fixture(scope="module")
+def two_runs(server: "Server") -> tuple[tuple[str, str], tuple[str, str]]:
+    """Two runs, each with its folder."""
+    return server.run(), server.run()
+
+
 @pytest.mark.parametrize(
     "key", ["flywheel.author", "Flywheel.Author", "ｆlywheel.author", " flywheel.digest", "flywheel."]
 )
