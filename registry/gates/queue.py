@@ -59,7 +59,6 @@ class GateJob:
         self,
         engine: sa.Engine,
         policy_of: PolicyOf = lambda connection: in_force(connection).policy,
-        *,
         stopping: Callable[[], bool] = lambda: False,
         bounds: Bounds = Bounds(),  # noqa: B008  # frozen
     ) -> None:

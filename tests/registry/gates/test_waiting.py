@@ -57,6 +57,17 @@ def test_evidence_of_another_release_answers_no_question() -> None:
     assert waiting(trail(CREATED, old)).left(REQUIRED) == REQUIRED
 
 
+def test_files_are_fetched_only_where_somebody_may_want_a_gate() -> None:
+    none: tuple[EventKind, dict[str, object]] = (EventKind.VERSION_CREATED, {"origin": {"gates": []}})
+    some: tuple[EventKind, dict[str, object]] = (EventKind.VERSION_CREATED, {"origin": {"gates": ["onnx"]}})
+    assert waiting(trail(none)).is_void(())
+    assert not waiting(trail(none)).is_void(("size",))
+    assert not waiting(trail(none, asked("size"))).is_void(())
+    assert not waiting(trail(some)).is_void(())
+    assert not waiting(trail(CREATED)).is_void(())  # registered by a release that did not say
+    assert waiting([]).is_void(("size",))
+
+
 questions = st.lists(st.sampled_from([(), ("size",), ("onnx", "card")]), min_size=1, max_size=5)
 
 
