@@ -18,6 +18,7 @@ OVER_CHAMPION = "test_loss_over_champion"
 LESS_IS_BETTER = (
     "log_loss",
     "brier",
+    "loss",
     "error",
     "rmse",
     "mae",
@@ -88,6 +89,7 @@ class Side:
     commit: str | None
     experiment_id: str | None
     documents: tuple[str, ...] = ()
+    champion_version: str | None = None  # which was champion when it was trained
 
     @property
     def made(self) -> datetime:
@@ -99,8 +101,9 @@ def side(version: "ModelVersion", run: "Run | None", documents: tuple[str, ...] 
     """Put a version, its run and the run's documents together; a version without a run has no figures."""
     if run is None:
         return Side(version, {}, {}, (), None, None)
-    commit = run.data.tags.get("mlflow.source.git.commit")
-    return Side(version, run.data.metrics, run.data.params, _data(run), commit, run.info.experiment_id, documents)
+    tags, experiment = run.data.tags, run.info.experiment_id
+    commit, rival = tags.get("mlflow.source.git.commit"), tags.get("champion_version")
+    return Side(version, run.data.metrics, run.data.params, _data(run), commit, experiment, documents, rival)
 
 
 def on_same_data(candidate: Side, champion: Side) -> bool:
@@ -146,10 +149,18 @@ def settings(candidate: Side, champion: Side | None) -> list[Setting]:
     return sorted(rows, key=lambda row: not row.differs)
 
 
+def less_is_better(name: str) -> bool | None:
+    """Say whether less of a metric is better, by its name; None where nobody can say."""
+    lowered = name.lower()
+    if lowered.endswith(LESS_IS_BETTER):
+        return True
+    return False if lowered.endswith(MORE_IS_BETTER) else None
+
+
 def _verdict(name: str, ours: Mapping[str, Measured], theirs: Mapping[str, Measured]) -> str:
-    less, more = name.lower().endswith(LESS_IS_BETTER), name.lower().endswith(MORE_IS_BETTER)
+    less = less_is_better(name)
     of_the_model = not name.startswith(NOT_OF_THE_MODEL)
-    if name not in ours or name not in theirs or not (less or more) or not of_the_model:
+    if name not in ours or name not in theirs or less is None or not of_the_model:
         return ""
     our, their = ours[name].value, theirs[name].value
     if our == their:

@@ -85,8 +85,8 @@ def test_an_objection_ends_with_the_approval_of_who_objected(server: "Server", m
         ("ada", "reject", "'ada' is no reviewer"),
         ("admin", "approve", "'admin' is no reviewer"),
         ("olga", "approve", "'olga' is no reviewer"),
-        ("vic", "comment", "'vic' may not comment"),
-        ("vic", "approve", "'vic' is no reviewer"),
+        ("vic", "comment", "'vic' is a viewer"),
+        ("vic", "approve", "'vic' is a viewer"),
     ],
 )
 def test_who_may_not_say_that_is_told_why(server: "Server", model: str, user: str, decision: str, told: str) -> None:
