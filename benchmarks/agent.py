@@ -27,6 +27,7 @@ import aiohttp
 import orjson
 
 from deploy.agent.package import read_served
+from flywheel.digest import folder_digest
 from flywheel.goals import Goal, goal, write_goals
 from flywheel.settings import load_settings
 
@@ -121,7 +122,8 @@ def main() -> None:
         serve = ["mlflow", "models", "serve", "-m", str(package), "--env-manager", "local"]
         start(stack, [*serve, "-h", "127.0.0.1", "-p", str(scorer), "--workers", "1"], urls["scorer alone"])
         command = [sys.executable, "-m", "deploy.agent", "--package", str(package), "--usecase", "benchmark"]
-        command += ["--version", "1", "--digest", "none", "--scorer", urls["scorer alone"], "--port", str(agent)]
+        command += ["--version", "1", "--digest", folder_digest(package), "--port", str(agent)]
+        command += ["--scorer", urls["scorer alone"]]
         start(stack, [*command, "--spool", spool], urls["agent + scorer"])
         rows = [
             {"server": name} | asyncio.run(measure(url, body, connections, options.seconds))

@@ -15,6 +15,7 @@ from flywheel.connections import endpoints, login
 from flywheel.errors import TransientError, UsageError
 from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings, load_settings
+from flywheel.signing import trusted_key
 
 if TYPE_CHECKING:
     from deploy.controller import Controller
@@ -92,7 +93,8 @@ def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Ite
 
     registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
     gateway = Gateway(endpoints(settings).envoy_admin_url)
-    target = LocalTarget(settings, gateway, Packages(settings.root / "packages", registry.download))
+    packages = Packages(settings.root / "packages", registry.download, registry.signature, trusted_key(settings.root))
+    target = LocalTarget(settings, gateway, packages)
     journal = Journal(settings.root / "run" / "rollouts")
     with _ledger(settings, timeout) as ledger:
         yield Controller(ledger, registry, target, journal, lambda: datetime.now(UTC), usecase)
@@ -120,7 +122,7 @@ def _ledger(settings: Settings, timeout: float) -> "Iterator[PostgresLedger]":
 
 
 def _show_plan(settings: Settings, usecase: str | None) -> None:
-    from deploy.desired import approvals, newest
+    from deploy.desired import approvals, is_rollback, newest
     from deploy.ledger import PostgresLedger
     from deploy.rollout import History, histories
     from deploy.versions import MlflowRegistry
@@ -133,5 +135,7 @@ def _show_plan(settings: Settings, usecase: str | None) -> None:
     found, approved = histories(events), approvals(events)
     for name in sorted({*found, *approved} if usecase is None else {usecase}):
         history = found.get(name, History(name))
-        desired = newest(approved.get(name, []), registry.stages(name), history.failed)
-        typer.echo(f"{name}: {history.sentence(desired)}")
+        standing = approved.get(name, [])
+        stages = registry.stages(name, [approval.served.version for approval in standing])
+        desired = newest(standing, stages, history.failed)
+        typer.echo(f"{name}: {history.sentence(desired, rollback=is_rollback(standing, desired))}")

@@ -5,14 +5,14 @@ event a use case: an intent, which the next tick makes true, or `done`, once the
 any point loses nothing, and a second controller would do the same; an advisory lock keeps it out all the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from deploy.decision import Action, Decision, Observed, decide
-from deploy.desired import Approval, Served, approvals, newest
+from deploy.desired import Approval, Served, approvals, is_rollback, newest
 from deploy.journal import Journal, Looks
 from deploy.rollout import ALPHA, History, Phase, Rollout, Share, histories, intended, started_body
 from deploy.verdict import Look, Plan, Verdict
@@ -54,8 +54,8 @@ class Ledger(Protocol):
 class Registry(Protocol):
     """The registry as svc-controller sees it; every call may be repeated."""
 
-    def stages(self, usecase: str) -> dict[str, str]:
-        """Return the stage of every version of a use case."""
+    def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
+        """Return the stage of each of these versions of a use case; what does not exist is left out."""
 
     def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
         """Point an alias at a version, or remove it; nothing happens when it is so already."""
@@ -147,16 +147,20 @@ class Controller:
         in_force: bool,
         retired: bool,
     ) -> Progress:
-        desired = newest(approved, self.registry.stages(history.usecase), history.failed)
+        stages = self.registry.stages(history.usecase, [approval.served.version for approval in approved])
+        desired = newest(approved, stages, history.failed)
+        rollback = is_rollback(approved, desired)
         rollout = history.current
         if rollout is not None:
-            seen = self._observe(rollout, desired, conditions.get(rollout.new), in_force)
+            condition = conditions.get(rollout.new)
+            seen = replace(self._observe(rollout, desired, condition, in_force), rollback=rollback)
             decision = decide(rollout, seen)
             self._act(rollout, decision)
             return _progress_of(rollout, decision, seen.verdict)
         if desired is not None and desired != history.champion:
-            self._start(history, desired)
-            return _progress(history, f"Version {desired.version} is approved and starts.", settled=False)
+            self._start(history, desired, rollback=rollback)
+            said = "is wanted back" if rollback else "is approved"
+            return _progress(history, f"Version {desired.version} {said} and starts.", settled=False)
         if history.champion is None:
             return _progress(history, "No approved version.", settled=retired)
         self._project(history)
@@ -164,7 +168,7 @@ class Controller:
         reason = "Live." if settled else "The last change is being confirmed, and what it replaced is being stopped."
         return _progress(history, reason, settled=settled)
 
-    def _start(self, history: History, desired: Served) -> None:
+    def _start(self, history: History, desired: Served, *, rollback: bool) -> None:
         try:
             spec = self.target.spec(desired)
         except TransientError:
@@ -174,7 +178,7 @@ class Controller:
         plan = Plan(spec.steps, spec.margin, ALPHA)
         attempt = sum(one.new == desired for one in history.rollouts) + 1
         name = f"{desired.usecase}-v{desired.version}-{desired.digest.removeprefix('sha256:')[:8]}-{attempt}"
-        body = started_body(desired, history.champion, name, plan, spec.max_minutes)
+        body = started_body(desired, history.champion, name, plan, spec.max_minutes, rollback=rollback)
         self.ledger.record(EventKind.ROLLOUT_STARTED, desired.subject, body)
 
     def _observe(
@@ -248,7 +252,7 @@ class Controller:
         if rollout.phase is Phase.PROMOTING:
             self.registry.set_alias(usecase, "champion", new.version)
             self.registry.set_alias(usecase, "challenger", None)
-            if rollout.old is not None:
+            if rollout.old is not None and not self._wanted_back(rollout):
                 self.registry.archive(rollout.old, f"Version {new.version} has taken over.")
             self.ledger.record(EventKind.ROLLOUT_PROMOTED, new.subject, body)
         elif rollout.phase is Phase.ROLLING_BACK:
@@ -261,6 +265,11 @@ class Controller:
             counters = asdict(self.target.look(share)) if share else {}
             extra = {"step": rollout.step, "percent": rollout.percent, "counters": counters}
             self.ledger.record(EventKind.ROLLOUT_STEP, new.subject, {**body, **extra})
+
+    def _wanted_back(self, rollout: Rollout) -> bool:
+        """Look once more, just before archiving: people may have gone back to the old version since the tick began."""
+        standing = approvals(self.ledger.read()).get(rollout.new.usecase, [])
+        return is_rollback([one for one in standing if one.seq > rollout.seq], rollout.old)
 
     def _project(self, history: History) -> None:
         """Repeat the last projection once nothing is under way; a registry restored from a backup is put right."""

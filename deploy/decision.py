@@ -48,6 +48,7 @@ class Observed:
         failure: Why the new version cannot start, when it cannot.
         silent_too_long: The canary has not been healthy for longer than is tolerated.
         verdict: Of the last look at this step.
+        rollback: `desired` was live before, and people want it back.
     """
 
     desired: Served | None
@@ -58,6 +59,7 @@ class Observed:
     failure: str | None = None
     silent_too_long: bool = False
     verdict: Verdict | None = None
+    rollback: bool = False
 
 
 def decide(rollout: Rollout, seen: Observed) -> Decision:
@@ -71,6 +73,10 @@ def decide(rollout: Rollout, seen: Observed) -> Decision:
 
 
 def _unwanted(rollout: Rollout, seen: Observed) -> Decision | None:
+    if rollout.phase is Phase.PROMOTING and seen.rollback and seen.desired != rollout.new:
+        # Finishing it would archive the champion, which may be the very version that people have gone back to.
+        reason = f"Version {rollout.new.version} was rolled back by people before it had taken over."
+        return Decision(Action.ROLL_BACK, reason, Cause.WITHDRAWN)
     if rollout.phase not in {Phase.STARTING, Phase.CANARY, Phase.HELD} or seen.desired == rollout.new:
         return None
     newer = seen.desired is not None and seen.desired != rollout.old
@@ -136,6 +142,9 @@ def _waits_for_people(rollout: Rollout, seen: Observed) -> Decision | None:
 
 def _next(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is Phase.STARTING:
+        if rollout.rollback:
+            reason = f"Version {rollout.new.version} was live before and answers: all requests go back to it at once."
+            return Decision(Action.PROMOTE, reason)
         if rollout.old is None:
             return Decision(Action.PROMOTE, "There is no champion yet: the first version goes live at once.")
         percent = rollout.plan.steps[0]

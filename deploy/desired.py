@@ -28,12 +28,13 @@ class Served:
 
 @dataclass(frozen=True)
 class Approval:
-    """Somebody's decision that a version may be live."""
+    """Somebody's decision that a version may be live; `rollback` when it was live before and is wanted back."""
 
     served: Served
     approver: str
     at: datetime
     seq: int
+    rollback: bool = False
 
 
 def approvals(events: Iterable[Event]) -> dict[str, list[Approval]]:
@@ -69,9 +70,14 @@ def newest(found: Iterable[Approval], stages: Mapping[str, str], failed: Iterabl
     return max(wanted, key=lambda served: int(served.version), default=None)
 
 
+def is_rollback(found: Iterable[Approval], desired: Served | None) -> bool:
+    """Say whether the version that should be live was asked for by a rollback: it was live, and needs no canary."""
+    return any(approval.rollback and approval.served == desired for approval in found)
+
+
 def _approval(event: Event) -> Approval | None:
     digest = event.body.get("digest")
     if event.body.get("to") != PRODUCTION or not isinstance(digest, str) or not digest:
         return None
     served = Served(str(event.body["model"]), str(event.body["version"]), digest)
-    return Approval(served, event.actor, event.at, event.seq)
+    return Approval(served, event.actor, event.at, event.seq, event.body.get("rollback") is True)

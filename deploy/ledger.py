@@ -1,37 +1,80 @@
-"""The audit trail as the controller uses it: one leader, who reads the verified chain and appends rollout events."""
+"""The audit trail as the controller uses it: one leader, who reads the verified chain and appends rollout events.
 
-from collections.abc import Iterator, Mapping
+Each tick reads only what has come since the last one and checks that it continues what was checked before. The whole
+chain is checked at the first reading and now and then after it, so that a rewritten past is found as well.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
 from flywheel import events
-from flywheel.errors import TransientError
-from flywheel.events import Event, EventKind
+from flywheel.errors import IntegrityError, TransientError
+from flywheel.events import GENESIS, Event, EventKind, Head
 from flywheel.identities import CONTROLLER
 
 LOCK = 714002  # 714001 is the events' own
+WHOLE_SECONDS = 600.0  # between two checks of the whole chain; a million events take about a minute
 
 
 class PostgresLedger:
-    """Events through the leader's own connection: when it is lost, so are the lock and the right to append."""
+    """Events through the leader's own connection: when it is lost, so are the lock and the right to append.
 
-    def __init__(self, connection: sa.Connection) -> None:
+    Args:
+        connection: Of the leader, REPEATABLE READ.
+        clock: Monotonic, seconds; says when the whole chain is due again.
+    """
+
+    def __init__(self, connection: sa.Connection, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
+        self._clock = clock
+        self._whole: float | None = None
+        self._head = GENESIS
+        self._kept: list[Event] = []
 
     def read(self) -> list[Event]:
-        """Return all events in order.
+        """Return all events that deploy goes by (transitions and rollouts), in order.
 
         Raises:
             IntegrityError: The chain is broken.
             TransientError: Postgres does not answer.
         """
+        now = self._clock()
         with _transaction(self._connection):
-            found = events.read(self._connection)
             head = events.read_head(self._connection)
-        events.verify(found, head)
-        return found
+            if head.seq < self._head.seq:
+                raise IntegrityError(
+                    f"The audit trail is broken: event {head.seq + 1} was read before and is missing. "
+                    "Compare the database with a backup before trusting it."
+                )
+            if self._whole is None or now - self._whole > WHOLE_SECONDS:
+                self._read_whole(head)
+                self._whole = now
+            else:
+                self._read_on(head)
+        return list(self._kept)
+
+    def _read_whole(self, head: Head) -> None:
+        kept: list[Event] = []
+        events.verify(_keeping(events.stream(self._connection), kept), head)
+        if not _continues(kept, self._kept):
+            raise IntegrityError("The audit trail was rewritten since it was last read. Compare it with a backup.")
+        self._head, self._kept = head, kept
+
+    def _read_on(self, head: Head) -> None:
+        last = events.read_after(self._connection, self._head.seq - 1, 1) if self._head.seq else []
+        if last and last[0].hash != self._head.hash:
+            raise IntegrityError(
+                f"The audit trail is broken: event {self._head.seq} is not the one that was read before. "
+                "Compare the database with a backup before trusting it."
+            )
+        later: list[Event] = []
+        found = events.stream(self._connection, after=self._head.seq)
+        events.verify(_keeping(found, later), head, start=self._head)
+        self._head, self._kept = head, [*self._kept, *later]
 
     def record(self, kind: EventKind, subject: str, body: Mapping[str, Any]) -> None:
         """Append one event and commit.
@@ -41,6 +84,18 @@ class PostgresLedger:
         """
         with _transaction(self._connection):
             events.append(self._connection, kind, subject, CONTROLLER, body)
+
+
+def _keeping(found: Iterable[Event], kept: list[Event]) -> Iterator[Event]:
+    """Pass events on, and keep those that deploy goes by: gates and accounts leave many more."""
+    for event in found:
+        if event.kind == EventKind.TRANSITION or str(event.kind).startswith("rollout."):
+            kept.append(event)
+        yield event
+
+
+def _continues(longer: list[Event], shorter: list[Event]) -> bool:
+    return not shorter or (len(longer) >= len(shorter) and longer[len(shorter) - 1].hash == shorter[-1].hash)
 
 
 @contextmanager

@@ -52,6 +52,8 @@ class Rollout:
         reason: The sentence that goes with the last change.
         counters: The gateway's counters when the present step was confirmed.
         details: Body of the last event.
+        rollback: Whether the new version was live before and people want it back: it takes all traffic at once.
+        seq: Number of the event that started it.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Rollout:
     reason: str = ""
     counters: Mapping[str, int] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    rollback: bool = False
+    seq: int = 0
 
     @property
     def percent(self) -> int:
@@ -105,14 +109,14 @@ class History:
         """Digests that never start again."""
         return {one.new.digest for one in self.rollouts if one.cause in FAILURES}
 
-    def sentence(self, desired: Served | None) -> str:
-        """Say what a controller would do, given the version that people want."""
+    def sentence(self, desired: Served | None, *, rollback: bool = False) -> str:
+        """Say what a controller would do, given the version that people want, and whether they want it back."""
         live = f"version {self.champion.version} is live" if self.champion else "nothing is live"
         if self.current is not None:
             return f"{live}; version {self.current.new.version} is {self.current.phase} and would go on."
         if desired is None or desired == self.champion:
             return f"{live}; nothing to do."
-        way = "through a canary" if self.champion else "at once"
+        way = "through a canary" if self.champion and not rollback else "at once"
         return f"{live}; version {desired.version} would go live {way}."
 
 
@@ -161,7 +165,9 @@ def intended(history: History) -> Share | None:
     return Share(champion, current.new, current.percent, current.name)
 
 
-def started_body(new: Served, old: Served | None, name: str, plan: Plan, max_minutes: float) -> dict[str, Any]:
+def started_body(
+    new: Served, old: Served | None, name: str, plan: Plan, max_minutes: float, *, rollback: bool = False
+) -> dict[str, Any]:
     """Write the body of `rollout.started`."""
     return {
         "rollout": name,
@@ -172,6 +178,7 @@ def started_body(new: Served, old: Served | None, name: str, plan: Plan, max_min
         "margin": plan.margin,
         "alpha": plan.alpha,
         "max_minutes": max_minutes,
+        **({"rollback": True} if rollback else {}),
     }
 
 
@@ -187,6 +194,8 @@ def _started(event: Event) -> Rollout:
         phase=Phase.STARTING,
         started=event.at,
         details=body,
+        rollback=body.get("rollback") is True,
+        seq=event.seq,
     )
 
 

@@ -1,13 +1,12 @@
 """The registry as the controller uses it: stages to read, aliases to move, versions to archive."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
-
 from deploy.desired import PRODUCTION, Served
+from flywheel.rest import RefusedError
+from flywheel.signing import add_meta
 from flywheel.tracking import Tracking
-
-MODEL_META = "registered_model_meta"
 
 
 class MlflowRegistry:
@@ -16,9 +15,19 @@ class MlflowRegistry:
     def __init__(self, tracking: Tracking) -> None:
         self._tracking = tracking
 
-    def stages(self, usecase: str) -> dict[str, str]:
-        """Return the stage of every version of a use case; empty when there is none."""
-        return {found.version: found.stage for found in self._tracking.versions(usecase)}
+    def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
+        """Return the stage of each of these versions of a use case; what does not exist is left out.
+
+        One call a version: those that are asked for are few, and a model may have thousands.
+        """
+        found = {}
+        for version in versions:
+            try:
+                found[version] = self._tracking.version(usecase, version).stage
+            except RefusedError as fault:
+                if fault.code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+        return found
 
     def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
         """Point an alias at a version, or remove it; nothing happens when it is so already."""
@@ -32,13 +41,15 @@ class MlflowRegistry:
     def archive(self, served: Served, reason: str) -> None:
         """Move a version to Archived unless it has left Production; the reason stands in the rollout's own event."""
         del reason  # MLflow's transition takes no comment
-        if self.stages(served.usecase).get(served.version) == PRODUCTION:
+        if self.stages(served.usecase, [served.version]).get(served.version) == PRODUCTION:
             self._tracking.archive(served.usecase, served.version)
 
     def download(self, usecase: str, version: str, folder: Path) -> Path:
         """Copy a version's model folder to `folder`, which must not exist yet, as MLflow's own client would."""
         found = self._tracking.download(usecase, version, folder)
-        # The approved digest is over what MLflow's client downloads, and that adds this file.
-        meta = yaml.safe_dump({"model_name": usecase, "model_version": version}, default_flow_style=False)
-        (found / MODEL_META).write_text(meta)
+        add_meta(found, usecase, version)
         return found
+
+    def signature(self, usecase: str, version: str) -> str | None:
+        """Return the bundle that the registry signed a version with; None when it has none."""
+        return self._tracking.signature(usecase, version)

@@ -6,6 +6,7 @@ import polars as pl
 
 from flywheel.digest import folder_digest
 from flywheel.package import ModelPackage, read_package
+from flywheel.signing import trusted_key, verify_stored
 
 
 def digests_by_version(rows: pl.DataFrame) -> dict[str, str]:
@@ -24,12 +25,14 @@ def read_packages(home: Path, use_case: str, digests: dict[str, str]) -> dict[st
         digests: By version.
 
     Raises:
-        IntegrityError: A folder with the right digest is no package of ours.
+        IntegrityError: A folder with the right digest is no package of ours, or not signed by a key that counts here.
     """
-    found = {}
+    found, key = {}, trusted_key(home)
     for version, digest in digests.items():
         for folder in sorted((home / "packages" / use_case).glob(f"{version}-*")):
             if folder.is_dir() and any(folder.iterdir()) and folder_digest(folder) == digest:
+                if key is not None:
+                    verify_stored(folder, key, f"Version {version} of '{use_case}'")
                 found[version] = read_package(folder)
                 break
     return found

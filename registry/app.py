@@ -1,5 +1,6 @@
-"""The MLflow server as an ASGI app: MLflow behind its login, with the locks, the grants and the review pages added."""
+"""The MLflow server as an ASGI app: MLflow behind its login, with the locks, the roles and the review pages added."""
 
+import os
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,11 +10,13 @@ from mlflow.server import auth, handlers
 from starlette.middleware import Middleware
 
 from registry.access import routes as access
-from registry.access.grants import share_what_is_created
+from registry.access.sso import SsoDoor, sso_settings
 from registry.caller import floor_policy
-from registry.doors.closed import close_approved_runs
+from registry.doors.bodies import answer_faults, require_object
 from registry.doors.doorway import Doorway
-from registry.doors.freeze import FrozenArtifacts, freeze_flask_routes
+from registry.doors.freeze import FrozenArtifacts
+from registry.doors.keeper import NativeKeeper, keep_flask_routes
+from registry.doors.routes import NativeRoutes
 from registry.gates import routes as gates
 from registry.history import routes as history
 from registry.hooks import routes as hooks
@@ -32,26 +35,30 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     """
     handlers._get_model_registry_store()  # opens the gate, which adopts the first policy
     floor_policy()  # a server without a policy must not start
+    sso = sso_settings(os.environ)
     add_review_pages(app)
     for room in (access, gates, history, hooks, policy, review, signing):
         room.add_routes(app)
     _let_everybody_in()
-    share_what_is_created(app)
     server: FastAPI = auth.create_app(app)
-    freeze_flask_routes(app)
-    close_approved_runs(app)
-    server.user_middleware.append(Middleware(FrozenArtifacts))  # the last is the innermost: the login comes first
+    answer_faults(app)
+    keep_flask_routes(app)
+    # The last are the innermost: the login comes before them.
+    server.user_middleware.append(Middleware(NativeKeeper, routes=NativeRoutes(server.routes)))
+    server.user_middleware.append(Middleware(FrozenArtifacts))
     server.add_middleware(ReviewLinks)
+    server.add_middleware(SsoDoor, settings=sso)
     server.add_middleware(Doorway)  # added last, it is the outermost
     return server
 
 
 def _let_everybody_in() -> None:
     # MLflow looks validators up by exact path, which paths with a model's name in them cannot have. Who may do what
-    # below ROOT, each handler asks the policy.
+    # below ROOT, each handler asks the policy. MLflow's validators read the body, so it is checked before them.
     stock = auth._find_validator
 
     def find(request: Any) -> Any:
+        require_object()
         return _logged_in if request.path.startswith(ROOT) else stock(request)
 
     auth._find_validator = find

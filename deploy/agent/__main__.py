@@ -23,7 +23,7 @@ from deploy.agent.dataplane import DataPlane, Identity
 from deploy.agent.handlers import Handlers
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
-from deploy.agent.package import ServedPackage, read_served
+from deploy.agent.package import ServedPackage, check_digest, read_served
 from deploy.agent.scorer import Scorer
 from deploy.agent.spool import Spool
 from flywheel.errors import FlywheelError
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(options: argparse.Namespace, limits: Limits) -> None:
+    check_digest(options.package, options.digest)
     package: ServedPackage = read_served(options.package)
     identity = Identity(options.usecase, options.version, options.digest)
     contract = package.contract.model_dump_json().encode()

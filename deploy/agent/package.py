@@ -9,6 +9,7 @@ import orjson
 from deploy.agent.payload import Row, parse_rows
 from deploy.agent.refusal import RefusalError
 from flywheel.contract import Contract, read_contract
+from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
 from flywheel.package import INSIDE
 
@@ -23,6 +24,20 @@ class ServedPackage:
 
     contract: Contract
     example: list[Row]
+
+
+def check_digest(folder: Path, digest: str) -> None:
+    """Check that a folder holds the bytes that were approved: they may have changed since deploy looked.
+
+    Raises:
+        IntegrityError: It does not.
+    """
+    found = folder_digest(folder)
+    if found != digest:
+        raise IntegrityError(
+            f"Package {folder} is not what was approved: its digest is {found[:19]}…, approved was {digest[:19]}…. "
+            "Find out who changed it; `flywheel deploy` fetches it again."
+        )
 
 
 def read_served(folder: Path) -> ServedPackage:

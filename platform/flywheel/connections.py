@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flywheel.errors import StackError, UsageError
 from flywheel.settings import Settings
+from flywheel.signing import VERIFY_KEY, trusted_key
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -77,8 +78,14 @@ def login(settings: Settings, user: str) -> dict[str, str]:
         "MLFLOW_TRACKING_USERNAME": user,
         "MLFLOW_TRACKING_PASSWORD": known.users[user],
         "FLYWHEEL_OPTUNA_URL": known.databases["optuna"],
+        **_verification(settings),
         **QUIET,
     }
+
+
+def _verification(settings: Settings) -> dict[str, str]:
+    key = trusted_key(settings.root)
+    return {} if key is None else {VERIFY_KEY: str(key.resolve())}
 
 
 # Nothing that we run phones home, and MLflow's progress output stays out of logs.

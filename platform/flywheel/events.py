@@ -8,7 +8,7 @@ only in a transaction that also records a `transition`.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     ACCOUNT_CHANGED = "account.changed"
     TOKEN_ISSUED = "token.issued"  # noqa: S105  # no password
     TOKEN_REVOKED = "token.revoked"  # noqa: S105  # no password
+    HOOK_SKIPPED = "hook.skipped"
     ALERT = "alert"
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_STEP = "rollout.step"
@@ -129,19 +130,47 @@ def read(
     if subject is not None:
         query = query.where(EVENTS.c.subject == subject)
     if model is not None:
-        query = query.where(
-            sa.or_(EVENTS.c.subject == model, EVENTS.c.subject.startswith(f"{model}/", autoescape=True))
-        )
-    return [_event(row) for row in connection.execute(query).mappings()]
+        query = query.where(model_of(EVENTS.c.subject) == model)
+    return [from_row(row) for row in connection.execute(query).mappings()]
 
 
-def verify(events: Iterable[Event], head: Head | None = None) -> None:
+def model_of(subject: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """Return the SQL for the model that a subject belongs to, as the index `events_model` has it."""
+    return sa.func.split_part(subject, sa.literal_column("'/'"), sa.literal_column("1"))
+
+
+def read_after(connection: sa.Connection, seq: int, limit: int) -> list[Event]:
+    """Read at most `limit` events that follow event `seq`, in order."""
+    query = sa.select(*(column for column in EVENTS.columns)).where(EVENTS.c.seq > seq).order_by(EVENTS.c.seq)
+    return [from_row(row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def stream(connection: sa.Connection, batch: int = 1000, *, after: int = 0) -> Iterator[Event]:
+    """Yield every event behind `after` in order, with at most `batch` in memory.
+
+    Open one snapshot (REPEATABLE READ) to verify.
+    """
+    seq = after
+    while found := read_after(connection, seq, batch):
+        yield from found
+        seq = found[-1].seq
+
+
+def verify(events: Iterable[Event], head: Head | None = None, *, start: Head = GENESIS) -> Head:
     """Check a whole chain from its first event; with `head`, also that its end is not cut off.
+
+    Args:
+        events: In order; read one by one, so that `stream` will do.
+        head: Where the chain must end.
+        start: Where it was found whole before: `events` begin behind it.
+
+    Returns:
+        Its end.
 
     Raises:
         IntegrityError: Names the first event that was altered, is missing, or stands in the wrong place.
     """
-    last = GENESIS
+    last = start
     for event in events:
         if event.seq != last.seq + 1:
             raise IntegrityError(_broken(last.seq + 1, f"is missing or out of order: event {event.seq} stands there"))
@@ -150,8 +179,13 @@ def verify(events: Iterable[Event], head: Head | None = None) -> None:
         if event.hash != event_hash(event):
             raise IntegrityError(_broken(event.seq, f"({event.kind} of {event.subject}) was altered afterwards"))
         last = Head(event.seq, event.hash)
-    if head is not None and head != last:
-        raise IntegrityError(_broken(min(last.seq + 1, head.seq), f"is missing: the chain's head stands at {head.seq}"))
+    if head is not None and last.seq < head.seq:
+        raise IntegrityError(_broken(last.seq + 1, f"is missing: the chain's head stands at {head.seq}"))
+    if head is not None and last.seq > head.seq:
+        raise IntegrityError(_broken(head.seq + 1, f"was added: the chain's head stands at {head.seq}"))
+    if head is not None and last.hash != head.hash:
+        raise IntegrityError(_broken(head.seq, "was altered afterwards: the chain's head has another hash"))
+    return last
 
 
 def _broken(seq: int, what: str) -> str:
@@ -194,12 +228,24 @@ def canonical(value: Mapping[str, Any]) -> str:
         raise IntegrityError(f"An event's body must be plain JSON: {fault}. Convert it before recording it.") from fault
 
 
-def _event(row: sa.RowMapping) -> Event:
+def from_row(row: sa.RowMapping) -> Event:
+    """Make an event of a row of `EVENTS`, also of one that was tampered with."""
     # A kind that was tampered with is kept as it stands, so that `verify` can name its event.
     kind = EventKind(row["kind"]) if row["kind"] in set(EventKind) else row["kind"]
-    body = json.loads(row["body"])
+    body = _body(row["body"])
     at = row["at"].astimezone(UTC)
     return Event(row["seq"], kind, row["subject"], row["actor"], at, body, row["previous"], row["hash"])
+
+
+def _body(text: str) -> Mapping[str, Any]:
+    """Read a body; one that is not written as `canonical` writes it was tampered with, and `verify` names its event."""
+    try:
+        body: Mapping[str, Any] = json.loads(text)
+        if canonical(body) == text:
+            return body
+    except (ValueError, RecursionError, IntegrityError):
+        pass
+    return {"unreadable": text}
 
 
 def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controller", "fw_monitoring")) -> None:
@@ -211,6 +257,8 @@ def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controlle
     connection.exec_driver_sql(SCHEMA)
     if connection.scalar(sa.text("SELECT to_regclass('model_versions') IS NOT NULL")):
         connection.exec_driver_sql(STAGE_GUARD)
+    for table, trigger in unguarded(connection):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
     roles = set(connection.scalars(sa.text("SELECT rolname FROM pg_roles")))
     for role in sorted({*appenders, "fw_reader"} & roles):
         name = connection.dialect.identifier_preparer.quote(role)
@@ -219,6 +267,19 @@ def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controlle
         if role in appenders:
             connection.exec_driver_sql(f"GRANT INSERT ON flywheel.events TO {name}")
             connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION flywheel.locked_head() TO {name}")
+
+
+def unguarded(connection: sa.Connection) -> list[tuple[str, str]]:
+    """Return the triggers that guard events and stages and are not there or disabled, as table and name."""
+    query = sa.text(
+        "SELECT CASE relnamespace::regnamespace::text WHEN 'flywheel' THEN 'flywheel.' ELSE '' END || relname, tgname "
+        "FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE tgenabled IN ('O', 'A')"
+    )
+    there = {(table, name) for table, name in connection.execute(query)}
+    missing = [guard for guard in GUARDS if guard not in there]
+    tables = sa.text("SELECT name FROM unnest(CAST(:names AS text[])) name WHERE to_regclass(name) IS NOT NULL")
+    known = set(connection.scalars(tables, {"names": [table for table, _ in missing]})) if missing else set()
+    return [guard for guard in missing if guard[0] in known]
 
 
 EVENTS = sa.Table(
@@ -245,6 +306,7 @@ CREATE TABLE IF NOT EXISTS flywheel.events (
     seq bigint PRIMARY KEY, kind text NOT NULL, subject text NOT NULL, actor text NOT NULL, at timestamptz NOT NULL,
     body text NOT NULL, previous text NOT NULL, hash text NOT NULL, transaction xid8 NOT NULL);
 CREATE INDEX IF NOT EXISTS events_subject ON flywheel.events (subject, seq);
+CREATE INDEX IF NOT EXISTS events_model ON flywheel.events (split_part(subject, '/', 1), kind, seq);
 CREATE INDEX IF NOT EXISTS events_transaction ON flywheel.events (transaction);
 CREATE INDEX IF NOT EXISTS events_kind ON flywheel.events (kind, seq);
 
@@ -255,6 +317,9 @@ REVOKE ALL ON FUNCTION flywheel.locked_head() FROM PUBLIC;
 CREATE OR REPLACE FUNCTION flywheel.link_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF NEW.kind = 'pointer.reverted' AND NEW.actor <> 'svc-gates' THEN
+        RAISE EXCEPTION USING MESSAGE = 'only svc-gates puts pointers back, and ' || NEW.actor || ' is another.';
+    END IF;
     IF (session_user = 'fw_controller'
         AND (NEW.kind !~ '^rollout[.][a-z_]+$' OR NEW.actor <> 'svc-controller'))
        OR (session_user = 'fw_monitoring'
@@ -302,15 +367,30 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-DO $$ BEGIN
-IF NOT EXISTS (
-    SELECT 1 FROM pg_trigger WHERE tgname = 'flywheel_stage_changed' AND tgrelid = 'model_versions'::regclass) THEN
+DO $$
+DECLARE known name[] := ARRAY(SELECT tgname FROM pg_trigger WHERE tgrelid = 'model_versions'::regclass);
+BEGIN
+IF NOT 'flywheel_stage_changed' = ANY(known) THEN
     CREATE CONSTRAINT TRIGGER flywheel_stage_changed AFTER UPDATE ON model_versions DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.current_stage IS DISTINCT FROM NEW.current_stage)
     EXECUTE FUNCTION flywheel.stage_needs_event();
+END IF;
+IF NOT 'flywheel_stage_born' = ANY(known) THEN
     CREATE CONSTRAINT TRIGGER flywheel_stage_born AFTER INSERT ON model_versions DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (NEW.current_stage IS DISTINCT FROM 'None') EXECUTE FUNCTION flywheel.stage_needs_event();
+END IF;
+IF NOT 'flywheel_stage_removed' = ANY(known) THEN
     CREATE CONSTRAINT TRIGGER flywheel_stage_removed AFTER DELETE ON model_versions DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (OLD.current_stage = 'Production') EXECUTE FUNCTION flywheel.stage_needs_event();
 END IF; END $$;
 """
+
+GUARDS = (
+    ("flywheel.events", "link_event"),
+    ("flywheel.events", "append_only"),
+    ("flywheel.chain_head", "append_only"),
+    ("flywheel.chain_head", "head_moves_with_events"),
+    ("model_versions", "flywheel_stage_changed"),
+    ("model_versions", "flywheel_stage_born"),
+    ("model_versions", "flywheel_stage_removed"),
+)

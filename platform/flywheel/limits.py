@@ -1,6 +1,6 @@
 """Limits of the gates: what a candidate must keep. The policy sets them, and a use case may set stricter ones."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,8 +41,52 @@ class Limits(BaseModel):
     licences: tuple[str, ...] | None = Field(None, description="licences: SPDX names that libraries may have.")
 
 
-def stricter(floor: Limits, asked: Limits) -> tuple[Limits, tuple[str, ...]]:
-    """Join two sets of limits field by field.
+# Permissive licences, and weak copyleft that binds changes to the library alone.
+LICENCES = (
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "HPND",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "MIT-CMU",
+    "MPL-2.0",
+    "PSF-2.0",
+    "Python-2.0",
+    "Unlicense",
+    "Zlib",
+)
+
+
+def gate_of(field: str) -> str:
+    """Return the gate that a limit is for, by the field's name: its description begins with it."""
+    return str(Limits.model_fields[field].description).partition(":")[0]
+
+
+class PolicyLimits(Limits):
+    """A policy's limits: what it does not say has a value that a sound package keeps; null lifts a limit."""
+
+    champion_margin: float | None = Field(0.0, description="champion: largest tolerated rise of the mean loss.")
+    slice_loss_ratio: float | None = Field(3.0, gt=0, description="slices: loss of the worst part by that of all.")
+    calibration_error: float | None = Field(0.1, ge=0, description="calibration: largest expected error, 0 to 1.")
+    skew: float | None = Field(1e-6, ge=0, description="skew: largest difference between served and recorded answers.")
+    onnx: float | None = Field(1e-5, ge=0, description="onnx: largest difference between the two forms' answers.")
+    latency_p99_ms: float | None = Field(250.0, gt=0, description="latency: of one row, by MLflow's own server.")
+    memory_mb: float | None = Field(2000.0, gt=0, description="memory: of MLflow's own server with the model loaded.")
+    size_mb: float | None = Field(500.0, gt=0, description="size: of the package.")
+    behaviours_failed: int | None = Field(0, ge=0, description="robustness: how many behaviours may fail.")
+    licences: tuple[str, ...] | None = Field(LICENCES, description="licences: SPDX names that libraries may have.")
+
+
+L = TypeVar("L", bound=Limits)
+
+
+def stricter(floor: L, asked: Limits) -> tuple[L, tuple[str, ...]]:
+    """Join two sets of limits field by field; the result is of the floor's kind.
 
     Returns:
         The stricter of each, and the names of the fields in which `asked` was looser than `floor`, so that it is moot.
@@ -53,9 +97,16 @@ def stricter(floor: Limits, asked: Limits) -> tuple[Limits, tuple[str, ...]]:
         here, there = getattr(floor, name), getattr(asked, name)
         value = _stricter(name, here, there)
         joined[name] = value
-        if there not in (None, {}) and here not in (None, {}) and value != there:
+        if here is not None and there is not None and _moot(value, there):
             moot.append(name)
-    return Limits(**joined), tuple(moot)
+    return type(floor)(**joined), tuple(moot)
+
+
+def _moot(value: Any, asked: Any) -> bool:
+    """Say whether some part of what was asked is not what holds."""
+    if isinstance(asked, dict):
+        return any(value[key] != limit for key, limit in asked.items())
+    return bool(value != asked) if not isinstance(asked, tuple) else not {*asked} <= {*value}
 
 
 def _stricter(name: str, here: Any, there: Any) -> Any:

@@ -8,6 +8,7 @@
                       encoding.json  the features' order and categories; calibration.json, decision.json: what follows
                       onnx.json      parity of model.onnx with model/, measured; or why there is no ONNX form
                       profile.json   reference profile (test rows); reference.parquet: a sample of those rows
+                      answers.parquet     what the packaged model, fitted again on all rows, answers to that sample
                       data_profile.json   profile of all training rows' inputs
                       lineage.json   where it came from; requirements.lock: every library behind a prediction
                       evaluation.json, checks.html, card.md, card.html   how good it is, for people and machines

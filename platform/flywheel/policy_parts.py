@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from flywheel.freeze import Freeze
-from flywheel.limits import BUILT_IN, Limits, stricter
+from flywheel.limits import BUILT_IN, Limits, PolicyLimits, stricter
 from flywheel.usecase import Duration
 
 
@@ -63,7 +63,7 @@ class GatePolicy(Strict):
     """Which gates must have passed, and their limits."""
 
     required: tuple[str, ...] = Field(BUILT_IN, description="Gates that Production needs.")
-    limits: Limits = Field(Limits(), description="What they measure against.")
+    limits: PolicyLimits = Field(PolicyLimits(), description="What they measure against.")
     expire: Length = Field(timedelta(days=30), description="Older evidence is stale.")
 
     @field_validator("required")

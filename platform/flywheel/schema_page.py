@@ -67,6 +67,8 @@ def _type(part: Node) -> str:
         return " or ".join(_type(option) for option in part["anyOf"] if option.get("type") != "null")
     if "enum" in part:
         return ", ".join(f"`{value}`" for value in part["enum"])
+    if isinstance(part.get("additionalProperties"), dict):
+        return f"{_type(part['additionalProperties'])} for each name"
     return f"list of {_type(part['items'])}" if part["type"] == "array" else _plain(part)
 
 

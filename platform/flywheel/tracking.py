@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
+from urllib.parse import quote
 
 from flywheel.errors import StackError, UsageError
 from flywheel.rest import RefusedError, Rest
@@ -116,6 +117,17 @@ class Tracking:
     def archive(self, name: str, version: str) -> Version:
         """Move a version to stage Archived."""
         return self.transition(name, version, "Archived")
+
+    def signature(self, name: str, version: str) -> str | None:
+        """Return the signature (a Sigstore bundle) under a version's package; None when it has none."""
+        try:
+            found = self.rest.own("GET", f"signature/{quote(name, safe='')}/{quote(version, safe='')}")
+        except RefusedError as fault:
+            # A registry of another kind answers with a bare 404.
+            if fault.code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "404"):
+                return None
+            raise
+        return str(found["bundle"])
 
     def download(self, name: str, version: str, folder: Path) -> Path:
         """Copy a version's model folder, byte for byte as the artifact store has it.

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from flywheel.errors import SpecError
+from flywheel.limits import Limits
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -204,6 +205,15 @@ class Evaluate(Strict):
     bootstrap: int = Field(500, ge=100, description="Resamples (of days) behind each interval.")
 
 
+class Gates(Strict):
+    """What a version must keep beyond the server's policy; a limit that is looser than the policy's is moot."""
+
+    required: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], ...] = Field(
+        (), description="Gates beside those of the policy, by name."
+    )
+    limits: Limits = Field(Limits(), description="What they measure against, where that is stricter than the policy's.")
+
+
 class Rollout(Strict):
     """How a new version takes over."""
 
@@ -250,6 +260,7 @@ class UseCase(Strict):
     features: str = Field("features.py", description="File with `features(frame)`, beside usecase.yaml.")
     train: Train = Field(Train(), description="Split and search.")
     evaluate: Evaluate = Field(Evaluate(), description="What is measured on the test rows.")
+    gates: Gates = Field(Gates(), description="What a version must keep before it may go to Production.")
     rollout: Rollout = Field(Rollout(), description="A new version's way into traffic.")
     monitor: Monitor = Field(Monitor(), description="Windows, and when to train again.")
 

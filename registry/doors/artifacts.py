@@ -1,4 +1,4 @@
-"""The bytes behind a version: their digest as a client would download them, and which of them are frozen."""
+"""The bytes behind a version: where they lie, and their digest as a client would download them."""
 
 import os
 import posixpath
@@ -8,15 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import sqlalchemy as sa
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # published without types
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
-from mlflow.utils.yaml_utils import write_yaml
 
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
+from flywheel.signing import add_meta
 
 # As `mlflow server --artifacts-destination` hands it to its workers. The constant is in mlflow.server, which may not be
 # imported here: it loads registry stores by entry point, and ours leads to this module.
@@ -71,8 +69,7 @@ def digest_of(folder: Path, name: str, version: str) -> str:
 
     That is the stored files, and the file with name and version that MLflow's client adds; it is written here too.
     """
-    meta = {"model_name": name, "model_version": version}
-    write_yaml(str(folder), REGISTERED_MODEL_META_FILE_NAME, meta, overwrite=True, ensure_yaml_extension=False)
+    add_meta(folder, name, version)
     return folder_digest(folder)
 
 
@@ -94,22 +91,3 @@ def files_of(location: str) -> set[str]:
     except (IntegrityError, MlflowException, BotoCoreError, ClientError, OSError):
         return set()
     return {posixpath.basename(item.path) for item in found if not item.is_dir}
-
-
-def frozen_by(engine: sa.Engine, path: str) -> str | None:
-    """Return the registered version ("3 of 'churn'") that holds the artifact path, lies below it, or None."""
-    wanted = canonical_path(path)
-    query = sa.text(
-        "SELECT name, version, storage_location FROM model_versions WHERE current_stage <> 'Deleted_Internal' "
-        "AND storage_location LIKE 'mlflow-artifacts:%' ORDER BY name, version"
-    )
-    with engine.connect() as connection:
-        for name, version, location in connection.execute(query):
-            held = canonical_path(urlsplit(location).path)
-            if _within(wanted, held) or _within(held, wanted):
-                return f"{version} of '{name}'"
-    return None
-
-
-def _within(path: str, folder: str) -> bool:
-    return not folder or path == folder or path.startswith(folder + "/")

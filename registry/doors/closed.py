@@ -1,54 +1,73 @@
 """The run behind an approval is closed: what the reviewer saw there stays as it was, and stays there.
 
-From the first transition to Production on, also after the version was archived, nobody adds to that run, changes it or
-deletes it or its logged model. Its status may still change, since whoever trains may end the run later.
+From the first transition to Production on, for good, nobody adds to that run, changes it or deletes it, its logged
+model or its experiment. Only its end may still be told, since whoever trains may end the run later.
 """
 
-import re
-
-import sqlalchemy as sa
-from flask import Flask, Response, jsonify, make_response, request
+from flask import request
+from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.protos.service_pb2 import DeleteExperiment, UpdateRun
 from mlflow.server import handlers
 
-from flywheel.events import EventKind
-from registry.policy.rules import PRODUCTION
+from registry.doors.holders import experiment_holder, location_holder, run_holder
 
-RUN = re.compile(r"/(?:ajax-)?api/\d\.\d/mlflow/runs/(?:delete|log-[a-z]+|outputs|set-tag|delete-tag)")
-LOGGED_MODEL = re.compile(r"/(?:ajax-)?api/\d\.\d/mlflow/logged-models/(?P<id>[^/]+)(?:/tags(?:/.+)?|/params)?")
-SPELLINGS = ("run_id", "run_uuid", "runId", "runUuid")  # protobuf reads each of them
-CHANGES = frozenset({"POST", "PATCH", "DELETE"})
-# The body is text, and Postgres may try the cast before the other conditions: CASE keeps the order.
-APPROVED = sa.text(
-    "SELECT v.name, v.version FROM model_versions v JOIN flywheel.events e ON e.subject = v.name || '/' || v.version "
-    "WHERE (v.run_id = ANY(:runs) OR v.source = :source) AND v.current_stage <> 'Deleted_Internal' "
-    "AND CASE WHEN e.kind = :kind THEN e.body::jsonb ->> 'to' = :stage ELSE false END LIMIT 1"
-)
+SPELLINGS = ("run_id", "run_uuid", "runId", "runUuid", "source_run_id", "sourceRunId")  # protobuf reads each of them
+UPDATES = "/runs/update"
 
 
-def close_approved_runs(app: Flask) -> None:
-    """Add the check to Flask's routes; call it after MLflow's login has been added."""
-    app.before_request(_refuse_closed)
-
-
-def _refuse_closed() -> Response | None:
-    if request.method not in CHANGES:
+def closed_run() -> str | None:
+    """Return why the run that the request names may not be changed; None when it may."""
+    runs = _named_runs()
+    holder = run_holder(handlers._get_model_registry_store().engine, runs) if runs else None
+    if holder is None or (request.path.endswith(UPDATES) and _only_ends(runs[0])):
         return None
-    model = LOGGED_MODEL.fullmatch(request.path)
-    runs = _named_runs() if RUN.fullmatch(request.path) else []
-    holder = _holder(runs, f"models:/{model['id']}" if model else "") if runs or model else None
+    return f"Change refused: version {holder} was approved on what this run holds, so the run is closed. Start anew."
+
+
+def closed_model() -> str | None:
+    """Return why the logged model that the path names may not be changed; None when it may."""
+    try:
+        model = handlers._get_tracking_store().get_logged_model((request.view_args or {})["model_id"])
+    except MlflowException:
+        return None  # there is none, which MLflow answers
+    registry = handlers._get_model_registry_store().engine
+    holder = location_holder(registry, model.artifact_location.rstrip("/"))
     if holder is None:
         return None
-    message = f"Change refused: version {holder} was approved on what this run holds, so the run is closed. Start anew."
-    return make_response(jsonify({"error_code": "PERMISSION_DENIED", "message": message}), 403)
+    return f"Change refused: version {holder} was approved on this logged model, so it is closed. Log a new one."
+
+
+def closed_experiment() -> str | None:
+    """Return why the experiment that the request names may not be deleted; None when it may."""
+    try:
+        experiment = handlers._get_request_message(DeleteExperiment()).experiment_id
+    except (MlflowException, ValueError):
+        return None  # MLflow answers what is wrong with it
+    if not experiment.isdigit():
+        return None
+    registry, tracking = handlers._get_model_registry_store().engine, handlers._get_tracking_store().engine
+    holder = experiment_holder(registry, tracking, int(experiment))
+    if holder is None:
+        return None
+    return f"Change refused: version {holder} was approved on a run of this experiment, so it stays. Delete other runs."
 
 
 def _named_runs() -> list[str]:
-    document = handlers._get_normalized_request_json()
+    try:
+        document = handlers._get_normalized_request_json()
+    except (MlflowException, ValueError):
+        return []  # MLflow reads it in the same way, and answers what is wrong
+    if not isinstance(document, dict):
+        return []
     return [str(document[key]) for key in SPELLINGS if document.get(key)]
 
 
-def _holder(runs: list[str], source: str) -> str | None:
-    asked = {"runs": runs, "source": source, "kind": str(EventKind.TRANSITION), "stage": PRODUCTION}
-    with handlers._get_model_registry_store().engine.connect() as connection:
-        found = connection.execute(APPROVED, asked).first()
-    return f"{found.version} of '{found.name}'" if found else None
+def _only_ends(run: str) -> bool:
+    """Return whether an update does nothing but end a run that has not ended yet, or end it again as it ended."""
+    asked = handlers._get_request_message(UpdateRun())
+    if asked.HasField("run_name"):
+        return False
+    known = handlers._get_tracking_store().get_run(run).info
+    same = not asked.HasField("status") or RunStatus.to_string(asked.status) == known.status
+    return same or not RunStatus.is_terminated(RunStatus.from_string(known.status))

@@ -9,7 +9,7 @@ its own rights, past the freeze (another bucket's prefix, or a folder of its own
 
 import re
 
-from flask import Flask, Response, jsonify, make_response, request
+from flask import request
 from mlflow.exceptions import MlflowException
 from mlflow.protos.service_pb2 import CreateExperiment
 from mlflow.server import handlers
@@ -17,14 +17,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from registry.doors.artifacts import frozen_by
+from registry.doors.holders import folder_holder
 
-PROXIED = re.compile(
-    r"/(?:ajax-)?api/2\.0/mlflow-artifacts/(?:artifacts|mpu/(?:create|complete|abort))/(?P<path>.+)", re.DOTALL
-)
-PAGE_UPLOAD = re.compile(r"/ajax-api/2\.0/mlflow/upload-artifact")
-EXPERIMENT = re.compile(r"/(?:ajax-)?api/\d\.\d/mlflow/experiments/create")
-WRITES = frozenset({"PUT", "POST", "DELETE", "PATCH"})
+UPLOAD = re.compile(r"/(?:ajax-)?api/2\.0/mlflow-artifacts/artifacts/(?P<path>.+)", re.DOTALL)
 NATIVE_METHOD = "PUT"  # everything else is Flask's, and has not met the login yet where the middleware stands
 
 
@@ -41,7 +36,7 @@ class FrozenArtifacts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 403 to a write into a registered version's folder; pass everything else on."""
         native = scope["type"] == "http" and scope["method"] == NATIVE_METHOD
-        match = PROXIED.fullmatch(scope["path"]) if native else None
+        match = UPLOAD.fullmatch(scope["path"]) if native else None
         if match is None:
             await self.app(scope, receive, send)
             return
@@ -49,7 +44,9 @@ class FrozenArtifacts:
             await _refuse_holder(match["path"])
             await self.app(scope, _rechecked(receive, match["path"]), send)
         except FrozenError as fault:
-            await JSONResponse(_refusal(str(fault)), 403)(scope, receive, send)
+            await JSONResponse({"error_code": "PERMISSION_DENIED", "message": _sentence(str(fault))}, 403)(
+                scope, receive, send
+            )
 
 
 def _rechecked(receive: Receive, path: str) -> Receive:
@@ -70,45 +67,44 @@ async def _refuse_holder(path: str) -> None:
         raise FrozenError(holder)
 
 
-def freeze_flask_routes(app: Flask) -> None:
-    """Add the check to Flask's routes; call it after MLflow's login has been added."""
-    app.before_request(_refuse_frozen)
-    app.before_request(_refuse_chosen_location)
-
-
-def _refuse_frozen() -> Response | None:
-    path = _written_path() if request.method in WRITES else None
+def frozen_artifact() -> str | None:
+    """Return why the artifact that a request to Flask names may not be written; None when it may."""
+    path = _written_path()
     holder = _holder(path) if path else None
-    return make_response(jsonify(_refusal(holder)), 403) if holder else None
+    return _sentence(holder) if holder else None
 
 
-def _refuse_chosen_location() -> Response | None:
-    if request.method != "POST" or not EXPERIMENT.fullmatch(request.path):
-        return None
+def chosen_location() -> str | None:
+    """Return why an experiment may not be created as asked; None when it may."""
     try:  # MLflow's own reading of the body, which knows more spellings than one
         asked = handlers._get_request_message(CreateExperiment())
-    except MlflowException:
+    except (MlflowException, ValueError):
         return None  # MLflow answers what is wrong with it
     if not asked.artifact_location:
         return None
-    message = "Experiment refused: the server alone decides where artifacts lie. Leave out its artifact_location."
-    return make_response(jsonify({"error_code": "PERMISSION_DENIED", "message": message}), 403)
+    return "Experiment refused: the server alone decides where artifacts lie. Leave out its artifact_location."
 
 
 def _written_path() -> str | None:
-    if match := PROXIED.fullmatch(request.path):
-        return match["path"]
+    parts = request.view_args or {}
+    if "artifact_path" in parts:
+        return str(parts["artifact_path"])
     run_id, path = request.args.get("run_uuid"), request.args.get("path")
-    if PAGE_UPLOAD.fullmatch(request.path) and run_id and path:
+    if not run_id or not path:
+        return None  # MLflow answers what is missing
+    try:
         run = handlers._get_tracking_store().get_run(run_id)
-        return f"{run.info.experiment_id}/{run_id}/artifacts/{path}"
-    return None
+    except MlflowException:
+        return None  # there is none, which MLflow answers
+    return f"{run.info.experiment_id}/{run_id}/artifacts/{path}"
 
 
 def _holder(path: str) -> str | None:
-    return frozen_by(handlers._get_model_registry_store().engine, path)
+    return folder_holder(handlers._get_model_registry_store().engine, path)
 
 
-def _refusal(holder: str) -> dict[str, str]:
-    message = f"Write refused: these artifacts belong to version {holder}, and a registered version is frozen. "
-    return {"error_code": "PERMISSION_DENIED", "message": message + "Log a new model and register that."}
+def _sentence(holder: str) -> str:
+    return (
+        f"Write refused: these artifacts belong to version {holder}, and a registered version is frozen. "
+        "Log a new model and register that."
+    )

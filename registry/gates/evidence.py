@@ -43,6 +43,21 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why something was measured.
+
+    Args:
+        required_by: `policy`, `use case`, or '' when somebody asked for it by name alone.
+        asked: The number of the newest event (`version.created`, `gates.requested`) that it answers; 0 for none.
+        remaining: Gates that the same job had still to measure; at 0 it has answered everything up to `asked`.
+    """
+
+    required_by: str = ""
+    asked: int = 0
+    remaining: int = 0
+
+
+@dataclass(frozen=True)
 class Evidence:
     """A measurement on record.
 
@@ -55,6 +70,7 @@ class Evidence:
         champion: Digest of the champion it was compared with; None without one.
         at: When, UTC.
         seq: Its event's number.
+        reason: Why it was measured.
     """
 
     gate: str
@@ -65,6 +81,7 @@ class Evidence:
     champion: str | None
     at: datetime
     seq: int
+    reason: Reason = Reason()  # frozen
 
 
 def evidence_body(
@@ -77,6 +94,7 @@ def evidence_body(
     command: str,
     limits: Mapping[str, Any],
     champion: str | None,
+    reason: Reason = Reason(),  # frozen
 ) -> dict[str, Any]:
     """Write the body of `gate.measured`; `read_evidence` reads it."""
     return {
@@ -95,6 +113,9 @@ def evidence_body(
         "command": command,
         "limits": dict(limits),
         "champion": champion,
+        "required_by": reason.required_by,
+        "asked": reason.asked,
+        "remaining": reason.remaining,
     }
 
 
@@ -128,4 +149,9 @@ def _evidence(event: Event) -> Evidence:
         champion=body["champion"],
         at=event.at,
         seq=event.seq,
+        reason=Reason(
+            required_by=str(body.get("required_by") or ""),
+            asked=int(body.get("asked") or 0),
+            remaining=int(body.get("remaining") or 0),
+        ),
     )

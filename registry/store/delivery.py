@@ -1,9 +1,10 @@
 """What was delivered with a version: its folder, downloaded once, for digest, origin and signature."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from mlflow.exceptions import MlflowException
@@ -12,6 +13,7 @@ from flywheel.errors import IntegrityError
 from registry.doors.artifacts import digest_of, downloaded
 from registry.policy.origin import read_origin
 from registry.policy.rules import Measured
+from registry.signing.registration import signature_or_none
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Delivery:
         name: Of the model.
         version: The number for which `digest` was taken.
         digest: Of the folder.
+        signature: The server's signature under it; None where it does not sign.
     """
 
     location: str
@@ -33,6 +36,13 @@ class Delivery:
     name: str
     version: str
     digest: str | None
+    signature: Mapping[str, Any] | None = None
+
+    def signed(self, version: str) -> Mapping[str, Any] | None:
+        """Return the signature for the number that the version got in the end; None where the server does not sign."""
+        if self.folder is None or self.signature is None or version == self.version:
+            return self.signature
+        return signature_or_none(self.folder, digest_of(self.folder, self.name, version))
 
     def measured(self, version: str, location: str) -> Measured:
         """Return what was found, for the number and place that the version got in the end."""
@@ -46,16 +56,20 @@ class Delivery:
 
 
 @contextmanager
-def delivered(locate: Callable[[], str], name: str, version: str) -> Iterator[Delivery]:
+def delivered(locate: Callable[[], str], name: str, version: str, *, signing: bool = False) -> Iterator[Delivery]:
     """Yield the folder of a version and its digest; why there is none is a value, no fault.
 
     Args:
         locate: Returns where the bytes lie.
         name: Of the model.
         version: The number that it has, or will probably get: the digest depends on it.
+        signing: Whether to put the server's signature under it.
     """
     with ExitStack() as stack:
-        yield _delivery(stack, locate, name, version)
+        found = _delivery(stack, locate, name, version)
+        if signing and found.folder is not None and found.digest is not None:
+            found = replace(found, signature=signature_or_none(found.folder, found.digest))
+        yield found
 
 
 def _delivery(stack: ExitStack, locate: Callable[[], str], name: str, version: str) -> Delivery:

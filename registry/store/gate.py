@@ -9,11 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL, get_canonical_stage
 from mlflow.exceptions import MlflowException
@@ -25,13 +23,15 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import Connection, func
 
 from flywheel import events
-from flywheel.errors import FlywheelError, UsageError
+from flywheel.errors import UsageError
 from flywheel.events import EventKind
 from flywheel.identities import SERVICES
 from flywheel.policy import Policy
-from registry.caller import CACHED, caller, conflict, enforce, floor_policy, policy_of
+from registry.caller import CACHED, caller, conflict, enforce, policy_of
+from registry.doors import holders
+from registry.hooks.pre import vetoes
 from registry.policy.facts import Facts
-from registry.policy.in_force import adopt_first
+from registry.policy.in_force import CachedPolicy, adopt_first
 from registry.policy.reviews import KINDS, Review, check_review, decisions, parse_tag
 from registry.policy.rules import (
     ARCHIVED,
@@ -58,27 +58,12 @@ from registry.policy.trail import Asked, gather
 from registry.store.delivery import delivered, run_user
 from registry.store.sessions import JoiningSessions, SessionMaker
 
-log = structlog.get_logger()
 SCHEME_PREFIX = "flywheel+"
 AUTHOR_TAG = "flywheel.author"
 DIGEST_TAG = "flywheel.digest"
 Body = dict[str, Any]
 MEASURED_DECISIONS = frozenset({"approve", "reject", "request_changes"})
 TAG_LENGTH = 4000  # characters of a review that MLflow's pages show
-# Asked before the lock: a sentence for the caller refuses the transition. `registry.hooks` gives the real one.
-Vetoes = Callable[[Transition], str | None]
-# Asked when a version is registered: the body of `version.signed`. `registry.signing` gives the real one.
-Signature = Callable[[Path, str], dict[str, Any] | None]
-
-
-def no_veto(transition: Transition) -> str | None:
-    """Let every transition through."""
-    return None
-
-
-def no_signature(folder: Path, digest: str) -> dict[str, Any] | None:
-    """Sign nothing."""
-    return None
 
 
 class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published without types
@@ -88,13 +73,15 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         super().__init__(store_uri.removeprefix(SCHEME_PREFIX))
         with self.engine.begin() as connection:
             events.install(connection)
+            holders.install(connection)
             adopt_first(connection)
-        CACHED.use(self.engine)
+        self.recent = CachedPolicy()
+        for cache in (self.recent, CACHED):  # the server's own, too
+            cache.use(self.engine)
         stock: SessionMaker = vars(self)["ManagedSessionMaker"]
         self.sessions = JoiningSessions(stock)
         self.ManagedSessionMaker = self.sessions
-        self.vetoes: Vetoes = no_veto
-        self.signature: Signature = no_signature
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def transition_model_version_stage(
         self, name: str, version: str, stage: str, archive_existing_versions: bool
@@ -105,7 +92,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         wanted = _asked(seen, get_canonical_stage(stage), archive_existing_versions)
         # Download and hooks take seconds: they come before the lock.
         measured = self._measured(actor, seen) if wanted.target == PRODUCTION else None
-        veto = self.vetoes(wanted)
+        veto = vetoes(wanted)
         with self._locked() as connection:
             current = self.get_model_version(name, version)
             asked = _asked(current, wanted.target, archive_existing_versions)
@@ -197,14 +184,16 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         author = caller()
         self._may_write(author, f"Registering a version of '{name}'")
         stamped = [*_honest(tags), ModelVersionTag(AUTHOR_TAG, author)]
-        with delivered(lambda: self._source_location(source), name, self._next_version(name)) as delivery:
+        with delivered(lambda: self._source_location(source), name, self._next_version(name), signing=True) as delivery:
             with self._locked() as connection:
                 made = super().create_model_version(
                     name, source, run_id, stamped, run_link, description, local_model_path, model_id
                 )
                 found = delivery.measured(str(made.version), self._location(name, made.version))
                 self._record_birth(connection, author, made, found)
-                self._sign(connection, author, made, delivery.folder, found)
+                if (signed := delivery.signed(str(made.version))) is not None:
+                    body = {"model": name, "version": str(made.version), **signed}
+                    events.append(connection, EventKind.VERSION_SIGNED, _subject(made), author, body)
             return self.get_model_version(name, made.version)
 
     def delete_model_version(self, name: str, version: str) -> None:
@@ -366,7 +355,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         champion = self._aliased(version.name, "champion")
         author = version.tags.get(AUTHOR_TAG)
         asked = Asked(version.name, str(version.version), author, champion, measured)
-        return gather(connection, asked, policy, datetime.now(UTC))
+        return gather(connection, asked, policy, self.clock())
 
     def _record_birth(self, connection: Connection, author: str, made: ModelVersion, found: Measured) -> None:
         body = {
@@ -374,7 +363,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             "version": str(made.version),
             "author": author,
             "source": made.source,
-            "storage_location": self._location(made.name, made.version),
+            "storage_location": self._location(made.name, str(made.version)),
             "run_id": made.run_id,
             "run_user": run_user(connection, made.run_id),
             "digest": found.digest,
@@ -385,23 +374,8 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         if found.digest is not None:
             super().set_model_version_tag(made.name, made.version, ModelVersionTag(DIGEST_TAG, found.digest))
 
-    def _sign(
-        self, connection: Connection, author: str, made: ModelVersion, folder: Path | None, found: Measured
-    ) -> None:
-        """Record the signature of a version's folder; a key that does not sign leaves it registered without."""
-        if folder is None or found.digest is None:
-            return
-        try:
-            signed = self.signature(folder, found.digest)
-        except FlywheelError as fault:
-            log.warning("version has no signature", model=made.name, version=str(made.version), reason=str(fault))
-            return
-        if signed is not None:
-            body = {"model": made.name, "version": str(made.version), **signed}
-            events.append(connection, EventKind.VERSION_SIGNED, _subject(made), author, body)
-
     def _may_write(self, actor: str, what: str) -> None:
-        enforce(judge_write(actor, what, floor_policy()))
+        enforce(judge_write(actor, what, self.recent.read().policy))
 
     def _next_version(self, name: str) -> str:
         with self.sessions() as session:

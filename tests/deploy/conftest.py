@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 import pytest
 
+from flywheel.digest import folder_digest
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 ENVIRONMENT = {
@@ -112,7 +114,7 @@ def start_agent(tiny_package: Path, tmp_path: Path) -> Iterator[Callable[..., Ru
     ) -> RunningAgent:
         port, spool = free_port(), tmp_path / "spool" / f"tiny-v{version}"
         command = [sys.executable, *program, "--package", str(package), "--usecase", "tiny"]
-        command += ["--version", version, "--digest", "sha256:0", "--scorer", scorer, "--port", str(port)]
+        command += ["--version", version, "--digest", folder_digest(package), "--scorer", scorer, "--port", str(port)]
         command += ["--spool", str(spool), "--drain", "0.3"]
         path = tmp_path / f"agent-{version}.log"
         with path.open("wb") as log:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import deploy.local
@@ -17,8 +17,10 @@ from deploy.desired import Served
 from deploy.ledger import PostgresLedger
 from deploy.local import Place, program_names
 from flywheel.events import Event
-from flywheel.settings import Settings
+from flywheel.settings import Settings, load_settings
+from flywheel.stack.signing_keys import PRIVATE_KEY
 from flywheel.stack.supervisor import Program
+from registry.signing.signer import configured_signer, sign_folder
 
 AGENT = """
 import sys
@@ -42,9 +44,16 @@ class FolderRegistry:
         del tracking
         self._folder = Path(os.environ["TINY_REGISTRY"])
 
-    def stages(self, usecase: str) -> dict[str, str]:
+    def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
         del usecase
-        return self._read("stages")
+        found = self._read("stages")
+        return {version: found[version] for version in versions if version in found}
+
+    def signature(self, usecase: str, version: str) -> str | None:
+        """Sign as the server would, with the stack's own key."""
+        del usecase
+        signer = configured_signer({"FLYWHEEL_SIGNING_KEY": str(load_settings().root / PRIVATE_KEY)})
+        return None if signer is None else sign_folder(self._folder / version, signer)
 
     def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
         del usecase

@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from deploy.agent.package import CONTRACT
+from flywheel.digest import folder_digest
 from tests.deploy.conftest import ENVIRONMENT, ROOT, RunningAgent, free_port, row, status_of, wait_for
 from tests.deploy.tiny_contract import CLASSES
 
@@ -204,19 +205,28 @@ def test_a_serving_agent_has_imported_no_control_plane_and_no_data_frames(start_
     assert {"aiohttp", "uvicorn", "uvloop", "httptools", "orjson"} <= imported
 
 
-def test_a_package_without_contract_ends_the_agent_with_one_sentence(tiny_scorer: str, tmp_path: Any) -> None:
-    command = [sys.executable, "-m", "deploy.agent", "--package", str(tmp_path), "--usecase", "tiny", "--version", "1"]
-    command += [
-        "--digest",
-        "d",
-        "--scorer",
-        tiny_scorer,
-        "--port",
-        str(free_port()),
-        "--spool",
-        str(tmp_path / "spool"),
-    ]
+def refused(package: Path, digest: str, scorer: str, spool: Path) -> str:
+    """Start an agent that must end by itself, with one sentence; return that."""
+    command = [sys.executable, "-m", "deploy.agent", "--package", str(package), "--usecase", "tiny", "--version", "1"]
+    command += ["--digest", digest, "--scorer", scorer, "--port", str(free_port()), "--spool", str(spool)]
     done = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: Example")
     assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_package_without_contract_ends_the_agent_with_one_sentence(tiny_scorer: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "MLmodel").write_text("flavors: {}")
+    digest = folder_digest(tmp_path / "model")
+    assert refused(tmp_path / "model", digest, tiny_scorer, tmp_path / "spool").startswith("Error: Example")
+
+
+def test_an_agent_refuses_bytes_that_are_not_those_that_were_approved(
+    tiny_package: Path, tiny_scorer: str, tmp_path: Path
+) -> None:
+    digest = folder_digest(tiny_package)
+    changed = Path(shutil.copytree(tiny_package, tmp_path / "model"))
+    (changed / "added.py").write_text("print('hello')")
+    said = refused(changed, digest, tiny_scorer, tmp_path / "spool")
+    assert "is not what was approved" in said

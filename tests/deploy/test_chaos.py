@@ -64,6 +64,16 @@ class Shop:
                 connection, EventKind.TRANSITION, f"{self.name}/{version}", "grace", {**body, "digest": digest}
             )
 
+    def go_back(self, version: str, left: str) -> None:
+        """Do what `flywheel rollback` does: one transaction, in which the present version goes and this one returns."""
+        (self.registry / "stages.json").write_text(json.dumps({left: "Archived", version: "Production"}))
+        with self.engine.begin() as connection:
+            for one, stage in ((left, "Archived"), (version, "Production")):
+                body = {"model": self.name, "version": one, "to": stage, "rollback": stage == "Production"}
+                digest = folder_digest(self.registry / one)
+                subject = f"{self.name}/{one}"
+                events.append(connection, EventKind.TRANSITION, subject, "grace", {**body, "digest": digest})
+
     def read(self, name: str) -> dict[str, str]:
         found: dict[str, str] = json.loads((self.registry / f"{name}.json").read_text())
         return found
@@ -180,6 +190,24 @@ def test_a_controller_that_is_killed_after_every_step_still_promotes_and_no_requ
     assert set(shop.codes) == {200}
     assert shop.versions["1"] > 100
     assert shop.versions["2"] > 100
+
+
+def test_a_rollback_takes_all_traffic_back_at_once_though_the_controller_is_killed_after_every_step(
+    shop: Shop, clients: Callable[[], None]
+) -> None:
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    clients()
+    shop.approve("2")
+    assert shop.controller().wait(60) == 0
+    shop.go_back("1", "2")
+    assert deploy_with_kills(shop, "1") == 0
+    promoted = [(EventKind.ROLLOUT_PROMOTED, "intent"), (EventKind.ROLLOUT_PROMOTED, "done")]
+    assert shop.rollout("1") == [(EventKind.ROLLOUT_STARTED, None), *promoted] * 2
+    assert shop.read("stages") == {"1": "Production", "2": "Archived"}
+    assert shop.read("aliases") == {"champion": "1"}
+    assert shop.programs() == {f"scorer-{shop.name}-v1", f"agent-{shop.name}-v1"}
+    assert set(shop.codes) == {200}
 
 
 def test_a_controller_that_is_killed_after_every_step_still_rolls_back_and_no_request_is_lost(

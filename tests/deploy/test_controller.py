@@ -1,7 +1,7 @@
 """The controller against simulated parts: whatever happens, and wherever it crashes, the same things stay true."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from deploy.controller import Condition, Controller, Progress, Readiness
 from deploy.desired import Served
 from deploy.journal import Journal
-from deploy.rollout import Phase, Share, histories, intended
+from deploy.rollout import History, Phase, Share, histories, intended
 from deploy.verdict import Look, Plan, replay
 from flywheel.events import GENESIS, Event, EventKind, Head, chained, verify
 from flywheel.rollbacks import Cause
@@ -66,8 +66,14 @@ class World:
     def archive(self, version: str, actor: str) -> None:
         self._transition(version, "Archived", actor)
 
-    def _transition(self, version: str, stage: str, actor: str) -> None:
-        body = {"model": FLIGHTS, "version": version, "to": stage, "digest": self.digests[version]}
+    def roll_back(self, to: str) -> None:
+        """Do as `flywheel rollback` does: what is in Production goes, and a former champion comes back."""
+        for version in [one for one, stage in self.stages.items() if stage == "Production" and one != to]:
+            self.archive(version, "grace")
+        self._transition(to, "Production", "grace", rollback=True)
+
+    def _transition(self, version: str, stage: str, actor: str, **more: bool) -> None:
+        body = {"model": FLIGHTS, "version": version, "to": stage, "digest": self.digests[version], **more}
         self.stages[version] = stage
         self.append(EventKind.TRANSITION, f"{FLIGHTS}/{version}", actor, body)
 
@@ -101,9 +107,9 @@ class SimulatedRegistry:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def stages(self, usecase: str) -> dict[str, str]:
+    def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
         assert usecase == FLIGHTS
-        return dict(self._world.stages)
+        return {version: self._world.stages[version] for version in versions}
 
     def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
         assert usecase == FLIGHTS
@@ -346,6 +352,116 @@ def test_a_crash_at_any_point_ends_in_the_same_place(tmp_path: Path, errors: int
         assert set(world.running) == set(expected.running)
 
 
+def rolled_back(world: World, folder: Path) -> World:
+    live(world, folder)
+    world.approve("2")
+    run(world, folder)
+    assert world.aliases == {"champion": "2"}
+    world.roll_back("1")
+    return world
+
+
+def test_a_rollback_takes_all_traffic_back_at_once(tmp_path: Path) -> None:
+    world = rolled_back(World(), tmp_path)
+    before = len(world.shares)
+    progress = run(world, tmp_path, requests=0)
+    assert progress is not None
+    assert progress.settled
+    assert world.aliases == {"champion": "1"}
+    assert world.stages == {"1": "Production", "2": "Archived"}
+    assert [share.challenger for share in world.shares[before:]] == [None]
+    assert histories(world.events)[FLIGHTS].rollouts[-1].rollback
+
+
+def test_a_version_that_was_rolled_back_from_comes_again_only_when_it_is_approved_anew(tmp_path: Path) -> None:
+    world = rolled_back(World(), tmp_path)
+    run(world, tmp_path)
+    before = len(world.events)
+    run(world, tmp_path)
+    assert len(world.events) == before
+    world.approve("2")
+    run(world, tmp_path)
+    assert world.aliases == {"champion": "2"}
+    assert [share.percent for share in world.shares[-3:]] == [10, 50, 0]
+    assert world.stages["1"] == "Archived"
+
+
+def test_an_ordinary_approval_after_a_rollback_goes_through_the_canary_again(tmp_path: Path) -> None:
+    world = rolled_back(World(), tmp_path)
+    run(world, tmp_path)
+    world.approve("3")
+    run(world, tmp_path)
+    assert world.aliases == {"champion": "3"}
+    assert [share.percent for share in world.shares[-3:]] == [10, 50, 0]
+    assert world.stages == {"1": "Archived", "2": "Archived", "3": "Production"}
+
+
+def test_a_version_that_was_rolled_back_to_and_cannot_start_leaves_what_is_live(tmp_path: Path) -> None:
+    world = rolled_back(World(), tmp_path)
+    world.cannot_start.add("1")
+    progress = run(world, tmp_path)
+    assert progress is not None
+    assert world.aliases == {"champion": "2"}
+    assert world.routed == Share(Served(FLIGHTS, "2", world.digests["2"]))
+
+
+def test_a_rollback_during_a_canary_ends_it(tmp_path: Path) -> None:
+    world = live(World(), tmp_path)
+    world.approve("2")
+    run(world, tmp_path, ticks=8, requests=20)
+    world.roll_back("1")
+    run(world, tmp_path)
+    assert world.aliases == {"champion": "1"}
+    assert world.stages == {"1": "Production", "2": "Archived"}
+    assert histories(world.events)[FLIGHTS].rollouts[-1].cause is Cause.WITHDRAWN
+
+
+def test_a_rollback_at_any_tick_of_a_rollout_ends_with_the_old_version_live_and_in_production(tmp_path: Path) -> None:
+    for ticks in range(1, 40):
+        folder = tmp_path / str(ticks)
+        world = live(World(), folder)
+        world.approve("2")
+        run(world, folder, ticks=ticks)
+        world.roll_back("1")
+        run(world, folder)
+        assert (world.aliases, world.stages) == ({"champion": "1"}, {"1": "Production", "2": "Archived"}), ticks
+        assert world.routed == Share(Served(FLIGHTS, "1", world.digests["1"]))
+
+
+def test_a_rollback_while_the_controller_archives_is_seen_before_it_does(tmp_path: Path) -> None:
+    world = live(World(), tmp_path)
+    world.approve("2")
+    one, aliases = controller(world, tmp_path), world.aliases
+
+    class Late(SimulatedRegistry):
+        def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
+            super().set_alias(usecase, alias, version)
+            if alias == "champion" and version == "2" and world.stages["2"] == "Production":
+                world.roll_back("1")
+
+    one.registry = Late(world)
+    for _ in range(60):
+        world.now += timedelta(seconds=1)
+        one.tick()
+        world.traffic(1000)
+    assert aliases == {"champion": "1"}
+    assert world.stages == {"1": "Production", "2": "Archived"}
+
+
+def test_a_crash_at_any_point_of_a_rollback_ends_in_the_same_place(tmp_path: Path) -> None:
+    for after in range(12):
+        world = rolled_back(World(), tmp_path / f"before-{after}")
+        world.crash_after = after
+        for _ in range(3):
+            try:
+                run(world, tmp_path / f"crash-{after}")
+            except Crash:
+                continue
+        assert world.aliases == {"champion": "1"}
+        assert world.stages == {"1": "Production", "2": "Archived"}
+        assert {served.version for served in world.running} == {"1"}
+
+
 class Rollouts(RuleBasedStateMachine):
     """People approve and archive, versions die, traffic fails, the controller crashes: in any order."""
 
@@ -372,6 +488,15 @@ class Rollouts(RuleBasedStateMachine):
     @initialize()
     def first_version(self) -> None:
         self.approve()
+
+    @precondition(lambda self: self.newest > 1)
+    @rule(data=st.data())
+    def roll_back(self, data: st.DataObject) -> None:
+        history = histories(self.world.events).get(FLIGHTS, History(FLIGHTS))
+        promoted = [one.new for one in history.rollouts if one.phase is Phase.DONE]
+        good = sorted({one.version for one in promoted if one.digest not in history.failed})
+        if good:
+            self.world.roll_back(data.draw(st.sampled_from(good)))
 
     @rule()
     def approve(self) -> None:

@@ -208,3 +208,34 @@ def test_appends_from_many_threads_make_one_whole_chain(engines: dict[str, sa.En
         mine = events.read(connection, subject=subject)
         events.verify(events.read(connection))
     assert sorted(event.body["number"] for event in mine) == list(range(20))
+
+
+def test_a_long_chain_is_read_in_pieces_and_verifies_as_a_stream(engines: dict[str, sa.Engine], subject: str) -> None:
+    with engines["controller"].begin() as connection:
+        made = [
+            events.append(connection, EventKind.ROLLOUT_STEP, subject, "svc-controller", {"number": number})
+            for number in range(5)
+        ]
+    with engines["reader"].connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        whole = events.read(connection)
+        assert list(events.stream(connection, batch=3)) == whole
+        events.verify(events.stream(connection, batch=2), events.read_head(connection))
+        assert events.read_after(connection, made[0].seq, 2) == made[1:3]
+        last = whole[-1]
+        assert events.read_after(connection, last.seq, 10) == []
+        events.verify(made[1:], start=Head(made[0].seq, made[0].hash))
+        with pytest.raises(IntegrityError, match=f"event {made[1].seq} "):
+            events.verify(made[2:], start=Head(made[0].seq, made[0].hash))
+
+
+def test_only_the_watch_says_that_a_pointer_was_put_back(engines: dict[str, sa.Engine], subject: str) -> None:
+    with (
+        pytest.raises(sa.exc.DBAPIError, match="only svc-gates puts pointers back"),
+        engines["server"].begin() as connection,
+    ):
+        events.append(connection, EventKind.POINTER_REVERTED, subject, "ada", {"to": "Production"})
+
+
+def test_all_guards_of_a_running_stack_are_there(engines: dict[str, sa.Engine]) -> None:
+    with engines["reader"].connect() as connection:
+        assert events.unguarded(connection) == []

@@ -38,7 +38,7 @@ def server() -> Iterator[URL]:
         write_program(settings, postgres.program(place, ports.postgres))
         start_program(settings, postgres.NAME)
         text = url.render_as_string(hide_password=False)
-        await_healthy(settings, all_parts(ports, text, embedded=True)["Postgres"])
+        await_healthy(settings, all_parts(settings, ports, text, embedded=True)["Postgres"])
         yield url
     finally:
         end_stack(settings)

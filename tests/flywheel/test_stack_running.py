@@ -16,11 +16,13 @@ from flywheel.connections import Secrets, endpoints, login, secrets
 from flywheel.errors import StackError
 from flywheel.policy import load_policy
 from flywheel.settings import Settings
+from flywheel.stack import registry_service
 from flywheel.stack.credentials import load_credentials
 from flywheel.stack.databases import connect
 from flywheel.stack.probes import request
 from flywheel.stack.processes import living
 from flywheel.stack.status import stack_rows
+from flywheel.stack.supervisor import Program
 from flywheel.stack.up import bring_up
 
 PRIVATE = ["endpoints.json", "secrets.json", "credentials.json", "mlflow-login.ini"]
@@ -41,9 +43,9 @@ def all_secrets(settings: Settings) -> list[str]:
 
 def test_every_part_is_healthy(stack: Settings) -> None:
     rows = stack_rows(stack)
-    assert [row.part for row in rows[:5]] == ["Supervisor", "Postgres", "S3", "Gateway", "MLflow"]
+    assert [row.part for row in rows[:6]] == ["Supervisor", "Postgres", "S3", "Gateway", "MLflow", "Registry"]
     assert [row.reason for row in rows] == [""] * len(rows)
-    assert all(row.pid and Path(row.log).exists() for row in rows[:5])
+    assert all(row.pid and Path(row.log).exists() for row in rows[:6])
 
 
 def test_status_is_a_table_for_people_and_a_document_for_machines(stack: Settings) -> None:
@@ -52,6 +54,18 @@ def test_status_is_a_table_for_people_and_a_document_for_machines(stack: Setting
     assert table.stdout.splitlines()[0].split() == ["part", "program", "state", "health", "pid", "address", "log"]
     document = json.loads(flywheel(stack, "status", "--json").stdout)
     assert {row["part"]: row["healthy"] for row in document}["MLflow"] is True
+
+
+def test_the_registrys_process_has_the_servers_database_store_and_policy_and_the_callers_hook_secrets(
+    stack: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYWHEEL_HOOK_PAGER", "a secret")
+    monkeypatch.setenv("SOMETHING_ELSE", "a secret")
+    shared = {"MLFLOW_BACKEND_STORE_URI": "postgresql://a", "FLYWHEEL_POLICY": "p", "AWS_SECRET_ACCESS_KEY": "k"}
+    own = {"MLFLOW_AUTH_ADMIN_PASSWORD": "w", "FLYWHEEL_SIGNING_KEY": "f"}
+    made = registry_service.program(stack, Program("mlflow", ["mlflow"], shared | own))
+    hooks = {"FLYWHEEL_HOOKS": str(stack.root / "hooks.yaml"), "FLYWHEEL_HOOK_PAGER": "a secret"}
+    assert made.environment == shared | hooks
 
 
 def test_files_with_secrets_are_private(stack: Settings) -> None:
@@ -65,7 +79,9 @@ def test_no_secret_shows_in_a_command_line_or_a_log(stack: Settings) -> None:
     hidden = [secret.encode() for secret in all_secrets(stack)]
     assert min(map(len, hidden)) > 30
     processes = living(stack.root)
-    assert {"supervisord", "postgres", "objects", "gateway", "mlflow"} <= {entry.name for entry in processes}
+    assert {"supervisord", "postgres", "objects", "gateway", "mlflow", "registry"} <= {
+        entry.name for entry in processes
+    }
     said = [Path(f"/proc/{entry.pid}/cmdline").read_bytes() for entry in processes]
     said += [path.read_bytes() for path in (stack.root / "logs").iterdir()]
     assert not [text for text in said for secret in hidden if secret in text]
@@ -153,6 +169,7 @@ def test_secrets_of_clients_hold_nothing_of_the_owner(stack: Settings) -> None:
         "svc-controller",
         "svc-monitoring",
         "svc-agents",
+        "svc-gates",
         "ada",
         "grace",
     }

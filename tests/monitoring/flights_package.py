@@ -13,6 +13,9 @@ from flywheel.contract import Contract
 from flywheel.digest import folder_digest
 from flywheel.package import INSIDE, Lineage
 from flywheel.profile import ColumnProfile, Profile, Reference
+from flywheel.signing import bundle_beside
+from flywheel.stack.signing_keys import PRIVATE_KEY
+from registry.signing.signer import configured_signer, sign_folder
 from tests.monitoring.flights_log import CONTRACT, NAME
 
 MOMENT = datetime(2013, 3, 31)
@@ -32,8 +35,15 @@ def write_package(home: Path, reference: Reference) -> str:
     """Write version 1 below HOME/packages and return its digest."""
     folder = write_model(home / "packages" / NAME / "1-new", reference, USE_CASE)
     digest = folder_digest(folder)
-    folder.rename(folder.with_name(f"1-{digest.removeprefix('sha256:')[:12]}"))
+    sign(home, folder.rename(folder.with_name(f"1-{digest.removeprefix('sha256:')[:12]}")))
     return digest
+
+
+def sign(home: Path, folder: Path) -> None:
+    """Keep a signature beside a package, as deploy does, where the home has a key."""
+    key = home / PRIVATE_KEY
+    if key.exists() and (signer := configured_signer({"FLYWHEEL_SIGNING_KEY": str(key)})) is not None:
+        bundle_beside(folder).write_text(sign_folder(folder, signer))
 
 
 def write_model(folder: Path, reference: Reference, use_case: Mapping[str, Any], contract: Contract = CONTRACT) -> Path:

@@ -27,7 +27,7 @@ from monitoring.publication import Check
 from monitoring.retrain import Retraining, claim
 from monitoring.windows import Span
 from tests.monitoring.flights_log import CONTRACT, NAME, Flight, write_log
-from tests.monitoring.flights_package import USE_CASE, write_model, write_package
+from tests.monitoring.flights_package import USE_CASE, sign, write_model, write_package
 
 START = datetime(2013, 4, 1)
 MAY = datetime(2013, 5, 1)
@@ -95,6 +95,7 @@ def test_a_window_of_classes_has_the_same_page_with_the_report_in_its_own_terms(
     sample = pl.read_parquet(package / INSIDE / "reference.parquet")
     classes = {"prediction": pl.Series(["calm", "rain"] * 150), "label": pl.Series(["rain", "hail", "calm"] * 100)}
     sample.with_columns(**classes).write_parquet(package / INSIDE / "reference.parquet")
+    sign(stack.root, package)
     # The entropy of these shares is .69: what a version loses that knows how often each class comes.
     random, shares = np.random.default_rng(7), [0.75, 0.2, 0.05]
     answer: dict[str, float | str] = {

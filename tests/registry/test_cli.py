@@ -82,7 +82,7 @@ def test_the_log_shows_one_models_events_for_people_and_machines(server: "Server
     version = server.register(model)
     server.move("ada", model, version, "Production")
     lines = run("audit", "log", "--model", model).splitlines()
-    assert [line.split()[3] for line in lines] == ["version.created", "transition.refused"]
-    assert "None -> Production  Transition to Production refused" in lines[1]
+    assert [line.split()[3] for line in lines] == ["version.created", "version.signed", "transition.refused"]
+    assert "None -> Production  Transition to Production refused" in lines[2]
     parsed = [json.loads(line) for line in run("audit", "log", "--model", model, "--json").splitlines()]
-    assert [event["actor"] for event in parsed] == ["ada", "ada"]
+    assert [event["actor"] for event in parsed] == ["ada", "ada", "ada"]

@@ -3,6 +3,7 @@
 Each is downloaded once. Comparison, warm start, data checks and the semantic version all read them from here.
 """
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,9 @@ from mlflow.tracking import MlflowClient
 
 from flywheel.errors import DataError, IntegrityError, StackError
 from flywheel.package import ModelPackage, read_package
+from flywheel.signing import trusted_key, verify
 from flywheel.statistics import Floats
+from flywheel.tracking import Tracking
 from flywheel.usecase import Task
 
 ALIAS = "champion"
@@ -89,6 +92,7 @@ def find_predecessors(name: str, folder: Path, client: MlflowClient | None = Non
 
     Raises:
         MlflowException: The registry does not answer, or refuses.
+        IntegrityError: A package is not what the registry signed.
     """
     client = client or MlflowClient()
     versions = _versions(client, name)
@@ -111,6 +115,7 @@ def fetch_version(name: str, version: str, folder: Path, client: MlflowClient | 
 
     Raises:
         DataError: There is no such version, or it has no package of ours.
+        IntegrityError: It is not what the registry signed.
     """
     client = client or MlflowClient()
     try:
@@ -153,9 +158,19 @@ def _download(client: MlflowClient, version: ModelVersion, folder: Path) -> Pred
                 ) from fault
             return None
     try:
-        return Predecessor(str(version.version), read_package(place))
+        package = read_package(place)
     except IntegrityError:
         return None
+    _verify(version, place)  # its code is about to run here
+    return Predecessor(str(version.version), package)
+
+
+def _verify(version: ModelVersion, place: Path) -> None:
+    """Check a package's signature where FLYWHEEL_VERIFY_KEY demands one; a registry that signs nothing sets none."""
+    key = trusted_key(None)
+    if key is not None:
+        bundle = Tracking.from_login(os.environ).signature(version.name, str(version.version))
+        verify(place, bundle, key, f"Version {version.version} of '{version.name}'")
 
 
 def _is_gone(fault: MlflowException | OSError) -> bool:

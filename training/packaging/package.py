@@ -16,10 +16,10 @@ from flywheel.package import Lineage
 from flywheel.usecase import Task, UseCase
 from training.data.dataset import Columns
 from training.packaging.card import CardFacts, card_html, card_markdown
-from training.packaging.model_code import encode
+from training.packaging.model_code import answer, calibrate, encode, predict_matrix
 from training.packaging.onnx_form import write_onnx
 from training.packaging.onnx_graph import OnnxParts
-from training.packaging.reference import TestRows, make_profile, reference_sample
+from training.packaging.reference import TestRows, make_profile, reference_sample, sampled
 from training.packaging.stored_model import check_stored, model_digest, store_model
 
 
@@ -113,11 +113,19 @@ def _write_model(folder: Path, parts: PackageParts) -> Mapping[str, Any]:
 
 
 def _write_reference(folder: Path, parts: PackageParts) -> None:
-    sample = reference_sample(parts.test, parts.contract, parts.task, parts.classes, seed=parts.lineage.seed)
-    sample.write_parquet(folder / "reference.parquet")
+    places = sampled(parts.test, seed=parts.lineage.seed)
+    reference_sample(parts.test, places, parts.task, parts.classes).write_parquet(folder / "reference.parquet")
+    _answers(parts, parts.features[places]).write_parquet(folder / "answers.parquet")
     profile = make_profile(parts.test, parts.contract, parts.task, parts.classes)
     (folder / "profile.json").write_text(profile.model_dump_json(indent=1))
     (folder / "data_profile.json").write_text(parts.data_profile.model_dump_json(indent=1))
+
+
+def _answers(parts: PackageParts, features: pl.DataFrame) -> pl.DataFrame:
+    """Return what the packaged model answers: it knows the test rows, so its answers say nothing of how good it is."""
+    raw = predict_matrix(parts.model, encode(features, parts.columns.document()), parts.task)
+    corrected = calibrate(raw, dict(parts.calibration))
+    return pl.from_pandas(answer(corrected, parts.task, list(parts.classes), parts.threshold))
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -47,12 +47,15 @@ def labelled(rows: TestRows, task: Task, classes: tuple[str, ...]) -> pl.Series:
     return pl.Series("label", rows.label).cast(pl.Int8 if task == "binary" else pl.Float64)
 
 
-def reference_sample(
-    rows: TestRows, contract: Contract, task: Task, classes: tuple[str, ...], *, seed: int
-) -> pl.DataFrame:
-    """Return at most `REFERENCE_ROWS` test rows in order of time: inputs, `prediction` and `label`, no key."""
-    whole = rows.inputs.with_columns(predicted(rows, task, classes), labelled(rows, task, classes))
-    return whole.sample(min(REFERENCE_ROWS, whole.height), seed=seed).sort(contract.event_time)
+def sampled(rows: TestRows, *, seed: int) -> pl.Series:
+    """Choose at most `REFERENCE_ROWS` of the test rows; return their places in order."""
+    places = pl.int_range(rows.inputs.height, eager=True)
+    return places.sample(min(REFERENCE_ROWS, len(places)), seed=seed).sort()
+
+
+def reference_sample(rows: TestRows, places: pl.Series, task: Task, classes: tuple[str, ...]) -> pl.DataFrame:
+    """Return the test rows at `places`: inputs, `prediction` and `label`, no key."""
+    return rows.inputs.with_columns(predicted(rows, task, classes), labelled(rows, task, classes))[places]
 
 
 def make_profile(rows: TestRows, contract: Contract, task: Task, classes: tuple[str, ...]) -> Profile:

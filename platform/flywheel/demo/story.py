@@ -29,6 +29,7 @@ from flywheel.demo.replay import Answer, replay
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import Event, EventKind, read
 from flywheel.settings import Settings
+from flywheel.signing import trusted_key, verify_stored
 from flywheel.storage import PredictionLog, append_outcomes
 from flywheel.usecase import UseCase, load_usecase
 
@@ -220,9 +221,12 @@ class Story:
         """Return the AUC of the loop minus that of the first version, after the first retraining; 0 without one."""
         if self.first_retrained_at is None:
             return 0.0
-        packages = sorted((self.settings.root / "packages" / self.use_case.name).glob("1-*"))
+        found = (self.settings.root / "packages" / self.use_case.name).glob("1-*")
+        packages = sorted(folder for folder in found if folder.is_dir())
         if not packages:
             raise FlywheelError("The first version's package is gone, so its predictions cannot be compared.")
+        if (key := trusted_key(self.settings.root)) is not None:
+            verify_stored(packages[0], key)
         data = self.use_case.data
         rows = self.sample.filter(pl.col(data.event_time) >= self.first_retrained_at)
         seen = pl.DataFrame(

@@ -28,7 +28,8 @@ def end_stack(settings: Settings, *, patience: float = 15.0) -> list[Record]:
             shut_down(settings)
             _await_end(settings, patience)
     end_leftovers(root, patience=patience)
-    (root / "run" / "endpoints.json").unlink(missing_ok=True)
+    for name in ("endpoints.json", "registry.json"):  # what says that something runs
+        (root / "run" / name).unlink(missing_ok=True)
     for folder in ("conf.d", "programs"):
         shutil.rmtree(root / "supervisor" / folder, ignore_errors=True)
     _forget_socket(settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flywheel.errors import StackError
 from flywheel.settings import Settings
-from flywheel.stack import databases, gateway, objects, postgres, tracking_server
+from flywheel.stack import databases, gateway, objects, postgres, registry_service, tracking_server
 from flywheel.stack.ports import Ports
 from flywheel.stack.probes import healthy
 from flywheel.stack.supervisor import ProgramState, program_states
@@ -28,10 +28,11 @@ class Part:
     deadline: float
 
 
-def all_parts(ports: Ports, database: str, *, embedded: bool) -> dict[str, Part]:
+def all_parts(settings: Settings, ports: Ports, database: str, *, embedded: bool) -> dict[str, Part]:
     """Return the parts in starting order.
 
     Args:
+        settings: Whose home.
         ports: Where they listen.
         database: The URL with which Postgres is probed.
         embedded: Whether Postgres is ours to run.
@@ -43,6 +44,13 @@ def all_parts(ports: Ports, database: str, *, embedded: bool) -> dict[str, Part]
         Part("S3", objects.NAME, f"http://127.0.0.1:{ports.s3}", lambda: objects.answers(ports), 20),
         Part("Gateway", gateway.NAME, f"http://127.0.0.1:{ports.gateway}", lambda: gateway.answers(ports), 20),
         Part("MLflow", tracking_server.NAME, mlflow, lambda: healthy(f"{mlflow}/health"), 180),
+        Part(
+            "Registry",
+            registry_service.NAME,
+            str(registry_service.beat_path(settings)),
+            lambda: registry_service.answers(settings),
+            60,
+        ),
     )
     return {part.label: part for part in parts}
 

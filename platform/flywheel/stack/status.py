@@ -46,7 +46,7 @@ def stack_rows(settings: Settings) -> list[Row]:
         answers, states = True, program_states(settings)
     except StackError:
         answers, states = False, {}
-    parts = all_parts(ports, database, embedded=program_path(settings, postgres.NAME).exists())
+    parts = all_parts(settings, ports, database, embedded=program_path(settings, postgres.NAME).exists())
     rows = [_part_row(settings, part, states) for part in parts.values()]
     known = {part.program for part in parts.values()}
     rows += [_program_row(settings, state) for name, state in sorted(states.items()) if name not in known]

@@ -1,5 +1,7 @@
 """The MLflow server: its login file, its program, and its users."""
 
+import os
+
 from flywheel.connections import write_private
 from flywheel.errors import StackError
 from flywheel.identities import ADMIN
@@ -8,6 +10,7 @@ from flywheel.stack import objects
 from flywheel.stack.credentials import Credentials
 from flywheel.stack.ports import Ports
 from flywheel.stack.probes import request
+from flywheel.stack.signing_keys import server_environment
 from flywheel.stack.supervisor import Program
 
 NAME = "mlflow"
@@ -16,9 +19,9 @@ LOGIN = """\
 default_permission = READ
 database_uri = {database}
 admin_username = {admin}
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
-# One worker, which drops an entry itself when a password changes: nothing stale, and no key derivation a request.
-auth_cache_ttl_seconds = 300
+authorization_function = registry.access.login:authenticate
+# The login remembers passwords itself, and notices in every worker when one changes.
+auth_cache_ttl_seconds = 0
 """
 
 
@@ -42,6 +45,8 @@ def program(settings: Settings, ports: Ports, credentials: Credentials, database
         "--port",
         str(ports.mlflow),
     ]
+    # Else uvicorn would take what X-Forwarded-For says for the peer, which single sign-on must know.
+    command += ["--uvicorn-opts", "--no-proxy-headers"]
     command += ["--serve-artifacts", "--artifacts-destination", f"s3://{objects.BUCKET}"]
     environment = {
         "MLFLOW_BACKEND_STORE_URI": database,
@@ -51,6 +56,8 @@ def program(settings: Settings, ports: Ports, credentials: Credentials, database
         "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.mlflow_session,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven idle consumers, 1.9 GB
         "FLYWHEEL_POLICY": str(settings.root / "policy.yaml"),
+        **{name: value for name, value in os.environ.items() if name.startswith("FLYWHEEL_SSO_")},
+        **server_environment(settings),
         **objects.client_environment(ports, credentials.s3_key, credentials.s3_secret),
     }
     return Program(NAME, command, environment)

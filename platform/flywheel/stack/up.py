@@ -1,7 +1,8 @@
 """`flywheel up`: from whatever a former start left to a healthy stack, or to nothing at all.
 
 Order: end leftovers; check everything that may be wrong with the world (ports, DATABASE_URL, policy); only then write;
-start Postgres, S3 and gateway side by side, MLflow on the first two; create users; publish the addresses last.
+start Postgres, S3 and gateway side by side, MLflow on the first two; create users; start the registry's
+own process; publish the addresses last.
 """
 
 import fcntl
@@ -19,12 +20,13 @@ from flywheel.errors import StackError
 from flywheel.policy import Policy, load_policy
 from flywheel.settings import Settings
 from flywheel.stack import credentials as passwords
-from flywheel.stack import databases, gateway, objects, postgres, tracking_server
+from flywheel.stack import databases, gateway, objects, postgres, registry_service, tracking_server
 from flywheel.stack.credentials import Credentials
 from flywheel.stack.down import end_stack
 from flywheel.stack.interruption import undisturbed
 from flywheel.stack.parts import Part, all_parts, await_healthy
 from flywheel.stack.ports import Ports, choose_ports, remember_ports
+from flywheel.stack.signing_keys import make_keys
 from flywheel.stack.supervisor import Program, socket_path, start_program, start_supervisor, write_program
 
 Say = Callable[[str], None]
@@ -114,7 +116,7 @@ def locked(settings: Settings) -> Iterator[None]:
 
 def _start(plan: Plan, say: Say) -> Endpoints:
     settings, began = plan.settings, time.monotonic()
-    parts = all_parts(plan.ports, plan.owner.render_as_string(hide_password=False), embedded=plan.embedded)
+    parts = all_parts(settings, plan.ports, plan.owner.render_as_string(hide_password=False), embedded=plan.embedded)
     _write_home(plan)
     start_supervisor(settings)
     say("Supervisor runs")
@@ -130,10 +132,13 @@ def _start(plan: Plan, say: Say) -> Endpoints:
         settings.root / "run" / "secrets.json", Secrets(users=plan.credentials.users, databases=urls).model_dump_json()
     )
     tracking_server.write_login(settings, urls["server"])
-    _run(settings, tracking_server.program(settings, plan.ports, plan.credentials, urls["server"]))
+    server = tracking_server.program(settings, plan.ports, plan.credentials, urls["server"])
+    _run(settings, server)
     for label in ("S3", "Gateway", "MLflow"):
         _await(settings, parts[label], say)
     tracking_server.prepare_users(tracking_server.url(plan.ports), plan.credentials.users)
+    _run(settings, registry_service.program(settings, server))
+    _await(settings, parts["Registry"], say)
     say(f"Users are ready; {time.monotonic() - began:.0f} s in all")
     return _publish(plan)
 
@@ -144,6 +149,7 @@ def _write_home(plan: Plan) -> None:
         (settings.root / name).mkdir(parents=True, exist_ok=True)
     passwords.save_credentials(settings, plan.credentials)
     remember_ports(settings, plan.ports)
+    make_keys(settings)
     policy = settings.root / "policy.yaml"
     if not policy.exists():
         policy.write_text(yaml.safe_dump(plan.policy.model_dump(mode="json"), sort_keys=False))

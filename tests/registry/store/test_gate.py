@@ -69,7 +69,8 @@ def test_a_reviewer_passes_and_both_attempts_are_events_of_a_whole_chain(server:
     version = server.register(model)
     reason = refusal(server.move("ada", model, version, "Production"))
     assert server.move("grace", model, version, "Production").status_code == 200
-    created, refused, passed = server.events(model)
+    created, signed, refused, passed = server.events(model)
+    assert signed.kind == EventKind.VERSION_SIGNED
     assert (created.kind, created.actor) == (EventKind.VERSION_CREATED, "ada")
     assert (refused.kind, refused.actor, refused.body["reason"]) == (EventKind.TRANSITION_REFUSED, "ada", reason)
     assert (passed.kind, passed.actor, passed.subject) == (EventKind.TRANSITION, "grace", f"{model}/{version}")

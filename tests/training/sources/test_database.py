@@ -51,7 +51,7 @@ def server() -> Iterator[URL]:
         write_program(settings, postgres.program(place, ports.postgres))
         start_program(settings, postgres.NAME)
         text = url.render_as_string(hide_password=False)
-        await_healthy(settings, all_parts(ports, text, embedded=True)["Postgres"])
+        await_healthy(settings, all_parts(settings, ports, text, embedded=True)["Postgres"])
         with connect(url) as database, database.cursor() as cursor:
             cursor.execute(
                 "CREATE TABLE orders (id bigint, at timestamptz, day date, price numeric(9, 2), name varchar(9),"

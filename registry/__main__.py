@@ -1,0 +1,66 @@
+"""`python -m registry`: the registry's own process; `flywheel up` runs it as the program `registry`.
+
+It works on the database that MLFLOW_BACKEND_STORE_URI names, as the role that owns MLflow's tables, and reads the
+webhooks of the file that FLYWHEEL_HOOKS names.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from flywheel import events
+from flywheel.errors import FlywheelError, UsageError
+from flywheel.settings import load_settings
+from flywheel.stack.registry_service import write_beat
+from flywheel.telemetry import configure_logs
+from registry.guard.chain import ChainCheck
+from registry.guard.watch import PointerWatch
+from registry.hooks.outbox import Outbox
+from registry.hooks.roster import Roster
+from registry.service import Job, lead
+
+
+def main() -> None:
+    """Lead until SIGTERM or Ctrl-C."""
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    engine = _engine()
+
+    def jobs(over: threading.Event) -> Sequence[Job]:
+        with engine.begin() as connection:
+            events.install(connection)
+        return [PointerWatch(engine), ChainCheck(engine), Outbox(engine, Roster(_hooks_file()), over)]
+
+    lead(engine, jobs, stop, lambda state: write_beat(settings, state))
+    engine.dispose()
+
+
+def _hooks_file() -> Path | None:
+    path = os.environ.get("FLYWHEEL_HOOKS")
+    return Path(path) if path else None
+
+
+def _engine() -> sa.Engine:
+    url = os.environ.get("MLFLOW_BACKEND_STORE_URI")
+    if not url:
+        raise UsageError("The registry has no database: set MLFLOW_BACKEND_STORE_URI to the address that MLflow has.")
+    quick = {"connect_timeout": 5, "application_name": "flywheel-registry"}
+    return sa.create_engine(
+        url.removeprefix("flywheel+"), connect_args=quick, pool_pre_ping=True, executemany_mode="values_plus_batch"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FlywheelError as fault:
+        sys.stderr.write(f"Error: {fault}\n")
+        sys.exit(fault.exit_code)

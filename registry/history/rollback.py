@@ -1,0 +1,179 @@
+"""Rollback: one transaction that brings the last good version back to Production and archives what took its place.
+
+It asks for no new approval and minds no freeze: the version was approved for these very bytes before, was champion and
+did not fail. That its stored bytes are still those is measured again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
+from flywheel import events
+from flywheel.errors import FlywheelError, IntegrityError, TransientError
+from flywheel.events import EventKind
+from flywheel.rollbacks import failure
+from registry.caller import floor_policy, policy_of
+from registry.doors.artifacts import version_digest
+from registry.history.account import reigns_until
+from registry.history.champions import Good, Reign, Unfit, decisions, last_good
+from registry.history.operators import require_operator
+from registry.history.trail import LAST_SEQ, spans
+from registry.policy.rules import ARCHIVED, PRODUCTION
+from registry.store.gate import AUTHOR_TAG, GateStore
+
+NO_REASON = "no reason given"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a rollback does: `target` comes back, pinned to its approved bytes; `leaving` is archived."""
+
+    target: Good
+    leaving: tuple[str, ...]
+
+
+def roll_back(store: GateStore, name: str, actor: str, *, to: str | None = None, reason: str = "") -> Plan:
+    """Bring a model's last good version back.
+
+    Args:
+        store: Of this server.
+        name: The model.
+        actor: Who asks.
+        to: A former champion; by default the last one before the present one that did not fail.
+        reason: For the record.
+
+    Raises:
+        MlflowException: There is no such model, or the actor may not operate it.
+        FlywheelError: There is nothing to go back to.
+        IntegrityError: The version's stored bytes are not those that were approved.
+        TransientError: The registry changed meanwhile.
+    """
+    require_operator(floor_policy(), actor, f"Rolling back '{name}'")
+    store.get_registered_model(name)
+    with store.engine.connect() as connection:
+        plan = _plan(connection, store, name, to)
+    # The download takes seconds: it comes before the lock.
+    fault = _changed(store, name, plan.target)
+    with store.transaction() as connection:
+        require_operator(policy_of(connection), actor, f"Rolling back '{name}'")
+        if _plan(connection, store, name, to) != plan:
+            raise TransientError(
+                f"'{name}' changed while it was rolled back. Look at `flywheel history`, and try again."
+            )
+        if fault is None:
+            _move(connection, store, name, plan, actor, reason or NO_REASON)
+        else:
+            body = {"model": name, "version": plan.target.version, "to": PRODUCTION, "rollback": True, "reason": fault}
+            subject = f"{name}/{plan.target.version}"
+            events.append(
+                connection, EventKind.TRANSITION_REFUSED, subject, actor, {**body, "digest": plan.target.digest}
+            )
+    if fault is not None:
+        raise IntegrityError(fault)
+    return plan
+
+
+def _plan(connection: sa.Connection, store: GateStore, name: str, to: str | None) -> Plan:
+    versions = {str(version.version): version for version in store.versions(name)}
+    live = [number for number, version in versions.items() if version.current_stage == PRODUCTION]
+    reigns, aliased = reigns_until(connection, spans(connection, name), LAST_SEQ)
+    present = reigns[-1].version if reigns and reigns[-1].until is None else None
+    target = _target(connection, name, versions, reigns, to, _left(present, live, aliased=aliased))
+    leaving = tuple(number for number in live if number != target.version)
+    if not leaving and target.version == present and target.version in live:
+        raise FlywheelError(
+            f"Version {present} of '{name}' is live already and nothing comes after it. Nothing is done."
+        )
+    return Plan(target, leaving)
+
+
+def _left(present: str | None, live: Sequence[str], *, aliased: bool) -> str | None:
+    """Return the champion that a rollback leaves: none while a newer version is on its way, for that one goes then."""
+    coming = aliased and present in live and len(live) > 1
+    return None if coming else present
+
+
+def _target(
+    connection: sa.Connection,
+    name: str,
+    versions: Mapping[str, ModelVersion],
+    reigns: Sequence[Reign],
+    to: str | None,
+    left: str | None,
+) -> Good:
+    def judge(version: str) -> Good | Unfit:
+        return _judged(connection, name, version, versions)
+
+    if to is not None:
+        if to not in versions:
+            raise FlywheelError(f"Model '{name}' has no version {to}. `flywheel history {name}` lists its champions.")
+        was = any(reign.version == to for reign in reigns)
+        wanted = judge(to) if was else Unfit(to, "was never champion; have it approved instead")
+        if isinstance(wanted, Unfit):
+            raise FlywheelError(f"'{name}' cannot go back to version {to}: it {wanted.reason}.")
+        return wanted
+    found = last_good(reigns, left, judge)
+    if isinstance(found, Good):
+        return found
+    why = "; ".join(f"version {one.version} {one.reason}" for one in found[:5]) or "no version was champion before it"
+    raise FlywheelError(f"'{name}' has no version to go back to: {why}. Archive what is live, or approve another.")
+
+
+def _judged(connection: sa.Connection, name: str, version: str, versions: Mapping[str, ModelVersion]) -> Good | Unfit:
+    if version not in versions:
+        return Unfit(version, "was deleted")
+    subject = f"{name}/{version}"
+    failed = failure(events.read(connection, EventKind.ROLLOUT_ROLLED_BACK, subject), subject)
+    if failed is not None:
+        return Unfit(version, f"failed in a rollout ({failed.rstrip('.')})")
+    approved = [one for one in decisions(events.read(connection, EventKind.TRANSITION, subject)) if one.digest]
+    if not approved:
+        return Unfit(version, "was never approved for its bytes")
+    return Good(version, str(approved[-1].digest))
+
+
+def _changed(store: GateStore, name: str, target: Good) -> str | None:
+    """Measure the stored bytes of the version that shall come back; say what is wrong with them."""
+    what = f"'{name}' cannot go back to version {target.version}: "
+    try:
+        location = str(store.get_model_version_download_uri(name, target.version))
+        found = version_digest(name, target.version, location)
+    except (IntegrityError, MlflowException) as fault:
+        return f"{what}its files cannot be read. {fault}"
+    if found == target.digest:
+        return None
+    return (
+        f"{what}its files are not those that were approved (digest {found[:19]}…, approved {target.digest[:19]}…). "
+        "Find out who changed them, and name another version with --to."
+    )
+
+
+def _move(connection: sa.Connection, store: GateStore, name: str, plan: Plan, actor: str, reason: str) -> None:
+    why = f"Rolled back to version {plan.target.version}: {reason}"
+    for number in plan.leaving:
+        _record(connection, store, name, number, actor, {"to": ARCHIVED, "reason": why})
+    back = {"to": PRODUCTION, "digest": plan.target.digest, "rollback": True, "reason": reason}
+    _record(connection, store, name, plan.target.version, actor, back)
+
+
+def _record(
+    connection: sa.Connection, store: GateStore, name: str, number: str, actor: str, what: Mapping[str, Any]
+) -> None:
+    version = store.get_model_version(name, number)
+    body = {
+        "model": name,
+        "version": number,
+        "from": version.current_stage,
+        "digest": None,
+        "author": version.tags.get(AUTHOR_TAG),
+        "run_id": version.run_id,
+        **what,
+    }
+    events.append(connection, EventKind.TRANSITION, f"{name}/{number}", actor, body)
+    # MLflow's own, below the gate: the gate would ask for what a rollback does not need.
+    SqlAlchemyStore.transition_model_version_stage(store, name, number, str(what["to"]), False)
