@@ -56,7 +56,7 @@ def opened(server: "Server", browser: Browser) -> Iterator[Opened]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(45_000)  # the first plot took 20 s on a busy machine
         page.on("pageerror", lambda fault: pytest.fail(str(fault)))
         page.goto(server.where.mlflow_url + path)
         return page

@@ -16,6 +16,7 @@ from flywheel.identities import AGENTS, CONTROLLER, GATES
 from registry.gates.evidence import Measurement, Outcome, evidence_body
 
 ARTIFACTS = "mlflow-artifacts/artifacts"
+LIMITS = {"size_mb": 0.001}  # stricter than any policy here, so that evidence stays valid
 NO = {"decision": "request_changes", "comment": "Not yet."}
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def measure(server: "Server", model: str, version: str, gate: str, **said: Any) 
     found = Measurement(sentence="Why & how.", **said | {"outcome": Outcome(said["outcome"])})
     digest = digest or server.call("grace", "GET", f"/flywheel/api/standing/{model}/{version}").json()["digest"]
     command = f"flywheel gates run {model} {version} --gate {gate}"
-    body = evidence_body(model, version, gate, found, digest=digest, command=command, limits={}, champion=None)
+    body = evidence_body(model, version, gate, found, digest=digest, command=command, limits=LIMITS, champion=None)
     engine = sa.create_engine(server.known.databases["server"], poolclass=sa.NullPool)
     with engine.begin() as connection:
         at = datetime.now(UTC) - timedelta(minutes=minutes)
@@ -303,7 +304,7 @@ def test_the_policy_page_tells_the_policy_and_takes_no_proposal_of_ones_own(serv
 
 def test_a_proposal_shows_what_it_changes_and_who_may_decide(server: "Server") -> None:
     document = server.call("ada", "GET", "/flywheel/api/policy").json()["document"]
-    document["gates"]["expire"] = "P29D"
+    document["gates"]["expire"] = "29d"
     sent = {"document": json.dumps(document), "reason": f"<b>{uuid.uuid4().hex}</b>"}
     made = server.call("ada", "POST", "/flywheel/api/policy/proposals", json=sent)
     assert made.status_code == 200, made.text
@@ -311,7 +312,8 @@ def test_a_proposal_shows_what_it_changes_and_who_may_decide(server: "Server") -
     own, others = (server.call(user, "GET", "/flywheel/policy").text for user in ("ada", "grace"))
     shown = others[others.index(f"Proposal {number}<") :].split("</article>")[0]
     assert str(escape(sent["reason"])) in shown
-    assert "P29D" in shown
+    assert "+" in shown
+    assert "expire: 29d" in shown
     assert 'data-vote="approve"' in shown
     shown = own[own.index(f"Proposal {number}<") :].split("</article>")[0]
     assert 'data-vote="approve"' not in shown
