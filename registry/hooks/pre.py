@@ -42,6 +42,11 @@ def vetoes(transition: Transition, *, seconds: float = SECONDS) -> str | None:
     return None
 
 
+def any_hooks() -> bool:
+    """Say whether there is any pre hook to ask."""
+    return bool(_hooks())
+
+
 @cache
 def _hooks() -> Sequence[EntryPoint]:
     return sorted(entry_points(group=PRE), key=lambda point: point.name)

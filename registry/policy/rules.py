@@ -195,11 +195,15 @@ def judge_write(actor: str, what: str, policy: Policy) -> Verdict:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found at a version's location before the lock: digest and origin of its folder, or why there is none."""
+    """What was found at a version's location before the lock: digest and origin of its folder, or why there is none.
+
+    `listing` is what `registry.doors.fingerprint` said before the digest was taken; None where it can say nothing.
+    """
 
     location: str
     digest: str | None = None
     fault: str | None = None
+    listing: str | None = None
     origin: Origin = field(default_factory=Origin)
 
 

@@ -41,6 +41,11 @@ class Told:
         return self.created.body.get("digest") if self.created else None
 
     @property
+    def listing(self) -> str | None:
+        """The store's listing of its folder when it was registered, as `registry.doors.fingerprint` gives it."""
+        return self.created.body.get("listing") if self.created else None
+
+    @property
     def approved(self) -> str | None:
         """Digest of the bytes that were last moved to Production; None when none ever were."""
         moves = [event.body for event in self.history if event.kind == EventKind.TRANSITION]

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from flywheel.errors import IntegrityError
 from registry.doors.artifacts import digest_of, downloaded
+from registry.doors.fingerprint import fingerprint
 from registry.policy.origin import read_origin
 from registry.policy.rules import Measured
 from registry.signing.registration import signature_or_none
@@ -27,6 +28,7 @@ class Delivery:
         name: Of the model.
         version: The number for which `digest` was taken.
         digest: Of the folder.
+        listing: The store's listing of it just before; None where that says nothing.
         signature: The server's signature under it; None where it does not sign.
     """
 
@@ -36,6 +38,7 @@ class Delivery:
     name: str
     version: str
     digest: str | None
+    listing: str | None = None
     signature: Mapping[str, Any] | None = None
 
     def signed(self, version: str) -> Mapping[str, Any] | None:
@@ -52,7 +55,7 @@ class Delivery:
             return Measured(location, fault="its source changed while it was registered. Register it again.")
         # Another registration may have taken the number meanwhile.
         digest = self.digest if version == self.version else digest_of(self.folder, self.name, version)
-        return Measured(location, digest=digest, origin=read_origin(self.folder))
+        return Measured(location, digest=digest, origin=read_origin(self.folder), listing=self.listing)
 
 
 @contextmanager
@@ -78,8 +81,9 @@ def _delivery(stack: ExitStack, locate: Callable[[], str], name: str, version: s
     except MlflowException as fault:
         return Delivery("", None, f"its source cannot be found: {fault.message}", name, version, None)
     try:
+        listing = fingerprint(location)  # first: what changes afterwards is seen, and what changed before is measured
         folder = stack.enter_context(downloaded(location))
-        return Delivery(location, folder, "", name, version, digest_of(folder, name, version))
+        return Delivery(location, folder, "", name, version, digest_of(folder, name, version), listing)
     except IntegrityError as fault:
         return Delivery(location, None, str(fault), name, version, None)
 

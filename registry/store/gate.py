@@ -29,7 +29,8 @@ from flywheel.identities import SERVICES
 from flywheel.policy import May, Policy, Role
 from registry.caller import CACHED, caller, conflict, enforce, policy_of
 from registry.doors import holders
-from registry.hooks.pre import vetoes
+from registry.doors.fingerprint import fingerprint
+from registry.hooks.pre import any_hooks, vetoes
 from registry.policy.facts import Facts
 from registry.policy.in_force import CachedPolicy, adopt_first
 from registry.policy.reviews import KINDS, Review, check_review, decisions, parse_tag
@@ -51,10 +52,9 @@ from registry.policy.rules import (
     judge_tag,
     judge_transition,
     judge_write,
-    why_not_review,
 )
 from registry.policy.standing import Standing, standing
-from registry.policy.trail import Asked, gather
+from registry.policy.trail import Asked, gather, told
 from registry.store.delivery import delivered, run_user
 from registry.store.sessions import JoiningSessions, SessionMaker
 
@@ -87,15 +87,11 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         self, name: str, version: str, stage: str, archive_existing_versions: bool
     ) -> ModelVersion:
         """Move a version to a stage; a refusal is recorded, then raised as a sentence."""
-        actor = caller()
-        seen = self.get_model_version(name, version)
-        wanted = _asked(seen, get_canonical_stage(stage), archive_existing_versions)
-        # Download and hooks take seconds: they come before the lock.
-        measured = self._measured(actor, seen) if wanted.target == PRODUCTION else None
-        veto = vetoes(wanted)
+        actor, target = caller(), get_canonical_stage(stage)
+        measured, veto = self._looked_at(actor, name, version, target, archive_existing_versions)
         with self._locked() as connection:
             current = self.get_model_version(name, version)
-            asked = _asked(current, wanted.target, archive_existing_versions)
+            asked = _asked(current, target, archive_existing_versions)
             verdict = self._judged(connection, actor, asked, measured)
             if isinstance(verdict, Allowed):
                 verdict = judge_bytes(asked, measured, self._location(name, version), verdict)
@@ -316,10 +312,11 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             if other.current_stage == target and other.version != version.version:
                 events.append(connection, EventKind.TRANSITION, _subject(other), actor, _body(other, ARCHIVED))
         events.append(connection, EventKind.TRANSITION, _subject(version), actor, body)
-        if target == PRODUCTION:
-            tag = ModelVersionTag(DIGEST_TAG, body["digest"])
-            super().set_model_version_tag(version.name, version.version, tag)
-        super().transition_model_version_stage(version.name, version.version, target, archive)
+        moved = super().transition_model_version_stage(version.name, version.version, target, archive)
+        if target != PRODUCTION or version.tags.get(DIGEST_TAG) == body["digest"]:
+            return moved
+        tag = ModelVersionTag(DIGEST_TAG, body["digest"])
+        super().set_model_version_tag(version.name, version.version, tag)
         return self.get_model_version(version.name, version.version)
 
     def _judged(
@@ -331,16 +328,25 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         current = self.get_model_version(asked.model, asked.version)
         return judge_transition(actor, asked, policy, self._facts(connection, current, policy, measured))
 
-    def _measured(self, actor: str, version: ModelVersion) -> Measured | None:
-        """Measure a version's bytes, but only for those who may move it."""
-        with self.engine.connect() as connection:
-            policy = self._policy(connection, version.name)
-            facts = self._facts(connection, version, policy)
-        robot = actor in SERVICES and policy.production.robots == "gates"
-        return self._measure(version) if robot or why_not_review(actor, facts, policy) is None else None
+    def _looked_at(
+        self, actor: str, name: str, version: str, target: str, archive: bool
+    ) -> tuple[Measured | None, str | None]:
+        """Do what may take seconds, before the lock: measure the bytes for who may move them, and ask the pre hooks."""
+        if target != PRODUCTION and not any_hooks():
+            return None, None
+        seen = self.get_model_version(name, version)
+        policy = self.recent.read().policy.for_model(name)
+        may = actor in policy.reviewers() or (actor in SERVICES and policy.production.robots == "gates")
+        measured = self._measure(seen) if target == PRODUCTION and may else None
+        return measured, vetoes(_asked(seen, target, archive))
 
     def _measure(self, version: ModelVersion) -> Measured:
+        """Say what a version's bytes are now: as registered while the store lists them unchanged, else by download."""
         number, location = str(version.version), self._location(version.name, version.version)
+        with self.engine.connect() as connection:
+            born = told(connection, version.name, number)
+        if born.digest and born.listing and born.listing == fingerprint(location):
+            return Measured(location, digest=born.digest, origin=born.origin)
         with delivered(lambda: location, version.name, number) as delivery:
             return delivery.measured(number, location)
 
@@ -371,6 +377,7 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
             "run_id": made.run_id,
             "run_user": run_user(connection, made.run_id),
             "digest": found.digest,
+            "listing": found.listing,
             "fault": found.fault,
             "origin": found.origin.body(),
         }
