@@ -16,12 +16,17 @@ def moment(at: datetime) -> str:
 
 def age(old: timedelta) -> str:
     """Write how long ago something was, in its largest unit."""
-    seconds = old.total_seconds()
+    return "just now" if old.total_seconds() < UNITS[-1][0] else f"{span(old)} ago"
+
+
+def span(length: timedelta) -> str:
+    """Write a length of time in its largest unit."""
+    seconds = length.total_seconds()
     for size, word in UNITS:
         if seconds >= size:
             count = int(seconds // size)
-            return f"{count} {word}{'' if count == 1 else 's'} ago"
-    return "just now"
+            return f"{count} {word}{'' if count == 1 else 's'}"
+    return "less than a minute"
 
 
 def figure(value: Measured | float | None) -> str:
@@ -92,6 +97,7 @@ def segment(text: object) -> str:
 FILTERS = {
     "moment": moment,
     "age": age,
+    "span": span,
     "figure": figure,
     "interval": interval,
     "number": number,

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.server import handlers
 
 from registry.caller import caller, floor_policy
-from registry.review import render, waiting_page
+from registry.review import history_page, policy_page, render, waiting_page
 from registry.review.comparison import side
 from registry.review.documents import Shelf, files_below
 from registry.review.evaluation import verdict
@@ -45,7 +45,8 @@ SECTIONS = (
 
 def add_review_pages(app: Flask) -> None:
     """Add the pages to MLflow's Flask app; call it before the login is added, which then guards them."""
-    waiting_page.add_pages(app)
+    for room in (waiting_page, policy_page, history_page):
+        room.add_pages(app)
     app.add_url_rule(f"{render.PREFIX}/<name>/<version>", "flywheel_review", _review_page)
 
 

@@ -3,15 +3,16 @@
 A server keeps it in memory and reads what was added since: with 100,000 events a page must not read them again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from flywheel.events import EventKind
 from registry.gates.evidence import Outcome
 
+Item = TypeVar("Item")
 PAGE_SIZE = 50
 STAGES = ("None", "Staging")
 OPINIONS = {
@@ -82,14 +83,25 @@ class Docket:
                 case.opinions.pop(row.actor, None)
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A version on the list."""
+class Entry(NamedTuple):
+    """A version that waits, as the registry has it."""
 
     name: str
     version: int
     stage: str
     made: datetime
+
+    @property
+    def subject(self) -> str:
+        """As the audit trail names it."""
+        return f"{self.name}/{self.version}"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A version on the list, with what it lacks."""
+
+    entry: Entry
     author: str | None
     approvals: int
     lacks: tuple[str, ...]
@@ -107,16 +119,16 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """One page of the list."""
+class Leaf(Generic[Item]):
+    """One page of a list."""
 
-    rows: tuple[Waiting, ...]
+    rows: Sequence[Item]
     total: int
     page: int
     pages: int
 
 
-def waiting(name: str, version: int, stage: str, made: datetime, case: Case, required: Iterable[str]) -> Waiting:
+def waiting(entry: Entry, case: Case, required: Iterable[str]) -> Waiting:
     """Say what a version lacks; `required` names the gates that Production needs."""
     failing = tuple(sorted(gate for gate, outcome in case.gates.items() if outcome == Outcome.FAIL))
     opinions = set(case.opinions.values())
@@ -128,21 +140,19 @@ def waiting(name: str, version: int, stage: str, made: datetime, case: Case, req
         "review": not opinions,
     }
     lacks = tuple(lack for lack in LACKS if found[lack])
-    return Waiting(name, version, stage, made, case.author, case.approvals, lacks, failing)
+    return Waiting(entry, case.author, case.approvals, lacks, failing)
 
 
-def leaf(rows: Iterable[Waiting], wish: Wish) -> Leaf:
-    """Choose one page of the rows that fit; a page beyond the last is the last."""
-    found = [row for row in rows if _fits(row, wish)]
+def leaf(found: Sequence[Item], page: int) -> Leaf[Item]:
+    """Cut one page out; one beyond the last is the last."""
     pages = max((len(found) + PAGE_SIZE - 1) // PAGE_SIZE, 1)
-    page = min(wish.page, pages)
-    return Leaf(tuple(found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]), len(found), page, pages)
+    page = min(page, pages)
+    return Leaf(found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], len(found), page, pages)
 
 
-def _fits(row: Waiting, wish: Wish) -> bool:
-    if wish.model.lower() not in row.name.lower():
-        return False
-    return wish.stage in ("", row.stage) and (not wish.lack or wish.lack in row.lacks)
+def fits(entry: Entry, wish: Wish) -> bool:
+    """Say whether model and stage are as wished."""
+    return wish.model.lower() in entry.name.lower() and wish.stage in ("", entry.stage)
 
 
 def read_wish(given: Mapping[str, str]) -> Wish:

@@ -97,6 +97,8 @@ def _version(body: Body) -> str:
 
 def _transition(body: Body) -> str:
     before, after = _stage(body, "from"), _stage(body, "to")
+    if body.get("rollback"):
+        return f"rolled back to {_version(body)}"
     if body.get("to") == "Deleted_Internal":
         return f"deleted {_version(body)}, which was in {before}"
     if body.get("to") == "None":
@@ -168,6 +170,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.ACCOUNT_CHANGED: lambda body: f"changed the account of {_text(body, 'user') or 'somebody'}",
     EventKind.TOKEN_ISSUED: lambda body: f"issued a token to {_text(body, 'user') or 'a service'}",
     EventKind.TOKEN_REVOKED: lambda body: f"revoked a token of {_text(body, 'user') or 'a service'}",
+    EventKind.HOOK_SKIPPED: lambda body: f"skipped a delivery to {_text(body, 'hook') or 'a hook'}",
     EventKind.ALERT: _said("raised an alert"),
     EventKind.ROLLOUT_STARTED: lambda body: f"started the rollout of {_version(body)}",
     EventKind.ROLLOUT_STEP: _step,

@@ -300,10 +300,6 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         with self._locked() as connection:
             yield connection
 
-    def versions(self, name: str) -> list[ModelVersion]:
-        """Return all versions of a model that were not deleted, by number."""
-        return self._versions(name)
-
     @contextmanager
     def _locked(self) -> Iterator[Connection]:
         with self.sessions.transaction() as session:

@@ -1,34 +1,6 @@
-const { root, model, version } = document.getElementById("page-script").dataset;
-const find = (id) => document.getElementById(id);
-const answer = find("answer"), form = find("review-form"), comment = find("comment"), help = find("help");
+const { model, version } = find("page-script").dataset;
+const form = find("review-form"), comment = find("comment"), help = find("help");
 const here = `${encodeURIComponent(model)}/${encodeURIComponent(version)}`;
-
-function say(text, good = false) {
-  answer.classList.toggle("good", good);
-  answer.textContent = text;
-  if (text) { answer.scrollIntoView({ block: "nearest" }); }
-}
-
-async function ask(path, body, done) {
-  const buttons = [...document.querySelectorAll("#decision button")].filter((one) => !one.disabled);
-  buttons.forEach((one) => { one.disabled = true; });
-  say("");
-  try {
-    const response = await fetch(root + path, { method: "POST", credentials: "same-origin",
-      headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-    if (response.ok) {
-      sessionStorage.setItem("flywheel-done", done);
-      location.reload();
-      return;
-    }
-    const text = await response.text();
-    try { say(JSON.parse(text).message || text); } catch { say(text || `The server answers ${response.status}.`); }
-  } catch { say("The server does not answer. Try again."); }
-  buttons.forEach((one) => { one.disabled = false; });
-}
-
-const done = sessionStorage.getItem("flywheel-done");
-if (done) { sessionStorage.removeItem("flywheel-done"); say(done, true); }
 
 for (const button of document.querySelectorAll("button[data-stage]")) {
   button.addEventListener("click", () => ask("/ajax-api/2.0/mlflow/model-versions/transition-stage",

@@ -89,6 +89,7 @@ def test_an_objection_ends_with_the_approval_of_who_objected(server: "Server", m
         ("admin", "approve", "'admin' is no reviewer"),
         ("olga", "approve", "'olga' is no reviewer"),
         ("vic", "comment", "'vic' is a viewer"),
+        ("vic", "approve", "'vic' is a viewer"),
         ("olga", "comment", "'olga' may not comment"),
     ],
 )

@@ -56,7 +56,7 @@ def opened(server: "Server", browser: Browser) -> Iterator[Opened]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(45_000)  # the first plot took 20 s on a busy machine
         page.on("pageerror", lambda fault: pytest.fail(str(fault)))
         page.goto(server.where.mlflow_url + path)
         return page
@@ -132,11 +132,19 @@ def test_a_refusal_of_the_server_is_shown_as_its_sentence(server: "Server", mode
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_the_page_fits_and_is_read_easily(told: tuple[str, str, str], opened: Opened, width: int, dark: bool) -> None:
-    for path in (f"{told[0]}/{told[2]}", "", "nothing/1"):
-        page = opened("grace", f"/flywheel/review/{path}", width=width, dark=dark)
+    review = "/flywheel/review/"
+    pages = (
+        f"{review}{told[0]}/{told[2]}",
+        review,
+        f"{review}nothing/1",
+        "/flywheel/policy",
+        f"/flywheel/history/{told[0]}",
+    )
+    for path in pages:
+        page = opened("grace", path, width=width, dark=dark)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert page.evaluate(PALE % AA) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width, path
+        assert page.evaluate(PALE % AA) == [], path
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(int(part) for part in ground[4:-1].split(",")) < 150) == dark
 

@@ -1,5 +1,6 @@
 """The review pages: what a reviewer reads, and a click that goes through the gate."""
 
+import json
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from flywheel.identities import AGENTS, CONTROLLER, GATES
 from registry.gates.evidence import Measurement, Outcome, evidence_body
 
 ARTIFACTS = "mlflow-artifacts/artifacts"
+LIMITS = {"size_mb": 0.001}  # stricter than any policy here, so that evidence stays valid
 NO = {"decision": "request_changes", "comment": "Not yet."}
 
 if TYPE_CHECKING:
@@ -168,7 +170,7 @@ def measure(server: "Server", model: str, version: str, gate: str, **said: Any) 
     found = Measurement(sentence="Why & how.", **said | {"outcome": Outcome(said["outcome"])})
     digest = digest or server.call("grace", "GET", f"/flywheel/api/standing/{model}/{version}").json()["digest"]
     command = f"flywheel gates run {model} {version} --gate {gate}"
-    body = evidence_body(model, version, gate, found, digest=digest, command=command, limits={}, champion=None)
+    body = evidence_body(model, version, gate, found, digest=digest, command=command, limits=LIMITS, champion=None)
     engine = sa.create_engine(server.known.databases["server"], poolclass=sa.NullPool)
     with engine.begin() as connection:
         at = datetime.now(UTC) - timedelta(minutes=minutes)
@@ -289,3 +291,50 @@ def test_a_version_that_was_rolled_back_is_refused_and_its_page_says_why(
     _, text = page(server, "grace", f"{model}/{candidate}")
     assert "was rolled back: 6 of 35 requests failed." in text
     assert "Move to Production" not in text
+
+
+def test_the_policy_page_tells_the_policy_and_takes_no_proposal_of_ones_own(server: "Server") -> None:
+    response = server.call("ada", "GET", "/flywheel/policy")
+    text = response.text
+    assert response.status_code == 200
+    for words in ("In force", "grace@example.org", "Break the glass, with a reason", "Adopted by"):
+        assert words in text
+    assert server.call(None, "GET", "/flywheel/policy").status_code == 401
+
+
+def test_a_proposal_shows_what_it_changes_and_who_may_decide(server: "Server") -> None:
+    document = server.call("ada", "GET", "/flywheel/api/policy").json()["document"]
+    document["gates"]["expire"] = "29d"
+    sent = {"document": json.dumps(document), "reason": f"<b>{uuid.uuid4().hex}</b>"}
+    made = server.call("ada", "POST", "/flywheel/api/policy/proposals", json=sent)
+    assert made.status_code == 200, made.text
+    number, vote = made.json()["number"], "policy/proposals/{}/reject"
+    own, others = (server.call(user, "GET", "/flywheel/policy").text for user in ("ada", "grace"))
+    shown = others[others.index(f"Proposal {number}<") :].split("</article>")[0]
+    assert str(escape(sent["reason"])) in shown
+    assert "+" in shown
+    assert "expire: 29d" in shown
+    assert 'data-vote="approve"' in shown
+    shown = own[own.index(f"Proposal {number}<") :].split("</article>")[0]
+    assert 'data-vote="approve"' not in shown
+    body = {"comment": "A test."}
+    assert server.call("grace", "POST", f"/flywheel/api/{vote.format(number)}", json=body).status_code == 200
+    after = server.call("grace", "GET", "/flywheel/policy").text
+    assert "Rejected by grace: A test." in after[after.index(f"Proposal {number}<") :].split("</article>")[0]
+
+
+def test_the_history_page_tells_who_was_champion_and_by_whose_decision(
+    server: "Server", pair: tuple[str, str, str]
+) -> None:
+    model, champion, _ = pair
+    text = server.call("ada", "GET", f"/flywheel/history/{model}").text
+    for words in (f"Version {champion}", "Put into Production by grace", "No stage", '<svg class="reigns"'):
+        assert words in text
+    assert "No version of it was there" in server.call("ada", "GET", f"/flywheel/history/{model}?at=2020-01-01").text
+
+
+@pytest.mark.parametrize(("path", "status"), [("nothing", 404), ("nothing?at=noon", 400)])
+def test_a_history_that_is_not_there_is_a_page_with_a_sentence(server: "Server", path: str, status: int) -> None:
+    response = server.call("ada", "GET", f"/flywheel/history/{path}")
+    assert response.status_code == status
+    assert "Nothing to show here" in response.text
