@@ -50,8 +50,8 @@ def test_asking_again_is_an_event_and_names_who_asked(server: Server, model: str
 @pytest.mark.parametrize(
     ("user", "status", "said"),
     [
-        ("vic", 403, "'vic' may not ask for them. Who may: ada, alan, grace"),
-        ("olga", 403, "may not ask"),
+        ("vic", 403, "'vic' is a viewer"),
+        ("olga", 403, "'olga' may not ask for them. Who may: ada, alan, grace."),
         (None, 401, ""),
     ],
 )
