@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Gates that come with Flywheel; others join by entry point, under names of their own.
 BUILT_IN = (
@@ -80,6 +80,12 @@ class PolicyLimits(Limits):
     size_mb: float | None = Field(500.0, gt=0, description="size: of the package.")
     behaviours_failed: int | None = Field(0, ge=0, description="robustness: how many behaviours may fail.")
     licences: tuple[str, ...] | None = Field(LICENCES, description="licences: SPDX names that libraries may have.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_limits(cls, value: Any) -> Any:
+        # Plain limits say of every field whether it is limited, so that no default is put in.
+        return value.model_dump() if isinstance(value, Limits) else value
 
 
 L = TypeVar("L", bound=Limits)

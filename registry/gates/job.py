@@ -1,8 +1,10 @@
 """Measures one version: fetches its bytes and the champion's, runs the gates, and records what each says."""
 
+import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +109,7 @@ def measure_version(
     *,
     patient: bool = True,
 ) -> None:
-    """Measure what waits of one version. Safe to repeat, and to be killed: the rest waits for the next call.
+    """Measure what waits of one version. Safe to repeat, from several processes too, and to be killed: the rest waits.
 
     Args:
         engine: On the database of MLflow and the audit trail, as the role that may append events.
@@ -119,6 +121,26 @@ def measure_version(
     Raises:
         TransientError: The artifact store does not give the files; nothing is recorded.
     """
+    with _alone(engine, subject):
+        _measure_waiting(engine, subject, policy_of, bounds, patient=patient)
+
+
+@contextmanager
+def _alone(engine: sa.Engine, subject: Subject) -> Iterator[None]:
+    """Let one process at a time measure a version; the second then finds that nothing waits any more."""
+    key = {"key": int.from_bytes(hashlib.sha256(subject.name.encode()).digest()[:8], signed=True)}
+    # Without a transaction, which would keep Postgres from cleaning up for as long as the gates run.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), key)
+        try:
+            yield
+        finally:
+            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
+
+
+def _measure_waiting(
+    engine: sa.Engine, subject: Subject, policy_of: PolicyOf, bounds: Bounds, *, patient: bool
+) -> None:
     with engine.connect() as connection:
         questions = waiting(events.read(connection, subject=subject.name))
         policy = policy_of(connection).for_model(subject.model)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,17 +53,26 @@ def test_a_new_version_is_measured_once_and_its_evidence_names_its_bytes(
 
 
 def test_the_use_case_adds_gates_and_its_looser_limits_are_moot(
-    server: Server, model: str, engine: sa.Engine, package: Path, tmp_path: Path
+    server: Server, engine: sa.Engine, package: Path, tmp_path: Path
 ) -> None:
-    wish = "\ngates: {required: [slices], limits: {size_mb: 9000, licences: [MIT]}}\n"
+    model = server.model(prefix="gated")  # the stack's own policy requires the same two
+    wish = "\ngates: {required: [licences], limits: {size_mb: 9000, licences: [MIT]}}\n"
     version = register(server, model, spoiled(package, tmp_path, usecase_yaml=lambda text: text.rstrip() + wish))
-    only(engine, job(engine, ("size", "licences")), model).run()
+    only(engine, job(engine, ("size", "card")), model).run()
     found = evidence(server, model, version)
-    assert set(found) == {"size", "licences", "slices"}
-    assert found["slices"].reason.required_by == "use case"
+    assert set(found) == {"size", "card", "licences"}
+    assert found["licences"].reason.required_by == "use case"
     assert found["size"].limits["size_mb"] == 500
     assert "size_mb: the policy's limit holds" in found["size"].measurement.sentence
     assert str(found["licences"].measurement.outcome) == "fail"  # mlflow is not MIT
+
+
+def test_two_processes_measure_a_version_once(server: Server, model: str, engine: sa.Engine, package: Path) -> None:
+    register(server, model, package)
+    jobs = [only(engine, job(engine), model) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda one: one.run(), jobs))
+    assert len(server.events(model, EventKind.GATE_MEASURED)) == len(FAST)
 
 
 def test_the_champion_s_digest_is_in_the_evidence(server: Server, model: str, engine: sa.Engine, package: Path) -> None:
