@@ -14,15 +14,17 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from flywheel import events
-from flywheel.errors import FlywheelError, UsageError
+from flywheel.errors import FlywheelError
 from flywheel.settings import load_settings
 from flywheel.stack.registry_service import write_beat
 from flywheel.telemetry import configure_logs
+from registry.burst import GATE_QUESTIONS, Burst
 from registry.guard.chain import ChainCheck
 from registry.guard.watch import PointerWatch
 from registry.hooks.outbox import Outbox
 from registry.hooks.roster import Roster
 from registry.service import Job, lead
+from registry.trail import open_trail
 
 
 def main() -> None:
@@ -32,12 +34,13 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    engine = _engine()
+    engine = open_trail("flywheel-registry")
 
     def jobs(over: threading.Event) -> Sequence[Job]:
         with engine.begin() as connection:
             events.install(connection)
-        return [PointerWatch(engine), ChainCheck(engine), Outbox(engine, Roster(_hooks_file()), over)]
+        outbox = Outbox(engine, Roster(_hooks_file()), over)
+        return [PointerWatch(engine), ChainCheck(engine), outbox, _gates(engine, over)]
 
     lead(engine, jobs, stop, lambda state: write_beat(settings, state))
     engine.dispose()
@@ -48,14 +51,8 @@ def _hooks_file() -> Path | None:
     return Path(path) if path else None
 
 
-def _engine() -> sa.Engine:
-    url = os.environ.get("MLFLOW_BACKEND_STORE_URI")
-    if not url:
-        raise UsageError("The registry has no database: set MLFLOW_BACKEND_STORE_URI to the address that MLflow has.")
-    quick = {"connect_timeout": 5, "application_name": "flywheel-registry"}
-    return sa.create_engine(
-        url.removeprefix("flywheel+"), connect_args=quick, pool_pre_ping=True, executemany_mode="values_plus_batch"
-    )
+def _gates(engine: sa.Engine, over: threading.Event) -> Burst:
+    return Burst("gates", engine, GATE_QUESTIONS, [sys.executable, "-m", "registry.gates"], over)
 
 
 if __name__ == "__main__":

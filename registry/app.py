@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from flask import Flask
 from mlflow.server import app as mlflow_app
-from mlflow.server import auth, handlers
+from mlflow.server import auth
 from starlette.middleware import Middleware
 
 from registry.access import routes as access
@@ -26,6 +26,7 @@ from registry.review.links import ReviewLinks
 from registry.review.page import add_review_pages
 from registry.routes import ROOT
 from registry.signing import routes as signing
+from registry.store.opened import gate_store
 
 
 def create_app(app: Flask = mlflow_app) -> FastAPI:
@@ -33,7 +34,7 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
 
     What stands before `auth.create_app` is behind MLflow's login; what Flask is given after it comes after the login.
     """
-    handlers._get_model_registry_store()  # opens the gate, which adopts the first policy
+    gate_store()  # opens it, which adopts the first policy
     floor_policy()  # a server without a policy must not start
     sso = sso_settings(os.environ)
     add_review_pages(app)

@@ -55,7 +55,7 @@ SERVICES = {
     CONTROLLER: Part(CONTROLLER, _WORK - {Area.OWN}, {EXPERIMENT: EDIT, MODEL: MANAGE}),
     MONITORING: Part(MONITORING, frozenset({Area.READ, Area.TRACKING}), {EXPERIMENT: EDIT}),
     AGENTS: Part(AGENTS, frozenset({Area.READ})),
-    GATES: Part(GATES, frozenset({Area.READ, Area.REVIEW})),
+    GATES: Part(GATES, frozenset({Area.READ, Area.REGISTRY, Area.REVIEW})),
 }
 
 

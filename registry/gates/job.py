@@ -18,6 +18,7 @@ from flywheel.identities import GATES
 from flywheel.limits import gate_of, stricter
 from flywheel.package import INSIDE
 from flywheel.policy import Policy
+from flywheel.signing import trusted_key, verify
 from flywheel.usecase import Gates, load_usecase
 from registry.doors.artifacts import digest_of, downloaded
 from registry.gates.evidence import Measurement, Outcome, Reason, evidence_body
@@ -122,15 +123,17 @@ def measure_version(
         questions = waiting(events.read(connection, subject=subject.name))
         policy = policy_of(connection).for_model(subject.model)
         champion = champion_of(connection, subject)
-    if not questions.upto:
+    if questions.is_void(policy.gates.required):
         return
     with tempfile.TemporaryDirectory(prefix="flywheel-gates-") as name:
         place = Path(name)
-        own = fetch(subject, place / "candidate", patient=patient)
+        own = verified(engine, subject, fetch(subject, place / "candidate", patient=patient))
         demand = demanded(policy, own.folder)
         left = questions.left(demand.required)
         compared = champion is not None and bool({"champion", "signature"} & {*left})
-        rival = fetch(champion, place / "champion", patient=patient) if champion and compared else Fetched()
+        rival = Fetched()
+        if champion and compared:
+            rival = verified(engine, champion, fetch(champion, place / "champion", patient=patient))
         record = Recorder(engine, subject, questions.upto, own.digest, rival.digest or None, demand, list(left))
         if own.folder is None:
             for gate in left:
@@ -177,6 +180,21 @@ def fetch(subject: Subject, folder: Path, *, patient: bool = True) -> Fetched:
             raise TransientError(f"Version {subject.version} of '{subject.model}': {fault}") from fault
         return Fetched(fault=str(fault))
     return Fetched(folder, digest)
+
+
+def verified(engine: sa.Engine, subject: Subject, fetched: Fetched) -> Fetched:
+    """Return what was fetched if the server has signed it; where FLYWHEEL_VERIFY_KEY demands it, nothing else runs."""
+    key = trusted_key(None)
+    if key is None or fetched.folder is None:
+        return fetched
+    with engine.connect() as connection:
+        signatures = events.read(connection, EventKind.VERSION_SIGNED, subject.name)
+    bundle = str(signatures[-1].body["bundle"]) if signatures else None
+    try:
+        verify(fetched.folder, bundle, key, f"Version {subject.version} of '{subject.model}'")
+    except IntegrityError as fault:
+        return Fetched(fault=str(fault))
+    return fetched
 
 
 def demanded(policy: Policy, folder: Path | None) -> Demand:

@@ -1,7 +1,7 @@
 """Gate: do the libraries behind a prediction have licences that are allowed?"""
 
 import re
-from importlib.metadata import PackageMetadata, PackageNotFoundError, metadata
+from importlib.metadata import Distribution, PackageMetadata, PackageNotFoundError, distribution
 from pathlib import Path
 
 from flywheel.limits import Limits
@@ -34,7 +34,6 @@ CLASSIFIERS = {
 TEXTS = (
     (r"apache(?:[ -]software)?(?: license)?[,]?(?: version| v)?[ -]?2(?:\.0)?\b", "Apache-2.0"),
     (r"(?:the )?mit\b", "MIT"),
-    (r"permission is hereby granted, free of charge", "MIT"),
     (r"(?:new |modified )?bsd[ -]3|3-clause bsd|(?:new|modified) bsd", "BSD-3-Clause"),
     (r"bsd[ -]2|2-clause bsd|simplified bsd", "BSD-2-Clause"),
     (r"bsd\b", "BSD-3-Clause"),
@@ -47,6 +46,19 @@ TEXTS = (
     (r"lgpl", "LGPL-2.0-or-later"),
     (r"gpl[ -]?(?:v)?3|gnu general public license v3", "GPL-3.0-only"),
     (r"gpl", "GPL-2.0-only"),
+)
+# Sentences of licences' own texts, for metadata that says nothing: the more particular first.
+WORDINGS = (
+    (r"gnu affero general public license", "AGPL-3.0-only"),
+    (r"gnu lesser general public license|gnu library general public license", "LGPL-2.0-or-later"),
+    (r"gnu general public license", "GPL-2.0-only"),
+    (r"mozilla public license,? version 2\.0", "MPL-2.0"),
+    (r"apache license,? version 2\.0", "Apache-2.0"),
+    (r"permission is hereby granted, free of charge, to any person obtaining a copy", "MIT"),
+    (r"permission to use, copy, modify, and/or distribute this software for any purpose", "ISC"),
+    (r"redistribution and use in source and binary forms.*neither the name", "BSD-3-Clause"),
+    (r"redistribution and use in source and binary forms", "BSD-2-Clause"),
+    (r"python software foundation license version 2", "PSF-2.0"),
 )
 SHOWN = 10
 
@@ -101,9 +113,10 @@ def read_libraries(folder: Path) -> dict[str, str]:
 def licence_of(library: str) -> str | None:
     """Return the SPDX expression of an installed library; None where it is not installed or does not say."""
     try:
-        return spdx(metadata(library))
+        installed = distribution(library)
     except PackageNotFoundError:
         return None
+    return spdx(installed.metadata) or wording("\n".join(_texts(installed)))
 
 
 def spdx(said: PackageMetadata) -> str | None:
@@ -114,15 +127,25 @@ def spdx(said: PackageMetadata) -> str | None:
     known = [CLASSIFIERS[name] for name in names if name in CLASSIFIERS]
     if known:
         return " OR ".join(dict.fromkeys(known))
-    text = re.sub(r"\s+", " ", " ".join(said.get_all("License") or [])).strip().lower()
-    return next(
-        (
-            name
-            for pattern, name in TEXTS
-            if re.match(pattern, text) or (len(text) > 200 and re.search(pattern, text[:2000]))
-        ),
-        None,
-    )
+    text = " ".join(said.get_all("License") or [])
+    first = re.sub(r"\s+", " ", text).strip().lower()
+    return next((name for pattern, name in TEXTS if re.match(pattern, first)), None) or wording(text)
+
+
+def wording(text: str) -> str | None:
+    """Recognise licences by their own wording; several in one text must all be kept."""
+    plain = re.sub(r"\s+", " ", text).lower()
+    found = [name for pattern, name in WORDINGS if re.search(pattern, plain)]
+    if "BSD-3-Clause" in found:
+        found = [name for name in found if name != "BSD-2-Clause"]
+    return " AND ".join(found) or None
+
+
+def _texts(installed: Distribution) -> list[str]:
+    """Return the texts of the licence files that a library brings."""
+    files = [file for file in installed.files or () if re.match(r"(licen[cs]e|copying)", file.name, re.IGNORECASE)]
+    paths = [Path(str(installed.locate_file(file))) for file in files]
+    return [path.read_text(errors="replace") for path in paths if path.is_file()]
 
 
 def permits(expression: str, allowed: frozenset[str]) -> bool:

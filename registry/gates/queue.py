@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from flywheel.errors import TransientError
 from registry.gates.job import PolicyOf, Subject, measure_version
 from registry.gates.measuring import Bounds
+from registry.policy.in_force import in_force
 
 TRIES = 5  # of a version whose files the store does not give
 
@@ -57,7 +58,7 @@ class GateJob:
     def __init__(
         self,
         engine: sa.Engine,
-        policy_of: PolicyOf,
+        policy_of: PolicyOf = lambda connection: in_force(connection).policy,
         stopping: Callable[[], bool] = lambda: False,
         bounds: Bounds = Bounds(),  # noqa: B008  # frozen
     ) -> None:

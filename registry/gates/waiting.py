@@ -1,7 +1,7 @@
 """What is to be measured of a version: a fold of its events. Asked for, and not measured since."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from flywheel.events import Event, EventKind
 
@@ -15,12 +15,21 @@ class Waiting:
         everything: Whether some question is about all gates that policy and use case require.
         named: Gates that questions name.
         measured: Gates that were measured after the last question about them, by a job that did not come to its end.
+        of_usecase: Gates that the use case requires, as the version's registration says; None where it does not.
     """
 
     upto: int = 0
     everything: bool = False
     named: frozenset[str] = frozenset()
     measured: frozenset[str] = frozenset()
+    of_usecase: tuple[str, ...] | None = None
+
+    def is_void(self, required: Iterable[str]) -> bool:
+        """Say whether no gate can be meant, as far as is known without the version's files, which take long to fetch.
+
+        `required` are the policy's gates.
+        """
+        return not self.upto or not (self.named or tuple(required) or self.of_usecase != ())
 
     def left(self, required: Iterable[str]) -> tuple[str, ...]:
         """Return the gates that are still to be measured, in order; `required` are those of policy and use case."""
@@ -36,9 +45,12 @@ def waiting(events: Iterable[Event]) -> Waiting:
     """
     questions: list[tuple[int, tuple[str, ...]]] = []
     answered: dict[str, int] = {}
+    of_usecase: tuple[str, ...] | None = None
     for event in events:
         if event.kind == EventKind.VERSION_CREATED:
             questions.append((event.seq, ()))
+            origin = event.body.get("origin")
+            of_usecase = tuple(origin["gates"]) if isinstance(origin, Mapping) and "gates" in origin else None
         elif event.kind == EventKind.GATES_REQUESTED:
             questions.append((event.seq, tuple(event.body.get("gates") or ())))
         elif event.kind == EventKind.GATE_MEASURED:
@@ -46,12 +58,10 @@ def waiting(events: Iterable[Event]) -> Waiting:
             answered[str(event.body["gate"])] = asked
             if event.body.get("remaining") == 0:
                 questions = [question for question in questions if question[0] > asked]
-    return _open(questions, answered)
+    return replace(_open(questions, answered), of_usecase=of_usecase) if questions else Waiting()
 
 
 def _open(questions: list[tuple[int, tuple[str, ...]]], answered: dict[str, int]) -> Waiting:
-    if not questions:
-        return Waiting()
     everything = max((seq for seq, gates in questions if not gates), default=0)
     asked: dict[str, int] = {}
     for seq, gates in questions:

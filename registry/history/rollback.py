@@ -4,12 +4,12 @@ It asks for no new approval and minds no freeze: the version was approved for th
 did not fail. That its stored bytes are still those is measured again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
@@ -79,17 +79,27 @@ def roll_back(store: GateStore, name: str, actor: str, *, to: str | None = None,
 
 
 def _plan(connection: sa.Connection, store: GateStore, name: str, to: str | None) -> Plan:
-    versions = {str(version.version): version for version in store.versions(name)}
-    live = [number for number, version in versions.items() if version.current_stage == PRODUCTION]
+    stages = _stages(connection, name)
+    live = [number for number, stage in stages.items() if stage == PRODUCTION]
     reigns, aliased = reigns_until(connection, spans(connection, name), LAST_SEQ)
     present = reigns[-1].version if reigns and reigns[-1].until is None else None
-    target = _target(connection, name, versions, reigns, to, _left(present, live, aliased=aliased))
+    target = _target(connection, name, stages.keys(), reigns, to, _left(present, live, aliased=aliased))
     leaving = tuple(number for number in live if number != target.version)
     if not leaving and target.version == present and target.version in live:
         raise FlywheelError(
             f"Version {present} of '{name}' is live already and nothing comes after it. Nothing is done."
         )
     return Plan(target, leaving)
+
+
+def _stages(connection: sa.Connection, name: str) -> dict[str, str]:
+    """Return the stage of every version by number, in order; not as MLflow's entities, for there may be thousands."""
+    query = sa.text(
+        "SELECT version, current_stage FROM model_versions WHERE name = :name AND current_stage <> :deleted "
+        "ORDER BY version"
+    )
+    rows = connection.execute(query, {"name": name, "deleted": STAGE_DELETED_INTERNAL})
+    return {str(number): str(stage) for number, stage in rows}
 
 
 def _left(present: str | None, live: Sequence[str], *, aliased: bool) -> str | None:
@@ -101,7 +111,7 @@ def _left(present: str | None, live: Sequence[str], *, aliased: bool) -> str | N
 def _target(
     connection: sa.Connection,
     name: str,
-    versions: Mapping[str, ModelVersion],
+    versions: Set[str],
     reigns: Sequence[Reign],
     to: str | None,
     left: str | None,
@@ -124,16 +134,19 @@ def _target(
     raise FlywheelError(f"'{name}' has no version to go back to: {why}. Archive what is live, or approve another.")
 
 
-def _judged(connection: sa.Connection, name: str, version: str, versions: Mapping[str, ModelVersion]) -> Good | Unfit:
+def _judged(connection: sa.Connection, name: str, version: str, versions: Set[str]) -> Good | Unfit:
     if version not in versions:
         return Unfit(version, "was deleted")
     subject = f"{name}/{version}"
     failed = failure(events.read(connection, EventKind.ROLLOUT_ROLLED_BACK, subject), subject)
     if failed is not None:
         return Unfit(version, f"failed in a rollout ({failed.rstrip('.')})")
-    approved = [one for one in decisions(events.read(connection, EventKind.TRANSITION, subject)) if one.digest]
+    moves = events.read(connection, EventKind.TRANSITION, subject)
+    approved = [one for one in decisions(moves) if one.digest]
     if not approved:
         return Unfit(version, "was never approved for its bytes")
+    if any(move.body.get("rollback_to") and move.seq > approved[-1].seq for move in moves):
+        return Unfit(version, "was rolled back from, and nobody has approved it anew since")
     return Good(version, str(approved[-1].digest))
 
 
@@ -156,7 +169,9 @@ def _changed(store: GateStore, name: str, target: Good) -> str | None:
 def _move(connection: sa.Connection, store: GateStore, name: str, plan: Plan, actor: str, reason: str) -> None:
     why = f"Rolled back to version {plan.target.version}: {reason}"
     for number in plan.leaving:
-        _record(connection, store, name, number, actor, {"to": ARCHIVED, "reason": why})
+        _record(
+            connection, store, name, number, actor, {"to": ARCHIVED, "reason": why, "rollback_to": plan.target.version}
+        )
     back = {"to": PRODUCTION, "digest": plan.target.digest, "rollback": True, "reason": reason}
     _record(connection, store, name, plan.target.version, actor, back)
 

@@ -39,6 +39,7 @@ class Facts:
         failure: Why a rollout of it was rolled back, if one was: it is not tried again.
         champion: Digest of the bytes that are champion now; None without one.
         patch: Why a service's version is no patch of the champion on newer data; '' when it is one.
+        gates: That its use case requires beside the policy's.
         approved: Digest of its bytes that were last moved to Production; None when none ever were.
         at: Now, UTC.
     """
@@ -54,6 +55,7 @@ class Facts:
     failure: str | None = None
     champion: str | None = None
     patch: str = "it was not compared with the champion"
+    gates: tuple[str, ...] = ()
     approved: str | None = None
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 

@@ -1,25 +1,11 @@
-"""Which limits belong to which gate, so that evidence is stale only when a limit of its own was tightened."""
+"""Whether evidence is stale because a limit of its own gate was tightened since."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from flywheel.limits import Limits, stricter
-
-FIELDS = {
-    "champion": ("champion_margin",),
-    "metrics": ("minimum", "maximum"),
-    "slices": ("slice_loss_ratio",),
-    "calibration": ("calibration_error",),
-    "skew": ("skew",),
-    "onnx": ("onnx",),
-    "latency": ("latency_p99_ms",),
-    "memory": ("memory_mb",),
-    "size": ("size_mb",),
-    "robustness": ("behaviours_failed",),
-    "licences": ("licences",),
-}
+from flywheel.limits import Limits, gate_of, stricter
 
 
 def tightened_since(gate: str, held: Mapping[str, Any], demanded: Limits) -> bool:
@@ -27,7 +13,7 @@ def tightened_since(gate: str, held: Mapping[str, Any], demanded: Limits) -> boo
 
     Looser limits leave evidence as it is: what passed the stricter ones passes these.
     """
-    fields = FIELDS.get(gate, ())
+    fields = [name for name in Limits.model_fields if gate_of(name) == gate]
     then = _limits({name: held[name] for name in fields if name in held})
     now = Limits(**{name: getattr(demanded, name) for name in fields})
     return stricter(then, now)[0] != then

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from flywheel.events import EventKind
 from flywheel.policy import Policy, frozen
+from flywheel.policy_parts import in_order
 from registry.gates.evidence import Evidence, Outcome
 from registry.policy.facts import Facts
 from registry.policy.gate_limits import tightened_since
@@ -69,10 +70,15 @@ def needs(actor: str, facts: Facts, policy: Policy) -> tuple[Need, ...]:
         _contributors(facts, policy),
         _rejections(facts, policy),
         approvals_need(actor, facts, policy),
-        *(gate_need(gate, facts, policy) for gate in policy.gates.required),
+        *(gate_need(gate, facts, policy) for gate in required_gates(facts, policy)),
         _freeze(facts, policy),
     ]
     return tuple(sorted(found, key=lambda need: need.met))
+
+
+def required_gates(facts: Facts, policy: Policy) -> tuple[str, ...]:
+    """Return the gates that Production needs: the policy's, and those that the use case adds."""
+    return in_order({*policy.gates.required, *facts.gates})
 
 
 def _author(facts: Facts) -> Need:

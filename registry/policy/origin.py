@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.documents import read_document
-from flywheel.errors import IntegrityError
+from flywheel.errors import IntegrityError, SpecError
 from flywheel.identities import SERVICES
 from flywheel.package import INSIDE, Lineage
 from flywheel.policy import Policy
+from flywheel.usecase import load_usecase
 from registry.policy.facts import Contributors
 
 
@@ -26,6 +27,7 @@ class Origin:
         contributors: Addresses of who wrote the commits since `since`.
         since: The commit of `parent`; None: all commits.
         unknown: Why not all contributors are known; '' when they are.
+        gates: That the use case requires beside the policy's.
     """
 
     commit: str | None = None
@@ -36,21 +38,22 @@ class Origin:
     contributors: tuple[str, ...] = ()
     since: str | None = None
     unknown: str = "it holds no lineage that Flywheel's training wrote"
+    gates: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """Return it as plain JSON, for an event."""
-        return asdict(self) | {"code": list(self.code), "contributors": list(self.contributors)}
+        return {name: list(part) if isinstance(part, tuple) else part for name, part in asdict(self).items()}
 
 
 def read_origin(folder: Path) -> Origin:
     """Read the lineage in a version's folder; a model that is no package of ours has an unknown origin."""
-    path = folder / INSIDE / "lineage.json"
+    path, gates = folder / INSIDE / "lineage.json", _gates(folder)
     if not path.is_file():
-        return Origin()
+        return Origin(gates=gates)
     try:
         lineage = read_document(path, Lineage)
     except IntegrityError as fault:
-        return Origin(unknown=f"its lineage cannot be read ({str(fault).splitlines()[0].rstrip('.')})")
+        return Origin(unknown=f"its lineage cannot be read ({str(fault).splitlines()[0].rstrip('.')})", gates=gates)
     return Origin(
         commit=lineage.git_commit,
         dirty=lineage.git_dirty,
@@ -60,7 +63,15 @@ def read_origin(folder: Path) -> Origin:
         contributors=lineage.contributors,
         since=lineage.contributors_since,
         unknown=lineage.contributors_unknown,
+        gates=gates,
     )
+
+
+def _gates(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(load_usecase(folder / INSIDE / "usecase.yaml").gates.required)
+    except SpecError:  # none, or a damaged one: then the policy's gates say so
+        return ()
 
 
 def origin_of(body: Mapping[str, Any]) -> Origin:
@@ -68,7 +79,8 @@ def origin_of(body: Mapping[str, Any]) -> Origin:
     kept = body.get("origin")
     if not isinstance(kept, dict):
         return Origin(unknown="it was registered by an earlier release, which did not record them")
-    return Origin(**{**kept, "code": tuple(kept["code"]), "contributors": tuple(kept["contributors"])})
+    known: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in kept.items()}
+    return Origin(**known)
 
 
 def contributors(origin: Origin, run_user: str | None, parent: Origin | None, policy: Policy) -> Contributors:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from flywheel.identities import ADMIN, AGENTS, CONTROLLER, SERVICES
 from flywheel.policy import Policy, Role
 from registry.policy.facts import Facts
-from registry.policy.needs import Need, eligible, excluded, needs
+from registry.policy.needs import Need, eligible, excluded, needs, required_gates
 from registry.policy.origin import Origin
 
 NONE = "None"
@@ -124,6 +124,7 @@ def _judge_robot(transition: Transition, facts: Facts, policy: Policy) -> Verdic
         problems.append(f"{facts.name} was made by {facts.author}, and only a service's versions pass on gates alone.")
     if facts.patch:
         problems.append(f"{facts.name} is no patch of the champion: {facts.patch}. A reviewer must decide.")
+    gates = required_gates(facts, policy)
     if not policy.gates.required:
         problems.append("the policy requires no gate, and without one nobody would have looked. Name gates.required.")
     if transition.archive_others:
@@ -131,7 +132,7 @@ def _judge_robot(transition: Transition, facts: Facts, policy: Policy) -> Verdic
     problems += _told(unmet, facts)
     if problems:
         return _refuse_all(transition, problems)
-    return Allowed(f"on green gates alone ({', '.join(policy.gates.required)}), as production.robots allows")
+    return Allowed(f"on green gates alone ({', '.join(gates)}), as production.robots allows")
 
 
 def why_not_review(user: str, facts: Facts, policy: Policy) -> str | None:

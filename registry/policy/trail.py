@@ -89,6 +89,7 @@ def gather(connection: sa.Connection, asked: Asked, policy: Policy, at: datetime
         failure=failure(mine.history, mine.subject),
         champion=champion.approved if champion else None,
         patch=not_a_patch(asked.author, origin, champion.origin if champion and champion.approved else None),
+        gates=origin.gates,
         approved=mine.approved,
         at=at,
     )

@@ -26,7 +26,7 @@ from flywheel import events
 from flywheel.errors import UsageError
 from flywheel.events import EventKind
 from flywheel.identities import SERVICES
-from flywheel.policy import Policy
+from flywheel.policy import May, Policy, Role
 from registry.caller import CACHED, caller, conflict, enforce, policy_of
 from registry.doors import holders
 from registry.hooks.pre import vetoes
@@ -115,7 +115,8 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         """Move a version to Production against the policy's needs, with a reason and an alert."""
         actor = caller()
         seen = self.get_model_version(name, version)
-        measured = self._measure(seen)
+        may = actor in self._allowed(name, lambda may: may.override)
+        measured = self._measure(seen) if may else None
         with self._locked() as connection:
             current = self.get_model_version(name, version)
             asked = _asked(current, PRODUCTION, False)
@@ -146,7 +147,8 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         check_review(decision, comment)
         actor = caller()
         seen = self.get_model_version(name, version)
-        measured = self._measure(seen) if decision in MEASURED_DECISIONS else None
+        may = decision in MEASURED_DECISIONS and actor in self._allowed(name, lambda may: may.review)
+        measured = self._measure(seen) if may else None
         with self._locked() as connection:
             current = self.get_model_version(name, version)
             policy = self._policy(connection, name)
@@ -298,10 +300,6 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         with self._locked() as connection:
             yield connection
 
-    def versions(self, name: str) -> list[ModelVersion]:
-        """Return all versions of a model that were not deleted, by number."""
-        return self._versions(name)
-
     @contextmanager
     def _locked(self) -> Iterator[Connection]:
         with self.sessions.transaction() as session:
@@ -345,6 +343,12 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         number, location = str(version.version), self._location(version.name, version.version)
         with delivered(lambda: location, version.name, number) as delivery:
             return delivery.measured(number, location)
+
+    def _allowed(self, name: str, what: Callable[[May], tuple[Role, ...]]) -> set[str]:
+        """Return who may do something at all: nobody else is worth a download."""
+        with self.engine.connect() as connection:
+            policy = self._policy(connection, name)
+        return policy.allowed(*what(policy.may))
 
     def _policy(self, connection: Connection, name: str) -> Policy:
         return policy_of(connection).for_model(name)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from flywheel.errors import SpecError
 from flywheel.freeze import DAYS, Freeze
 from flywheel.identities import TRAINING
-from flywheel.limits import BUILT_IN, Limits, stricter
+from flywheel.limits import BUILT_IN, Limits, PolicyLimits, stricter
 from flywheel.policy import GatePolicy, Policy, Production, Role, Tighter, frozen, load_policy, parse_policy
 
 
@@ -26,16 +26,15 @@ def some_of(names: Sequence[str], least: int = 0) -> st.SearchStrategy[tuple[str
 
 lengths = st.integers(1, 400).map(lambda hours: timedelta(hours=hours))
 numbers = st.floats(0.01, 100)
-limits = st.builds(
-    Limits,
-    champion_margin=st.none() | numbers,
-    minimum=st.dictionaries(st.sampled_from(["auc", "f1"]), numbers),
-    maximum=st.dictionaries(st.sampled_from(["loss"]), numbers),
-    size_mb=st.none() | numbers,
-    behaviours_failed=st.none() | st.integers(0, 5),
-    licences=st.none()
-    | st.sets(st.sampled_from(["MIT", "BSD-3-Clause", "Apache-2.0"])).map(lambda found: tuple(sorted(found))),
-)
+parts: dict[str, Any] = {
+    "champion_margin": st.none() | numbers,
+    "minimum": st.dictionaries(st.sampled_from(["auc", "f1"]), numbers),
+    "maximum": st.dictionaries(st.sampled_from(["loss"]), numbers),
+    "size_mb": st.none() | numbers,
+    "behaviours_failed": st.none() | st.integers(0, 5),
+    "licences": st.none() | some_of(["MIT", "BSD-3-Clause", "Apache-2.0"]),
+}
+limits = st.builds(Limits, **parts)
 gates = some_of(BUILT_IN)
 freezes = st.sets(st.sampled_from(DAYS), min_size=1).map(
     lambda days: Freeze(reason="A day off.", days=tuple(sorted(days)))
@@ -63,7 +62,7 @@ policies = st.builds(
         approvals_expire=lengths,
         freeze=st.lists(freezes, max_size=2).map(tuple),
     ),
-    gates=st.builds(GatePolicy, required=gates, limits=limits, expire=lengths),
+    gates=st.builds(GatePolicy, required=gates, limits=st.builds(PolicyLimits, **parts), expire=lengths),
 )
 
 

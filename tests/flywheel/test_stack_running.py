@@ -14,6 +14,7 @@ from sqlalchemy.engine.url import make_url
 
 from flywheel.connections import Secrets, endpoints, login, secrets
 from flywheel.errors import StackError
+from flywheel.identities import ADMIN, SERVICES
 from flywheel.policy import load_policy
 from flywheel.settings import Settings
 from flywheel.stack import registry_service
@@ -65,7 +66,7 @@ def test_the_registrys_process_has_the_servers_database_store_and_policy_and_the
     own = {"MLFLOW_AUTH_ADMIN_PASSWORD": "w", "FLYWHEEL_SIGNING_KEY": "f"}
     made = registry_service.program(stack, Program("mlflow", ["mlflow"], shared | own))
     hooks = {"FLYWHEEL_HOOKS": str(stack.root / "hooks.yaml"), "FLYWHEEL_HOOK_PAGER": "a secret"}
-    assert made.environment == shared | hooks
+    assert made.environment == shared | hooks | {"_MLFLOW_SERVER_ARTIFACT_DESTINATION": "s3://artifacts"}
 
 
 def test_files_with_secrets_are_private(stack: Settings) -> None:
@@ -163,16 +164,8 @@ def test_env_prints_exports_that_a_shell_can_evaluate(stack: Settings) -> None:
 
 def test_secrets_of_clients_hold_nothing_of_the_owner(stack: Settings) -> None:
     held = Secrets.model_validate_json((stack.root / "run" / "secrets.json").read_text())
-    assert set(held.users) == {
-        "admin",
-        "svc-training",
-        "svc-controller",
-        "svc-monitoring",
-        "svc-agents",
-        "svc-gates",
-        "ada",
-        "grace",
-    }
+    people = load_policy(stack.root / "policy.yaml").people
+    assert set(held.users) == {ADMIN, *SERVICES, *people}
     assert set(held.databases) == {"server", "controller", "monitoring", "reader", "optuna"}
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from flywheel import events
 from flywheel.events import EventKind
-from flywheel.policy_file import load_policy
+from flywheel.policy import load_policy
 from flywheel.settings import Settings
 from flywheel.stack import postgres
 from flywheel.stack.credentials import load_credentials

@@ -161,12 +161,16 @@ def _download(client: MlflowClient, version: ModelVersion, folder: Path) -> Pred
         package = read_package(place)
     except IntegrityError:
         return None
-    _verify(version, place)  # its code is about to run here
+    verify_predecessor(version, place)  # its code is about to run here
     return Predecessor(str(version.version), package)
 
 
-def _verify(version: ModelVersion, place: Path) -> None:
-    """Check a package's signature where FLYWHEEL_VERIFY_KEY demands one; a registry that signs nothing sets none."""
+def verify_predecessor(version: ModelVersion, place: Path) -> None:
+    """Check a package's signature where FLYWHEEL_VERIFY_KEY demands one; a registry that signs nothing sets none.
+
+    Raises:
+        IntegrityError: It has none, or `place` is not what was signed.
+    """
     key = trusted_key(None)
     if key is not None:
         bundle = Tracking.from_login(os.environ).signature(version.name, str(version.version))

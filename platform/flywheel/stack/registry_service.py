@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flywheel.connections import write_private
 from flywheel.settings import Settings
+from flywheel.stack import objects
 from flywheel.stack.processes import started_ticks
 from flywheel.stack.supervisor import Program
 
@@ -31,6 +32,7 @@ def program(settings: Settings, server: Program) -> Program:
     """Return the program; it works with the MLflow server's own database, object store and policy."""
     kept = {name: text for name, text in os.environ.items() if name.startswith(SECRETS)}
     shared = {name: text for name, text in server.environment.items() if name not in NOT_HANDED_ON}
+    shared["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] = f"s3://{objects.BUCKET}"  # as `mlflow server` tells its workers
     environment = {**shared, **kept, "FLYWHEEL_HOOKS": str(settings.root / "hooks.yaml")}
     return Program(NAME, [sys.executable, "-m", "registry"], environment)
 

@@ -3,9 +3,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from flywheel.connections import secrets
+from flywheel.settings import Settings
 from registry.gates.server import ModelServer
+from tests.registry.conftest import Server
 from tests.registry.gates.folders import Bench, build, build_plain
+from tests.registry.gates.service import service_environment
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +52,13 @@ def broken_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     server = ModelServer(folder, work, sys.executable)
     yield Bench(server, work)
     server.close()
+
+
+@pytest.fixture
+def engine(stack: Settings, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
+    """The service's connection, and its environment."""
+    for name, value in service_environment(stack).items():
+        monkeypatch.setenv(name, value)
+    made = sa.create_engine(secrets(stack).databases["server"])
+    yield made
+    made.dispose()

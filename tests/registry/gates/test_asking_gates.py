@@ -242,7 +242,7 @@ def test_without_anything_to_ask_latency_could_not_run(bench: Bench, plain: Path
 
 
 def test_measuring_leaves_no_process_and_no_bytecode(package: Path, tmp_path: Path) -> None:
-    assert not [path for path in package.rglob("__pycache__")]
+    assert not list(package.rglob("__pycache__"))
     server = ModelServer(tmp_path, tmp_path, shutil.which("false") or "false")
     server.start()
     server.close()

@@ -111,7 +111,7 @@ def test_a_model_that_names_no_library_could_not_run(bench: Bench, plain: Path, 
     assert bench(Licences(), folder).outcome == Outcome.COULD_NOT_RUN
 
 
-@pytest.mark.parametrize("library", ["mlflow", "numpy", "pandas", "polars", "scipy", "onnxruntime", "xgboost"])
+@pytest.mark.parametrize("library", ["mlflow", "numpy", "pandas", "polars", "scipy", "onnxruntime", "xgboost", "skops"])
 def test_the_licences_of_what_models_are_made_of_are_known_and_allowed(library: str) -> None:
     licence = licence_of(library)
     assert licence is not None
@@ -134,6 +134,12 @@ def told(**fields: str) -> PackageMetadata:
         (told(License="The MIT License (MIT)"), "MIT"),
         (told(License="GPLv3"), "GPL-3.0-only"),
         (told(License="GNU Affero General Public License"), "AGPL-3.0-only"),
+        (
+            told(
+                License="Copyright 2024 X. Permission is hereby granted, free of charge, to any person obtaining a copy"
+            ),
+            "MIT",
+        ),
         (told(License="Proprietary. Ask us."), None),
         (told(), None),
     ],

@@ -53,8 +53,19 @@ def test_asking_for_a_gate_by_name_measures_it_alone_also_when_nothing_requires_
 
 
 def test_evidence_of_another_release_answers_no_question() -> None:
-    old = (EventKind.GATE_MEASURED, {"gate": "size"})
+    old: tuple[EventKind, dict[str, object]] = (EventKind.GATE_MEASURED, {"gate": "size"})
     assert waiting(trail(CREATED, old)).left(REQUIRED) == REQUIRED
+
+
+def test_files_are_fetched_only_where_somebody_may_want_a_gate() -> None:
+    none: tuple[EventKind, dict[str, object]] = (EventKind.VERSION_CREATED, {"origin": {"gates": []}})
+    some: tuple[EventKind, dict[str, object]] = (EventKind.VERSION_CREATED, {"origin": {"gates": ["onnx"]}})
+    assert waiting(trail(none)).is_void(())
+    assert not waiting(trail(none)).is_void(("size",))
+    assert not waiting(trail(none, asked("size"))).is_void(())
+    assert not waiting(trail(some)).is_void(())
+    assert not waiting(trail(CREATED)).is_void(())  # registered by a release that did not say
+    assert waiting([]).is_void(("size",))
 
 
 questions = st.lists(st.sampled_from([(), ("size",), ("onnx", "card")]), min_size=1, max_size=5)
@@ -68,13 +79,12 @@ def test_whatever_is_asked_and_however_often_it_crashes_each_question_is_answere
     said = [CREATED]
     pending = list(asks)
     for steps, more in [*runs, (99, 99)]:
-        for gates in pending[:more]:
-            said.append(asked(*gates))
+        said += [asked(*gates) for gates in pending[:more]]
         pending = pending[more:]
         open_questions = waiting(trail(*said))
         left = list(open_questions.left(REQUIRED))
-        for gate in left[:steps]:
-            said.append(measured(gate, open_questions.upto, len(left) - 1 - left.index(gate)))
+        upto, last = open_questions.upto, len(left) - 1
+        said += [measured(gate, upto, last - place) for place, gate in enumerate(left[:steps])]
     assert waiting(trail(*said)).left(REQUIRED) == ()
     answers = [(body["gate"], body["asked"]) for kind, body in said if kind == EventKind.GATE_MEASURED]
     assert len(set(answers)) == len(answers)

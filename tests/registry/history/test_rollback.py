@@ -60,6 +60,18 @@ def test_a_named_former_champion_is_gone_back_to_and_no_other_version(server: Se
     assert stages(server, model, 3) == ["Production", "Archived", "Archived"]
 
 
+def test_a_second_rollback_goes_further_back_and_never_to_what_was_left(server: Server, model: str) -> None:
+    champions(server, model, 3)
+    assert back(server, "grace", model).json()["version"] == "2"
+    alias = {"name": model, "alias": "champion", "version": "2"}
+    assert server.post(CONTROLLER, "registered-models/alias", **alias).status_code == 200
+    refused = back(server, "grace", model, to="3")
+    assert refused.status_code == 409
+    assert "was rolled back from" in refused.json()["message"]
+    assert back(server, "grace", model).json()["version"] == "1"
+    assert stages(server, model, 3) == ["Production", "Archived", "Archived"]
+
+
 def test_a_version_that_failed_in_a_rollout_is_passed_over(server: Server, model: str, stack: Settings) -> None:
     champions(server, model, 3)
     engine = sa.create_engine(secrets(stack).databases["controller"])

@@ -18,6 +18,7 @@ from tests.registry.own_store import POLICY, OwnStore, own_store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload:DeprecationWarning")
 
+LIMITS = {"size_mb": 30.0, "champion_margin": 0.0}
 OLD, NEW = "a" * 40, "b" * 40
 
 
@@ -67,7 +68,7 @@ def measured(
     """Record a gate's evidence on a version's bytes, as the gates' job does."""
     digest = own.store.get_model_version(model, version).tags["flywheel.digest"]
     found = Measurement(outcome, "It weighs 3 MB.", value=3.0)
-    known: dict[str, Any] = {"digest": digest, "command": "flywheel gates run", "limits": {}, "champion": None}
+    known: dict[str, Any] = {"digest": digest, "command": "flywheel gates run", "limits": LIMITS, "champion": None}
     body = evidence_body(model, version, gate, found, **{**known, **changes})
     own.record(EventKind.GATE_MEASURED, f"{model}/{version}", GATES, body)
 
@@ -78,7 +79,8 @@ def name_of_lineage(monkeypatch: pytest.MonkeyPatch) -> None:
     write = OwnStore.write
 
     def written(self: OwnStore, path: str, name: str, text: str) -> None:
-        write(self, path, f"{name}.json" if name.endswith("lineage") else name, text)
+        endings = {"lineage": ".json", "usecase": ".yaml"}
+        write(self, path, name + endings.get(name.rpartition("/")[2], ""), text)
 
     monkeypatch.setattr(OwnStore, "write", written)
 
@@ -170,6 +172,24 @@ def test_a_gates_evidence_must_say_pass_of_these_bytes(own: OwnStore, evidence: 
     measured(own, model, version, **evidence)
     assert told in own.move("grace", model, version)
     assert (own.store.get_model_version(model, version).current_stage == "Production") == (told == "")
+
+
+def test_a_gate_that_the_use_case_adds_is_needed_too(own: OwnStore) -> None:
+    model = own.model()
+    usecase = {
+        "name": "churn",
+        "data": {
+            "source": {"kind": "csv", "path": "x.csv"},
+            "event_time": "at",
+            "label": {"column": "y"},
+        },
+        "gates": {"required": ["size"]},
+    }
+    files = {"artifacts__package__usecase": yaml.safe_dump(usecase), "artifacts__package__lineage": lineage()}
+    version = own.register(model, **files)
+    assert "gate size has not been run" in own.move("grace", model, version)
+    measured(own, model, version)
+    assert own.move("grace", model, version) == ""
 
 
 def test_newer_evidence_replaces_older(own: OwnStore) -> None:

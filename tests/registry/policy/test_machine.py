@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from flywheel.events import EventKind
 from flywheel.freeze import Freeze
 from flywheel.identities import ADMIN, TRAINING
-from flywheel.limits import Limits
+from flywheel.limits import PolicyLimits
 from flywheel.policy import GatePolicy, Person, Policy, Production, Role
 from registry.gates.evidence import Evidence, Measurement, Outcome
 from registry.policy.facts import Contributors, Facts
@@ -93,7 +93,7 @@ class Judgement(RuleBasedStateMachine):
             production=Production(
                 four_eyes=truth.four_eyes, approvals=truth.wanted, approvals_expire=WEEK, freeze=freeze
             ),
-            gates=GatePolicy(required=("size",), limits=Limits(size_mb=truth.size_limit), expire=WEEK),
+            gates=GatePolicy(required=("size",), limits=PolicyLimits(size_mb=truth.size_limit), expire=WEEK),
         )
 
     @rule(user=users, role=roles)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow.entities.model_registry import ModelVersion
 
 from flywheel.connections import login
 from flywheel.errors import IntegrityError
@@ -13,6 +14,7 @@ from flywheel.settings import Settings
 from flywheel.signing import PUBLIC_KEY, add_meta, verify
 from flywheel.tracking import Tracking
 from tests.registry.conftest import Server
+from training.packaging.champion import verify_predecessor
 
 
 @pytest.fixture
@@ -87,3 +89,21 @@ def test_only_operators_add_a_signature_and_only_where_there_is_none(server: Ser
     missing = server.call("ada", "GET", f"/flywheel/api/signature/{model}/99")
     assert missing.status_code == 404
     assert server.call(None, "GET", path).status_code == 401
+
+
+def test_training_runs_no_predecessor_that_is_not_what_was_signed(
+    server: Server, model: str, tracking: Tracking, stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = ModelVersion(model, server.register(model), 0)
+    folder = fetched(tracking, model, str(version.version), tmp_path / "model")
+    for name, value in login(stack, "ada").items():
+        monkeypatch.setenv(name, value)
+    verify_predecessor(version, folder)
+    (folder / "data" / "model.bin").write_text("other weights")
+    with pytest.raises(IntegrityError, match=f"Version 1 of '{model}' is not what was signed"):
+        verify_predecessor(version, folder)
+    unsigned = ModelVersion(model, server.register(model, source="s3://elsewhere/model"), 0)
+    with pytest.raises(IntegrityError, match="has no signature"):
+        verify_predecessor(unsigned, folder)
+    monkeypatch.delenv("FLYWHEEL_VERIFY_KEY")
+    verify_predecessor(unsigned, folder)

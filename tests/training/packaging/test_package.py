@@ -105,6 +105,17 @@ def test_the_package_holds_no_key_and_reads_back(tmp_path: Path) -> None:
     assert (folder / "requirements.lock").read_text() == parts.lock
 
 
+def test_the_sample_s_answers_are_the_packaged_model_s_and_its_predictions_the_held_out_ones(tmp_path: Path) -> None:
+    parts = tiny_parts(tmp_path / "home", threshold=0.4)
+    held_out = np.linspace(0.1, 0.9, TEST)  # of a model that had not seen the rows
+    write_package(tmp_path / "package", replace(parts, test=replace(parts.test, prediction=held_out)))
+    sample = pl.read_parquet(tmp_path / "package" / "reference.parquet")
+    answers = pl.read_parquet(tmp_path / "package" / "answers.parquet")
+    assert sample["prediction"].to_list() == held_out.tolist()
+    served = load(tmp_path / "package").predict(None, sample.select(*TYPES).to_pandas())
+    assert answers.equals(pl.from_pandas(served))
+
+
 def test_profiles_fit_every_task(tmp_path: Path) -> None:
     parts = tiny_parts(tmp_path / "many", "multiclass")
     write_package(tmp_path / "classes", parts)
