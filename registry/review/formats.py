@@ -6,7 +6,7 @@ from urllib.parse import quote
 from registry.review.comparison import Measured
 
 MISSING = "–"
-UNITS = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
+UNITS = ((86400 * 365, "year"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
 def moment(at: datetime) -> str:

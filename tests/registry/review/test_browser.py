@@ -177,5 +177,6 @@ def test_the_first_tab_skips_to_the_content_and_focus_is_seen(told: tuple[str, s
 def test_plots_come_through_mlflows_own_route_when_they_are_near(told: tuple[str, str, str], opened: Opened) -> None:
     page = opened("grace", f"/flywheel/review/{told[0]}/{told[2]}")
     assert page.locator("figure img:not([loading=lazy])").count() == 0
-    page.locator("#plots").scroll_into_view_if_needed()
-    page.wait_for_function("[...document.querySelectorAll('#plots img')].some((one) => one.naturalWidth > 0)")
+    picture = page.locator("#plots img").first
+    picture.scroll_into_view_if_needed()
+    expect(picture).to_have_js_property("naturalWidth", 1, timeout=45_000)
