@@ -4,7 +4,7 @@ from datetime import datetime, time
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -19,6 +19,9 @@ def _hour(value: Any) -> Any:
 
 
 Hour = Annotated[time, BeforeValidator(_hour)]
+HOUR = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$|^24:00$"}
+# pydantic would tell editors of times with a zone.
+Hours = Annotated[tuple[Hour, Hour], WithJsonSchema({"type": "array", "items": HOUR, "minItems": 2, "maxItems": 2})]
 
 
 class Freeze(BaseModel):
@@ -30,7 +33,7 @@ class Freeze(BaseModel):
     start: AwareDatetime | None = Field(None, description="Of a span, with its zone.")
     end: AwareDatetime | None = Field(None, description="Of a span, with its zone.")
     days: tuple[Day, ...] = Field((), description="Of the week, in `time_zone`.")
-    hours: tuple[Hour, Hour] | None = Field(
+    hours: Hours | None = Field(
         None, description="From and to on those days, over midnight too; the whole day by default."
     )
     time_zone: str = Field("UTC", description="In which days and hours are meant.")

@@ -58,17 +58,18 @@ def _person(value: Any) -> Any:
 class Policy(Strict):
     """The server's policy. A model's section and a use case may tighten it, never loosen it."""
 
-    people: dict[str, Annotated[Person, BeforeValidator(_person)]] = Field(
+    people: dict[str, Annotated[Person, BeforeValidator(_person, json_schema_input_type=Person | Role)]] = Field(
         default={
             "ada": Person(role=Role.DATA_SCIENTIST),
             "grace": Person(role=Role.REVIEWER),
             "admin": Person(role=Role.ADMINISTRATOR),
-        }
+        },
+        description="Who may log in as more than a viewer: by name a role, or a section with one.",
     )
-    may: May = May()
-    production: Production = Production()
-    gates: GatePolicy = GatePolicy()
-    changes: Changes = Changes()
+    may: May = Field(May(), description="Who may ask, review, operate, override, change the policy.")
+    production: Production = Field(Production(), description="What a transition to Production needs.")
+    gates: GatePolicy = Field(GatePolicy(), description="Which gates must have passed.")
+    changes: Changes = Field(Changes(), description="How this policy is changed.")
     models: dict[str, Tighter] = Field({}, description="By the model's name; * and ? stand for anything.")
 
     @model_validator(mode="after")

@@ -90,14 +90,16 @@ class Production(Strict):
 class Tighter(Strict):
     """What some models need beyond the rest; what is not set stays."""
 
-    four_eyes: Literal[True] | None = None
-    unknown_contributors: Literal["refuse"] | None = None
-    approvals: int | None = Field(None, ge=1, le=10)
-    approvals_expire: Length | None = None
-    robots: Literal["review"] | None = None
-    freeze: tuple[Freeze, ...] = ()
+    four_eyes: Literal[True] | None = Field(None, description="Nobody who contributed may approve.")
+    unknown_contributors: Literal["refuse"] | None = Field(
+        None, description="When the commits behind a version are not known."
+    )
+    approvals: int | None = Field(None, ge=1, le=10, description="Reviewers who must approve, where that is more.")
+    approvals_expire: Length | None = Field(None, description="Older approvals do not count, where that is shorter.")
+    robots: Literal["review"] | None = Field(None, description="A reviewer decides about every version.")
+    freeze: tuple[Freeze, ...] = Field((), description="Beside the others.")
     gates: tuple[str, ...] = Field((), description="Gates required beside the others.")
-    limits: Limits = Limits()
+    limits: Limits = Field(Limits(), description="What gates measure against, where that is stricter.")
     expire: Length | None = Field(None, description="Older evidence is stale.")
 
     @field_validator("gates")

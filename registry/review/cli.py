@@ -25,7 +25,7 @@ def standing(model: Model, version: Version, user: User = None, as_json: Json = 
         typer.echo(json.dumps(found))
         return
     for need in found["needs"]:
-        typer.echo(f"{'ok     ' if need['met'] else 'missing'}  {need['name']:<14}  {need['sentence']}")
+        typer.echo(f"{'ok     ' if need['met'] else 'missing'}  {need['name']:<16}  {need['sentence']}")
     if not found["may_review"]:
         typer.echo(found["why_not"])
 

@@ -55,6 +55,8 @@ CHECKS: dict[str, Any] = {
     "enum": lambda v, wish, s, r, where: [] if v in wish else [f"{where}: {v!r} is none of {wish}"],
     "const": lambda v, wish, s, r, where: [] if v == wish else [f"{where}: {v!r} is not {wish!r}"],
     "pattern": lambda v, wish, s, r, where: [] if re.search(wish, v) else [f"{where}: {v!r} does not match {wish}"],
+    "minItems": lambda v, wish, s, r, where: [] if len(v) >= wish else [f"{where}: fewer than {wish}"],
+    "maxItems": lambda v, wish, s, r, where: [] if len(v) <= wish else [f"{where}: more than {wish}"],
     "minimum": lambda v, wish, s, r, where: [] if v >= wish else [f"{where}: {v} < {wish}"],
     "maximum": lambda v, wish, s, r, where: [] if v <= wish else [f"{where}: {v} > {wish}"],
     "exclusiveMinimum": lambda v, wish, s, r, where: [] if v > wish else [f"{where}: {v} <= {wish}"],

@@ -1,4 +1,4 @@
-"""The JSON Schema of usecase.yaml: shipped as generated, and what editors see agrees with what loading accepts."""
+"""The JSON Schemas of usecase.yaml and policy.yaml: shipped as generated, and agreeing with what loading accepts."""
 
 import json
 from datetime import datetime, timedelta
@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.errors import SpecError
-from flywheel.schema import PAGE, PATH, duration_text, render_schema, usecase_schema
-from flywheel.schema_page import render_page
+from flywheel.policy import Policy, parse_policy
+from flywheel.schema import POLICY, USECASE, Shipped, duration_text
 from flywheel.usecase import parse_duration, parse_usecase
 from tests.flywheel.schema_check import violations
 
@@ -23,22 +23,46 @@ LEAST: dict[str, Any] = {
 }
 
 
-def wrong(document: Any) -> list[str]:
-    schema = usecase_schema()
+LEAST_POLICY: dict[str, Any] = {"people": {"grace": "reviewer", "ann": {"role": "administrator"}}}
+EVERYTHING = """\
+people:
+  ada: {role: data_scientist, commits_as: [ada@example.org]}
+  grace: reviewer
+  joan: reviewer
+  admin: administrator
+production:
+  approvals: 2
+  freeze:
+    - {reason: Year's end, start: 2026-12-20T00:00:00Z, end: 2027-01-04T00:00:00Z}
+    - {reason: Nobody is there, days: [friday, saturday], hours: ["18:00", "24:00"], time_zone: Europe/Berlin}
+gates:
+  required: [size, card]
+  limits: {size_mb: 50, minimum: {auc: 0.6}, memory_mb: null}
+models:
+  risk-*: {four_eyes: true, unknown_contributors: refuse, approvals_expire: 7d, gates: [champion], limits: {size_mb: 5}}
+"""
+every_file = pytest.mark.parametrize("shipped", [USECASE, POLICY], ids=lambda shipped: shipped.stem)
+
+
+def wrong(document: Any, shipped: Shipped = USECASE) -> list[str]:
+    schema = shipped.schema()
     return violations(json.loads(json.dumps(document, default=datetime.isoformat)), schema, schema)
 
 
-def test_the_shipped_file_is_what_the_models_make() -> None:
-    assert PATH.read_text() == render_schema(), "run: python -m flywheel.schema"
+@every_file
+def test_the_shipped_file_is_what_the_models_make(shipped: Shipped) -> None:
+    assert shipped.path.read_text() == shipped.text(), "run: python -m flywheel.schema"
 
 
-def test_the_reference_page_is_what_the_models_make() -> None:
-    assert PAGE.read_text() == render_page(usecase_schema()), "run: python -m flywheel.schema"
+@every_file
+def test_the_reference_page_is_what_the_models_make(shipped: Shipped) -> None:
+    assert shipped.page.read_text() == shipped.markdown(), "run: python -m flywheel.schema"
 
 
-def test_every_key_of_a_use_case_stands_on_the_page_with_its_meaning() -> None:
-    rows = [line for line in render_page(usecase_schema()).splitlines() if line.startswith("| `")]
-    schema = usecase_schema()
+@every_file
+def test_every_key_stands_on_the_page_with_its_meaning(shipped: Shipped) -> None:
+    rows = [line for line in shipped.markdown().splitlines() if line.startswith("| `")]
+    schema = shipped.schema()
     keys = [key for node in (schema, *schema["$defs"].values()) for key in node["properties"]]
     assert sorted(row.split("`")[1] for row in rows) == sorted(keys)
     assert [row for row in rows if row.endswith("|  |")] == []
@@ -49,7 +73,7 @@ def test_every_example_names_the_schema_in_its_first_line_and_keeps_to_it(path: 
     text = path.read_text()
     first = text.splitlines()[0]
     assert first == "# yaml-language-server: $schema=../../platform/flywheel/usecase.schema.json"
-    assert (path.parent / first.partition("$schema=")[2]).resolve() == PATH
+    assert (path.parent / first.partition("$schema=")[2]).resolve() == USECASE.path
     assert wrong(yaml.safe_load(text)) == []
 
 
@@ -78,9 +102,43 @@ def test_an_editor_marks_what_loading_refuses(change: dict[str, Any]) -> None:
         parse_usecase(document, "test")
 
 
-def test_the_least_use_case_and_all_defaults_keep_to_the_schema() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"poeple": {}},
+        {"people": {"eve": "emperor"}},
+        {"people": {"eve": {}}},
+        {"may": {"review": ["everybody"]}},
+        {"production": {"approvals": 0}},
+        {"production": {"approvals_expire": "0d"}},
+        {"production": {"freeze": [{"days": ["monday"]}]}},
+        {"production": {"freeze": [{"reason": "Lunch", "days": ["monday"], "hours": ["12:00"]}]}},
+        {"production": {"freeze": [{"reason": "Lunch", "days": ["monday"], "hours": ["noon", "13:00"]}]}},
+        {"gates": {"limits": {"size": 3}}},
+        {"models": {"risk": {"four_eyes": False}}},
+        {"models": {"risk": {"unknown_contributors": "allow"}}},
+    ],
+)
+def test_an_editor_marks_what_a_server_refuses_in_a_policy(change: dict[str, Any]) -> None:
+    document = LEAST_POLICY | change
+    assert wrong(document, POLICY)
+    with pytest.raises(SpecError):
+        parse_policy(yaml.safe_dump(document), "test")
+
+
+@pytest.mark.parametrize("text", [yaml.safe_dump(LEAST_POLICY), yaml.safe_dump(Policy().document()), EVERYTHING])
+def test_a_policy_that_a_server_takes_keeps_to_the_schema(text: str) -> None:
+    parse_policy(text, "test")
+    assert wrong(yaml.safe_load(text), POLICY) == []
+
+
+def test_the_least_use_case_keeps_to_the_schema() -> None:
     assert wrong(LEAST) == []
-    schema = usecase_schema()
+
+
+@every_file
+def test_all_defaults_keep_to_the_schema(shipped: Shipped) -> None:
+    schema = shipped.schema()
     for definition in (schema, *schema["$defs"].values()):
         for part in definition.get("properties", {}).values():
             if part.get("default") is not None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from flywheel.errors import DataError
-from flywheel.schema import render_schema
+from flywheel.schema import USECASE
 from flywheel.usecase import load_usecase
 from training.data.features import check_rows_alone, load_features
 from training.init.draft import Draft
@@ -46,7 +46,7 @@ def write_folder(draft: Draft, folder: Path, now: datetime, *, environment_compl
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
     try:
         (made / "usecase.yaml").write_text(render_usecase(draft))
-        (made / SCHEMA_FILE).write_text(render_schema())
+        (made / SCHEMA_FILE).write_text(USECASE.text())
         (made / "features.py").write_text(render_features(draft))
         (made / "README.md").write_text(render_readme(draft, str(folder)))
         if environment_complete:

@@ -16,7 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from flywheel.errors import DataError, FlywheelError, UsageError
-from flywheel.schema import usecase_schema
+from flywheel.schema import USECASE
 from flywheel.usecase import UseCase, load_usecase
 from tests.flywheel.schema_check import violations
 from training.data.features import load_features
@@ -79,7 +79,7 @@ def init(*words: str) -> str:
 def checked(folder: Path, now: datetime = NOW) -> tuple[UseCase, pl.DataFrame, pl.DataFrame]:
     """Load a written folder as training would; return the use case, its rows and their features."""
     path = folder / "usecase.yaml"
-    usecase, schema = load_usecase(path), usecase_schema()
+    usecase, schema = load_usecase(path), USECASE.schema()
     document = json.loads(json.dumps(yaml.safe_load(path.read_text()), default=datetime.isoformat))
     assert violations(document, schema, schema) == []
     assert path.read_text().splitlines()[0] == "# yaml-language-server: $schema=usecase.schema.json"
