@@ -6,6 +6,8 @@ import sqlalchemy as sa
 
 from flywheel.errors import UsageError
 
+BACKEND = "MLFLOW_BACKEND_STORE_URI"
+
 
 def open_trail(name: str) -> sa.Engine:
     """Return an engine on the database that MLFLOW_BACKEND_STORE_URI names; `name` shows in Postgres.
@@ -13,9 +15,9 @@ def open_trail(name: str) -> sa.Engine:
     Raises:
         UsageError: The variable is not set.
     """
-    url = os.environ.get("MLFLOW_BACKEND_STORE_URI")
+    url = os.environ.get(BACKEND)
     if not url:
-        raise UsageError("The registry has no database: set MLFLOW_BACKEND_STORE_URI to the address that MLflow has.")
+        raise UsageError(f"The registry has no database: set {BACKEND} to the address that MLflow has.")
     known = {"connect_timeout": 5, "application_name": name}
     return sa.create_engine(
         url.removeprefix("flywheel+"), connect_args=known, pool_pre_ping=True, executemany_mode="values_plus_batch"

@@ -19,6 +19,7 @@ from flywheel import events
 from flywheel.events import EventKind
 from flywheel.policy import Role
 from registry.access.accounts import BY_POLICY, CREATED, DELETED, FLAG_GIVEN, FLAG_TAKEN, NEWCOMER, PASSWORD, POLICY
+from registry.access.parts import part_of
 from registry.caller import floor_policy
 
 log = structlog.get_logger()
@@ -97,6 +98,8 @@ def _alarming(user: str, what: str, actor: str, *, returned: bool) -> str | None
     if actor in {user, POLICY}:
         return None
     if what == FLAG_GIVEN:
+        if _is_administrator(user):  # as the policy wants it; the server's first start makes its own account so
+            return None
         return f"{actor} made '{user}' an administrator past the policy, which takes that back. Ask {actor} why."
     acts = f"Until '{user}' sets one alone, {actor} could act in that name."
     said = {PASSWORD: f"set the password of '{user}'", DELETED: f"deleted the account of '{user}'"}
@@ -107,6 +110,13 @@ def _alarming(user: str, what: str, actor: str, *, returned: bool) -> str | None
         return None
     after = "Approvals in that name do not count any more." if what == DELETED else acts
     return f"{actor} {said[what]}, {part}. {after}"
+
+
+def _is_administrator(user: str) -> bool:
+    try:
+        return part_of(user, floor_policy()).is_admin
+    except MlflowException:
+        return False
 
 
 def _weighty(user: str) -> str | None:

@@ -1,6 +1,7 @@
 """Commands that look back, and the one that goes back: history, rollback, audit."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,7 @@ audit = typer.Typer(
 app.add_typer(audit, name="audit")
 
 
+TOLD = ("reason", "sentence", "comment", "what")  # what events say, each kind one of them
 Model = Annotated[str, typer.Argument(metavar="NAME", help="Registered model.")]
 User = Annotated[str | None, typer.Option(help="Whose login; by default the environment's (MLFLOW_TRACKING_*).")]
 Json = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
@@ -122,20 +124,34 @@ def _trail() -> "Iterator[sa.Connection]":
     """Yield a connection that sees one moment: an event written between two reads is no missing one."""
     import sqlalchemy as sa
 
-    from flywheel.database import open_database
-
     try:
-        with open_database(load_settings(), "reader") as engine, engine.connect() as connection:
+        with _database() as engine, engine.connect() as connection:
             yield connection.execution_options(isolation_level="REPEATABLE READ")
     except sa.exc.OperationalError as fault:
         raise StackError("Postgres does not answer. Look at `flywheel status`.") from fault
 
 
+@contextmanager
+def _database() -> "Iterator[sa.Engine]":
+    """Yield the stack's database; where this home has none, the one that a server without our stack is told of."""
+    from flywheel.database import open_database
+    from registry.trail import BACKEND, open_trail
+
+    settings = load_settings()
+    if os.environ.get(BACKEND) and not (settings.root / "run" / "secrets.json").is_file():
+        engine = open_trail("flywheel-audit")
+        yield engine
+        engine.dispose()
+        return
+    with open_database(settings, "reader") as engine:
+        yield engine
+
+
 def _line(event: "Event") -> str:
     body = event.body
     what = f"{body['from']} -> {body['to']}" if "to" in body and "from" in body else ""
-    why = str(body.get("reason", "")).partition("\n")[0]  # the rest is the end of a log; --json has it
-    said = "  ".join(part for part in (what, why) if part)
+    why = str(next((body[key] for key in TOLD if body.get(key)), "")).partition("\n")[0]  # --json has the rest
+    said = "  ".join(part for part in (what, str(body.get("gate", "")), str(body.get("outcome", "")), why) if part)
     return (
         f"{event.seq:>5}  {event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<20} {event.subject:<28} {event.actor:<16} {said}"
     )

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from flywheel.connections import secrets
 from flywheel.errors import FlywheelError, StackError, UsageError
 from flywheel.events import EventKind, append
-from flywheel.identities import CONTROLLER
+from flywheel.identities import CONTROLLER, GATES
 from flywheel.settings import Settings
 from registry.cli import app
 
@@ -61,6 +61,14 @@ def test_a_home_without_a_stack_is_said(
         run("audit", "verify")
 
 
+def test_a_server_without_our_stack_is_audited_by_its_own_setting(
+    server: "Server", stack: Settings, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path_factory.mktemp("empty")))
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", secrets(stack).databases["server"])
+    assert run("audit", "verify").startswith("The audit trail is whole: ")
+
+
 def test_the_trail_verifies_and_is_counted(server: "Server", model: str) -> None:
     server.register(model)
     assert run("audit", "verify").startswith("The audit trail is whole: ")
@@ -76,6 +84,16 @@ def test_an_event_is_one_line_however_long_its_reason(server: "Server", model: s
     assert len(lines) == 1
     assert lines[0].endswith("It ended by itself. The end of its log:")
     assert "MemoryError" in run("audit", "log", "--model", model, "--json")
+
+
+def test_the_log_says_what_a_gate_found_and_what_a_reviewer_said(server: "Server", model: str, stack: Settings) -> None:
+    with sa.create_engine(secrets(stack).databases["server"]).begin() as connection:
+        found = {"gate": "size", "outcome": "pass", "sentence": "The package has 0.01 MB."}
+        append(connection, EventKind.GATE_MEASURED, f"{model}/1", GATES, found)
+        append(connection, EventKind.REVIEW_COMMENTED, f"{model}/1", "grace", {"comment": "Look at LGA."})
+    lines = run("audit", "log", "--model", model).splitlines()
+    assert lines[0].endswith("size  pass  The package has 0.01 MB.")
+    assert lines[1].endswith("Look at LGA.")
 
 
 def test_the_log_shows_one_models_events_for_people_and_machines(server: "Server", model: str) -> None:

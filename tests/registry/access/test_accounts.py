@@ -60,6 +60,11 @@ def test_a_reviewers_account_that_is_deleted_and_made_again_raises_two_alerts(ap
     ]
 
 
+def test_the_account_that_sets_the_server_up_raises_no_alert(apart: "Apart") -> None:
+    assert ("server", "flag given") in changes(apart, ADMIN)
+    assert alerts(apart, ADMIN) == []
+
+
 def test_others_accounts_are_told_of_without_an_alert(apart: "Apart") -> None:
     user = f"plain-{uuid.uuid4().hex[:8]}"
     login = {"username": user, "password": "a long enough password"}

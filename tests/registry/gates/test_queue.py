@@ -14,16 +14,29 @@ import sqlalchemy as sa
 
 from flywheel import events
 from flywheel.connections import secrets
-from flywheel.errors import TransientError
+from flywheel.errors import TransientError, UsageError
 from flywheel.events import Event, EventKind, Head
 from flywheel.identities import CONTROLLER, GATES
 from flywheel.settings import Settings
+from registry.doors.artifacts import ARTIFACTS_DESTINATION
 from registry.gates import job as gate_job
+from registry.gates.__main__ import find_artifacts
 from registry.gates.measuring import Bounds, measure
 from registry.gates.queue import TRIES, queued
 from tests.registry.conftest import Server
 from tests.registry.gates.folders import spoiled
 from tests.registry.gates.service import FAST, evidence, job, only, register, service_environment
+
+
+def test_the_store_of_artifacts_is_the_one_that_the_server_is_told_of() -> None:
+    handed_on = {ARTIFACTS_DESTINATION: "s3://a", "MLFLOW_ARTIFACTS_DESTINATION": "s3://b"}
+    find_artifacts(handed_on)
+    assert handed_on[ARTIFACTS_DESTINATION] == "s3://a"
+    beside = {"MLFLOW_ARTIFACTS_DESTINATION": "s3://b"}
+    find_artifacts(beside)
+    assert beside[ARTIFACTS_DESTINATION] == "s3://b"
+    with pytest.raises(UsageError, match="set MLFLOW_ARTIFACTS_DESTINATION"):
+        find_artifacts({})
 
 
 def test_a_new_version_is_measured_once_and_its_evidence_names_its_bytes(
