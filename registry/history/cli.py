@@ -153,7 +153,7 @@ def _line(event: "Event") -> str:
     why = str(next((body[key] for key in TOLD if body.get(key)), "")).partition("\n")[0]  # --json has the rest
     said = "  ".join(part for part in (what, str(body.get("gate", "")), str(body.get("outcome", "")), why) if part)
     return (
-        f"{event.seq:>5}  {event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<20} {event.subject:<28} {event.actor:<16} {said}"
+        f"{event.seq:>5}  {event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<24} {event.subject:<28} {event.actor:<16} {said}"
     )
 
 

@@ -32,7 +32,10 @@ def show(user: User = None, as_json: Json = False) -> None:
         typer.echo(json.dumps(found))
         return
     typer.echo(f"# Policy {found['number']}, adopted {found['adopted_at']} by {found['adopted_by']}, {found['digest']}")
-    typer.echo(yaml.safe_dump(found["document"], sort_keys=False).rstrip())
+    from flywheel.policy import Policy
+
+    in_order = Policy.model_validate(found["document"]).document()  # JSON came with its keys sorted
+    typer.echo(yaml.safe_dump(in_order, sort_keys=False).rstrip())
 
 
 @policy.command(epilog="Example: flywheel policy propose policy.yaml --reason 'Two approvals' --user ada")

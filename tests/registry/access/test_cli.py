@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
+from flywheel.connections import login
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.identities import TRAINING
 from flywheel.settings import Settings
@@ -40,6 +41,16 @@ def test_the_token_alone_is_on_stdout_and_logs_in_until_it_is_revoked(server: Se
         client.registered_models()
     shown = [json.loads(line) for line in run("list", "--as", "ada", "--json").stdout.splitlines()]
     assert [one["state"] for one in shown if one["id"] == number] == ["revoked"]
+
+
+def test_without_a_home_the_environments_own_login_issues(
+    server: Server, stack: Settings, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in login(stack, "ada").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path_factory.mktemp("empty")))
+    token = run("issue", "nightly", "--user", "ada", "--scope", "read").stdout.strip()
+    run("revoke", token.split("_")[1])
 
 
 def test_an_administrator_issues_those_of_services(server: Server) -> None:

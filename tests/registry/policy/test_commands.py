@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import EventKind
+from flywheel.policy import Policy
 from flywheel.settings import Settings
 from registry.cli import app
 
@@ -63,6 +64,7 @@ def test_a_policy_is_shown_edited_proposed_listed_and_rejected(server: "Server",
     shown = run("policy", "show", "--user", "ada")
     assert shown.startswith("# Policy 1, adopted ")
     document = yaml.safe_load(shown)
+    assert list(document) == list(Policy.model_fields)  # in the order in which people write it
     assert json.loads(run("policy", "show", "--user", "ada", "--json"))["document"] == document
     file = tmp_path / "policy.yaml"
     file.write_text(yaml.safe_dump({**document, "production": {"approvals": 2}}))
