@@ -197,7 +197,8 @@ def _stale(evidence: Evidence, facts: Facts, policy: Policy) -> str | None:
         return f"it was run more than {_length(policy.gates.expire)} ago"
     if tightened_since(evidence.gate, evidence.limits, policy.gates.limits):
         return "its limits were tightened since"
-    if evidence.gate == "champion" and evidence.champion != facts.champion:
+    # Without a champion, or as the champion itself, a version passes that gate whoever it was compared with before.
+    if evidence.gate == "champion" and facts.champion not in (None, evidence.champion):
         return "the champion is another one now"
     return None
 

@@ -363,6 +363,8 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         self, connection: Connection, version: ModelVersion, policy: Policy, measured: Measured | None = None
     ) -> Facts:
         champion = self._aliased(version.name, "champion")
+        if champion == str(version.version):  # it is compared with nobody, not with itself; gates do likewise
+            champion = None
         author = version.tags.get(AUTHOR_TAG)
         asked = Asked(version.name, str(version.version), author, champion, measured)
         return gather(connection, asked, policy, self.clock())

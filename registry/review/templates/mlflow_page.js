@@ -1,7 +1,8 @@
-// At first sight MLflow hides the gate: the registry page has no stage control, the menu is that of language models, and
-// an assistant covers a third of the page. People can still switch each of them, and that stays.
+// At first sight MLflow hides the gate: the registry page has no stage control, a dialogue offers to do without it, the
+// menu is that of language models, and an assistant covers a third of the page. People can still switch each of them.
 for (const [key, value] of [
   ['_mlflow_user_setting_dismiss_next_model_registry_ui', 'true'],
+  ['_mlflow_model_registry_promo_modal_dismissed_v1', 'true'],
   ['mlflow.workflowType_v1', '"machine_learning"'],
   ['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true'],
 ]) {

@@ -216,6 +216,25 @@ def test_evidence_against_another_champion_is_stale(own: OwnStore) -> None:
     assert own.move("grace", model, version) == ""
 
 
+def test_the_champion_itself_is_compared_with_nobody(own: OwnStore) -> None:
+    model = own.model("champion")
+    first, second = package(own, model), package(own, model)
+    measured(own, model, first, gate="champion")
+    assert own.move("grace", model, first) == ""
+    own.by(CONTROLLER).set_registered_model_alias(model, "champion", first)
+    before = own.store.get_model_version(model, first).tags["flywheel.digest"]
+    measured(own, model, second, gate="champion", champion=before)
+    assert own.move("grace", model, second) == ""
+    own.by(CONTROLLER).set_registered_model_alias(model, "champion", second)
+    # It was compared with the one before, and is not stale now that it is champion itself.
+    needs = own.store.standing(model, second, "grace").needs
+    assert [need.met for need in needs if need.name == "gate:champion"] == [True]
+    # An archived champion, which the gate measures against nobody, can be approved again.
+    assert own.move(CONTROLLER, model, second, "Archived") == ""
+    measured(own, model, second, gate="champion")
+    assert own.move("grace", model, second) == ""
+
+
 def test_evidence_against_looser_limits_than_today_is_stale(own: OwnStore) -> None:
     model = own.model("small")
     version = package(own, model)

@@ -103,6 +103,13 @@ def test_a_reviewer_needs_no_mouse_from_mlflows_page_to_production(
     assert [(event.actor, event.body["comment"]) for event in said] == [("grace", "Good.")]
 
 
+def test_the_list_of_models_shows_stages_and_offers_nobody_to_do_without(model: str, opened: Opened) -> None:
+    page = opened("grace", "/#/models")
+    expect(page.get_by_role("columnheader", name="Production")).to_be_visible()
+    expect(page.get_by_role("link", name=model)).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_an_author_is_told_why_not_on_the_page_and_by_mlflow_itself(
     server: "Server", model: str, opened: Opened
 ) -> None:
