@@ -31,9 +31,11 @@ def show(user: User = None, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
-    typer.echo(f"# Policy {found['number']}, adopted {found['adopted_at']} by {found['adopted_by']}, {found['digest']}")
     from flywheel.policy import Policy
+    from flywheel.schema import POLICY
 
+    typer.echo(POLICY.first_line)
+    typer.echo(f"# Policy {found['number']}, adopted {found['adopted_at']} by {found['adopted_by']}, {found['digest']}")
     in_order = Policy.model_validate(found["document"]).document()  # JSON came with its keys sorted
     typer.echo(yaml.safe_dump(in_order, sort_keys=False).rstrip())
 
