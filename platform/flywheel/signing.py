@@ -8,6 +8,7 @@ Sigstore bundle of JSON text, which the `model_signing` command verifies as well
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ VERIFY_KEY = "FLYWHEEL_VERIFY_KEY"
 PUBLIC_KEY = "signing.pub"  # in the home folder
 META = "registered_model_meta"  # the file that MLflow's client adds
 PEM_END = "-----END PUBLIC KEY-----"
+OTHER_BYTES = re.compile(r"Hash mismatch for '([^']+)'")
+SHOWN = 5  # files that a message names
 MAX_BUNDLE = 8 << 20  # characters; a bundle has about 130 a file
 
 
@@ -153,5 +156,10 @@ AGAIN = "Find out who changed it, and have it registered and reviewed again."
 
 
 def _line(fault: Exception) -> str:
-    said = " ".join(str(fault).split()).rstrip(".")[:300]
+    said = " ".join(str(fault).split()).rstrip(".")
+    if changed := OTHER_BYTES.findall(said):  # the library adds both digests of each, as bytes
+        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+        before = said.partition("Hash mismatch")[0].removeprefix("Signature mismatch:").strip(" [\"',")[:200]
+        return f"{f'{before}; ' if before else ''}other bytes in {', '.join(changed[:SHOWN])}{more}"
+    said = said[:300]
     return said or f"the signature does not fit ({type(fault).__name__})"

@@ -100,6 +100,16 @@ def test_anything_changed_added_or_removed_is_refused(
         verify(package, bundle, public_key, "Version 3 of 'churn'")
 
 
+def test_a_refusal_names_the_files_without_their_digests(package: Path, signer: Signer, public_key: Path) -> None:
+    bundle = sign_folder(package, signer)
+    (package / "MLmodel").write_text("changed")
+    with pytest.raises(IntegrityError, match=r"signed: other bytes in MLmodel\. Find out"):
+        verify(package, bundle, public_key)
+    (package / "added.py").write_text("print()")
+    with pytest.raises(IntegrityError, match=r"added\.py.*; other bytes in MLmodel\. Find out"):
+        verify(package, bundle, public_key)
+
+
 def test_the_signature_of_another_package_is_refused(
     package: Path, tmp_path: Path, signer: Signer, public_key: Path
 ) -> None:
