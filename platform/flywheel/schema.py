@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, TypeAdapter
 
 from flywheel.policy import Policy
@@ -76,6 +77,12 @@ class Shipped:
 
 USECASE = Shipped("usecase", UseCase, USECASE_HEAD, "COLUMN")
 POLICY = Shipped("policy", Policy, POLICY_HEAD, "NAME")
+
+
+def policy_text(policy: Policy, note: str = "") -> str:
+    """Return a policy as a file that people edit: `note` is a comment above it."""
+    comment = f"# {note}\n" if note else ""
+    return f"{POLICY.first_line}\n{comment}{yaml.safe_dump(policy.document(), sort_keys=False)}"
 
 
 def duration_text(duration: timedelta) -> str:

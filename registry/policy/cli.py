@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from flywheel.errors import UsageError
 
@@ -32,12 +31,10 @@ def show(user: User = None, as_json: Json = False) -> None:
         typer.echo(json.dumps(found))
         return
     from flywheel.policy import Policy
-    from flywheel.schema import POLICY
+    from flywheel.schema import policy_text
 
-    typer.echo(POLICY.first_line)
-    typer.echo(f"# Policy {found['number']}, adopted {found['adopted_at']} by {found['adopted_by']}, {found['digest']}")
-    in_order = Policy.model_validate(found["document"]).document()  # JSON came with its keys sorted
-    typer.echo(yaml.safe_dump(in_order, sort_keys=False).rstrip())
+    note = f"Policy {found['number']}, adopted {found['adopted_at']} by {found['adopted_by']}, {found['digest']}"
+    typer.echo(policy_text(Policy.model_validate(found["document"]), note).rstrip())
 
 
 @policy.command(epilog="Example: flywheel policy propose policy.yaml --reason 'Two approvals' --user ada")

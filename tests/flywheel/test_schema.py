@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flywheel.errors import SpecError
 from flywheel.policy import Policy, parse_policy
-from flywheel.schema import POLICY, USECASE, Shipped, duration_text
+from flywheel.schema import POLICY, USECASE, Shipped, duration_text, policy_text
 from flywheel.usecase import parse_duration, parse_usecase
 from tests.flywheel.schema_check import violations
 
@@ -130,6 +130,14 @@ def test_an_editor_marks_what_a_server_refuses_in_a_policy(change: dict[str, Any
 def test_a_policy_that_a_server_takes_keeps_to_the_schema(text: str) -> None:
     parse_policy(text, "test")
     assert wrong(yaml.safe_load(text), POLICY) == []
+
+
+def test_a_policy_is_written_as_a_file_that_an_editor_checks_and_a_server_takes() -> None:
+    policy = parse_policy(EVERYTHING, "test")
+    first, note, *_ = policy_text(policy, "Policy 2").splitlines()
+    assert Path(first.partition("$schema=")[2]) == POLICY.path
+    assert note == "# Policy 2"
+    assert parse_policy(policy_text(policy), "test") == policy
 
 
 def test_the_least_use_case_keeps_to_the_schema() -> None:

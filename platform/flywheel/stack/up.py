@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import yaml
 from sqlalchemy.engine.url import URL
 
 from flywheel.connections import Endpoints, Secrets, write_private
 from flywheel.errors import StackError
 from flywheel.policy import Policy, load_policy
-from flywheel.schema import POLICY
+from flywheel.schema import policy_text
 from flywheel.settings import Settings
 from flywheel.stack import credentials as passwords
 from flywheel.stack import databases, gateway, objects, postgres, registry_service, tracking_server
@@ -153,8 +152,7 @@ def _write_home(plan: Plan) -> None:
     make_keys(settings)
     policy = settings.root / "policy.yaml"
     if not policy.exists():
-        text = yaml.safe_dump(plan.policy.model_dump(mode="json"), sort_keys=False)
-        policy.write_text(f"{POLICY.first_line}\n{text}")
+        policy.write_text(policy_text(plan.policy))
     objects.make_bucket(settings)
     gateway.write_configuration(settings, plan.ports)
 
