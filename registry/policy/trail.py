@@ -36,6 +36,13 @@ class Told:
         return origin_of(self.created.body if self.created else {})
 
     @property
+    def makers(self) -> set[str]:
+        """Who made it, as far as the server saw: its author, and whose logins logged its bytes."""
+        body = self.created.body if self.created else {}
+        named = [body.get("author"), body.get("run_user"), *body.get("makers", ())]  # run_user: an earlier release
+        return {str(user) for user in named if user}
+
+    @property
     def digest(self) -> str | None:
         """Of its bytes when it was registered."""
         return self.created.body.get("digest") if self.created else None
@@ -82,6 +89,7 @@ def gather(connection: sa.Connection, asked: Asked, policy: Policy, at: datetime
     digest = measured.digest if measured else mine.digest
     fault = (measured.fault if measured else mine.created.body.get("fault") if mine.created else None) or Facts.fault
     champion = told(connection, asked.model, asked.champion) if asked.champion else None
+    makers, parent = mine.makers - {asked.author}, _approved_parent(connection, asked.model, origin)
     return Facts(
         model=asked.model,
         version=asked.version,
@@ -90,7 +98,7 @@ def gather(connection: sa.Connection, asked: Asked, policy: Policy, at: datetime
         fault=fault,
         reviews=tuple(read_reviews(mine.history, mine.subject)),
         evidence=read_evidence(mine.history, mine.subject),
-        contributors=contributors(origin, _run_user(mine), _approved_parent(connection, asked.model, origin), policy),
+        contributors=contributors(origin, makers, parent, policy),
         failure=failure(mine.history, mine.subject),
         champion=champion.approved if champion else None,
         patch=not_a_patch(asked.author, origin, champion.origin if champion and champion.approved else None),
@@ -98,10 +106,6 @@ def gather(connection: sa.Connection, asked: Asked, policy: Policy, at: datetime
         approved=mine.approved,
         at=at,
     )
-
-
-def _run_user(mine: Told) -> str | None:
-    return mine.created.body.get("run_user") if mine.created else None
 
 
 def _approved_parent(connection: sa.Connection, model: str, origin: Origin) -> Origin | None:
