@@ -9,6 +9,7 @@ from flywheel import events
 from flywheel.events import Event, EventKind
 from flywheel.policy import Policy
 from flywheel.rollbacks import failure
+from registry.access.accounts import read_logins
 from registry.gates.evidence import read_evidence
 from registry.policy.facts import Facts
 from registry.policy.origin import Origin, contributors, not_a_patch, origin_of
@@ -104,6 +105,7 @@ def gather(connection: sa.Connection, asked: Asked, policy: Policy, at: datetime
         patch=not_a_patch(asked.author, origin, champion.origin if champion and champion.approved else None),
         gates=origin.gates,
         approved=mine.approved,
+        logins=read_logins(connection, policy.allowed(*policy.may.review, *policy.may.override)),
         at=at,
     )
 

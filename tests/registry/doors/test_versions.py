@@ -172,7 +172,7 @@ def test_whoever_made_a_logged_model_does_not_approve_it_whatever_run_it_claims(
     place = made["artifact_uri"].removeprefix("mlflow-artifacts:/")
     answer = server.call(REVIEWER, "PUT", f"mlflow-artifacts/artifacts/{place}/MLmodel", data=b"flavors: {}")
     assert answer.status_code == 200, answer.text
-    body = {"name": model, "source": f"models:/{made['model_id']}"}
+    body = {"name": model, "source": f"models:/{made['model_id']}", "model_id": made["model_id"]}
     version = str(server.made(AUTHOR, "model-versions/create", **body)["model_version"]["version"])
     refused = server.move(REVIEWER, model, version, "Production")
     assert refused.status_code == 403
