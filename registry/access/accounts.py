@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from flywheel.events import EVENTS, Event, EventKind, from_row
 
 CREATED, PASSWORD, DELETED, FLAG_GIVEN, FLAG_TAKEN = "created", "password", "deleted", "flag given", "flag taken"
+SERVER = "server"  # who acts when no login asked, such as while the server sets itself up
 POLICY = "policy"  # who acts when the policy gives or takes MLflow's administrator flag
 NEWCOMER = "flywheel_newcomer"  # in flask.g: whose account is made because they came by single sign-on
 BY_POLICY = "flywheel_by_policy"  # in a session's info: what it changes, the policy has changed
@@ -103,7 +104,7 @@ def borrowed_names(trail: Iterable[Event]) -> dict[str, tuple[Borrowed, ...]]:
         seen.add(user)
         if spans and spans[-1].until is None:
             spans = (*spans[:-1], replace(spans[-1], until=event.seq))
-        if event.actor != user and not first:
+        if event.actor not in {user, SERVER} and not first:
             spans = (*spans, Borrowed(event.actor, event.seq))
         found[user] = spans
     return found

@@ -108,6 +108,7 @@ def test_the_approval_of_a_reviewer_without_an_account_does_not_count(apart: "Ap
         ([("admin", "created"), ("admin", "password"), ("grace", "password")], [True, False, True]),
         ([("admin", "created"), ("admin", "deleted"), ("admin", "created")], [True, True, False]),
         ([("grace", "created"), ("admin", "password"), ("root", "password")], [True, False, False]),
+        ([("server", "created"), ("server", "password")], [True, True]),  # no login asked for that
     ],
 )
 def test_a_word_counts_when_nobody_else_could_have_said_it(said: list[tuple[str, str]], counts: list[bool]) -> None:
