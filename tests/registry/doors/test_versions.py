@@ -246,6 +246,32 @@ def test_a_renamed_model_takes_its_stages_along_and_no_approval(server: "Server"
         assert server.move(user, renamed, version, "Production").status_code == 403
 
 
+def test_a_renamed_model_takes_its_objections_and_its_makers_along(server: "Server", model: str) -> None:
+    run, folder = server.run("alan")
+    body = {"name": model, "source": f"mlflow-artifacts:/{folder}", "run_id": run}
+    version = str(server.made(AUTHOR, "model-versions/create", **body)["model_version"]["version"])
+    said = {"decision": "reject", "comment": "No."}
+    assert server.call(REVIEWER, "POST", f"/flywheel/api/review/{model}/{version}", json=said).status_code == 200
+    first, last = f"{model}-a", f"{model}-b"
+    for before, after in ((model, first), (first, last)):
+        server.made(AUTHOR, "registered-models/rename", name=before, new_name=after)
+    message = server.move("alan", last, version, "Production").json()["message"]
+    assert "alan contributed to" in message
+    assert "ejected by grace" in message
+
+
+def test_a_model_that_takes_the_name_of_a_deleted_one_has_its_own_makers(server: "Server", model: str) -> None:
+    gone = server.model()
+    server.register(gone, AUTHOR)
+    assert server.call(AUTHOR, "DELETE", "mlflow/registered-models/delete", json={"name": gone}).status_code == 200
+    run, folder = server.run(REVIEWER)
+    body = {"name": model, "source": f"mlflow-artifacts:/{folder}", "run_id": run}
+    version = str(server.made(AUTHOR, "model-versions/create", **body)["model_version"]["version"])
+    server.made(AUTHOR, "registered-models/rename", name=model, new_name=gone)
+    assert "grace contributed to" in server.move(REVIEWER, gone, version, "Production").json()["message"]
+    assert server.move("alan", gone, version, "Production").status_code == 200
+
+
 def test_descriptions_are_free_and_are_all_that_an_update_changes(server: "Server", model: str) -> None:
     version = server.register(model, AUTHOR)
     body = {
