@@ -237,6 +237,16 @@ def judge_alias(actor: str, alias: str) -> Verdict:
     return Allowed()
 
 
+def judge_traffic(alias: str, version: str, *, approved: bool) -> Verdict:
+    """Decide whether an alias may point at a version; `approved` says whether it ever reached Production."""
+    if _plain(alias) in PROTECTED_ALIASES and not approved:
+        return Refused(
+            f"Alias '{alias}' refused: version {version} never reached {PRODUCTION}, and traffic goes to no other. "
+            f"Have it approved and moved to {PRODUCTION} first."
+        )
+    return Allowed()
+
+
 def judge_removal(what: str, stages: Iterable[str], aliases: Iterable[str]) -> Verdict:
     """Decide whether a version or a model may be deleted or renamed, given all the stages and aliases it has.
 

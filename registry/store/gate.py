@@ -51,6 +51,7 @@ from registry.policy.rules import (
     judge_removal,
     judge_review,
     judge_tag,
+    judge_traffic,
     judge_transition,
     judge_write,
 )
@@ -234,6 +235,9 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         enforce(judge_alias(actor, alias))
         self._may_write(actor, f"Alias '{alias}'")
         with self._locked() as connection:
+            reached = self.get_model_version(name, version).current_stage == PRODUCTION
+            reached = reached or told(connection, name, str(version)).approved is not None
+            enforce(judge_traffic(alias, str(version), approved=reached))
             before = self._aliased(name, alias)
             super().set_registered_model_alias(name, alias, version)
             body = {"model": name, "alias": alias, "from": before, "version": str(version)}
