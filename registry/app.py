@@ -22,7 +22,6 @@ from registry.gates import routes as gates
 from registry.history import routes as history
 from registry.hooks import routes as hooks
 from registry.policy import routes as policy
-from registry.review import routes as review
 from registry.review.links import ReviewLinks
 from registry.review.page import add_review_pages
 from registry.routes import ROOT
@@ -39,7 +38,7 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     floor_policy()  # a server without a policy must not start
     sso = sso_settings(os.environ)
     add_review_pages(app)
-    for room in (access, gates, history, hooks, policy, review, signing):
+    for room in (access, gates, history, hooks, policy, signing):
         room.add_routes(app)
     stamp_makers()
     _let_everybody_in()

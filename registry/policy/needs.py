@@ -127,7 +127,7 @@ def _rejections(facts: Facts, policy: Policy) -> Need:
 
 def _objection(review: Review) -> str:
     what = "Rejected" if review.kind == EventKind.REVIEW_REJECTED else "Changes requested"
-    return f"{what} by {review.reviewer}: {_quoted(review.comment)}."
+    return f"{what} by {review.reviewer}: {_quoted(review.comment.rstrip('.'))}."
 
 
 def approvals_need(actor: str, facts: Facts, policy: Policy) -> Need:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from flywheel.connections import secrets
 from flywheel.events import EventKind, read, read_head, verify
+from flywheel.limits import BUILT_IN
 from flywheel.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -62,8 +63,13 @@ def test_the_chain_of_events_is_whole_and_tells_the_story_in_order(home: Path, t
     with engine.connect() as connection:
         events = read(connection)
         verify(events, read_head(connection))
-    first = [event.kind for event in events if event.subject == "flights-delay/1"]
-    assert first[:3] == [EventKind.VERSION_CREATED, EventKind.TRANSITION_REFUSED, EventKind.TRANSITION]
+    first = [event for event in events if event.subject == "flights-delay/1"]
+    gates = {event.body["gate"]: event.body["outcome"] for event in first if event.kind == EventKind.GATE_MEASURED}
+    assert gates == dict.fromkeys(BUILT_IN, "pass")
+    rest = [event.kind for event in first if event.kind != EventKind.GATE_MEASURED]
+    assert rest[:2] == [EventKind.VERSION_CREATED, EventKind.VERSION_SIGNED]
+    assert rest[2:4] == [EventKind.TRANSITION_REFUSED, EventKind.TRANSITION]
+    assert [event.subject for event in events if event.kind == EventKind.OVERRIDDEN] == ["flights-delay/3"]
     assert {event.subject for event in events if event.kind == EventKind.ROLLOUT_ROLLED_BACK} == {"flights-delay/3"}
 
 

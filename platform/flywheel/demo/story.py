@@ -23,11 +23,12 @@ from flywheel.demo.flights import (
     write_broken_use_case,
 )
 from flywheel.demo.narrator import Narrator
-from flywheel.demo.people import move_to_production, newest_version
+from flywheel.demo.people import await_gates, break_glass, move_to_production, newest_version
 from flywheel.demo.plan import Plan, Window
 from flywheel.demo.replay import Answer, replay
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import Event, EventKind, read
+from flywheel.identities import ADMIN
 from flywheel.settings import Settings
 from flywheel.signing import trusted_key, verify_stored
 from flywheel.storage import PredictionLog, append_outcomes
@@ -96,13 +97,22 @@ class Story:
         command += ["-P", f"usecase={path}", *more]
         return start(self.settings, name, command, user=user)
 
-    def _review(self, model: str, *, author: str) -> str:
+    def _review(self, model: str, *, author: str, despite: str = "") -> str:
+        """Let the author be refused and the reviewer approve; `despite` is the reason to go past gates that fail."""
         version = newest_version(self.settings, model)
         refusal = move_to_production(self.settings, author, model, version)
         if refusal is None:
             raise FlywheelError(f"{author} moved an own version of '{model}' to Production: the gate does not hold.")
         self.refusals += 1
         self.narrator.note(f"{author}: [yellow]{refusal.sentence}[/yellow]")
+        gates = await_gates(self.settings, REVIEWER, model, version)
+        self.narrator.note(f"Gates of version {version} of {model}: {gates.passed} passed")
+        for sentence in gates.others:
+            self.narrator.note(f"[red]{sentence}[/red]")
+        if gates.others and despite:
+            break_glass(self.settings, ADMIN, model, version, despite)
+            self.narrator.note(f"{ADMIN} breaks the glass for version {version} of {model}: {despite}")
+            return version
         again = move_to_production(self.settings, REVIEWER, model, version)
         if again is not None:
             raise FlywheelError(f"{REVIEWER} may review, but was refused: {again.sentence}")
@@ -168,10 +178,12 @@ class Story:
     def _push_bad_version(self, as_of: datetime) -> None:
         folder = self.settings.root / "run" / "flights-broken"
         broken = write_broken_use_case(FLIGHTS, folder, self.use_case, as_of)
-        self.narrator.note("A bad version: its calendar ends for flights out of JFK; it passes training and review")
+        self.narrator.note(
+            "A bad version: its calendar ends for flights out of JFK; a gate sees that, and somebody insists"
+        )
         more = ["-P", "trials=1", "-P", f"as_of={as_of.isoformat()}"]
         self._train("train-bad", broken, user=AUTHOR, more=more).wait(TRAINING_SECONDS)
-        version = self._review(self.use_case.name, author=AUTHOR)
+        version = self._review(self.use_case.name, author=AUTHOR, despite="the demo wants to see what the canary does")
         self._start_rollout(version)
 
     def _start_rollout(self, version: str) -> None:
