@@ -16,6 +16,7 @@ from registry.doors.bodies import answer_faults, require_object
 from registry.doors.doorway import Doorway
 from registry.doors.freeze import FrozenArtifacts
 from registry.doors.keeper import NativeKeeper, keep_flask_routes
+from registry.doors.makers import stamp_makers
 from registry.doors.routes import NativeRoutes
 from registry.gates import routes as gates
 from registry.history import routes as history
@@ -39,6 +40,7 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     add_review_pages(app)
     for room in (access, gates, history, hooks, policy, signing):
         room.add_routes(app)
+    stamp_makers()
     _let_everybody_in()
     server: FastAPI = auth.create_app(app)
     answer_faults(app)

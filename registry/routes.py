@@ -16,6 +16,7 @@ from flywheel.errors import FlywheelError, UsageError
 
 ROOT = "/flywheel/"
 API = "/flywheel/api"
+LONGEST = 10_000  # characters of a field: comments and reasons stay in the trail for ever
 Handler = Callable[..., Any]
 
 
@@ -40,11 +41,11 @@ def add_route(app: Flask, method: str, path: str, handler: Handler) -> None:
     app.add_url_rule(f"{API}/{path}", f"flywheel:{method}:{path}", answer, methods=[method])
 
 
-def body(*, required: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> dict[str, str]:
+def body(*, required: tuple[str, ...] = (), optional: tuple[str, ...] = (), longest: int = LONGEST) -> dict[str, str]:
     """Read the request's JSON object of texts.
 
     Raises:
-        MlflowException: It is no JSON object, lacks a field, holds one that is not known or is no text (400).
+        MlflowException: It is no JSON object, lacks a field, or holds one that is not known, no text or too long (400).
     """
     document = request.get_json(force=True, silent=True)
     if not isinstance(document, dict):
@@ -56,6 +57,13 @@ def body(*, required: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> d
             raise MlflowException(f"Field '{name}' is not known here. Known: {names}.", INVALID_PARAMETER_VALUE)
         if not isinstance(value, str):
             raise MlflowException(f"Field '{name}' must be text.", INVALID_PARAMETER_VALUE)
+        if "\0" in value:  # Postgres keeps no such text
+            raise MlflowException(f"Field '{name}' holds a NUL character. Leave it out.", INVALID_PARAMETER_VALUE)
+        if len(value) > longest:
+            raise MlflowException(
+                f"Field '{name}' has {len(value)} characters; the most is {longest}. Shorten it.",
+                INVALID_PARAMETER_VALUE,
+            )
     for name in required:
         if not document.get(name, "").strip():
             raise MlflowException(f"Field '{name}' is missing. Send it.", INVALID_PARAMETER_VALUE)

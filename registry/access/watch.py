@@ -18,7 +18,17 @@ from sqlalchemy.orm import object_session
 from flywheel import events
 from flywheel.events import EventKind
 from flywheel.policy import Role
-from registry.access.accounts import BY_POLICY, CREATED, DELETED, FLAG_GIVEN, FLAG_TAKEN, NEWCOMER, PASSWORD, POLICY
+from registry.access.accounts import (
+    BY_POLICY,
+    CREATED,
+    DELETED,
+    FLAG_GIVEN,
+    FLAG_TAKEN,
+    NEWCOMER,
+    PASSWORD,
+    POLICY,
+    SERVER,
+)
 from registry.access.parts import part_of
 from registry.caller import floor_policy
 
@@ -26,7 +36,6 @@ log = structlog.get_logger()
 GRANTS = ("/mlflow/users/permissions/grant", "/mlflow/users/permissions/revoke")
 ROLES = "/mlflow/roles/"
 REGISTRY = "registry"  # the subject of an alert that is about no model
-SERVER = "server"
 
 
 def watch_accounts(app: Flask) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from registry.gates import featuring, scoring
+from registry.gates.fenced import fenced
 from registry.gates.gate import UnmeasurableError
 from registry.gates.server import bare_environment
 
@@ -40,7 +41,11 @@ def _run(program: Path, subject: Path, rows: pl.DataFrame, *, python: str, work:
         rows.write_parquet(asked)
         try:
             done = subprocess.run(
-                [python, "-I", "-B", str(program), str(subject), str(asked), str(answered)],
+                fenced(
+                    [python, "-I", "-B", str(program), str(subject), str(asked), str(answered)],
+                    read=[program, subject],
+                    write=Path(place),
+                ),
                 cwd=place,
                 env=bare_environment(python, Path(place)),
                 stdin=subprocess.DEVNULL,

@@ -1,11 +1,13 @@
 """Processes of the machine as /proc shows them: who descends from whom, and how much memory they take together."""
 
+import ctypes
 import os
 import signal
 from contextlib import suppress
 from pathlib import Path
 
 MEGABYTE = 1_000_000
+SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def descendants(pid: int) -> list[int]:
@@ -36,6 +38,18 @@ def end_tree(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     for one in found:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Have whatever descends from this process stay its descendant, also when what started it has ended."""
+    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_children(pid: int) -> None:
+    """Kill all that descend from a process, and not itself."""
+    for one in descendants(pid)[1:]:
         with suppress(ProcessLookupError):
             os.kill(one, signal.SIGKILL)
 

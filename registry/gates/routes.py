@@ -46,7 +46,10 @@ def _ask(name: str, version: str) -> dict[str, Any]:
             who = ", ".join(sorted(askers)) or "nobody; the policy names no one"
             raise denied(f"Gates refused: '{actor}' may not ask for them. Who may: {who}.")
         asked = {"model": found.name, "version": str(found.version), "gates": gates}
-        events.append(connection, EventKind.GATES_REQUESTED, subject, actor, asked)
+        # What waits already is not asked for twice: each question would push its version before all others.
+        left = set(waiting(events.read(connection, subject=subject)).left(policy.gates.required))
+        if not left or not {*(gates or policy.gates.required)} <= left:
+            events.append(connection, EventKind.GATES_REQUESTED, subject, actor, asked)
     return _state(found.name, str(found.version))
 
 

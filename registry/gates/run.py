@@ -19,7 +19,7 @@ from flywheel.limits import Limits
 from registry.gates.catalogue import ASKING, choose_gates, find_gates
 from registry.gates.evidence import Measurement, Outcome
 from registry.gates.gate import Candidate, Gate
-from registry.gates.processes import end_tree
+from registry.gates.processes import adopt_orphans, end_children, end_tree
 from registry.gates.server import ModelServer
 
 
@@ -40,11 +40,13 @@ class Task(BaseModel):
 def main(arguments: Sequence[str]) -> None:
     """Measure the task in the file that is named, and print a line when a gate starts and one when it is done."""
     out = _own_output()
+    adopt_orphans()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     task = Task.model_validate_json(Path(arguments[0]).read_bytes())
     for line in measure_all(task):
         out.write(json.dumps(line) + "\n")
         out.flush()
+    end_children(os.getpid())  # what a model's code has left behind
 
 
 def measure_all(task: Task) -> Iterator[dict[str, Any]]:

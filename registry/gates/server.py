@@ -15,6 +15,7 @@ import urllib3
 
 from flywheel.connections import QUIET
 from flywheel.errors import FlywheelError
+from registry.gates.fenced import fenced
 from registry.gates.processes import end_tree, memory_mb
 
 START_SECONDS = 150.0
@@ -71,7 +72,7 @@ class ModelServer:
         serve += ["-h", "127.0.0.1", "-p", str(self._port), "--workers", "1"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                serve,
+                fenced(serve, read=[self._folder], write=self._work),
                 cwd=self._work,
                 env=bare_environment(self._python, self._work),
                 stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from flywheel import events
 from flywheel.events import EVENTS, Event, EventKind
 from flywheel.policy import Policy, parse_policy, unworkable
+from registry.access.accounts import Logins, read_logins
 from registry.caller import conflict, enforce
 from registry.policy.changes import KINDS, Proposal, closed, judge_proposal, judge_vote, lacking, read_proposals
 from registry.policy.in_force import SUBJECT, InForce, adoption, in_force
@@ -31,7 +32,7 @@ def propose(engine: sa.Engine, actor: str, text: str, reason: str) -> Proposal:
     with engine.begin() as connection:
         events.lock_head(connection)
         held = in_force(connection)
-        enforce(judge_proposal(actor, policy, held))
+        enforce(judge_proposal(actor, policy, held, read_logins(connection, [actor])))
         number = _count(connection) + 1
         body = {
             "proposal": number,
@@ -52,11 +53,12 @@ def approve(engine: sa.Engine, actor: str, number: int, comment: str) -> Proposa
     """
     with engine.begin() as connection:
         held, proposal = _open(connection, number)
-        enforce(judge_vote(actor, proposal, held, reject=False))
+        logins = voters(connection, held)
+        enforce(judge_vote(actor, proposal, held, logins, reject=False))
         body = {"proposal": number, "digest": proposal.digest, "comment": comment}
         events.append(connection, EventKind.POLICY_APPROVED, _subject(number), actor, body)
         approved = proposals(connection)[number]
-        if lacking(approved, held) == 0:
+        if lacking(approved, held, logins) == 0:
             _adopt(connection, actor, approved, held)
         return proposals(connection)[number]
 
@@ -69,10 +71,15 @@ def reject(engine: sa.Engine, actor: str, number: int, comment: str) -> Proposal
     """
     with engine.begin() as connection:
         held, proposal = _open(connection, number)
-        enforce(judge_vote(actor, proposal, held, reject=True))
+        enforce(judge_vote(actor, proposal, held, Logins(), reject=True))
         body = {"proposal": number, "digest": proposal.digest, "comment": comment}
         events.append(connection, EventKind.POLICY_REJECTED, _subject(number), actor, body)
         return proposals(connection)[number]
+
+
+def voters(connection: sa.Connection, held: InForce) -> Logins:
+    """Read the logins of who may change the policy."""
+    return read_logins(connection, held.policy.allowed(*held.policy.may.change_policy))
 
 
 def _open(connection: sa.Connection, number: int) -> tuple[InForce, Proposal]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from flywheel.events import Event, EventKind
 from flywheel.policy import Policy
+from registry.access.accounts import Logins
 from registry.policy.in_force import InForce
 from registry.policy.rules import Allowed, Refused, Verdict
 
@@ -20,11 +21,12 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Vote:
-    """What somebody said of a proposal."""
+    """What somebody said of a proposal, in event `seq`."""
 
     by: str
     comment: str
     at: datetime
+    seq: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _proposal(event: Event) -> Proposal:
 
 
 def _with_vote(proposal: Proposal, event: Event) -> Proposal:
-    vote = Vote(event.actor, str(event.body.get("comment", "")), event.at)
+    vote = Vote(event.actor, str(event.body.get("comment", "")), event.at, event.seq)
     if event.kind == EventKind.POLICY_REJECTED:
         return replace(proposal, status="rejected", rejection=vote)
     others = tuple(other for other in proposal.approvals if other.by != vote.by)
@@ -100,19 +102,21 @@ def _adopt(found: dict[int, Proposal], event: Event) -> None:
             found[number] = replace(proposal, status="stale")
 
 
-def judge_proposal(actor: str, proposed: Policy, held: InForce) -> Verdict:
+def judge_proposal(actor: str, proposed: Policy, held: InForce, logins: Logins) -> Verdict:
     """Decide whether `actor` may propose a policy under the one in force."""
     policy = held.policy
     may = policy.allowed(*policy.may.ask, *policy.may.change_policy)
     if actor not in may:
         names = ", ".join(sorted(may))
         return Refused(f"Proposal refused: '{actor}' may not propose a policy. These may: {names}.")
+    if (fault := logins.fault(actor)) is not None:
+        return Refused(f"Proposal refused: {fault}.")
     if proposed.digest == held.digest:
         return Refused(f"Proposal refused: it says what policy {held.number}, which is in force, says already.")
     return Allowed()
 
 
-def judge_vote(actor: str, proposal: Proposal, held: InForce, *, reject: bool) -> Verdict:
+def judge_vote(actor: str, proposal: Proposal, held: InForce, logins: Logins, *, reject: bool) -> Verdict:
     """Decide whether `actor` may approve or reject an open proposal under the policy in force before it."""
     what = f"{'Rejection' if reject else 'Approval'} of proposal {proposal.number} refused: "
     may = held.policy.allowed(*held.policy.may.change_policy)
@@ -122,7 +126,8 @@ def judge_vote(actor: str, proposal: Proposal, held: InForce, *, reject: bool) -
     if actor not in may and actor != proposal.proposer:
         names = ", ".join(sorted(may))
         return Refused(f"{what}'{actor}' may not change the policy. These may: {names}.")
-    return Allowed()
+    fault = logins.fault(actor)
+    return Refused(f"{what}{fault}.") if fault and not reject else Allowed()
 
 
 def closed(proposal: Proposal, held: InForce) -> str | None:
@@ -137,7 +142,8 @@ def closed(proposal: Proposal, held: InForce) -> str | None:
     return None
 
 
-def lacking(proposal: Proposal, held: InForce) -> int:
-    """Return how many approvals are missing: only those of others count who still may change the policy."""
+def lacking(proposal: Proposal, held: InForce, logins: Logins) -> int:
+    """Return how many approvals are missing: only those of others count who still may."""
     may = held.policy.allowed(*held.policy.may.change_policy) - {proposal.proposer}
-    return max(0, held.policy.changes.approvals - len({vote.by for vote in proposal.approvals} & may))
+    voters = {vote.by for vote in proposal.approvals if logins.fault(vote.by, vote.seq) is None}
+    return max(0, held.policy.changes.approvals - len(voters & may))

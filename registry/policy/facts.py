@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from registry.access.accounts import Logins
 from registry.gates.evidence import Evidence
 from registry.policy.reviews import Review
 
@@ -41,6 +42,7 @@ class Facts:
         patch: Why a service's version is no patch of the champion on newer data; '' when it is one.
         gates: That its use case requires beside the policy's.
         approved: Digest of its bytes that were last moved to Production; None when none ever were.
+        logins: Whose word counts.
         at: Now, UTC.
     """
 
@@ -57,6 +59,7 @@ class Facts:
     patch: str = "it was not compared with the champion"
     gates: tuple[str, ...] = ()
     approved: str | None = None
+    logins: Logins = field(default_factory=Logins)
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

@@ -47,7 +47,7 @@ def excluded(facts: Facts, policy: Policy) -> frozenset[str]:
 
 def eligible(facts: Facts, policy: Policy) -> set[str]:
     """Return the reviewers whose approval counts."""
-    return policy.reviewers() - excluded(facts, policy)
+    return {user for user in policy.reviewers() - excluded(facts, policy) if facts.logins.fault(user) is None}
 
 
 def approvers(facts: Facts, policy: Policy) -> set[str]:
@@ -116,9 +116,9 @@ def _contributors(facts: Facts, policy: Policy) -> Need:
 
 def _rejections(facts: Facts, policy: Policy) -> Need:
     still = policy.reviewers()
-    blocking = [
-        review for name, review in decisions(facts.reviews).items() if review.kind in BLOCKING and name in still
-    ]
+    # Who acted in an objector's name takes no objection back.
+    own = [one for one in facts.reviews if one.kind in BLOCKING or not facts.logins.borrower(one.reviewer, one.seq)]
+    blocking = [review for name, review in decisions(own).items() if review.kind in BLOCKING and name in still]
     if not blocking:
         return met("rejections", "No reviewer objects.")
     told = " ".join(_objection(review) for review in blocking)
@@ -160,6 +160,8 @@ def _void(review: Review, facts: Facts, policy: Policy) -> str | None:
     """Return why an approval does not count; None when it does."""
     if review.reviewer not in policy.reviewers():
         return f"{review.reviewer} is no reviewer any more"
+    if (fault := facts.logins.fault(review.reviewer, review.seq)) is not None:
+        return fault
     if review.reviewer in excluded(facts, policy):
         return f"{review.reviewer} contributed to the version (four eyes)"
     if review.digest != facts.digest:

@@ -1,6 +1,6 @@
 """Where a version's code and data come from, as far as the rules ask: kept in the event of its registration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -83,19 +83,18 @@ def origin_of(body: Mapping[str, Any]) -> Origin:
     return Origin(**known)
 
 
-def contributors(origin: Origin, run_user: str | None, parent: Origin | None, policy: Policy) -> Contributors:
+def contributors(origin: Origin, makers: Iterable[str], parent: Origin | None, policy: Policy) -> Contributors:
     """Tell who made a version, beside its author.
 
     Args:
         origin: Of the version.
-        run_user: Who started the run that logged it, if that is known.
+        makers: Logins that logged its bytes, or made the version that it is a copy of.
         parent: Origin of the version that it names as parent, if that one was ever approved.
         policy: Its people say under which addresses git knows them.
     """
     named = {address: policy.person_of(address) for address in origin.contributors}
     people = {person for person in named.values() if person is not None}
-    if run_user in policy.people:
-        people.add(str(run_user))
+    people |= policy.people.keys() & set(makers)
     strangers = tuple(sorted(address for address, person in named.items() if person is None))
     return Contributors(frozenset(people), strangers, _unknown(origin, parent))
 

@@ -17,7 +17,7 @@ from registry.policy.standing import Standing
 from registry.routes import add_route, body
 from registry.store.gate import GateStore
 
-LONGEST = 10_000  # characters of a comment or reason: it stays in the trail for ever
+LONGEST_POLICY = 200_000  # characters, of which YAML reads a million a second
 
 
 def add_routes(app: Flask) -> None:
@@ -50,23 +50,23 @@ def _proposals() -> dict[str, Any]:
 
 
 def _propose() -> dict[str, Any]:
-    sent = body(required=("document", "reason"))
-    return _shown(amendment.propose(_store().engine, caller(), sent["document"], _bounded(sent["reason"])))
+    sent = body(required=("document", "reason"), longest=LONGEST_POLICY)
+    return _shown(amendment.propose(_store().engine, caller(), sent["document"], sent["reason"].strip()))
 
 
 def _approve(number: str) -> dict[str, Any]:
     sent = body(optional=("comment",))
-    return _shown(amendment.approve(_store().engine, caller(), _number(number), _bounded(sent.get("comment", ""))))
+    return _shown(amendment.approve(_store().engine, caller(), _number(number), sent.get("comment", "").strip()))
 
 
 def _reject(number: str) -> dict[str, Any]:
     sent = body(required=("comment",))
-    return _shown(amendment.reject(_store().engine, caller(), _number(number), _bounded(sent["comment"])))
+    return _shown(amendment.reject(_store().engine, caller(), _number(number), sent["comment"].strip()))
 
 
 def _review(name: str, version: str) -> dict[str, Any]:
     sent = body(required=("decision",), optional=("comment",))
-    given = _store().review(name, version, sent["decision"], _bounded(sent.get("comment", "")))
+    given = _store().review(name, version, sent["decision"], sent.get("comment", "").strip())
     return _said(given)
 
 
@@ -76,7 +76,7 @@ def _standing(name: str, version: str) -> dict[str, Any]:
 
 def _override(name: str, version: str) -> dict[str, Any]:
     sent = body(required=("reason",))
-    moved = _store().override(name, version, _bounded(sent["reason"]))
+    moved = _store().override(name, version, sent["reason"].strip())
     return {"model": moved.name, "version": str(moved.version), "stage": moved.current_stage, "tags": dict(moved.tags)}
 
 
@@ -89,15 +89,6 @@ def _number(text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
         raise MlflowException(f"'{text[:40]}' is no proposal's number. Send a whole number.", INVALID_PARAMETER_VALUE)
     return int(text)
-
-
-def _bounded(text: str) -> str:
-    if len(text) > LONGEST:
-        raise MlflowException(
-            f"The comment or reason has {len(text)} characters; the most is {LONGEST}. Shorten it.",
-            INVALID_PARAMETER_VALUE,
-        )
-    return text.strip()
 
 
 def _shown(proposal: Proposal) -> dict[str, Any]:

@@ -144,6 +144,8 @@ def why_not_review(user: str, facts: Facts, policy: Policy) -> str | None:
         return f"{user} contributed to {facts.name}, and who contributed may not approve it (four eyes). {can}"
     if user not in policy.reviewers():
         return f"'{user}' is no reviewer in the server's policy. {can}"
+    if (fault := facts.logins.fault(user)) is not None:
+        return f"{fault}. {can}"
     return None
 
 
@@ -176,6 +178,8 @@ def judge_override(actor: str, transition: Transition, facts: Facts, policy: Pol
     elif actor in made_by:
         others = ", ".join(sorted(may - made_by)) or "nobody"
         problems.append(f"{actor} contributed to {facts.name}, which no override forgives. Others who may: {others}.")
+    elif (fault := facts.logins.fault(actor)) is not None:
+        problems.append(f"{fault}.")
     if transition.source == PRODUCTION:
         problems.append(f"{facts.name} is in Production already. There is nothing to override.")
     kept = {"author", "bytes", "rollout"}
@@ -229,6 +233,16 @@ def judge_alias(actor: str, alias: str) -> Verdict:
         return Refused(
             f"Alias '{alias}' refused: it says where traffic goes, and only {CONTROLLER} moves it. "
             "Move the version to Production instead; the rollout then moves the alias."
+        )
+    return Allowed()
+
+
+def judge_traffic(alias: str, version: str, *, approved: bool) -> Verdict:
+    """Decide whether an alias may point at a version; `approved` says whether it ever reached Production."""
+    if _plain(alias) in PROTECTED_ALIASES and not approved:
+        return Refused(
+            f"Alias '{alias}' refused: version {version} never reached {PRODUCTION}, and traffic goes to no other. "
+            f"Have it approved and moved to {PRODUCTION} first."
         )
     return Allowed()
 

@@ -1,14 +1,16 @@
 """Gathers the facts of one version from the audit trail: few events, found by subject, however long the trail is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
-from flywheel import events
-from flywheel.events import Event, EventKind
+from flywheel.events import EVENTS, Event, EventKind, from_row
 from flywheel.policy import Policy
 from flywheel.rollbacks import failure
+from registry.access.accounts import read_logins
 from registry.gates.evidence import read_evidence
 from registry.policy.facts import Facts
 from registry.policy.origin import Origin, contributors, not_a_patch, origin_of
@@ -23,7 +25,7 @@ class Told:
     Args:
         subject: `model/version`.
         history: All events, oldest first.
-        created: Its registration; None before this release, or after a renaming.
+        created: Its registration; None before this release.
     """
 
     subject: str
@@ -34,6 +36,13 @@ class Told:
     def origin(self) -> Origin:
         """Where its code and data come from, as its registration recorded it."""
         return origin_of(self.created.body if self.created else {})
+
+    @property
+    def makers(self) -> set[str]:
+        """Who made it, as far as the server saw: its author, and whose logins logged its bytes."""
+        body = self.created.body if self.created else {}
+        named = [body.get("author"), body.get("run_user"), *body.get("makers", ())]  # run_user: an earlier release
+        return {str(user) for user in named if user}
 
     @property
     def digest(self) -> str | None:
@@ -53,14 +62,47 @@ class Told:
         return str(digests[-1]) if digests else None
 
 
-def told(connection: sa.Connection, model: str, version: str) -> Told:
-    """Read what the trail says of a version."""
+def told(connection: sa.Connection, model: str, version: str, *, before: int | None = None) -> Told:
+    """Read what the trail says of a version, also of the time when its model had another name.
+
+    Args:
+        connection: To the trail.
+        model: Its model.
+        version: Its number.
+        before: An event's number: only what came before it is read.
+    """
     subject = f"{model}/{version}"
-    history = events.read(connection, subject=subject)
-    born = max((place for place, event in enumerate(history) if event.kind == EventKind.VERSION_CREATED), default=None)
-    if born is None:
-        return Told(subject, tuple(history), None)
-    return Told(subject, tuple(history[born:]), history[born])
+    found = _read(connection, model, subject, before)
+    begins = [place for place, event in enumerate(found) if _begins(event, model)]
+    history = tuple(event for event in found[begins[-1] if begins else 0 :] if event.subject == subject)
+    first = found[begins[-1]] if begins else None
+    if first is None or first.kind == EventKind.VERSION_CREATED:
+        return Told(subject, history, first)
+    older = told(connection, str(first.body["from"]), version, before=first.seq)
+    carried = [replace(event, subject=subject, body=_renamed(event)) for event in older.history]
+    created = next((event for event in carried if event.kind == EventKind.VERSION_CREATED), None)
+    return Told(subject, (*carried, *history), created)
+
+
+def _read(connection: sa.Connection, model: str, subject: str, before: int | None) -> list[Event]:
+    renamed = sa.and_(EVENTS.c.subject == model, EVENTS.c.kind == str(EventKind.MODEL_RENAMED))
+    query = sa.select(*EVENTS.columns).where(sa.or_(EVENTS.c.subject == subject, renamed)).order_by(EVENTS.c.seq)
+    if before is not None:
+        query = query.where(EVENTS.c.seq < before)
+    return [from_row(row) for row in connection.execute(query).mappings()]
+
+
+def _begins(event: Event, model: str) -> bool:
+    """Return whether what was known under this name before an event is about something else."""
+    renamed = event.kind == EventKind.MODEL_RENAMED and event.body.get("to") == model
+    return renamed or event.kind == EventKind.VERSION_CREATED
+
+
+def _renamed(event: Event) -> Mapping[str, Any]:
+    # The digest covers the model's name, so that one that was taken under another says nothing now; nor does approval
+    # under the policy for that name.
+    said = event.kind in {EventKind.VERSION_CREATED, EventKind.TRANSITION}
+    return {**event.body, "digest": None, "listing": None} if said else event.body
 
 
 @dataclass(frozen=True)
@@ -82,6 +124,7 @@ def gather(connection: sa.Connection, asked: Asked, policy: Policy, at: datetime
     digest = measured.digest if measured else mine.digest
     fault = (measured.fault if measured else mine.created.body.get("fault") if mine.created else None) or Facts.fault
     champion = told(connection, asked.model, asked.champion) if asked.champion else None
+    makers, parent = mine.makers - {asked.author}, _approved_parent(connection, asked.model, origin)
     return Facts(
         model=asked.model,
         version=asked.version,
@@ -90,18 +133,15 @@ def gather(connection: sa.Connection, asked: Asked, policy: Policy, at: datetime
         fault=fault,
         reviews=tuple(read_reviews(mine.history, mine.subject)),
         evidence=read_evidence(mine.history, mine.subject),
-        contributors=contributors(origin, _run_user(mine), _approved_parent(connection, asked.model, origin), policy),
+        contributors=contributors(origin, makers, parent, policy),
         failure=failure(mine.history, mine.subject),
         champion=champion.approved if champion else None,
         patch=not_a_patch(asked.author, origin, champion.origin if champion and champion.approved else None),
         gates=origin.gates,
         approved=mine.approved,
+        logins=read_logins(connection, policy.allowed(*policy.may.review, *policy.may.override)),
         at=at,
     )
-
-
-def _run_user(mine: Told) -> str | None:
-    return mine.created.body.get("run_user") if mine.created else None
 
 
 def _approved_parent(connection: sa.Connection, model: str, origin: Origin) -> Origin | None:

@@ -7,8 +7,9 @@ import yaml
 from flask import Flask, Response
 
 from flywheel.policy import Policy
+from registry.access.accounts import Logins
 from registry.caller import caller
-from registry.policy.amendment import proposals
+from registry.policy.amendment import proposals, voters
 from registry.policy.changes import Proposal, closed, judge_vote, lacking
 from registry.policy.in_force import InForce, in_force
 from registry.policy.rules import Allowed
@@ -46,6 +47,7 @@ def add_pages(app: Flask) -> None:
 def _policy_page() -> Response:
     with gate_store().engine.connect() as connection:
         held = in_force(connection)
+        logins = voters(connection, held)
         found = list(proposals(connection).values())
     return render.page(
         "policy.html",
@@ -55,19 +57,21 @@ def _policy_page() -> Response:
         may=MAY,
         limits=_limits(held.policy),
         document=_yaml(held.policy.document()),
-        wanted=[_wanted(proposal, held) for proposal in found[: -SHOWN - 1 : -1]],
+        wanted=[_wanted(proposal, held, logins) for proposal in found[: -SHOWN - 1 : -1]],
     )
 
 
-def _wanted(proposal: Proposal, held: InForce) -> Wanted:
+def _wanted(proposal: Proposal, held: InForce, logins: Logins) -> Wanted:
     over = closed(proposal, held)
     before, after = _yaml(held.policy.document()), _yaml(proposal.document)
-    votes = [isinstance(judge_vote(caller(), proposal, held, reject=reject), Allowed) for reject in (False, True)]
+    votes = [
+        isinstance(judge_vote(caller(), proposal, held, logins, reject=reject), Allowed) for reject in (False, True)
+    ]
     approved = caller() in {vote.by for vote in proposal.approvals}
     return Wanted(
         proposal=proposal,
         change=None if over else file_change("policy.yaml", before.encode(), after.encode()),
-        lacking=lacking(proposal, held),
+        lacking=lacking(proposal, held, logins),
         closed=over,
         may_approve=over is None and votes[0] and not approved,
         may_reject=over is None and votes[1],

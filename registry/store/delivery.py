@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from mlflow.exceptions import MlflowException
 
 from flywheel.errors import IntegrityError
@@ -86,11 +85,3 @@ def _delivery(stack: ExitStack, locate: Callable[[], str], name: str, version: s
         return Delivery(location, folder, "", name, version, digest_of(folder, name, version), listing)
     except IntegrityError as fault:
         return Delivery(location, None, str(fault), name, version, None)
-
-
-def run_user(connection: sa.Connection, run_id: str | None) -> str | None:
-    """Return who started a run, as MLflow's client said; None when that is not known here."""
-    if not run_id or connection.scalar(sa.text("SELECT to_regclass('runs') IS NULL")):
-        return None
-    found = connection.scalar(sa.text("SELECT user_id FROM runs WHERE run_uuid = :run"), {"run": run_id})
-    return str(found) if found else None

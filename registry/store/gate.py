@@ -30,6 +30,7 @@ from flywheel.policy import May, Policy, Role
 from registry.caller import CACHED, caller, conflict, enforce, policy_of
 from registry.doors import holders
 from registry.doors.fingerprint import fingerprint
+from registry.doors.makers import makers
 from registry.hooks.pre import any_hooks, vetoes
 from registry.policy.facts import Facts
 from registry.policy.in_force import CachedPolicy, adopt_first
@@ -50,12 +51,13 @@ from registry.policy.rules import (
     judge_removal,
     judge_review,
     judge_tag,
+    judge_traffic,
     judge_transition,
     judge_write,
 )
 from registry.policy.standing import Standing, standing
 from registry.policy.trail import Asked, gather, told
-from registry.store.delivery import delivered, run_user
+from registry.store.delivery import delivered
 from registry.store.sessions import JoiningSessions, SessionMaker
 
 SCHEME_PREFIX = "flywheel+"
@@ -233,6 +235,9 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         enforce(judge_alias(actor, alias))
         self._may_write(actor, f"Alias '{alias}'")
         with self._locked() as connection:
+            reached = self.get_model_version(name, version).current_stage == PRODUCTION
+            reached = reached or told(connection, name, str(version)).approved is not None
+            enforce(judge_traffic(alias, str(version), approved=reached))
             before = self._aliased(name, alias)
             super().set_registered_model_alias(name, alias, version)
             body = {"model": name, "alias": alias, "from": before, "version": str(version)}
@@ -370,14 +375,15 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         return gather(connection, asked, policy, self.clock())
 
     def _record_birth(self, connection: Connection, author: str, made: ModelVersion, found: Measured) -> None:
+        location = self._location(made.name, str(made.version))
         body = {
             "model": made.name,
             "version": str(made.version),
             "author": author,
             "source": made.source,
-            "storage_location": self._location(made.name, str(made.version)),
+            "storage_location": location,
             "run_id": made.run_id,
-            "run_user": run_user(connection, made.run_id),
+            "makers": sorted({*makers(connection, made.run_id, location), *self._makers_of_source(connection, made)}),
             "digest": found.digest,
             "listing": found.listing,
             "fault": found.fault,
@@ -386,6 +392,13 @@ class GateStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is published w
         events.append(connection, EventKind.VERSION_CREATED, _subject(made), author, body)
         if found.digest is not None:
             super().set_model_version_tag(made.name, made.version, ModelVersionTag(DIGEST_TAG, found.digest))
+
+    def _makers_of_source(self, connection: Connection, made: ModelVersion) -> set[str]:
+        """Return who made the version that this one is a copy of; nobody when it is none."""
+        named = _parse_model_uri(made.source) if urlsplit(made.source).scheme == "models" else None
+        if named is None or named.version is None:
+            return set()
+        return told(connection, named.name, named.version).makers
 
     def _may_write(self, actor: str, what: str) -> None:
         enforce(judge_write(actor, what, self.recent.read().policy))

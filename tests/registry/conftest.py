@@ -61,10 +61,10 @@ class Server:
         self.made(user, "registered-models/create", name=name)
         return name
 
-    def run(self, user: str = "ada") -> tuple[str, str]:
+    def run(self, user: str = "ada", **extra: Any) -> tuple[str, str]:
         """Start a run that has logged a small model folder; return its id and the folder's path in the store."""
         experiment = self._experiment()
-        run = str(self.made(user, "runs/create", experiment_id=experiment)["run"]["info"]["run_id"])
+        run = str(self.made(user, "runs/create", experiment_id=experiment, **extra)["run"]["info"]["run_id"])
         folder = f"{experiment}/{run}/artifacts/model"
         for name in ("MLmodel", "data/model.bin"):
             answer = self.call(user, "PUT", f"{ARTIFACTS}/{folder}/{name}", data=f"{name} of {run}".encode())

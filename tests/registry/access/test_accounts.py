@@ -1,6 +1,7 @@
 """Accounts in the audit trail, on a real server."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ import pytest
 
 from flywheel.events import GENESIS, Event, EventKind, chained
 from flywheel.identities import ADMIN
-from registry.access.accounts import foreign_passwords, known_accounts
+from registry.access.accounts import Logins, borrowed_names, foreign_passwords, known_accounts
 from tests.registry.access.conftest import eventually
 
 if TYPE_CHECKING:
@@ -24,7 +25,102 @@ def changes(apart: "Apart", user: str) -> list[tuple[str, str]]:
     return [(event.actor, str(event.body["what"])) for event in found]
 
 
+def set_by(apart: "Apart", actor: str, user: str, password: str) -> None:
+    body = {"username": user, "password": password}
+    if actor == user:
+        body["current_password"] = apart.passwords[user]
+    assert apart.call(actor, "PATCH", "mlflow/users/update-password", json=body).status_code == 200
+    apart.passwords[user] = password
+
+
+def set_alone(apart: "Apart", user: str) -> None:
+    set_by(apart, user, user, f"set-alone-{uuid.uuid4().hex}")
+
+
+def version(apart: "Apart") -> tuple[str, str]:
+    """A model and its version, made by ada, in the artifact store."""
+    name, experiment = apart.model(), f"access-{uuid.uuid4().hex[:12]}"
+    made = apart.call("ada", "POST", "mlflow/experiments/create", json={"name": experiment}).json()["experiment_id"]
+    run = apart.call("ada", "POST", "mlflow/runs/create", json={"experiment_id": made}).json()["run"]["info"]["run_id"]
+    place = f"{made}/{run}/artifacts/model"
+    assert apart.call("ada", "PUT", f"mlflow-artifacts/artifacts/{place}/MLmodel", data=b"flavors: {}").ok
+    body = {"name": name, "source": f"mlflow-artifacts:/{place}", "run_id": run}
+    answer = apart.call("ada", "POST", "mlflow/model-versions/create", json=body)
+    assert answer.status_code == 200, answer.text
+    return name, str(answer.json()["model_version"]["version"])
+
+
+def test_what_is_said_under_a_password_that_another_set_does_not_count(apart: "Apart") -> None:
+    name, number = version(apart)
+    review, standing = f"/flywheel/api/review/{name}/{number}", f"/flywheel/api/standing/{name}/{number}"
+    move = {"name": name, "version": number, "stage": "Production", "archive_existing_versions": False}
+    vote = apart.call("ada", "POST", "/flywheel/api/policy/proposals", json={"document": "{}", "reason": "A test."})
+    ballot = f"/flywheel/api/policy/proposals/{vote.json()['number']}"
+
+    def needs() -> str:
+        found = apart.call("ada", "GET", standing).json()["needs"]
+        return next(str(need["sentence"]) for need in found if need["name"] == "approvals")
+
+    assert apart.call("rosa", "POST", review, json={"decision": "reject", "comment": "No."}).status_code == 200
+    set_by(apart, ADMIN, "rosa", "known to the administrator")
+    assert apart.call("rosa", "POST", review, json={"decision": "withdraw"}).status_code == 200
+    rejected = apart.call("grace", "POST", "mlflow/model-versions/transition-stage", json=move)
+    assert "rejected by rosa" in rejected.json()["message"]
+    for path, body in [
+        (review, {"decision": "approve"}),
+        ("mlflow/model-versions/transition-stage", move),
+        (f"{ballot}/approve", {}),
+        ("/flywheel/api/policy/proposals", {"document": "{}", "reason": "Mine alone."}),
+    ]:
+        refused = apart.call("rosa", "POST", path, json=body)
+        assert refused.status_code == 403, refused.text
+        assert "admin had set the password of rosa, who must set one alone" in refused.json()["message"]
+
+    set_alone(apart, "rosa")
+    assert apart.call("rosa", "POST", review, json={"decision": "approve"}).status_code == 200
+    assert "1 of 1 approval by rosa" in needs()
+    set_by(apart, ADMIN, "rosa", "known to the administrator")
+    assert "1 of 1 approval by rosa" in needs()  # said before, by rosa alone
+    set_alone(apart, "rosa")
+    assert apart.call("rosa", "POST", f"{ballot}/reject", json={"comment": "A test."}).status_code == 200
+
+
+def test_the_approval_of_a_reviewer_without_an_account_does_not_count(apart: "Apart") -> None:
+    name, number = version(apart)
+    review, standing = f"/flywheel/api/review/{name}/{number}", f"/flywheel/api/standing/{name}/{number}"
+    assert apart.call("rosa", "POST", review, json={"decision": "approve"}).status_code == 200
+    assert apart.call(ADMIN, "DELETE", "mlflow/users/delete", json={"username": "rosa"}).status_code == 200
+    try:
+        needs = {need["name"]: need["sentence"] for need in apart.call("ada", "GET", standing).json()["needs"]}
+        assert "0 of 1 approval" in needs["approvals"]
+        assert "The approval of rosa does not count: rosa has no account any more." in needs["approvals"]
+    finally:
+        again = {"username": "rosa", "password": apart.passwords["rosa"]}
+        assert apart.call(ADMIN, "POST", "mlflow/users/create", json=again).status_code == 200
+        set_alone(apart, "rosa")
+
+
+@pytest.mark.parametrize(
+    ("said", "counts"),
+    [
+        ([("admin", "created")], [True]),  # somebody has to set the first password
+        ([("admin", "created"), ("admin", "password")], [True, False]),
+        ([("admin", "created"), ("admin", "password"), ("grace", "password")], [True, False, True]),
+        ([("admin", "created"), ("admin", "deleted"), ("admin", "created")], [True, True, False]),
+        ([("grace", "created"), ("admin", "password"), ("root", "password")], [True, False, False]),
+        ([("server", "created"), ("server", "password")], [True, True]),  # no login asked for that
+    ],
+)
+def test_a_word_counts_when_nobody_else_could_have_said_it(said: list[tuple[str, str]], counts: list[bool]) -> None:
+    trail = told(*[(actor, "grace", what) for actor, what in said])
+    spread = [replace(event, seq=event.seq * 10) for event in trail]  # something is said after each of them
+    logins = Logins(frozenset({"grace"}), borrowed_names(spread))
+    assert [logins.fault("grace", event.seq + 5) is None for event in spread] == counts
+    assert (logins.fault("grace") is None) == counts[-1]
+
+
 def test_a_password_that_an_administrator_sets_for_a_reviewer_raises_an_alert(apart: "Apart") -> None:
+    count = len(alerts(apart, "rosa"))
     before, new = apart.passwords["rosa"], f"set-by-admin-{uuid.uuid4().hex}"
     body = {"username": "rosa", "password": new}
     assert apart.call(ADMIN, "PATCH", "mlflow/users/update-password", json=body).status_code == 200
@@ -41,7 +137,7 @@ def test_a_password_that_an_administrator_sets_for_a_reviewer_raises_an_alert(ap
     apart.passwords["rosa"] = before
     assert changes(apart, "rosa")[-1] == ("rosa", "password")
     assert "rosa" not in foreign_passwords(apart.trail())
-    assert len(alerts(apart, "rosa")) == 1
+    assert len(alerts(apart, "rosa")) == count + 1
 
 
 def test_a_reviewers_account_that_is_deleted_and_made_again_raises_two_alerts(apart: "Apart") -> None:
@@ -58,6 +154,7 @@ def test_a_reviewers_account_that_is_deleted_and_made_again_raises_two_alerts(ap
         "admin deleted the account of ",
         "admin made the account of ",
     ]
+    set_alone(apart, "grace")
 
 
 def test_the_account_that_sets_the_server_up_raises_no_alert(apart: "Apart") -> None:

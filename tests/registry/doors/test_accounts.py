@@ -50,6 +50,7 @@ def test_the_owner_of_a_model_neither_gives_nor_takes_rights_on_it(server: "Serv
         answer = knock(AUTHOR, "POST", f"/api/3.0/mlflow/users/permissions/{path}", body)
         assert answer.status == 403, answer
     version = server.register(model, AUTHOR)
+    assert server.move(REVIEWER, model, version, "Production").status_code == 200
     server.made(CONTROLLER, "registered-models/alias", name=model, alias="challenger", version=version)
 
 

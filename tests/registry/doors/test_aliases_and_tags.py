@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flywheel.identities import CONTROLLER
-from tests.registry.doors.conftest import ADMINISTRATOR, AUTHOR, EVERYBODY, REVIEWER, STRANGER
+from tests.registry.doors.conftest import ADMINISTRATOR, AUTHOR, EVERYBODY, REVIEWER, STRANGER, approve
 
 if TYPE_CHECKING:
     from tests.registry.conftest import Server
@@ -28,6 +28,7 @@ def test_only_the_controller_moves_or_removes_an_alias_of_traffic(server: "Serve
 
 def test_the_controller_may_and_others_move_aliases_of_their_own(server: "Server", model: str) -> None:
     version = server.register(model, AUTHOR)
+    approve(server, model, version)
     for user, alias in [
         (CONTROLLER, "champion"),
         (AUTHOR, "nightly"),
@@ -39,6 +40,18 @@ def test_the_controller_may_and_others_move_aliases_of_their_own(server: "Server
     assert set(held) == {"champion", "nightly", "looked-at", "kept"}
     gone = {"name": model, "alias": "champion"}
     assert server.call(CONTROLLER, "DELETE", "mlflow/registered-models/alias", json=gone).status_code == 200
+
+
+@pytest.mark.parametrize("alias", ["champion", "ｃhallenger"])
+def test_traffic_goes_to_no_version_that_never_reached_production(server: "Server", model: str, alias: str) -> None:
+    live, waiting = server.register(model, AUTHOR), server.register(model, AUTHOR)
+    approve(server, model, live, then_archive=True)
+    body = {"name": model, "alias": alias}
+    refused = server.post(CONTROLLER, "registered-models/alias", **body, version=waiting)
+    assert refused.status_code in {400, 403}, refused.text  # 400: MLflow knows no such letter
+    if alias == "champion":
+        assert f"version {waiting} never reached Production" in refused.json()["message"]
+        server.made(CONTROLLER, "registered-models/alias", **body, version=live)
 
 
 @pytest.mark.parametrize("key", ["flywheel.digest", "ｆlywheel.Author"])

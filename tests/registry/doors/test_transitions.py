@@ -148,6 +148,10 @@ def test_a_body_of_another_kind_moves_nothing(
         (b"[]", "is no JSON object"),
         (b"7", "is no JSON object"),
         (b'"text"', "is no JSON object"),
+        (b'{"name": 5}', "Field 'name' must be text"),
+        (b'{"name": {"a": 1}}', "Field 'name' must be text"),
+        (b'{"name": "a\\u0000b"}', "holds a NUL character"),
+        (b'{"name": ' + b"[" * 100_000, "nested too deeply"),
     ],
 )
 def test_a_body_that_says_nothing_is_a_bad_request_and_no_fault(

@@ -148,7 +148,6 @@ def test_a_copy_is_its_copiers_work_and_brings_no_approval_along(server: "Server
 
 
 @pytest.mark.parametrize("how", ["copy", "run"])
-@pytest.mark.xfail(strict=True, reason="the gate knows who registered a version, not who made the bytes behind it")
 def test_whoever_made_the_bytes_does_not_approve_them_when_another_registers_them(
     server: "Server", model: str, how: str
 ) -> None:
@@ -160,6 +159,30 @@ def test_whoever_made_the_bytes_does_not_approve_them_when_another_registers_the
     version = str(server.made(AUTHOR, "model-versions/create", **body)["model_version"]["version"])
     assert server.move(REVIEWER, body["name"], version, "Production").status_code == 403
     assert stage(server, body["name"], version) == "None"
+
+
+def test_whoever_made_a_logged_model_does_not_approve_it_whatever_run_it_claims(server: "Server", model: str) -> None:
+    run, folder = server.run(AUTHOR)
+    experiment = folder.split("/")[0]
+    asked = {"experiment_id": experiment, "name": "model", "source_run_id": run}
+    forged = {"params": [{"key": "flywheel.made_by", "value": AUTHOR}]}
+    assert server.post(REVIEWER, "logged-models", **asked, **forged).status_code == 403
+    made = server.made(REVIEWER, "logged-models", **asked)["model"]["info"]
+    assert not server.post(REVIEWER, f"logged-models/{made['model_id']}/params", **forged).ok
+    place = made["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    answer = server.call(REVIEWER, "PUT", f"mlflow-artifacts/artifacts/{place}/MLmodel", data=b"flavors: {}")
+    assert answer.status_code == 200, answer.text
+    body = {"name": model, "source": f"models:/{made['model_id']}", "model_id": made["model_id"]}
+    version = str(server.made(AUTHOR, "model-versions/create", **body)["model_version"]["version"])
+    refused = server.move(REVIEWER, model, version, "Production")
+    assert refused.status_code == 403
+    assert "grace contributed to" in refused.json()["message"]
+
+
+def test_a_runs_user_is_the_login_that_started_it(server: "Server") -> None:
+    run, _ = server.run(REVIEWER, user_id=AUTHOR)
+    found = server.call(AUTHOR, "GET", f"mlflow/runs/get?run_id={run}").json()["run"]["info"]
+    assert found["user_id"] == REVIEWER
 
 
 @pytest.mark.parametrize("user", EVERYBODY)
@@ -221,6 +244,32 @@ def test_a_renamed_model_takes_its_stages_along_and_no_approval(server: "Server"
     assert stage(server, renamed, version) == "Archived"
     for user in (AUTHOR, ADMINISTRATOR):
         assert server.move(user, renamed, version, "Production").status_code == 403
+
+
+def test_a_renamed_model_takes_its_objections_and_its_makers_along(server: "Server", model: str) -> None:
+    run, folder = server.run("alan")
+    body = {"name": model, "source": f"mlflow-artifacts:/{folder}", "run_id": run}
+    version = str(server.made(AUTHOR, "model-versions/create", **body)["model_version"]["version"])
+    said = {"decision": "reject", "comment": "No."}
+    assert server.call(REVIEWER, "POST", f"/flywheel/api/review/{model}/{version}", json=said).status_code == 200
+    first, last = f"{model}-a", f"{model}-b"
+    for before, after in ((model, first), (first, last)):
+        server.made(AUTHOR, "registered-models/rename", name=before, new_name=after)
+    message = server.move("alan", last, version, "Production").json()["message"]
+    assert "alan contributed to" in message
+    assert "ejected by grace" in message
+
+
+def test_a_model_that_takes_the_name_of_a_deleted_one_has_its_own_makers(server: "Server", model: str) -> None:
+    gone = server.model()
+    server.register(gone, AUTHOR)
+    assert server.call(AUTHOR, "DELETE", "mlflow/registered-models/delete", json={"name": gone}).status_code == 200
+    run, folder = server.run(REVIEWER)
+    body = {"name": model, "source": f"mlflow-artifacts:/{folder}", "run_id": run}
+    version = str(server.made(AUTHOR, "model-versions/create", **body)["model_version"]["version"])
+    server.made(AUTHOR, "registered-models/rename", name=model, new_name=gone)
+    assert "grace contributed to" in server.move(REVIEWER, gone, version, "Production").json()["message"]
+    assert server.move("alan", gone, version, "Production").status_code == 200
 
 
 def test_descriptions_are_free_and_are_all_that_an_update_changes(server: "Server", model: str) -> None:

@@ -61,13 +61,19 @@ OTHERS = """
         def measure(self, candidate, limits):
             raise KeyError("a bug")
 
+    class Leaves(Base):
+        def measure(self, candidate, limits):
+            again = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
+            said = subprocess.check_output([sys.executable, "-c", again.replace("'600']", "'600'], stdout=2")])
+            return judged(True, said.decode().strip())
+
     class Starts(Base):
         def measure(self, candidate, limits):
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             (candidate.folder.parent / "child").write_text(str(child.pid))
             time.sleep(600)
 """
-NAMES = ("hangs", "dies", "grows", "prints", "tells", "wrong", "nan", "raises", "starts")
+NAMES = ("leaves", "hangs", "dies", "grows", "prints", "tells", "wrong", "nan", "raises", "starts")
 
 
 @pytest.fixture
@@ -132,6 +138,11 @@ def test_gates_of_others_can_neither_forge_lines_nor_see_secrets_nor_break_the_r
     ):
         assert found[name].outcome == Outcome.COULD_NOT_RUN
         assert said in found[name].sentence
+
+
+def test_what_a_gate_leaves_behind_ends_with_the_measuring(others: Path) -> None:
+    left = int(run(others, "leaves")["leaves"].sentence)
+    assert descendants(left) == []
 
 
 def test_processes_end_with_whoever_started_them(others: Path) -> None:

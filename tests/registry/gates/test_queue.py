@@ -90,6 +90,7 @@ def test_two_processes_measure_a_version_once(server: Server, model: str, engine
 
 def test_the_champion_s_digest_is_in_the_evidence(server: Server, model: str, engine: sa.Engine, package: Path) -> None:
     first, second = register(server, model, package), register(server, model, package)
+    assert server.move("grace", model, first, "Production").status_code == 200
     server.made(CONTROLLER, "registered-models/alias", name=model, alias="champion", version=first)
     only(engine, job(engine, ("champion",)), model).run()
     ours, theirs = evidence(server, model, second)["champion"], evidence(server, model, first)["champion"]

@@ -47,6 +47,14 @@ def test_asking_again_is_an_event_and_names_who_asked(server: Server, model: str
     assert (event.actor, event.body["gates"]) == ("ada", ["skew", "onnx"])
 
 
+def test_what_waits_already_is_not_asked_for_again(server: Server, model: str) -> None:
+    version = server.register(model)
+    for _ in range(10):
+        assert say(server, "ada", model, version, gates="skew, onnx").status_code == 200
+    # A service may measure meanwhile, after which a question is a new one.
+    assert len(server.events(model, EventKind.GATES_REQUESTED)) < 4
+
+
 @pytest.mark.parametrize(
     ("user", "status", "said"),
     [

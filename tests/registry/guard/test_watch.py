@@ -76,6 +76,7 @@ def test_an_alias_moved_made_or_removed_by_sql_is_put_back(
     server: "Server", model: str, intrude: Callable[..., None]
 ) -> None:
     first, second = server.register(model), server.register(model)
+    assert server.move("grace", model, first, "Production").status_code == 200
     server.made(CONTROLLER, "registered-models/alias", name=model, alias="champion", version=first)
     intrude("UPDATE registered_model_aliases SET version = :to WHERE name = :name", to=int(second), name=model)
     until(lambda: champion(server, model) == first)

@@ -112,6 +112,7 @@ def test_a_review_that_is_none_is_refused_with_what_to_send(server: "Server", mo
     sentence(say(server, "grace", model, "99", "approve"), 404)
     sentence(say(server, "grace", model, "many", "approve"), 400)
     assert "the most is 10000" in sentence(say(server, "grace", model, version, "comment", "x" * 10_001), 400)
+    assert "holds a NUL" in sentence(say(server, "grace", model, version, "comment", "a\0b"), 400)
     broken = server.call("grace", "POST", f"/flywheel/api/review/{model}/{version}", data=b"{")
     assert "no JSON object" in sentence(broken, 400)
 

@@ -121,6 +121,7 @@ def test_traffic_aliases_are_the_controllers_and_each_move_is_an_event(server: "
     for user, alias in [("ada", "champion"), ("grace", "Champion"), ("admin", "CHALLENGER"), ("ada", "ｃhampion")]:
         alias_body = {"name": model, "alias": alias, "version": version}
         assert CONTROLLER in refusal(server.post(user, "registered-models/alias", **alias_body))
+    assert server.move("grace", model, version, "Production").status_code == 200
     server.made(CONTROLLER, "registered-models/alias", name=model, alias="champion", version=version)
     gone = {"name": model, "alias": "champion"}
     refusal(server.call("ada", "DELETE", "mlflow/registered-models/alias", json=gone))
