@@ -23,7 +23,8 @@ from flywheel.package import INSIDE
 from registry.doors.artifacts import ARTIFACTS_DESTINATION, stored_path
 from registry.gates.evidence import read_evidence
 from registry.history.difference import LOCK, Facts
-from registry.store.gate import AUTHOR_TAG, DIGEST_TAG, GateStore
+from registry.store.decisions import AUTHOR_TAG, DIGEST_TAG
+from registry.store.gate import GateStore
 
 TEXTS = ("usecase.yaml", "features.py", LOCK)
 DOCUMENTS = ("lineage.json", "contract.json", "encoding.json")

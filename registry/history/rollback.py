@@ -24,7 +24,8 @@ from registry.history.champions import Good, Reign, Unfit, decisions, last_good
 from registry.history.operators import require_operator
 from registry.history.trail import LAST_SEQ, spans
 from registry.policy.rules import ARCHIVED, PRODUCTION
-from registry.store.gate import AUTHOR_TAG, GateStore
+from registry.store.decisions import AUTHOR_TAG
+from registry.store.gate import GateStore
 
 NO_REASON = "no reason given"
 

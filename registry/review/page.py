@@ -22,7 +22,8 @@ from registry.review.gates import WORDS
 from registry.review.trail import read_trail
 from registry.review.view import Read, build
 from registry.review.wording import REVIEWS
-from registry.store.gate import AUTHOR_TAG, GateStore
+from registry.store.decisions import AUTHOR_TAG
+from registry.store.gate import GateStore
 
 # What training says of a version's place among the others: 1.2.0, and why the last number rose.
 SEMVER_TAG, SEMVER_REASON_TAG = "semver", "semver_reason"
