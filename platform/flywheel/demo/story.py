@@ -178,9 +178,7 @@ class Story:
     def _push_bad_version(self, as_of: datetime) -> None:
         folder = self.settings.root / "run" / "flights-broken"
         broken = write_broken_use_case(FLIGHTS, folder, self.use_case, as_of)
-        self.narrator.note(
-            "A bad version: its calendar ends for flights out of JFK; a gate sees that, and somebody insists"
-        )
+        self.narrator.note("A bad version: its calendar ends for flights out of JFK")
         more = ["-P", "trials=1", "-P", f"as_of={as_of.isoformat()}"]
         self._train("train-bad", broken, user=AUTHOR, more=more).wait(TRAINING_SECONDS)
         version = self._review(self.use_case.name, author=AUTHOR, despite="the demo wants to see what the canary does")
