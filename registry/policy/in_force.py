@@ -129,20 +129,18 @@ class CachedPolicy:
         return found
 
 
-_parsed: dict[int, InForce] = {}  # by the event's number: parsing takes a millisecond, and transitions wait for it
+_parsed: dict[str, InForce] = {}  # by the event's hash: parsing takes a millisecond, and transitions wait for it
 
 
 def _newest(connection: sa.Connection) -> InForce | None:
-    last = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.kind == str(EventKind.POLICY_ADOPTED))
-    seq = connection.scalar(last)
-    if seq is None:
+    adopted = EVENTS.c.kind == str(EventKind.POLICY_ADOPTED)
+    last = sa.select(EVENTS.c.hash).where(adopted).order_by(EVENTS.c.seq.desc()).limit(1)
+    digest = connection.scalar(last)
+    if digest is None:
         return None
-    held = _parsed.get(seq)
-    newest = events.read(connection, EventKind.POLICY_ADOPTED)[-1] if held is None else None
-    if newest is not None:
-        held = _in_force(newest)
-        _parsed[seq] = held
-    return held
+    if digest not in _parsed:
+        _parsed[digest] = _in_force(events.read(connection, EventKind.POLICY_ADOPTED)[-1])
+    return _parsed[digest]
 
 
 def _in_force(event: Event) -> InForce:
