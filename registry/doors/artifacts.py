@@ -81,13 +81,3 @@ def version_digest(name: str, version: str, location: str) -> str:
     """
     with downloaded(location) as folder:
         return digest_of(folder, name, version)
-
-
-def files_of(location: str) -> set[str]:
-    """Return the names of the files that lie directly in a folder of the artifact store; none while it is down."""
-    try:
-        path = stored_path(location)
-        found = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION]).list_artifacts(path)
-    except (IntegrityError, MlflowException, BotoCoreError, ClientError, OSError):
-        return set()
-    return {posixpath.basename(item.path) for item in found if not item.is_dir}

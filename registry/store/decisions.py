@@ -77,10 +77,10 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
         """Move a version to a stage; a refusal is recorded, then raised as a sentence."""
         actor, target = caller(), get_canonical_stage(stage)
         measured, veto = self._looked_at(actor, name, version, target, archive_existing_versions)
-        with self._locked() as connection:
+        with self.transaction() as connection:
             current = self.get_model_version(name, version)
             asked = transition_of(current, target, archive_existing_versions)
-            verdict = self._judged(connection, actor, asked, measured)
+            verdict = self._judged(connection, actor, current, asked, measured)
             if isinstance(verdict, Allowed):
                 verdict = judge_bytes(asked, measured, self._location(name, version), verdict)
             if isinstance(verdict, Allowed) and veto is not None:
@@ -101,7 +101,7 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
         seen = self.get_model_version(name, version)
         may = actor in self._allowed(name, lambda may: may.override)
         measured = self._measure(seen) if may else None
-        with self._locked() as connection:
+        with self.transaction() as connection:
             current = self.get_model_version(name, version)
             asked = transition_of(current, PRODUCTION, False)
             policy = self._policy(connection, name)
@@ -133,7 +133,7 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
         seen = self.get_model_version(name, version)
         may = decision in MEASURED_DECISIONS and actor in self._allowed(name, lambda may: may.review)
         measured = self._measure(seen) if may else None
-        with self._locked() as connection:
+        with self.transaction() as connection:
             current = self.get_model_version(name, version)
             policy = self._policy(connection, name)
             facts = self._facts(connection, current, policy, measured)
@@ -158,11 +158,6 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Open one transaction, the head of the chain locked; what is called on the store inside joins it."""
-        with self._locked() as connection:
-            yield connection
-
-    @contextmanager
-    def _locked(self) -> Iterator[Connection]:
         with self.sessions.transaction() as session:
             connection = session.connection()
             events.lock_head(connection)
@@ -185,12 +180,16 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
         return self.get_model_version(version.name, version.version)
 
     def _judged(
-        self, connection: Connection, actor: str, asked: Transition, measured: Measured | None
+        self,
+        connection: Connection,
+        actor: str,
+        current: ModelVersion,
+        asked: Transition,
+        measured: Measured | None,
     ) -> Allowed | Refused:
         policy = self._policy(connection, asked.model)
         if asked.target != PRODUCTION:
             return judge_transition(actor, asked, policy)
-        current = self.get_model_version(asked.model, asked.version)
         return judge_transition(actor, asked, policy, self._facts(connection, current, policy, measured))
 
     def _looked_at(

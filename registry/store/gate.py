@@ -57,7 +57,7 @@ class GateStore(DecidingStore):
         self._may_write(author, f"Registering a version of '{name}'")
         stamped = [*_honest(tags), ModelVersionTag(AUTHOR_TAG, author)]
         with delivered(lambda: self._source_location(source), name, self._next_version(name), signing=True) as delivery:
-            with self._locked() as connection:
+            with self.transaction() as connection:
                 made = super().create_model_version(
                     name, source, run_id, stamped, run_link, description, local_model_path, model_id
                 )
@@ -72,7 +72,7 @@ class GateStore(DecidingStore):
         """Delete a version that neither is in Production nor carries traffic."""
         actor = caller()
         self._may_write(actor, f"Deleting version {version} of '{name}'")
-        with self._locked() as connection:
+        with self.transaction() as connection:
             doomed = self.get_model_version(name, version)
             what = f"Deleting version {doomed.version} of '{name}'"
             enforce(judge_removal(what, [doomed.current_stage], doomed.aliases))
@@ -83,7 +83,7 @@ class GateStore(DecidingStore):
         """Delete a model of which no version is in Production or carries traffic."""
         actor = caller()
         self._may_write(actor, f"Deleting '{name}'")
-        with self._locked() as connection:
+        with self.transaction() as connection:
             versions = self._judged_versions(f"Deleting '{name}'", name)
             for version in versions:
                 self._record_deletion(connection, actor, version)
@@ -93,7 +93,7 @@ class GateStore(DecidingStore):
         """Rename a model of which no version is in Production or carries traffic; its events keep the old name."""
         actor = caller()
         self._may_write(actor, f"Renaming '{name}'")
-        with self._locked() as connection:
+        with self.transaction() as connection:
             self._judged_versions(f"Renaming '{name}'", name)
             renamed = super().rename_registered_model(name, new_name)
             body = {"from": name, "to": new_name}
@@ -106,7 +106,7 @@ class GateStore(DecidingStore):
         actor = caller()
         enforce(judge_alias(actor, alias))
         self._may_write(actor, f"Alias '{alias}'")
-        with self._locked() as connection:
+        with self.transaction() as connection:
             reached = self.get_model_version(name, version).current_stage == PRODUCTION
             reached = reached or told(connection, name, str(version)).approved is not None
             enforce(judge_traffic(alias, str(version), approved=reached))
@@ -120,7 +120,7 @@ class GateStore(DecidingStore):
         actor = caller()
         enforce(judge_alias(actor, alias))
         self._may_write(actor, f"Alias '{alias}'")
-        with self._locked() as connection:
+        with self.transaction() as connection:
             before = self._aliased(name, alias)
             super().delete_registered_model_alias(name, alias)
             body = {"model": name, "alias": alias, "from": before, "version": None}
