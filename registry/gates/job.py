@@ -121,12 +121,12 @@ def measure_version(
     Raises:
         TransientError: The artifact store does not give the files; nothing is recorded.
     """
-    with _alone(engine, subject):
+    with alone(engine, subject):
         _measure_waiting(engine, subject, policy_of, bounds, patient=patient)
 
 
 @contextmanager
-def _alone(engine: sa.Engine, subject: Subject) -> Iterator[None]:
+def alone(engine: sa.Engine, subject: Subject) -> Iterator[None]:
     """Let one process at a time measure a version; the second then finds that nothing waits any more."""
     key = {"key": int.from_bytes(hashlib.sha256(subject.name.encode()).digest()[:8], signed=True)}
     # Without a transaction, which would keep Postgres from cleaning up for as long as the gates run.

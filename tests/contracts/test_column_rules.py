@@ -55,6 +55,7 @@ CASES: list[tuple[Column, Any, Verdict]] = [
     (column("double"), math.inf, "finite"),
     (column("double"), -math.inf, "finite"),
     (column("double"), math.nan, "finite"),
+    (column("double", nullable=False), math.nan, "finite"),
     (column("double", minimum=0, maximum=1), math.inf, "finite"),
     (column("double", minimum=0, maximum=1), math.nan, "finite"),
     (column("double", minimum=0, maximum=1), 0.0, None),
@@ -118,15 +119,12 @@ def by_masks(checked: Column, value: Any) -> Verdict:
     return first(broken)
 
 
-PANDERA = {"not_nullable": "missing"}
-
-
 def by_pandera(checked: Column, value: Any) -> Verdict:
     try:
         pandera_schema(contract_of(checked)).validate(frame_of(checked, value), lazy=True)
     except pandera.errors.SchemaErrors as faults:
         names = [str(getattr(fault.check, "error", None) or fault.check) for fault in faults.schema_errors]
-        return first({"type" if name.startswith("dtype") else PANDERA.get(name, name) for name in names})
+        return first({"type" if name.startswith("dtype") else name for name in names})
     return None
 
 

@@ -17,17 +17,20 @@ from training.checks.rules import DTYPES
 def pandera_schema(contract: Contract) -> pa.DataFrameSchema:
     """Return the schema of frames of the contract's columns, named by rule; other columns, such as keys, may be there.
 
-    The checks' names are the contract's rules: finite, range, category; pandera itself names types and nulls.
+    The checks' names are the contract's rules: missing, finite, range, category; pandera itself names types. It would
+    call a NaN missing too, which the contract calls not finite; so the schema looks for nulls with a check of its own.
     """
     return pa.DataFrameSchema({column.name: _column(column) for column in contract.columns}, strict=False)
 
 
 def _column(column: Column) -> pa.Column:
-    return pa.Column(DTYPES[column.type], checks=_checks(column), nullable=column.nullable, required=True)
+    return pa.Column(DTYPES[column.type], checks=_checks(column), nullable=True, required=True)
 
 
 def _checks(column: Column) -> list[pa.Check]:
     checks: list[pa.Check] = []
+    if not column.nullable:
+        checks.append(pa.Check(_is_there, name="missing", error="missing", ignore_na=False))
     if column.type == "double":
         checks.append(pa.Check(_is_finite, name="finite", error="finite"))
     if column.type == "datetime":
@@ -39,6 +42,11 @@ def _checks(column: Column) -> list[pa.Check]:
     if column.categories is not None:
         checks.append(pa.Check.isin(list(column.categories), name="category", error="category"))
     return checks
+
+
+def _is_there(data: PolarsData) -> pl.LazyFrame:
+    there: pl.LazyFrame = data.lazyframe.select(pl.col(data.key).is_not_null())
+    return there
 
 
 def _is_finite(data: PolarsData) -> pl.LazyFrame:

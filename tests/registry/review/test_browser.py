@@ -104,7 +104,7 @@ def test_a_reviewer_needs_no_mouse_from_mlflows_page_to_production(
 
 
 def test_the_list_of_models_shows_stages_and_offers_nobody_to_do_without(model: str, opened: Opened) -> None:
-    page = opened("grace", "/#/models")
+    page = opened("grace", f"/#/models?searchQuery={model}")
     expect(page.get_by_role("columnheader", name="Production")).to_be_visible()
     expect(page.get_by_role("link", name=model)).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
