@@ -5,14 +5,13 @@ renamed or deleted since, because an auditor asks later. A folder is held by eve
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
 from registry.doors.artifacts import canonical_path
+from registry.glance import glance
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 ROOT = "mlflow-artifacts:/"
@@ -63,17 +62,17 @@ def install(connection: sa.Connection) -> None:
 
 def run_holder(engine: sa.Engine, runs: list[str]) -> str | None:
     """Return the version ("3 of 'churn'") that was approved on what one of the runs holds, or None."""
-    return _approved(_look(engine, APPROVED_RUN, {"runs": runs}))
+    return _approved(glance(engine, APPROVED_RUN, {"runs": runs}))
 
 
 def location_holder(engine: sa.Engine, folder: str) -> str | None:
     """Return the version that was approved on a folder or on one below it, or None."""
-    return _approved(_look(engine, APPROVED_LOCATION, {"folder": folder, "below": folder + "/"}))
+    return _approved(glance(engine, APPROVED_LOCATION, {"folder": folder, "below": folder + "/"}))
 
 
 def experiment_holder(engine: sa.Engine, tracking: sa.Engine, experiment: int) -> str | None:
     """Return the version that was approved on one of an experiment's runs, or None."""
-    runs = [run for (run,) in _look(tracking, RUNS_OF_EXPERIMENT, {"experiment": experiment})]
+    runs = [run for (run,) in glance(tracking, RUNS_OF_EXPERIMENT, {"experiment": experiment})]
     return run_holder(engine, runs) if runs else None
 
 
@@ -83,37 +82,14 @@ def folder_holder(engine: sa.Engine, path: str) -> str | None:
     parts = wanted.split("/")
     folders = [ROOT + "/".join(parts[: end + 1]) for end in range(len(parts))]
     asked = {"folders": folders, "below": ROOT + wanted + "/" if wanted else ROOT}
-    for name, version in _look(engine, HELD, asked):
+    for name, version in glance(engine, HELD, asked):
         return f"{version} of '{name}'"
-    for name, version, location in _look(engine, ODDLY_HELD, {}):
+    for name, version, location in glance(engine, ODDLY_HELD):
         held = canonical_path(urlsplit(location).path)
         if _within(wanted, held) or _within(held, wanted):
             return f"{version} of '{name}'"
     runs = [part for part in parts if RUN_ID.fullmatch(part)]
     return run_holder(engine, runs) if runs else None
-
-
-def _look(engine: sa.Engine, query: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    with _cursor(engine) as cursor:
-        cursor.execute(query, values)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
-
-
-@contextmanager
-def _cursor(engine: sa.Engine) -> Iterator[Any]:
-    # Below SQLAlchemy's own connection and outside of a transaction: half the time, and every write waits for it.
-    pooled = engine.raw_connection()
-    try:
-        pooled.driver_connection.autocommit = True  # type: ignore[union-attr]  # psycopg2's
-        with closing(pooled.cursor()) as cursor:
-            yield cursor
-        pooled.driver_connection.autocommit = False  # type: ignore[union-attr]
-    except BaseException:
-        pooled.invalidate()
-        raise
-    finally:
-        pooled.close()
 
 
 def _approved(subjects: list[tuple[Any, ...]]) -> str | None:

@@ -62,7 +62,9 @@ class Told:
         return str(digests[-1]) if digests else None
 
 
-def told(connection: sa.Connection, model: str, version: str, *, before: int | None = None) -> Told:
+def told(
+    connection: sa.Connection, model: str, version: str, *, before: int | None = None, kind: EventKind | None = None
+) -> Told:
     """Read what the trail says of a version, also of the time when its model had another name.
 
     Args:
@@ -70,23 +72,29 @@ def told(connection: sa.Connection, model: str, version: str, *, before: int | N
         model: Its model.
         version: Its number.
         before: An event's number: only what came before it is read.
+        kind: Events of this kind alone are read: VERSION_CREATED for what was said of it at its registration.
     """
     subject = f"{model}/{version}"
-    found = _read(connection, model, subject, before)
+    found = _read(connection, model, subject, before, kind)
     begins = [place for place, event in enumerate(found) if _begins(event, model)]
     history = tuple(event for event in found[begins[-1] if begins else 0 :] if event.subject == subject)
     first = found[begins[-1]] if begins else None
     if first is None or first.kind == EventKind.VERSION_CREATED:
         return Told(subject, history, first)
-    older = told(connection, str(first.body["from"]), version, before=first.seq)
+    older = told(connection, str(first.body["from"]), version, before=first.seq, kind=kind)
     carried = [replace(event, subject=subject, body=_renamed(event)) for event in older.history]
     created = next((event for event in carried if event.kind == EventKind.VERSION_CREATED), None)
     return Told(subject, (*carried, *history), created)
 
 
-def _read(connection: sa.Connection, model: str, subject: str, before: int | None) -> list[Event]:
+def _read(
+    connection: sa.Connection, model: str, subject: str, before: int | None, kind: EventKind | None
+) -> list[Event]:
     renamed = sa.and_(EVENTS.c.subject == model, EVENTS.c.kind == str(EventKind.MODEL_RENAMED))
-    query = sa.select(*EVENTS.columns).where(sa.or_(EVENTS.c.subject == subject, renamed)).order_by(EVENTS.c.seq)
+    about = EVENTS.c.subject == subject
+    if kind is not None:
+        about = sa.and_(about, EVENTS.c.kind == str(kind))
+    query = sa.select(*EVENTS.columns).where(sa.or_(about, renamed)).order_by(EVENTS.c.seq)
     if before is not None:
         query = query.where(EVENTS.c.seq < before)
     return [from_row(row) for row in connection.execute(query).mappings()]

@@ -78,11 +78,11 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
         actor, target = caller(), get_canonical_stage(stage)
         measured, veto = self._looked_at(actor, name, version, target, archive_existing_versions)
         with self.transaction() as connection:
-            current = self.get_model_version(name, version)
+            current, location = self._read(name, version)
             asked = transition_of(current, target, archive_existing_versions)
             verdict = self._judged(connection, actor, current, asked, measured)
             if isinstance(verdict, Allowed):
-                verdict = judge_bytes(asked, measured, self._location(name, version), verdict)
+                verdict = judge_bytes(asked, measured, location, verdict)
             if isinstance(verdict, Allowed) and veto is not None:
                 verdict = Refused(veto)
             body = body_of(current, asked.target, measured)
@@ -98,16 +98,15 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
     def override(self, name: str, version: str, reason: str) -> ModelVersion:
         """Move a version to Production against the policy's needs, with a reason and an alert."""
         actor = caller()
-        seen = self.get_model_version(name, version)
         may = actor in self._allowed(name, lambda may: may.override)
-        measured = self._measure(seen) if may else None
+        measured = self._measure(name, version) if may else None
         with self.transaction() as connection:
-            current = self.get_model_version(name, version)
+            current, location = self._read(name, version)
             asked = transition_of(current, PRODUCTION, False)
             policy = self._policy(connection, name)
             verdict = judge_override(actor, asked, self._facts(connection, current, policy, measured), policy)
             if isinstance(verdict, Allowed):
-                verdict = judge_bytes(asked, measured, self._location(name, version), verdict)
+                verdict = judge_bytes(asked, measured, location, verdict)
             body = {**body_of(current, PRODUCTION, measured), "reason": reason}
             if isinstance(verdict, Allowed):
                 events.append(connection, EventKind.OVERRIDDEN, subject_of(current), actor, body)
@@ -130,15 +129,14 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
         """
         check_review(decision, comment)
         actor = caller()
-        seen = self.get_model_version(name, version)
         may = decision in MEASURED_DECISIONS and actor in self._allowed(name, lambda may: may.review)
-        measured = self._measure(seen) if may else None
+        measured = self._measure(name, version) if may else None
         with self.transaction() as connection:
-            current = self.get_model_version(name, version)
+            current, location = self._read(name, version)
             policy = self._policy(connection, name)
             facts = self._facts(connection, current, policy, measured)
             enforce(judge_review(actor, decision, facts, policy))
-            if measured is not None and measured.location != self._location(name, version):
+            if measured is not None and measured.location != location:
                 raise conflict(f"The source of version {version} of '{name}' changed meanwhile. Look at it again.")
             if decision == "withdraw" and actor not in decisions(facts.reviews):
                 raise conflict(f"{actor} has no review of version {version} of '{name}' to withdraw.")
@@ -150,7 +148,7 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
 
     def standing(self, name: str, version: str, user: str) -> Standing:
         """Say where a version stands on its way to Production, by the bytes that were registered."""
-        current = self.get_model_version(name, version)
+        current, _ = self._read(name, version)
         with self.engine.connect() as connection:
             policy = self._policy(connection, name)
             return standing(user, self._facts(connection, current, policy), policy)
@@ -198,21 +196,28 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
         """Do what may take seconds, before the lock: measure the bytes for who may move them, and ask the pre hooks."""
         if target != PRODUCTION and not any_hooks():
             return None, None
-        seen = self.get_model_version(name, version)
         policy = self.recent.read().policy.for_model(name)
         may = actor in policy.reviewers() or (actor in SERVICES and policy.production.robots == "gates")
-        measured = self._measure(seen) if target == PRODUCTION and may else None
-        return measured, vetoes(transition_of(seen, target, archive))
+        measured = self._measure(name, version) if target == PRODUCTION and may else None
+        veto = vetoes(transition_of(self._read(name, version)[0], target, archive)) if any_hooks() else None
+        return measured, veto
 
-    def _measure(self, version: ModelVersion) -> Measured:
+    def _measure(self, name: str, version: str) -> Measured:
         """Say what a version's bytes are now: as registered while the store lists them unchanged, else by download."""
-        number, location = str(version.version), self._location(version.name, version.version)
-        with self.engine.connect() as connection:
-            born = told(connection, version.name, number)
+        with self.sessions() as session:
+            row = self._get_sql_model_version(session, name, version)
+            number, location = str(row.version), location_of(row)
+            born = told(session.connection(), name, number, kind=EventKind.VERSION_CREATED)
         if born.digest and born.listing and born.listing == fingerprint(location):
             return Measured(location, digest=born.digest, origin=born.origin)
-        with delivered(lambda: location, version.name, number) as delivery:
+        with delivered(lambda: location, name, number) as delivery:
             return delivery.measured(number, location)
+
+    def _read(self, name: str, version: str) -> tuple[ModelVersion, str]:
+        """Read a version, without the aliases, which no decision asks for, and where its bytes lie."""
+        with self.sessions() as session:
+            row = self._get_sql_model_version(session, name, version)
+            return row.to_mlflow_entity(), location_of(row)
 
     def _allowed(self, name: str, what: Callable[[May], tuple[Role, ...]]) -> set[str]:
         """Return who may do something at all: nobody else is worth a download."""
@@ -246,6 +251,11 @@ class DecidingStore(SqlAlchemyStore):  # type: ignore[misc]  # MLflow is publish
             alive = SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL
             query = self._get_query(session, SqlModelVersion).filter(SqlModelVersion.name == name, alive)
             return [row.to_mlflow_entity() for row in query.order_by(SqlModelVersion.version)]
+
+
+def location_of(row: SqlModelVersion) -> str:
+    """Return where a version's bytes lie, as `get_model_version_download_uri` does."""
+    return str(row.storage_location or row.source)
 
 
 def transition_of(version: ModelVersion, target: str, archive: bool) -> Transition:

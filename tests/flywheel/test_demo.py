@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -134,6 +135,14 @@ def test_replay_gives_each_row_its_own_answer(echo_url: str) -> None:
     assert [seen.probability for seen in answers] == [None if n % 2 else n / 100 for n in range(100)]
     assert {seen.version for seen in answers if seen.status == 200} == {"7"}
     assert len({seen.request_id for seen in answers}) == 100
+
+
+def test_replay_keeps_its_pace(echo_url: str) -> None:
+    rows = [{"entity": str(number), "number": number} for number in range(50)]
+    began = time.monotonic()
+    answers = replay(echo_url, rows, entity="entity", pace=100.0)
+    assert time.monotonic() - began >= 0.49  # the last of the fifty is due then
+    assert [seen.entity for seen in answers] == [row["entity"] for row in rows]
 
 
 def test_replay_reports_a_server_that_is_not_there() -> None:

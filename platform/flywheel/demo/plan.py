@@ -53,6 +53,8 @@ def months(year: int, requests: dict[int, int]) -> tuple[Window, ...]:
 
 
 # A rollout needs about 5,500 requests: 370 to the canary at 10 %, as many at 50 %, and what passes between two looks.
+# So traffic has a pace, or a fast machine would be through with it before the controller has looked.
+PACE = 500.0  # requests a second
 FULL = Plan(windows=months(2013, dict.fromkeys(range(4, 13), 6_000)), trials=None, bad_version_from=6)
 
 # The same story in a few minutes, for the tests.

@@ -1,6 +1,7 @@
-"""Replays flights as traffic: one row a request, in the order of their times, as fast as the gateway answers."""
+"""Replays flights as traffic: one row a request, in the order of their times, at a steady pace."""
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,26 +27,28 @@ class Answer:
     seconds: float
 
 
-def replay(url: str, rows: Sequence[Mapping[str, Any]], *, entity: str) -> list[Answer]:
+def replay(url: str, rows: Sequence[Mapping[str, Any]], *, entity: str, pace: float = math.inf) -> list[Answer]:
     """Send each row as one request and return what came back, in the order of the rows.
 
     Args:
         url: The use case's `/invocations` at the gateway.
         rows: Raw rows, JSON-ready, with the entity key.
         entity: Name of the entity column.
+        pace: Requests a second at most; without it as fast as the gateway answers.
     """
-    return asyncio.run(_replay(url, rows, entity))
+    return asyncio.run(_replay(url, rows, entity, pace))
 
 
-async def _replay(url: str, rows: Sequence[Mapping[str, Any]], entity: str) -> list[Answer]:
+async def _replay(url: str, rows: Sequence[Mapping[str, Any]], entity: str, pace: float) -> list[Answer]:
     answers: list[Answer | None] = [None] * len(rows)
-    pending = iter(enumerate(rows))
+    pending, began = iter(enumerate(rows)), time.monotonic()
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
 
         async def client(work: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
             for index, row in work:
+                await asyncio.sleep(began + index / pace - time.monotonic())  # at once where that has passed
                 answers[index] = await _ask(session, url, row, entity)
 
         await asyncio.gather(*(client(pending) for _ in range(CONNECTIONS)))

@@ -24,7 +24,7 @@ from flywheel.demo.flights import (
 )
 from flywheel.demo.narrator import Narrator
 from flywheel.demo.people import await_gates, break_glass, move_to_production, newest_version
-from flywheel.demo.plan import Plan, Window
+from flywheel.demo.plan import PACE, Plan, Window
 from flywheel.demo.replay import Answer, replay
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import Event, EventKind, read
@@ -148,7 +148,7 @@ class Story:
             return
         began = time.monotonic()
         entity = self.use_case.data.entity or self.use_case.data.event_time
-        answers = replay(self._url(self.use_case), requests_of(flights, self.use_case), entity=entity)
+        answers = replay(self._url(self.use_case), requests_of(flights, self.use_case), entity=entity, pace=PACE)
         self.answers += answers
         append_outcomes(self._log(), self.use_case.name, outcomes_of(flights, self.use_case))
         served = sorted({answer.version for answer in answers if answer.version})
