@@ -10,6 +10,7 @@ from mlflow.server import auth
 from starlette.middleware import Middleware
 
 from registry.access import routes as access
+from registry.access.login import is_administrator
 from registry.access.sso import SsoDoor, sso_settings
 from registry.caller import floor_policy
 from registry.doors.bodies import answer_faults, require_object
@@ -41,6 +42,7 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     for room in (access, gates, history, hooks, policy, signing):
         room.add_routes(app)
     stamp_makers()
+    auth.sender_is_admin = is_administrator
     _let_everybody_in()
     server: FastAPI = auth.create_app(app)
     answer_faults(app)
