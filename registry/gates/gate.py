@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
+from flywheel.compatibility import Inputs
 from flywheel.errors import FlywheelError
 from flywheel.limits import Limits
 from flywheel.package import INSIDE, ModelPackage, read_package
@@ -20,7 +21,7 @@ from registry.gates.asking import Example, read_example
 from registry.gates.evidence import Measurement, Outcome
 from registry.gates.sample import Sample, read_sample
 from registry.gates.server import ModelServer
-from registry.gates.signatures import Inputs, read_inputs
+from registry.gates.signatures import read_inputs
 
 
 class UnmeasurableError(FlywheelError):

@@ -9,13 +9,13 @@ from typing import Any
 import polars as pl
 
 from flywheel.column_rules import EPOCH
+from flywheel.compatibility import Inputs
 from flywheel.limits import Limits
 from registry.gates.asking import question
 from registry.gates.evidence import Measurement
 from registry.gates.gate import Candidate, UnmeasurableError, judged
 from registry.gates.sample import read_evaluation
 from registry.gates.server import RefusedQuestionError
-from registry.gates.signatures import Inputs
 
 UNSEEN = "a value that no training has seen"
 LARGE, LARGE_WHOLE = 1e12, 10**9

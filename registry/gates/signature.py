@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
+from flywheel.compatibility import input_breaks
 from flywheel.limits import Limits
 from flywheel.package import INSIDE, read_package
 from registry.gates.evidence import Measurement
 from registry.gates.gate import Candidate, judged
 from registry.gates.server import RefusedQuestionError
-from registry.gates.signatures import Inputs, read_inputs, read_outputs, signature_part
+from registry.gates.signatures import read_inputs, read_outputs, signature_part
 
 
 class Signature:
@@ -75,29 +76,6 @@ def _breaks(candidate: Candidate) -> list[str]:
         if then[name] != now.get(name, then[name])
     ]
     return found + [f"output '{name}' is new" for name in now if name not in then]
-
-
-def input_breaks(now: tuple[Inputs, ...], then: tuple[Inputs, ...]) -> list[str]:
-    """Return what a caller of the champion would meet, each a clause that names the input."""
-    wanted, asked = {one.name: one for one in now}, {one.name: one for one in then}
-    found = [f"input '{name}' of the champion is gone" for name in asked if name not in wanted]
-    found += [f"input '{one.name}' is new and required" for one in now if one.name not in asked and not one.nullable]
-    for name in (name for name in wanted if name in asked):
-        here, there = wanted[name], asked[name]
-        if here.type != there.type:
-            found.append(f"input '{name}' was {there.type} and is {here.type}")
-        elif there.nullable and not here.nullable:
-            found.append(f"input '{name}' may no longer be missing")
-        elif _tighter(here, there):
-            found.append(f"input '{name}' has tighter limits")
-    return found
-
-
-def _tighter(here: Inputs, there: Inputs) -> bool:
-    low = here.minimum is not None and (there.minimum is None or here.minimum > there.minimum)
-    high = here.maximum is not None and (there.maximum is None or here.maximum < there.maximum)
-    known = here.categories is not None and (there.categories is None or not {*there.categories} <= {*here.categories})
-    return low or high or known
 
 
 def _new(candidate: Candidate) -> list[str]:

@@ -4,27 +4,14 @@ MLmodel is read as YAML, so that whoever asks needs neither MLflow nor the model
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from flywheel.column_rules import Column
+from flywheel.compatibility import Inputs, inputs_of
 from flywheel.errors import IntegrityError
 from flywheel.package import ModelPackage
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """One named input. `minimum`, `maximum` and `categories` are what it must keep to; None: anything of its type."""
-
-    name: str
-    type: str
-    nullable: bool
-    minimum: float | None = None
-    maximum: float | None = None
-    categories: tuple[str, ...] | None = None
 
 
 def read_mlmodel(folder: Path) -> dict[str, Any]:
@@ -63,7 +50,7 @@ def signature_part(folder: Path, part: str) -> list[dict[str, Any]] | None:
 def read_inputs(folder: Path, package: ModelPackage | None) -> tuple[Inputs, ...]:
     """Return the named inputs; none where the signature is missing or speaks of tensors."""
     if package is not None:
-        return tuple(_of_contract(column) for column in package.contract.columns)
+        return inputs_of(package.contract.columns)
     entries = signature_part(folder, "inputs") or []
     return tuple(
         Inputs(str(entry["name"]), str(entry.get("type")), not entry.get("required", True))
@@ -78,18 +65,6 @@ def read_outputs(folder: Path, package: ModelPackage | None) -> dict[str, str]:
         return {output.name: output.type for output in package.contract.outputs}
     entries = signature_part(folder, "outputs") or []
     return {str(entry.get("name", place)): _type(entry) for place, entry in enumerate(entries)}
-
-
-def _of_contract(column: Column) -> Inputs:
-    refuses = column.breach == "refuse"
-    return Inputs(
-        column.name,
-        column.type,
-        column.nullable,
-        column.minimum if refuses else None,
-        column.maximum if refuses else None,
-        column.categories if refuses else None,
-    )
 
 
 def _type(entry: dict[str, Any]) -> str:

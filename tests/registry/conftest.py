@@ -105,3 +105,9 @@ def server(stack: Settings) -> Iterator[Server]:
 @pytest.fixture
 def model(server: Server) -> str:
     return server.model()
+
+
+@pytest.fixture
+def home(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands of this process find the shared stack."""
+    monkeypatch.setenv("FLYWHEEL_HOME", str(stack.root))

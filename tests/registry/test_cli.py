@@ -3,30 +3,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
-from typer.testing import CliRunner
 
 from flywheel.connections import secrets
 from flywheel.errors import FlywheelError, StackError, UsageError
 from flywheel.events import EventKind, append
 from flywheel.identities import CONTROLLER, GATES
 from flywheel.settings import Settings
-from registry.cli import app
+from tests.registry.commands import run
 
 if TYPE_CHECKING:
     from tests.registry.conftest import Server
 
-
-@pytest.fixture(autouse=True)
-def home(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLYWHEEL_HOME", str(stack.root))
-
-
-def run(*words: str) -> str:
-    result = CliRunner().invoke(app, words)
-    if isinstance(result.exception, FlywheelError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_approving_moves_the_version_and_says_so_in_one_sentence(server: "Server", model: str) -> None:

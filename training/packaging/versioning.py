@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from flywheel.contract import Column, Contract
+from flywheel.compatibility import input_breaks, inputs_of
+from flywheel.contract import Contract
 from flywheel.package import ModelPackage
 from flywheel.usecase import UseCase
 
@@ -78,39 +79,13 @@ def next_version(new: Made, before: Made | None) -> NextVersion:
 
 def incompatibilities(new: Made, before: Made) -> list[str]:
     """Return what a caller of `before` would meet: each a clause naming the column."""
-    asked = {column.name: column for column in before.contract.columns}
-    wanted = {column.name: column for column in new.contract.columns}
-    found = [f"input '{name}' is gone" for name in asked if name not in wanted]
-    found += [
-        f"input '{name}' is new and required" for name, now in wanted.items() if name not in asked and not now.nullable
-    ]
-    for name in (name for name in wanted if name in asked):
-        then, now = asked[name], wanted[name]
-        if then.type != now.type:
-            found.append(f"input '{name}' was {then.type} and is {now.type}")
-        elif then.nullable and not now.nullable:
-            found.append(f"input '{name}' may no longer be missing")
-        elif _refuses_more(now, then):
-            found.append(f"input '{name}' has tighter limits")
+    found = input_breaks(inputs_of(new.contract.columns), inputs_of(before.contract.columns))
     for key in ("entity", "subject", "event_time"):
         if getattr(new.contract, key) != getattr(before.contract, key):
             found.append(f"the {key.replace('_', ' ')} was '{getattr(before.contract, key)}'")
     if set(new.contract.outputs) != set(before.contract.outputs):
         found.append("the outputs are others: " + ", ".join(output.name for output in new.contract.outputs))
     return found
-
-
-def _refuses_more(now: Column, then: Column) -> bool:
-    """Say whether a value that `then` scored may be refused; limits that only flag refuse nothing."""
-    if now.breach == "flag":
-        return False
-    free = then.breach == "flag"
-    low = now.minimum is not None and (free or then.minimum is None or now.minimum > then.minimum)
-    high = now.maximum is not None and (free or then.maximum is None or now.maximum < then.maximum)
-    known = now.categories is not None and (
-        free or then.categories is None or not {*then.categories} <= {*now.categories}
-    )
-    return low or high or known
 
 
 def differences(new: Made, before: Made) -> list[str]:

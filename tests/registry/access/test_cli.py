@@ -13,10 +13,7 @@ from flywheel.tracking import Tracking
 from registry.access.cli import app
 from tests.registry.conftest import Server
 
-
-@pytest.fixture(autouse=True)
-def home(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLYWHEEL_HOME", str(stack.root))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def run(*words: str) -> Result:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from onnx import numpy_helper
 
+from flywheel.compatibility import Inputs, input_breaks
 from flywheel.package import INSIDE
 from registry.gates.asking import SERVING_EXAMPLE
 from registry.gates.catalogue import ASKING, OWN
@@ -22,8 +23,7 @@ from registry.gates.memory import Memory
 from registry.gates.onnx import Onnx
 from registry.gates.robustness import Robustness, odd_values
 from registry.gates.server import ModelServer
-from registry.gates.signature import Signature, input_breaks
-from registry.gates.signatures import Inputs
+from registry.gates.signature import Signature
 from registry.gates.skew import Skew
 from tests.registry.gates.folders import Bench, copy, edited, resample, spoiled
 
@@ -153,7 +153,7 @@ def test_callers_of_the_champion_must_be_able_to_stay(bench: Bench, package: Pat
     found = bench(Signature(), package, champion=champion)
     assert found.outcome == Outcome.FAIL
     for clause in (
-        "input 'mood' of the champion is gone",
+        "input 'mood' is gone",
         "input 'rank' is new and required",
         "output 'chance' of the champion is gone",
         "output 'probability' is new",

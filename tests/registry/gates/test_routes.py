@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from typer.testing import CliRunner, Result
 
-from flywheel.errors import FlywheelError, StackError, UsageError
+from flywheel.errors import StackError, UsageError
 from flywheel.events import EventKind
-from flywheel.settings import Settings
-from registry.cli import app
 from registry.gates.job import Subject, alone
 from registry.gates.table import lines, summary
+from tests.registry.commands import call
 from tests.registry.conftest import Server
 from tests.registry.gates.folders import spoiled
 from tests.registry.gates.service import job, only, register
@@ -86,11 +84,6 @@ def test_bad_input_is_one_sentence(server: Server, model: str) -> None:
 
 
 @pytest.fixture
-def home(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLYWHEEL_HOME", str(stack.root))
-
-
-@pytest.fixture
 def working(engine: sa.Engine, model: str) -> Iterator[None]:
     """The registry's process beside the server, which runs the gates that are asked for."""
     stop = threading.Event()
@@ -105,13 +98,6 @@ def working(engine: sa.Engine, model: str) -> Iterator[None]:
     yield
     stop.set()
     thread.join()
-
-
-def call(*words: str) -> Result:
-    result = CliRunner().invoke(app, words)
-    if isinstance(result.exception, FlywheelError):
-        raise result.exception
-    return result
 
 
 @pytest.mark.usefixtures("home", "working")

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from flywheel.connections import login
 from flywheel.errors import FlywheelError, UsageError
@@ -12,21 +11,10 @@ from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings
 from flywheel.signing import add_meta
 from flywheel.tracking import Tracking
-from registry.cli import app
+from tests.registry.commands import run
 from tests.registry.conftest import Server
 
-
-@pytest.fixture(autouse=True)
-def home(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLYWHEEL_HOME", str(stack.root))
-
-
-def run(*words: str) -> str:
-    result = CliRunner().invoke(app, words)
-    if isinstance(result.exception, FlywheelError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def promoted(server: Server, model: str) -> str:

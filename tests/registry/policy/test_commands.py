@@ -6,29 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import EventKind
 from flywheel.policy import Policy
-from flywheel.settings import Settings
-from registry.cli import app
+from tests.registry.commands import run
 
 if TYPE_CHECKING:
     from tests.registry.conftest import Server
 
-
-@pytest.fixture(autouse=True)
-def home(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLYWHEEL_HOME", str(stack.root))
-
-
-def run(*words: str) -> str:
-    result = CliRunner().invoke(app, words)
-    if isinstance(result.exception, FlywheelError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_a_reviewer_sees_what_is_missing_reviews_and_approves(server: "Server") -> None:
