@@ -84,7 +84,7 @@ def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Resu
 def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Iterator[Controller]":
     """Wire the parts together once this process leads."""
     from deploy.controller import Controller
-    from deploy.gateway import Gateway
+    from deploy.gateway.admin import Gateway
     from deploy.journal import Journal
     from deploy.local import LocalTarget
     from deploy.packages import Packages

@@ -13,10 +13,8 @@ from pathlib import Path
 
 from deploy.controller import Condition, Readiness
 from deploy.desired import Served
-from deploy.gateway import Counts, Gateway, arm_look
-from deploy.packages import Packages
-from deploy.rollout import Share
-from deploy.routes import (
+from deploy.gateway.admin import Counts, Gateway, arm_look
+from deploy.gateway.routes import (
     Backend,
     Split,
     cluster_document,
@@ -25,6 +23,8 @@ from deploy.routes import (
     route_document,
     write_document,
 )
+from deploy.packages import Packages
+from deploy.rollout import Share
 from deploy.verdict import Look
 from flywheel.connections import write_private
 from flywheel.errors import FlywheelError, IntegrityError, TransientError
@@ -269,7 +269,7 @@ def program_names(served: Served) -> tuple[str, str]:
 
 
 def _shipper(settings: Settings) -> Program:
-    return Program(SHIPPER, [sys.executable, "-m", "deploy.shipper", "--home", str(settings.root)])
+    return Program(SHIPPER, [sys.executable, "-m", "deploy.log.shipper", "--home", str(settings.root)])
 
 
 def programs(settings: Settings, place: Place, folder: Path) -> tuple[Program, Program]:

@@ -19,12 +19,12 @@ import structlog
 import uvicorn
 import uvloop
 
+from deploy.agent.backends.worker import Scorer
 from deploy.agent.dataplane import DataPlane, Identity
-from deploy.agent.handlers import Handlers
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
 from deploy.agent.package import ServedPackage, check_digest, read_served
-from deploy.agent.scorer import Scorer
+from deploy.agent.rest.app import Handlers
 from deploy.agent.spool import Spool
 from flywheel.errors import FlywheelError
 from flywheel.telemetry import configure_logs

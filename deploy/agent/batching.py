@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from deploy.agent.backends.worker import ScorerError, ScorerUnreachableError
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
-from deploy.agent.scorer import ScorerError, ScorerUnreachableError
 from flywheel.contract import ValidRow
 
 C = TypeVar("C")

@@ -15,8 +15,8 @@ import uuid_utils
 from deploy.agent.batching import Batcher, Failure, Job, Outcome, Score
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
-from deploy.agent.payload import Row
 from deploy.agent.refusal import RefusalError
+from deploy.agent.rest.forms import Row
 from flywheel.contract import Contract, ValidRow
 from flywheel.errors import ContractError
 

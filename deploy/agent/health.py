@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from deploy.agent.scorer import Scorer, ScorerError, ScorerUnreachableError
+from deploy.agent.backends.worker import Scorer, ScorerError, ScorerUnreachableError
 from flywheel.contract import ValidRow
 
 PERIOD_SECONDS = 1.0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 
-from deploy.agent.payload import Row, parse_rows
 from deploy.agent.refusal import RefusalError
+from deploy.agent.rest.forms import Row, parse_rows
 from flywheel.contract import Contract, read_contract
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError

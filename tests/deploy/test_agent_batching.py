@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.agent.backends.worker import ScorerError, ScorerUnreachableError
 from deploy.agent.batching import Batcher, Failure, Job, Outcome
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
-from deploy.agent.scorer import ScorerError, ScorerUnreachableError
 from flywheel.contract import ValidRow
 
 POISON = -1.0

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.agent.backends.worker import Scorer
 from deploy.agent.dataplane import DataPlane, Identity
-from deploy.agent.handlers import Handlers, read_caller
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.package import read_served
-from deploy.agent.payload import parse_rows
 from deploy.agent.refusal import RefusalError
-from deploy.agent.scorer import Scorer
+from deploy.agent.rest.app import Handlers, read_caller
+from deploy.agent.rest.forms import parse_rows
 from flywheel.contract import ValidRow
 from flywheel.errors import IntegrityError
 from flywheel.records import prediction_schema

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
-from deploy.segments import is_finished, read_block
+from deploy.log.segments import is_finished, read_block
 from flywheel.errors import StackError
 
 # In a process of its own: the limit holds for all its files, and the test run's own output may be one.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from deploy.routes import cluster_document
+from deploy.gateway.routes import cluster_document
 from flywheel import events
 from flywheel.connections import endpoints, secrets
 from flywheel.digest import folder_digest

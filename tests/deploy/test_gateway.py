@@ -18,8 +18,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from deploy.gateway import Counts, Gateway, arm_look, since
-from deploy.routes import Backend, Split, cluster_document, read_splits, route_document, write_document
+from deploy.gateway.admin import Counts, Gateway, arm_look, since
+from deploy.gateway.routes import Backend, Split, cluster_document, read_splits, route_document, write_document
 from deploy.verdict import Look
 from flywheel.errors import TransientError
 from flywheel.settings import Settings

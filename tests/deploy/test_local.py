@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from deploy.desired import Served
+from deploy.gateway.routes import Backend, Split
 from deploy.local import Place, program_names, programs, safe_split
 from deploy.packages import Packages
-from deploy.routes import Backend, Split
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
 from flywheel.settings import Settings

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
 from deploy.cli import app
-from deploy.shipper import drain
+from deploy.log.shipper import drain
 from flywheel.errors import UsageError
 from flywheel.storage import PredictionLog
 from tests.deploy.test_shipper import CONTRACT_JSON, record

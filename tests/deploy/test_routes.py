@@ -4,7 +4,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.routes import (
+from deploy.gateway.routes import (
     Backend,
     Split,
     cluster_document,

@@ -14,7 +14,7 @@ import pytest
 
 from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
-from deploy.shipper import COMPACT_EVERY, Shipper, drain, ownership, run
+from deploy.log.shipper import COMPACT_EVERY, Shipper, drain, ownership, run
 from flywheel.contract import Column, ColumnType, Contract, Output
 from flywheel.errors import StackError
 from flywheel.fields import read_fields
@@ -201,7 +201,7 @@ def test_one_spool_that_cannot_be_shipped_does_not_hold_up_the_others(tmp_path: 
 
 def test_kill_9_of_the_shipper_at_any_moment_neither_loses_nor_doubles(tmp_path: Path) -> None:
     chance = random.Random(7)  # noqa: S311  # a test's dice
-    command = [sys.executable, "-m", "deploy.shipper", "--home", str(tmp_path), "--period", "0.001"]
+    command = [sys.executable, "-m", "deploy.log.shipper", "--home", str(tmp_path), "--period", "0.001"]
     number = 0
     table = tmp_path / "log" / "tiny" / "predictions" / "_delta_log"
     for life in range(3):
@@ -226,7 +226,7 @@ def test_kill_9_of_the_shipper_at_any_moment_neither_loses_nor_doubles(tmp_path:
 
 
 def test_draining_leaves_the_work_to_a_shipper_that_runs(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deploy.shipper", "--home", str(tmp_path), "--period", "0.05"]
+    command = [sys.executable, "-m", "deploy.log.shipper", "--home", str(tmp_path), "--period", "0.05"]
     with spool(tmp_path) as agent, subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT) as shipper:
         agent.append(record(1))
         wait_for(lambda: shipped(tmp_path) == ["p-1"], "the first record's arrival", 30)

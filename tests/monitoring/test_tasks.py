@@ -14,13 +14,13 @@ import polars as pl
 import pytest
 from aiohttp import web
 
+from deploy.agent.backends.worker import Scorer
 from deploy.agent.dataplane import Caller, DataPlane, Identity
 from deploy.agent.limits import Limits
-from deploy.agent.payload import Row
-from deploy.agent.scorer import Scorer
+from deploy.agent.rest.forms import Row
 from deploy.agent.spool import Spool
+from deploy.log.shipper import drain
 from deploy.outcomes import record_file
-from deploy.shipper import drain
 from flywheel.contract import Column, Contract, Output
 from flywheel.digest import folder_digest
 from flywheel.errors import DataError

@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 from deploy.agent.dataplane import Answer, Caller, DataPlane
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
-from deploy.agent.payload import parse_rows
 from deploy.agent.refusal import RefusalError
+from deploy.agent.rest.forms import parse_rows
 
 Headers = list[tuple[bytes, bytes]]
 # A response: status, extra headers, body.

@@ -1,6 +1,6 @@
 """The shipper: moves spooled predictions and the gateway's access log into the prediction log, exactly once.
 
-    python -m deploy.shipper --home HOME [--once]
+    python -m deploy.log.shipper --home HOME [--once]
 
 It owns all spools of a node and is the only appender of the tables predictions and requests. How far a file has been
 shipped is kept in the table itself, in the same commit as the rows (an application transaction: the file, and the byte
@@ -20,8 +20,8 @@ from pathlib import Path
 
 import structlog
 
-from deploy.access_log import AccessLog
-from deploy.spools import Spools
+from deploy.log.access_log import AccessLog
+from deploy.log.spools import Spools
 from flywheel.errors import FlywheelError, StackError
 from flywheel.storage import PredictionLog, TableName
 from flywheel.telemetry import configure_logs
@@ -127,7 +127,7 @@ def run(home: Path, *, period_seconds: float, stop: threading.Event) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the shipper until SIGTERM or SIGINT, or with --once until nothing is left; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.shipper", description="Ship spools into the prediction log."
+        prog="python -m deploy.log.shipper", description="Ship spools into the prediction log."
     )
     parser.add_argument("--home", type=Path, required=True, help="home folder of the stack")
     parser.add_argument("--once", action="store_true", help="ship what is there, then end")

@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 import structlog
 
-from deploy.segments import Block, read_block, set_aside
+from deploy.log.segments import Block, read_block, set_aside
 from flywheel.connections import write_private
 from flywheel.errors import FlywheelError
 from flywheel.records import REQUESTS

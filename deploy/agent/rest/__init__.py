@@ -1,0 +1,1 @@
+"""HTTP: MLflow's and the Open Inference Protocol's requests over ASGI."""
