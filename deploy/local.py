@@ -16,6 +16,7 @@ from deploy.desired import Served
 from deploy.gateway.admin import Counts, Gateway, arm_look
 from deploy.gateway.routes import (
     Backend,
+    Replica,
     Split,
     cluster_document,
     fallback_cluster,
@@ -53,7 +54,7 @@ class Place:
     @property
     def backend(self) -> Backend:
         """What the gateway needs to know of it."""
-        return Backend(self.served.usecase, self.served.version, self.agent)
+        return Backend(self.served.usecase, self.served.version, (Replica(self.agent),))
 
 
 class LocalTarget:

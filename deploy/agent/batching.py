@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from deploy.agent.backends.worker import ScorerError, ScorerUnreachableError
+from deploy.agent.backends.backend import ScorerError, ScorerUnreachableError
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from deploy.agent.backends.worker import Scorer, ScorerError, ScorerUnreachableError
+from deploy.agent.backends.backend import Backend, ScorerError, ScorerUnreachableError
 from flywheel.contract import ValidRow
 
 PERIOD_SECONDS = 1.0
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 class Health:
     """A state that a background task refreshes every second, so that asking for it costs nothing."""
 
-    def __init__(self, scorer: Scorer, example: list[ValidRow]) -> None:
+    def __init__(self, scorer: Backend, example: list[ValidRow]) -> None:
         self._scorer = scorer
         self._example = example
         self._warm = False

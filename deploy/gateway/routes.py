@@ -25,12 +25,20 @@ MLFLOW_PATHS = ("/invocations", "/ping", "/version", "/health")
 
 
 @dataclass(frozen=True)
+class Replica:
+    """One agent on loopback: its ports for HTTP and for gRPC (0: it speaks none)."""
+
+    http: int
+    grpc: int = 0
+
+
+@dataclass(frozen=True)
 class Backend:
-    """One version's agent on loopback."""
+    """One version's agents."""
 
     usecase: str
     version: str
-    port: int
+    replicas: tuple[Replica, ...]
 
     @property
     def cluster(self) -> str:
@@ -109,8 +117,13 @@ def read_splits(path: Path) -> dict[str, Split]:
 
 
 def _split(values: dict[str, Any]) -> Split:
-    challenger = Backend(**values["challenger"]) if values["challenger"] else None
-    return Split(Backend(**values["champion"]), challenger, int(values["percent"]), values["rollout"])
+    challenger = _backend(values["challenger"]) if values["challenger"] else None
+    return Split(_backend(values["champion"]), challenger, int(values["percent"]), values["rollout"])
+
+
+def _backend(values: dict[str, Any]) -> Backend:
+    replicas = tuple(Replica(**one) for one in values["replicas"])
+    return Backend(values["usecase"], values["version"], replicas)
 
 
 def write_document(path: Path, document: dict[str, Any]) -> bool:
@@ -145,7 +158,6 @@ def _by_usecase(splits: Sequence[Split]) -> list[Split]:
 
 
 def _version_cluster(backend: Backend) -> dict[str, Any]:
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": backend.port}}
     return {
         "name": backend.cluster,
         "type": "STATIC",
@@ -177,9 +189,13 @@ def _version_cluster(backend: Backend) -> dict[str, Any]:
         "circuit_breakers": _breakers(),
         "load_assignment": {
             "cluster_name": backend.cluster,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+            "endpoints": [{"lb_endpoints": [_endpoint(replica.http) for replica in backend.replicas]}],
         },
     }
+
+
+def _endpoint(port: int) -> dict[str, Any]:
+    return {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
 
 
 def _aggregate_cluster(name: str, split: Split) -> dict[str, Any]:

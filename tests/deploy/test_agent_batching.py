@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.agent.backends.worker import ScorerError, ScorerUnreachableError
+from deploy.agent.backends.backend import ScorerError, ScorerUnreachableError
 from deploy.agent.batching import Batcher, Failure, Job, Outcome
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs

@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 
 from deploy.gateway.admin import Counts, Gateway, arm_look, since
-from deploy.gateway.routes import Backend, Split, cluster_document, read_splits, route_document, write_document
+from deploy.gateway.routes import Backend, Replica, Split, cluster_document, read_splits, route_document, write_document
 from deploy.verdict import Look
 from flywheel.errors import TransientError
 from flywheel.settings import Settings
@@ -61,8 +61,8 @@ class Site:
         return f"http://127.0.0.1:{self.ports.gateway}"
 
     def start(self, version: str, failing: float = 0.0) -> Backend:
-        backend = self.backends.setdefault(version, Backend("flights", version, free_port()))
-        command = [sys.executable, "-c", UPSTREAM, str(backend.port), str(failing)]
+        backend = self.backends.setdefault(version, Backend("flights", version, (Replica(free_port()),)))
+        command = [sys.executable, "-c", UPSTREAM, str(backend.replicas[0].http), str(failing)]
         self.upstreams[version] = subprocess.Popen(command)
         return backend
 
@@ -231,7 +231,7 @@ async def test_weight_changes_under_load_lose_nothing(site: Site) -> None:
 
     codes, ports = await load(f"{site.url}/flights/invocations", 2, change)
     assert set(codes) == {200}
-    assert set(ports) == {champion.port, canary.port}
+    assert set(ports) == {champion.replicas[0].http, canary.replicas[0].http}
 
 
 async def test_the_death_of_the_only_canary_loses_nothing(site: Site) -> None:
@@ -246,7 +246,7 @@ async def test_the_death_of_the_only_canary_loses_nothing(site: Site) -> None:
 
     codes, ports = await load(f"{site.url}/flights/invocations", 1, kill)
     assert set(codes) == {200}
-    assert ports[canary.port] > 0
+    assert ports[canary.replicas[0].http] > 0
     assert champion.cluster in site.gateway.healthy()
     until(lambda: canary.cluster not in site.gateway.healthy())
 
@@ -272,7 +272,13 @@ async def test_a_champion_that_misses_its_health_checks_still_gets_its_requests(
     site.upstreams["1"].wait()
     until(lambda: champion.cluster not in site.gateway.healthy())
     site.start("1")
-    until(lambda: get(f"http://127.0.0.1:{champion.port}/x")[0] == 200 if listening(champion.port) else False)
+    until(
+        lambda: (
+            get(f"http://127.0.0.1:{champion.replicas[0].http}/x")[0] == 200
+            if listening(champion.replicas[0].http)
+            else False
+        )
+    )
     assert get(f"{site.url}/flights/invocations")[0] == 200
 
 

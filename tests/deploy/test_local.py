@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from deploy.desired import Served
-from deploy.gateway.routes import Backend, Split
+from deploy.gateway.routes import Backend, Replica, Split
 from deploy.local import Place, program_names, programs, safe_split
 from deploy.packages import Packages
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
 from flywheel.settings import Settings
 
-ONE, TWO = Backend("flights", "1", 4001), Backend("flights", "2", 4002)
+ONE, TWO = Backend("flights", "1", (Replica(4001),)), Backend("flights", "2", (Replica(4002),))
 
 
 def model(folder: Path, content: str = "weights") -> Path:

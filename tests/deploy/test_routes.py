@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from deploy.gateway.routes import (
     Backend,
+    Replica,
     Split,
     cluster_document,
     fallback_cluster,
@@ -14,8 +15,8 @@ from deploy.gateway.routes import (
     write_document,
 )
 
-CHAMPION, CHALLENGER = Backend("flights-delay", "1", 4001), Backend("flights-delay", "2", 4002)
-OTHER = Backend("seattle-rain", "1", 4003)
+CHAMPION, CHALLENGER = Backend("flights-delay", "1", (Replica(4001),)), Backend("flights-delay", "2", (Replica(4002),))
+OTHER = Backend("seattle-rain", "1", (Replica(4003),))
 ROLLOUT = Split(CHAMPION, CHALLENGER, 10, "flights-delay-v2-abc-1")
 
 

@@ -7,24 +7,18 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
+from deploy.agent.backends.backend import ScorerError, ScorerUnreachableError
 from deploy.agent.outputs import OutputReader, Outputs
 from flywheel.contract import Contract, ValidRow
-from flywheel.errors import FlywheelError, TransientError
 
 # Below uvicorn's 5 seconds, so that the scorer never closes a connection that we are about to use.
 KEEP_ALIVE_SECONDS = 3.0
 
 
-class ScorerError(FlywheelError):
-    """The scorer answered, but not with a prediction for every row: one of the rows may be the reason."""
-
-
-class ScorerUnreachableError(TransientError):
-    """The scorer did not answer in time, or not at all: no row is to blame."""
-
-
 class Scorer:
     """One keep-alive client, used as an async context."""
+
+    name = "mlflow"
 
     def __init__(self, url: str, contract: Contract) -> None:
         self._url = url.rstrip("/")

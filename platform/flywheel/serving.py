@@ -1,0 +1,167 @@
+"""How versions are served: HOME/serving.yaml, which belongs to who runs the gateway, not to who trains.
+
+Everything has a default, so there need be no such file. What stands under `use_cases` holds for the use cases whose
+name matches the pattern (as in shells), the first match; `defaults` for the others. The agent gets its part as JSON.
+"""
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from flywheel.errors import SpecError
+
+NAME = "serving.yaml"
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogServing(_Strict):
+    """What is done about the prediction log.
+
+    Attributes:
+        full_disk: When no record can be written: `refuse` the request (503), or answer it `unlogged`, with an alarm.
+        reserve_mb: Disk space that the spool leaves free; below it the disk counts as full.
+        durability: `process`: a record survives the death of the agent; `power`: also of the machine (fsync).
+        retention_days: Predictions and requests older than that are erased; None keeps them.
+    """
+
+    full_disk: Literal["refuse", "unlogged"] = "refuse"
+    reserve_mb: Annotated[int, Field(ge=0)] = 256
+    durability: Literal["process", "power"] = "process"
+    retention_days: Positive | None = None
+
+
+class Sticky(_Strict):
+    """What keeps a caller on one side of a split: the value of a header, else a cookie that the gateway sets."""
+
+    header: str | None = "x-flywheel-unit"
+    cookie: str | None = None
+    cookie_seconds: Positive = 30 * 86400
+
+
+class UseCaseServing(_Strict):
+    """How the versions of a use case are served.
+
+    Attributes:
+        backend: `mlflow`, `onnx`, or `auto`: the faster one, as measured at deploy, if both answer alike.
+        workers: `mlflow models serve` workers behind one agent.
+        replicas: Agents of a version.
+        unknown_fields: Fields that the contract does not name: `refuse` (422) or `ignore`.
+        deadline_seconds: That a request may take; a client may ask for less.
+        body_bytes: Of a request, at most.
+        request_rows: Of a request, at most.
+        batch_rows: Rows that are scored in one call, at most.
+        queue_rows: Rows that may wait; more are refused (429).
+        mirror_percent: Of the champion's requests that the challenger gets as well, its answers thrown away.
+    """
+
+    backend: Literal["auto", "mlflow", "onnx"] = "auto"
+    workers: Positive = 1
+    replicas: Positive = 1
+    unknown_fields: Literal["refuse", "ignore"] = "refuse"
+    deadline_seconds: Seconds = 10.0
+    body_bytes: Positive = 1 << 20
+    request_rows: Annotated[int, Field(gt=0, le=32_767)] = 1024  # records number rows in 16 bits
+    batch_rows: Positive = 256
+    queue_rows: Positive = 4096
+    mirror_percent: Percent = 0.0
+    sticky: Sticky = Sticky()
+    log: LogServing = LogServing()
+
+
+class Tls(_Strict):
+    """Certificate and key of the gateway (PEM); with `client_ca` clients must show a certificate signed by it."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class Jwt(_Strict):
+    """JSON Web Tokens of an issuer, checked against its keys in a file (JWKS); `claim` names the client."""
+
+    issuer: str
+    jwks: Path
+    audiences: tuple[str, ...] = ()
+    claim: str = "sub"
+
+
+class ClientLimits(_Strict):
+    """What one client may ask; None: no limit."""
+
+    requests_per_second: Positive | None = None
+    burst: Positive | None = None
+    requests_per_day: Positive | None = None
+
+
+class GatewayServing(_Strict):
+    """The door to all use cases.
+
+    Attributes:
+        host: Address that it listens on.
+        tls: None: plain HTTP, which is for loopback and for a proxy in front.
+        auth: `none`; `token`: service tokens of scope `predict`; `jwt`; `any` of the two.
+        jwt: Needed for `jwt` and `any`.
+        clients: Limits by client's name (patterns as in shells, the first match); others have `limits`.
+        limits: Of each client without its own; without auth a client is an address.
+        threads: Of Envoy.
+    """
+
+    host: str = "127.0.0.1"
+    tls: Tls | None = None
+    auth: Literal["none", "token", "jwt", "any"] = "none"
+    jwt: Jwt | None = None
+    limits: ClientLimits = ClientLimits()
+    clients: dict[str, ClientLimits] = {}
+    threads: Positive = 1
+
+
+class Observability(_Strict):
+    """Where traces go: the base address of an OTLP/HTTP collector, and the share of requests that are traced."""
+
+    otlp: str | None = None
+    sample_percent: Percent = 1.0
+
+
+class Serving(_Strict):
+    """The whole of serving.yaml."""
+
+    defaults: UseCaseServing = UseCaseServing()
+    use_cases: dict[str, UseCaseServing] = {}
+    gateway: GatewayServing = GatewayServing()
+    observability: Observability = Observability()
+
+    def of(self, use_case: str) -> UseCaseServing:
+        """Return how a use case is served."""
+        return next((held for name, held in self.use_cases.items() if fnmatchcase(use_case, name)), self.defaults)
+
+
+def load_serving(home: Path) -> Serving:
+    """Read HOME/serving.yaml; without one, the defaults.
+
+    Raises:
+        SpecError: It is no YAML, or says something that it cannot say; names the first such place.
+    """
+    path = home / NAME
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        return Serving()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise SpecError(f"{path} cannot be read: {fault}. Correct its mode or remove it.") from fault
+    except yaml.YAMLError as fault:
+        raise SpecError(f"{path} is no YAML: {' '.join(str(fault).split())}. Correct it.") from fault
+    try:
+        return Serving.model_validate(document or {})
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise SpecError(f"{path}: {where}: {first['msg']}. Correct it.") from fault
