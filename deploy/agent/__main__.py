@@ -22,9 +22,11 @@ import uvloop
 from deploy.agent.backends.worker import Scorer
 from deploy.agent.dataplane import DataPlane, Identity
 from deploy.agent.health import Health
+from deploy.agent.http import Headers
 from deploy.agent.limits import Limits
 from deploy.agent.package import ServedPackage, check_digest, read_served
-from deploy.agent.rest.app import Handlers
+from deploy.agent.rest.app import Paths
+from deploy.agent.server import Asgi
 from deploy.agent.spool import Spool
 from flywheel.errors import FlywheelError
 from flywheel.telemetry import configure_logs
@@ -65,7 +67,7 @@ async def _serve(options: argparse.Namespace, limits: Limits) -> None:
         async with Scorer(options.scorer, package.contract) as scorer:
             dataplane = DataPlane(identity, package.contract, score=scorer.score, append=spool.append, limits=limits)
             health = Health(scorer, dataplane.validate(package.example))
-            server = _http_server(Handlers(dataplane, health, limits), options, limits)
+            server = _http_server(Asgi(Paths(dataplane, health, limits), _always(identity)), options, limits)
             _stop_on_signals(server, health, options.drain)
             tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]
             gc.freeze()  # what exists now lives as long as the process: collections need not look at it
@@ -76,7 +78,11 @@ async def _serve(options: argparse.Namespace, limits: Limits) -> None:
     log.info("stopped", use_case=identity.use_case, version=identity.version)
 
 
-def _http_server(app: Handlers, options: argparse.Namespace, limits: Limits) -> Server:
+def _always(identity: Identity) -> Headers:
+    return [(b"x-flywheel-version", identity.version.encode())]
+
+
+def _http_server(app: Asgi, options: argparse.Namespace, limits: Limits) -> Server:
     return Server(
         uvicorn.Config(
             app,

@@ -20,8 +20,9 @@ from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.package import read_served
 from deploy.agent.refusal import RefusalError
-from deploy.agent.rest.app import Handlers, read_caller
+from deploy.agent.rest.app import Paths, read_caller
 from deploy.agent.rest.forms import parse_rows
+from deploy.agent.server import Asgi
 from flywheel.contract import ValidRow
 from flywheel.errors import IntegrityError
 from flywheel.records import prediction_schema
@@ -46,16 +47,16 @@ async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
 
 
 @asynccontextmanager
-async def serving(limits: Limits = LIMITS) -> AsyncIterator[tuple[Handlers, list[bytes]]]:
+async def serving(limits: Limits = LIMITS) -> AsyncIterator[tuple[Asgi, list[bytes]]]:
     written: list[bytes] = []
     dataplane = DataPlane(Identity("tiny", "1", "d"), CONTRACT, score=score, append=written.append, limits=limits)
     async with Scorer("http://127.0.0.1:1", CONTRACT) as scorer:
         task = asyncio.create_task(dataplane.batcher.run())
-        yield Handlers(dataplane, Health(scorer, []), limits), written
+        yield Asgi(Paths(dataplane, Health(scorer, []), limits), []), written
         task.cancel()
 
 
-async def call(app: Handlers, *parts: bytes, headers: dict[bytes, bytes] | None = None) -> tuple[int, Any]:
+async def call(app: Asgi, *parts: bytes, headers: dict[bytes, bytes] | None = None) -> tuple[int, Any]:
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     messages[-1]["more_body"] = False
     sent: list[Any] = []
@@ -66,7 +67,8 @@ async def call(app: Handlers, *parts: bytes, headers: dict[bytes, bytes] | None 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": list((headers or {}).items())}
+    scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b""}
+    scope |= {"headers": list((headers or {}).items())}
     await asyncio.wait_for(app(scope, receive, send), 10)
     return sent[0]["status"], orjson.loads(sent[1]["body"])
 
@@ -155,7 +157,7 @@ async def test_without_room_for_the_record_there_is_no_answer() -> None:
     dataplane = DataPlane(Identity("tiny", "1", "d"), CONTRACT, score=score, append=full, limits=LIMITS)
     async with Scorer("http://127.0.0.1:1", CONTRACT) as scorer:
         task = asyncio.create_task(dataplane.batcher.run())
-        app = Handlers(dataplane, Health(scorer, []), LIMITS)
+        app = Asgi(Paths(dataplane, Health(scorer, []), LIMITS), [])
         status, answer = await call(app, orjson.dumps({"instances": [row()]}))
         task.cancel()
     assert (status, answer["error"]["rule"]) == (503, "log")

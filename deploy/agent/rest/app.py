@@ -1,111 +1,80 @@
-"""HTTP over ASGI: turns requests into calls of the data plane, and answers or refusals into responses.
-
-Raw ASGI on purpose: a framework's routing and response objects cost as much as everything else here does.
-"""
+"""The agent's paths: turns requests into calls of the data plane, and answers or refusals into responses."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 import structlog
-from starlette.types import Receive, Scope, Send
 
 from deploy.agent.dataplane import Answer, Caller, DataPlane
 from deploy.agent.health import Health
+from deploy.agent.http import Request, Response
 from deploy.agent.limits import Limits
-from deploy.agent.refusal import RefusalError
+from deploy.agent.refusal import RefusalError, refused
 from deploy.agent.rest.forms import parse_rows
-
-Headers = list[tuple[bytes, bytes]]
-# A response: status, extra headers, body.
-Response = tuple[int, Headers, bytes]
 
 HEADER_LENGTH = 256
 # More ids than this would not fit into the header size that clients accept; `x-request-id` and the row tell them apart.
 LISTED_IDS = 100
 MAX_ATTEMPT = 32_767
+SMALL_BODY = 1 << 12
 
 log = structlog.get_logger()
 
 
-class Handlers:
-    """The ASGI application of one agent."""
+class Paths:
+    """The application of one agent."""
 
     def __init__(self, dataplane: DataPlane, health: Health, limits: Limits) -> None:
         self._dataplane = dataplane
         self._health = health
         self._limits = limits
-        identity = dataplane.identity
-        self._always: Headers = [
-            (b"content-type", b"application/json"),
-            (b"x-flywheel-version", identity.version.encode()),
-        ]
-        self._routes: dict[str, tuple[str, Callable[[Scope, Receive], Awaitable[Response]]]] = {
+        self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
             "/invocations": ("POST", self._invocations),
             "/ping": ("GET", self._ping),
             "/version": ("GET", self._version),
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            return
-        try:
-            status, headers, body = await self._respond(scope, receive)
-        except RefusalError as refusal:
-            status, headers, body = _refuse(refusal)
-        except Exception:  # the process's edge: the log gets the trace, the client a sentence
-            log.exception("unexpected fault", path=scope["path"])
-            status, headers, body = _refuse(RefusalError("scorer", "The agent failed unexpectedly. Try again."))
-        length = (b"content-length", str(len(body)).encode())
-        await send({"type": "http.response.start", "status": status, "headers": [*self._always, length, *headers]})
-        await send({"type": "http.response.body", "body": body})
+    def body_limit(self, method: str, path: str) -> int:
+        """Return how many bytes a body may have."""
+        return self._limits.body_bytes if method == "POST" else SMALL_BODY
 
-    async def _respond(self, scope: Scope, receive: Receive) -> Response:
-        route = self._routes.get(scope["path"])
+    async def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        try:
+            return await self._respond(request)
+        except RefusalError as refusal:
+            return refused(refusal)
+        except Exception:  # the process's edge: the log gets the trace, the client a sentence
+            log.exception("unexpected fault", path=request.path)
+            return refused(RefusalError("scorer", "The agent failed unexpectedly. Try again."))
+
+    async def _respond(self, request: Request) -> Response:
+        route = self._routes.get(request.path)
         if route is None:
             raise RefusalError("path", f"There is nothing here. Use one of: {', '.join(self._routes)}.")
         method, handler = route
-        if scope["method"] != method:
-            raise RefusalError("method", f"{scope['path']} takes {method}.")
-        return await handler(scope, receive)
+        if request.method != method:
+            raise RefusalError("method", f"{request.path} takes {method}.")
+        return await handler(request)
 
-    async def _ping(self, scope: Scope, receive: Receive) -> Response:
+    async def _ping(self, request: Request) -> Response:
         ready = self._health.ready
-        return 200 if ready else 503, [], orjson.dumps({"ready": ready})
+        return Response(200 if ready else 503, orjson.dumps({"ready": ready}))
 
-    async def _version(self, scope: Scope, receive: Receive) -> Response:
+    async def _version(self, request: Request) -> Response:
         identity = self._dataplane.identity
         named = {"use_case": identity.use_case, "version": identity.version, "digest": identity.digest}
-        return 200, [], orjson.dumps(named | {"ready": self._health.ready})
+        return Response(200, orjson.dumps(named | {"ready": self._health.ready}))
 
-    async def _invocations(self, scope: Scope, receive: Receive) -> Response:
-        headers = dict(scope["headers"])
-        _check_media_type(headers.get(b"content-type", b"application/json"))
-        body = await self._read(headers.get(b"content-length"), receive)
-        caller = read_caller(headers)
-        answer = await self._dataplane.predict(parse_rows(body, self._limits.request_rows), caller)
-        return 200, _answer_headers(answer, caller), _answer_body(answer)
-
-    async def _read(self, announced: bytes | None, receive: Receive) -> bytes:
-        limit = self._limits.body_bytes
-        if announced is not None and int(announced) > limit:
-            raise _too_large(limit)
-        parts: list[bytes] = []
-        size, more = 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RefusalError("json", "The client went away before its request was complete.")
-            part, more = message.get("body", b""), message.get("more_body", False)
-            size += len(part)
-            if size > limit:
-                raise _too_large(limit)
-            parts.append(part)
-        return b"".join(parts)
+    async def _invocations(self, request: Request) -> Response:
+        _check_media_type(request.headers.get(b"content-type", b"application/json"))
+        caller = read_caller(request.headers)
+        answer = await self._dataplane.predict(parse_rows(request.body, self._limits.request_rows), caller)
+        return Response(200, _answer_body(answer), headers=tuple(_answer_headers(answer, caller)))
 
 
-def read_caller(headers: dict[bytes, bytes]) -> Caller:
+def read_caller(headers: Mapping[bytes, bytes]) -> Caller:
     """Read what the gateway says; without a usable request id the request gets one of its own."""
     attempt = headers.get(b"x-envoy-attempt-count", b"1")
     return Caller(
@@ -117,7 +86,7 @@ def read_caller(headers: dict[bytes, bytes]) -> Caller:
     )
 
 
-def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
     value = headers.get(name)
     if not value or len(value) > HEADER_LENGTH or not value.isascii():
         return None
@@ -130,11 +99,7 @@ def _check_media_type(value: bytes) -> None:
         raise RefusalError("media type", "The body must be JSON. Send it with content-type: application/json.")
 
 
-def _too_large(limit: int) -> RefusalError:
-    return RefusalError("size", f"The body is larger than {limit} bytes. Send the rows in several requests.")
-
-
-def _answer_headers(answer: Answer, caller: Caller) -> Headers:
+def _answer_headers(answer: Answer, caller: Caller) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-request-id", caller.request_id.encode())]
     if len(answer.prediction_ids) <= LISTED_IDS:
         headers.append((b"x-flywheel-prediction-id", ",".join(answer.prediction_ids).encode()))
@@ -143,13 +108,3 @@ def _answer_headers(answer: Answer, caller: Caller) -> Headers:
 
 def _answer_body(answer: Answer) -> bytes:
     return orjson.dumps({"predictions": answer.predictions})
-
-
-def _refuse(refusal: RefusalError) -> Response:
-    headers: Headers = []
-    if refusal.status == 429:
-        headers.append((b"retry-after", b"1"))
-    if refusal.status == 413:
-        # The rest of the body is not read, so the connection cannot be used again.
-        headers.append((b"connection", b"close"))
-    return refusal.status, headers, refusal.body()

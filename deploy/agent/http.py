@@ -1,0 +1,40 @@
+"""An HTTP request and its response as the agent's routes see them: whole, whatever server read them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, read to its end. Names of headers are in small letters; of a repeated one the last counts."""
+
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    body: bytes = b""
+    query: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer. Content length, and what every answer of the agent carries, come from the server."""
+
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Application(Protocol):
+    """What a server hands requests to. It never raises."""
+
+    def body_limit(self, method: str, path: str) -> int:
+        """Return how many bytes the body of a request may have; the server refuses more before it reads them."""
+        ...
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        ...
