@@ -12,8 +12,8 @@ from benchmarks.serving_peers import MLFLOW, Place, install, mlflow_serve
 from benchmarks.serving_processes import running
 from flywheel.stack.ports import free_port
 
-# With full batches this machine's two cores are the capacity, for client, agent and worker together, and no server can
-# refuse twice of what its machine can do. Small batches make the model the bottleneck, which it is where it has its cores.
+# With full batches the two cores of this machine are the capacity, for client, agent and worker together, and no server
+# can refuse twice of what its machine can do. Small batches make the model the bottleneck.
 BOUND = ("--serving", '{"batch_rows": 16}')
 
 
