@@ -209,29 +209,32 @@ def _close(connections: Sequence[Connection]) -> None:
 
 
 class _Open:
-    """An open loop: requests come due by a Poisson process and take any free connection, else they wait here."""
+    """An open loop: requests come due by a Poisson process, whatever became of those before.
+
+    Each takes a free connection. Where none is free, it is lost and counted: a client that queued it would stand for a
+    server's backlog, and would make every later answer late.
+    """
 
     def __init__(self, target: Target, rate: float, seconds: float) -> None:
         self.target, self.rate, self.seconds = target, rate, seconds
         self.result = Measured(seconds=seconds)
         self.free: list[Connection] = []
-        self.waiting: list[float] = []
         self._random = random.Random(7)  # noqa: S311  # the same arrivals for every server
 
     def done(self, connection: Connection, code: int, due: float) -> None:
-        """Record an answer; the connection takes what has waited longest."""
+        """Record an answer."""
         self.result.latencies.append(time.perf_counter() - due)
         self.result.codes.append(code)
         if connection.transport is not None:
             self.free.append(connection)
 
-    def send(self, now: float) -> None:
-        """Give what is due to free connections, oldest first."""
-        taken = min(len(self.free), len(self.waiting))
-        for due in self.waiting[:taken]:
-            self.free.pop().ask(self.result.sent, due)
-            self.result.sent += 1
-        del self.waiting[:taken]
+    def send(self, due: float) -> None:
+        """Ask what was due at a time."""
+        if not self.free:
+            self.result.statuses["no connection"] += 1
+            return
+        self.free.pop().ask(self.result.sent, due)
+        self.result.sent += 1
 
     async def run(self, connections: int) -> Measured:
         made = [await connect(self.target, self.result, self.done) for _ in range(connections)]
@@ -240,15 +243,13 @@ class _Open:
         due = start
         while (now := time.perf_counter()) < start + self.seconds:
             while due <= now:
-                self.waiting.append(due)
+                self.send(due)
                 due += self._random.expovariate(self.rate)
-            self.send(now)
             await asyncio.sleep(0.0005)
         deadline = time.perf_counter() + GIVE_UP_SECONDS
         while any(one.busy for one in made) and time.perf_counter() < deadline:
             await asyncio.sleep(0.01)
         self.result.statuses["unanswered"] = sum(one.busy for one in made)
-        self.result.statuses["not sent"] = len(self.waiting)
         _close(made)
         return self.result
 
