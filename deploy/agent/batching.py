@@ -98,7 +98,7 @@ class Batcher(Generic[C]):
             RefusalError: The queue is full, or too long for the deadline.
         """
         wait = self.wait_seconds
-        if self._waiting_rows + rows > self._limits.queue_rows:
+        if self._waiting_rows + rows > self._limits.queue_rows or wait > self._limits.queue_seconds:
             raise RefusalError("busy", "Too many requests are waiting. Try again later.", retry_after=wait)
         if self._clock() + wait > deadline:
             raise RefusalError("busy", "The queue is longer than this request's deadline.", retry_after=wait)

@@ -39,6 +39,25 @@ class Paths:
         """Return how many bytes a body may have."""
         return self._limits.body_bytes if method == "POST" else SMALL_BODY
 
+    def turned_away(self, method: str, path: str) -> Response | None:
+        """Return the refusal while the queue is full."""
+        if method != "POST":
+            return None
+        try:
+            self._dataplane.admit()
+        except RefusalError as refusal:
+            return refused(refusal)
+        return None
+
+    def too_large(self, limit: int) -> Response:
+        """Return the answer to a body of more than `limit` bytes."""
+        message = f"The body is larger than {limit} bytes. Send the rows in several requests."
+        return refused(RefusalError("size", message))
+
+    def malformed(self, reason: str) -> Response:
+        """Return the answer to what is no HTTP request."""
+        return refused(RefusalError("http", reason))
+
     async def handle(self, request: Request) -> Response:
         """Answer one request."""
         try:
