@@ -93,14 +93,6 @@ class DataPlane:
         self._deadline_seconds = limits.deadline_seconds
         self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits, width=width, metrics=metrics)
 
-    def admit(self) -> None:
-        """Make sure that a request which comes now could be answered in time.
-
-        Raises:
-            RefusalError: It could not.
-        """
-        self.batcher.admit(1, time.monotonic() + self._deadline_seconds)
-
     async def predict(self, rows: list[Row], caller: Caller) -> Answer:
         """Answer a request of one or many rows.
 

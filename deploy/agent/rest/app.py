@@ -1,11 +1,13 @@
 """The agent's paths: turns requests into calls of the data plane, and answers or refusals into responses."""
 
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 import structlog
 
+from deploy.agent.batching import FULL
 from deploy.agent.dataplane import Answer, Caller, DataPlane
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
@@ -29,6 +31,7 @@ class Paths:
         self._dataplane = dataplane
         self._health = health
         self._limits = limits
+        self._full: dict[int, Response] = {}
         self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
             "/invocations": ("POST", self._invocations),
             "/ping": ("GET", self._ping),
@@ -41,13 +44,13 @@ class Paths:
 
     def turned_away(self, method: str, path: str) -> Response | None:
         """Return the refusal while the queue is full."""
-        if method != "POST":
+        batcher = self._dataplane.batcher
+        if method != "POST" or not batcher.is_full:
             return None
-        try:
-            self._dataplane.admit()
-        except RefusalError as refusal:
-            return refused(refusal)
-        return None
+        seconds = max(1, math.ceil(batcher.wait_seconds))
+        if seconds not in self._full:  # made once: under overload this is most of the work
+            self._full[seconds] = refused(RefusalError("busy", FULL, retry_after=seconds))
+        return self._full[seconds]
 
     def too_large(self, limit: int) -> Response:
         """Return the answer to a body of more than `limit` bytes."""
