@@ -10,6 +10,8 @@ environments below the cache. Each part stands in a module serving_*.py; the tab
 import argparse
 import importlib
 import math
+import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +36,7 @@ Row = dict[str, Any]
 def main() -> None:
     """Run all parts, print the table, and write figures and plot."""
     options = _parse()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers are ended on the way out
     options.cache.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     model = served(options.cache)
@@ -104,7 +107,7 @@ def _extra(model: Served, cache: Path, seconds: float) -> dict[str, Row]:
 def _attempt(name: str, part: Callable[[], Row]) -> Row:
     try:
         return part()
-    except (ServerError, OSError, TimeoutError, ImportError) as fault:
+    except (ServerError, OSError, TimeoutError, ImportError, AttributeError) as fault:
         print(f"{name}: not measured: {fault}", flush=True)
         return {"server": name, "failed": str(fault)}
 
