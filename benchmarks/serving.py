@@ -25,6 +25,7 @@ from benchmarks.serving_peers import MLFLOW, RAW, RIVALS
 from benchmarks.serving_plot import draw
 from benchmarks.serving_processes import ServerError, pin_client
 from benchmarks.serving_rounds import AGENT_MLFLOW, AGENT_ONNX, Plan, Table, everybody, measure_all
+from flywheel.errors import FlywheelError
 from flywheel.goals import Goal, goal, write_goals
 
 CACHE = Path.home() / ".cache" / "flywheel-bench"
@@ -107,7 +108,7 @@ def _extra(model: Served, cache: Path, seconds: float) -> dict[str, Row]:
 def _attempt(name: str, part: Callable[[], Row]) -> Row:
     try:
         return part()
-    except (ServerError, OSError, TimeoutError, ImportError, AttributeError) as fault:
+    except (ServerError, FlywheelError, OSError, ImportError, AttributeError, AssertionError) as fault:
         print(f"{name}: not measured: {fault}", flush=True)
         return {"server": name, "failed": str(fault)}
 
