@@ -83,7 +83,8 @@ async def _serve(options: argparse.Namespace, limits: Limits) -> None:
                 metrics=metrics,
             )
             health = Health(backend, dataplane.validate(package.example))
-            server = _http_server(Asgi(Paths(dataplane, health, limits), _always(identity)), options, limits)
+            paths = Paths(dataplane, health, limits, metrics=metrics)
+            server = _http_server(Asgi(paths, _always(identity)), options, limits)
             _stop_on_signals(server, health, options.drain)
             tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]
             gc.freeze()  # what exists now lives as long as the process: collections need not look at it

@@ -29,11 +29,20 @@ def parse_rows(body: bytes, max_rows: int) -> list[Row]:
     if not isinstance(document, dict) or len(document) != 1 or (form := next(iter(document))) not in FORMS:
         raise RefusalError("form", f"The body must be a JSON object with exactly one key of: {', '.join(FORMS)}.")
     rows = FORMS[form](form, document[form])
-    if not rows:
-        raise RefusalError("form", f"'{form}' holds no row. Send at least one.")
-    if len(rows) > max_rows:
-        raise RefusalError("size", f"The request has {len(rows)} rows, more than {max_rows}. Split it.")
+    check_count(f"'{form}'", len(rows), max_rows)
     return rows
+
+
+def check_count(what: str, n_rows: int, max_rows: int) -> None:
+    """Check that a request holds a row, and not too many.
+
+    Raises:
+        RefusalError: It does not.
+    """
+    if not n_rows:
+        raise RefusalError("form", f"{what} holds no row. Send at least one.")
+    if n_rows > max_rows:
+        raise RefusalError("size", f"The request has {n_rows} rows, more than {max_rows}. Split it.")
 
 
 def _split(form: str, table: Any) -> list[Row]:
