@@ -31,6 +31,7 @@ from deploy.agent.limits import Limits
 from deploy.agent.package import ServedPackage, check_digest, read_served
 from deploy.agent.rest.app import Paths
 from deploy.agent.server import Asgi
+from deploy.agent.signature import read_signature
 from deploy.agent.spool import Spool
 from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import Contract
@@ -83,7 +84,7 @@ async def _serve(options: argparse.Namespace, limits: Limits) -> None:
                 metrics=metrics,
             )
             health = Health(backend, dataplane.validate(package.example))
-            paths = Paths(dataplane, health, limits, metrics=metrics)
+            paths = Paths(dataplane, health, limits, metrics=metrics, signature=read_signature(options.package))
             server = _http_server(Asgi(paths, _always(identity)), options, limits)
             _stop_on_signals(server, health, options.drain)
             tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]

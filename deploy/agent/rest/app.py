@@ -6,12 +6,16 @@ import structlog
 
 from deploy.agent.caller import counted_arm
 from deploy.agent.dataplane import DataPlane
+from deploy.agent.feedback import OutcomeSink
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
 from deploy.agent.limits import Limits
 from deploy.agent.refusal import RefusalError, refused
+from deploy.agent.rest.feedback_path import FeedbackPath
 from deploy.agent.rest.invocations import MlflowPaths
 from deploy.agent.rest.route import Route, Routes
+from deploy.agent.rest.v2 import V2Paths, refused_v2
+from deploy.agent.signature import Signature
 from deploy.agent.telemetry.metrics import Metrics
 
 SMALL_BODY = 1 << 12
@@ -28,16 +32,30 @@ class Paths:
         health: Whether traffic is welcome.
         limits: Of bodies and rows.
         metrics: Where requests are counted; without, the application keeps counts of its own.
+        signature: What the package is to MLflow.
+        outcomes: Where feedback goes; without, there is no such path.
     """
 
-    def __init__(self, dataplane: DataPlane, health: Health, limits: Limits, *, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        health: Health,
+        limits: Limits,
+        *,
+        metrics: Metrics | None = None,
+        signature: Signature | None = None,
+        outcomes: OutcomeSink | None = None,
+    ) -> None:
         identity = dataplane.identity
         self._limits = limits
         self._metrics = metrics or Metrics(identity.use_case, identity.version)
         self._routes: Routes = {
-            **MlflowPaths(dataplane, health, limits).routes(),
+            **MlflowPaths(dataplane, health, limits, signature or Signature()).routes(),
+            **V2Paths(dataplane, health, limits).routes(),
             "/metrics": Route("GET", self._page),
         }
+        if outcomes is not None:
+            self._routes |= FeedbackPath(dataplane.contract, outcomes, limits).routes()
 
     def body_limit(self, method: str, path: str) -> int:
         """Return how many bytes a body may have."""
@@ -48,7 +66,7 @@ class Paths:
         began = time.perf_counter()
         route = self._routes.get(request.path)
         if route is None:
-            return self._nothing_there()
+            return self._nothing_there(request.path)
         if request.method != route.method:
             return _other_method(route, request.path)
         response = await _answer(route, request)
@@ -57,7 +75,9 @@ class Paths:
             self._metrics.answered(route.protocol, arm, response.status, time.perf_counter() - began)
         return response
 
-    def _nothing_there(self) -> Response:
+    def _nothing_there(self, path: str) -> Response:
+        if path.startswith("/v2/"):
+            return refused_v2(RefusalError("path", "There is no such path, model or version here."))
         return refused(RefusalError("path", f"There is nothing here. Use one of: {', '.join(self._routes)}."))
 
     async def _page(self, request: Request) -> Response:

@@ -16,8 +16,10 @@ from deploy.agent.refusal import RefusalError
 Row = Mapping[str, Any]
 
 
-def parse_rows(body: bytes, max_rows: int) -> list[Row]:
+def parse_rows(body: bytes, max_rows: int, check_params: Callable[[Any], None] | None = None) -> list[Row]:
     """Return the rows of a request, at least one.
+
+    `check_params` gets what stands under `params`, which MLflow's clients may send beside the rows; it may refuse it.
 
     Raises:
         RefusalError: The body is no JSON, has none of the forms, or holds no row or too many.
@@ -26,6 +28,8 @@ def parse_rows(body: bytes, max_rows: int) -> list[Row]:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as fault:
         raise RefusalError("json", "The body is not valid JSON (NaN is not either). Send a JSON object.") from fault
+    if check_params is not None and isinstance(document, dict) and "params" in document:
+        check_params(document.pop("params"))
     if not isinstance(document, dict) or len(document) != 1 or (form := next(iter(document))) not in FORMS:
         raise RefusalError("form", f"The body must be a JSON object with exactly one key of: {', '.join(FORMS)}.")
     rows = FORMS[form](form, document[form])
