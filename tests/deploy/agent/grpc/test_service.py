@@ -34,6 +34,7 @@ from deploy.agent.telemetry.metrics import Metrics
 from tests.deploy.agent.rest.serving import LIMITS, score
 from tests.deploy.tiny_contract import CONTRACT
 
+Ask = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 NEW_YEAR = 1_356_998_400_000_000  # 2013-01-01, in microseconds since 1970
 
 
@@ -49,9 +50,9 @@ class Served:
         self.metrics = Metrics("tiny", "1")
         self.service = InferenceService(self.dataplane, self.health, limits, self.metrics)
 
-    async def ask(self, method: str, message: bytes, remaining: float | None = None, **headers: str) -> Any:
+    async def ask(self, method: str, message: bytes, **headers: str) -> Any:
         given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-        return await asyncio.wait_for(self.service.methods()[method](Call(message, given, remaining)), 10)
+        return await asyncio.wait_for(self.service.methods()[method](Call(message, given)), 10)
 
     async def infer(self, request: ModelInferRequest, **headers: str) -> ModelInferResponse:
         reply = await self.ask("ModelInfer", request.SerializeToString(), **headers)
@@ -205,7 +206,7 @@ async def test_over_the_wire_codes_sizes_and_health_are_what_a_client_expects() 
     async with running() as served:
         door = serving("127.0.0.1:0", served.service, served.health, LIMITS)
         async with door as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            infer = channel.unary_unary(f"/{NAME}/ModelInfer")
+            infer: Ask = channel.unary_unary(f"/{NAME}/ModelInfer")
             call = infer(typed().SerializeToString())
             assert len(ModelInferResponse.FromString(await call).outputs) == 1
             assert "x-flywheel-prediction-id" in dict(await call.trailing_metadata())
@@ -218,7 +219,7 @@ async def test_over_the_wire_codes_sizes_and_health_are_what_a_client_expects() 
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await infer(message)
                 assert caught.value.code() is code
-            check = channel.unary_unary("/grpc.health.v1.Health/Check")
+            check: Ask = channel.unary_unary("/grpc.health.v1.Health/Check")
             assert await check(b"") == b"\x08\x02"
 
 
@@ -232,7 +233,7 @@ async def test_a_callers_deadline_ends_the_wait_for_a_slow_model() -> None:
     async with running(scorer=slow) as served:
         door = serving("127.0.0.1:0", served.service, served.health, Limits(deadline_seconds=0.5))
         async with door as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            infer = channel.unary_unary(f"/{NAME}/ModelInfer")
+            infer: Ask = channel.unary_unary(f"/{NAME}/ModelInfer")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await infer(typed().SerializeToString(), timeout=0.2)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
