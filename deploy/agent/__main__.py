@@ -91,11 +91,23 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
             _stop_on_signals(server, health, options.drain)
             tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]
             gc.freeze()  # what exists now lives as long as the process: collections need not look at it
-            await server.serve()
+            async with _grpc_door(options, limits, dataplane=dataplane, health=health, metrics=metrics):
+                await server.serve()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     log.info("stopped", use_case=identity.use_case, version=identity.version)
+
+
+def _grpc_door(
+    options: argparse.Namespace, limits: Limits, *, dataplane: DataPlane, health: Health, metrics: Metrics
+) -> contextlib.AbstractAsyncContextManager[object]:
+    if not options.grpc_port:
+        return contextlib.nullcontext()
+    from deploy.agent.grpc import server, service  # noqa: PLC0415  # 25 MB that an agent without this door does without
+
+    served = service.InferenceService(dataplane, health, limits, metrics)
+    return server.serving(f"{options.host}:{options.grpc_port}", served, health, limits)
 
 
 def _backend(options: argparse.Namespace, contract: Contract) -> Backend:
@@ -161,6 +173,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--serving", default="{}", help="the use case's section of serving.yaml, as JSON")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--grpc-port", type=int, default=0, help="port of the Open Inference Protocol over gRPC (none)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--spool", type=Path, required=True, help="folder for prediction records")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds between SIGTERM and closing the door")
