@@ -59,14 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     configure_logs(machine=True)
     try:
-        uvloop.run(_serve(options, Limits.of(_serving(options.serving))))
+        uvloop.run(_serve(options, _serving(options.serving)))
     except FlywheelError as fault:
         sys.stderr.write(f"Error: {fault}\n")
         return fault.exit_code
     return 0
 
 
-async def _serve(options: argparse.Namespace, limits: Limits) -> None:
+async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
+    limits = Limits.of(serving)
     check_digest(options.package, options.digest)
     package: ServedPackage = read_served(options.package)
     identity = Identity(options.usecase, options.version, options.digest)
@@ -84,7 +85,8 @@ async def _serve(options: argparse.Namespace, limits: Limits) -> None:
                 metrics=metrics,
             )
             health = Health(backend, dataplane.validate(package.example))
-            paths = Paths(dataplane, health, limits, metrics=metrics, signature=read_signature(options.package))
+            signature = read_signature(options.package)
+            paths = Paths(dataplane, health, limits, metrics=metrics, signature=signature, docs=serving.docs)
             server = _http_server(Asgi(paths, _always(identity)), options, limits)
             _stop_on_signals(server, health, options.drain)
             tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]

@@ -61,6 +61,7 @@ class UseCaseServing(_Strict):
         batch_rows: Rows that are scored in one call, at most.
         queue_rows: Rows that may wait; more are refused (429).
         mirror_percent: Of the champion's requests that the challenger gets as well, its answers thrown away.
+        docs: Whether agents show the whole schema, at /openapi.json and /docs.
     """
 
     backend: Literal["auto", "mlflow", "onnx"] = "auto"
@@ -73,6 +74,7 @@ class UseCaseServing(_Strict):
     batch_rows: Positive = 256
     queue_rows: Positive = 4096
     mirror_percent: Percent = 0.0
+    docs: bool = True
     sticky: Sticky = Sticky()
     log: LogServing = LogServing()
 

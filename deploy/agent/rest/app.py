@@ -6,6 +6,7 @@ import structlog
 
 from deploy.agent.caller import counted_arm
 from deploy.agent.dataplane import DataPlane
+from deploy.agent.docs.paths import DocsPaths
 from deploy.agent.feedback import OutcomeSink
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
@@ -34,6 +35,7 @@ class Paths:
         metrics: Where requests are counted; without, the application keeps counts of its own.
         signature: What the package is to MLflow.
         outcomes: Where feedback goes; without, there is no such path.
+        docs: Whether the schema is shown, at /openapi.json and /docs.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Paths:
         metrics: Metrics | None = None,
         signature: Signature | None = None,
         outcomes: OutcomeSink | None = None,
+        docs: bool = True,
     ) -> None:
         identity = dataplane.identity
         self._limits = limits
@@ -56,6 +59,8 @@ class Paths:
         }
         if outcomes is not None:
             self._routes |= FeedbackPath(dataplane.contract, outcomes, limits).routes()
+        if docs:
+            self._routes |= DocsPaths(identity, dataplane.contract, feedback=outcomes is not None).routes()
 
     def body_limit(self, method: str, path: str) -> int:
         """Return how many bytes a body may have."""
