@@ -29,7 +29,7 @@ def mlflow_client(host: str, http_port: int, grpc_port: int) -> dict[str, Any]:
     client.wait_server_ready(timeout=30)
     frame = pd.DataFrame({name: [value for (value,) in values] for name, (values, _) in COLUMNS.items()})
     # JSON has no NaN, and MLflow's own writer writes one: null is what a missing number is sent as.
-    frame = frame.astype({"gap": object}).where(frame.notna(), None)
+    frame = frame.astype({"gap": object}).replace({np.nan: None})
     answer = client.invoke(frame).get_predictions()
     return {"version": client.get_version(), "probability": answer["probability"].tolist()}
 
