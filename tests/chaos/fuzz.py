@@ -41,6 +41,7 @@ class Report:
     answers: Counter[str] = field(default_factory=Counter)
     ids: list[str] = field(default_factory=list)
     rows: int = 0
+    outcomes: int = 0
     faults: list[str] = field(default_factory=list)
 
     def count(self, request: Sound, status: str) -> None:
@@ -51,15 +52,21 @@ class Report:
         """Keep a fault with the request that shows it."""
         self.faults.append(f"{request.kind}: {what}: {request.headers} {request.body[:2000]!r}")
 
-    def check_records(self, spool: Path) -> None:
-        """Hold the spool's records against the answers."""
-        lines = b"".join(path.read_bytes() for path in sorted(spool.glob("*.jsonl"))).splitlines()
-        records = [record for line in lines if (record := orjson.loads(line))["status"] == "scored"]
+    def check_records(self, spool: Path, outcomes: Path) -> None:
+        """Hold what is in the two spools against the answers."""
+        records = [record for line in _lines(spool) if (record := orjson.loads(line))["status"] == "scored"]
         recorded = Counter(record["prediction_id"] for record in records)
         if len(records) != self.rows or max(recorded.values(), default=0) > 1:
             self.faults.append(f"{self.rows} rows were answered, {len(records)} recorded, {len(recorded)} of them once")
         if lost := set(self.ids) - recorded.keys():
             self.faults.append(f"{len(lost)} answered predictions have no record, such as {min(lost)}")
+        taken = [orjson.loads(line)["outcome_id"] for line in _lines(outcomes)]
+        if len(taken) != self.outcomes or len(set(taken)) != len(taken):
+            self.faults.append(f"{self.outcomes} outcomes were accepted, {len(taken)} recorded, {len(set(taken))} once")
+
+
+def _lines(spool: Path) -> list[bytes]:
+    return b"".join(path.read_bytes() for path in sorted(spool.glob("*.jsonl"))).splitlines()
 
 
 async def fuzz(url: str, grpc_target: str, *, requests: int, seed: int) -> Report:
@@ -104,6 +111,7 @@ async def _ask_http(session: aiohttp.ClientSession, url: str, request: Sound, re
 
 def _check_answer(request: Sound, body: bytes, response: aiohttp.ClientResponse, report: Report) -> None:
     if request.kind == "feedback":
+        report.outcomes += json.loads(body)["accepted"]
         return
     ids = response.headers["x-flywheel-prediction-id"].split(",")
     length = response.headers.get(LENGTH)
@@ -138,9 +146,15 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, running(Path(temporary)) as agent:
         report = asyncio.run(fuzz(agent.url, agent.grpc, requests=options.requests, seed=options.seed))
-        report.check_records(agent.spool)
+        report.check_records(agent.spool, agent.outcomes)
     answers = dict(sorted(report.answers.items()))
-    told = {"requests": options.requests, "seed": options.seed, "answers": answers, "rows": report.rows}
+    told = {
+        "requests": options.requests,
+        "seed": options.seed,
+        "answers": answers,
+        "rows": report.rows,
+        "outcomes": report.outcomes,
+    }
     sys.stdout.write(json.dumps(told | {"faults": len(report.faults), "first": report.faults[:10]}, indent=2) + "\n")
     return 1 if report.faults else 0
 

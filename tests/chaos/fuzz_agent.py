@@ -30,6 +30,7 @@ class FuzzedAgent:
     url: str
     grpc: str
     spool: Path
+    outcomes: Path
 
 
 def bounded_package(package: Path, folder: Path) -> Path:
@@ -69,7 +70,7 @@ def running(folder: Path) -> Iterator[FuzzedAgent]:
         ]
         try:
             wait_for(lambda: status_of(f"{url}/ping") == 200, "an agent's start", 120)
-            yield FuzzedAgent(url, f"127.0.0.1:{grpc_port}", folder / "spool")
+            yield FuzzedAgent(url, f"127.0.0.1:{grpc_port}", folder / "spool", folder / "outcomes")
         finally:
             for process in started:
                 os.killpg(process.pid, signal.SIGTERM)

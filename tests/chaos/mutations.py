@@ -5,6 +5,7 @@ that damage reaches what lies behind the parser.
 """
 
 import json
+import math
 import random
 import struct
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from google.protobuf.message import DecodeError
 
 from deploy.agent.grpc import open_inference_pb2 as wire
 
@@ -128,6 +130,8 @@ def mutate(chance: random.Random, sound: Sound, corpus: Sequence[Sound]) -> Soun
             headers = (*(pair for pair in headers if chance.random() < 0.8), chance.choice(HEADERS))
         elif sound.kind in ("json", "v2", "feedback") and chance.random() < 0.6:
             body = _replace_value(chance, body)
+        elif sound.kind == "grpc" and chance.random() < 0.6:
+            body = _replace_field(chance, body)
         else:
             body = chance.choice(CHANGES)(chance, body, corpus)
     return Sound(sound.kind, sound.path, body, headers)
@@ -143,7 +147,9 @@ def _replace_value(chance: random.Random, body: bytes) -> bytes:
     _walk(document, parents)
     if not parents:
         return body
-    parent, key = chance.choice(parents)
+    # Values themselves twice as often as what holds them: damage to the frame is refused before they are looked at.
+    leaves = [(parent, key) for parent, key in parents if not isinstance(parent[key], list | dict)]
+    parent, key = chance.choice(leaves if leaves and chance.random() < 0.67 else parents)
     match chance.randrange(4):
         case 0:
             del parent[key]
@@ -154,6 +160,38 @@ def _replace_value(chance: random.Random, body: bytes) -> bytes:
         case _:
             parent[key] = chance.choice(VALUES)
     return json.dumps(document, ensure_ascii=chance.random() < 0.5).encode("utf-8", "surrogatepass")
+
+
+def _replace_field(chance: random.Random, body: bytes) -> bytes:
+    """Change one thing that a ModelInfer message says of one of its tensors."""
+    try:
+        request = wire.ModelInferRequest.FromString(body)
+    except DecodeError:
+        return body
+    if not request.inputs:
+        return body
+    index = chance.randrange(len(request.inputs))
+    entry, contents = request.inputs[index], request.inputs[index].contents
+    match chance.randrange(7):
+        case 0:
+            entry.datatype = chance.choice(
+                ["FP64", "FP32", "FP16", "INT64", "INT8", "UINT64", "BOOL", "BYTES", "", "X"]
+            )
+        case 1:
+            entry.shape[:] = chance.choice([[], [2, 1], [1, 2], [3], [-2], [2**62], [0], [2] * 9])
+        case 2:
+            entry.name = chance.choice(["at", "gap", "other", "", "\x00"])
+        case 3:
+            del request.inputs[index]
+        case 4 if contents.bytes_contents:
+            contents.bytes_contents[0] = chance.choice([b"", b"\xff", b"\x00", b"2262-01-01", b"x" * 5000])
+        case 5 if contents.fp64_contents:
+            contents.fp64_contents[0] = chance.choice([math.nan, math.inf, -1e300, 0.5, 1.0000001])
+        case _ if len(request.raw_input_contents) > index:
+            request.raw_input_contents[index] = chance.choice(CHANGES)(chance, request.raw_input_contents[index], ())
+        case _:
+            contents.int64_contents.extend(chance.choice([[], [1], [2**62, -(2**63)]]))
+    return request.SerializeToString()
 
 
 def _walk(node: Any, parents: list[tuple[Any, Any]]) -> None:
@@ -186,7 +224,7 @@ def _double(chance: random.Random, body: bytes, corpus: Sequence[Sound]) -> byte
 
 
 def _join(chance: random.Random, body: bytes, corpus: Sequence[Sound]) -> bytes:
-    other = chance.choice(corpus).body
+    other = chance.choice(corpus).body if corpus else body
     return body[: chance.randrange(len(body) + 1)] + other[chance.randrange(len(other) + 1) :]
 
 
