@@ -1,11 +1,10 @@
 """The page /docs: one HTML document with nothing loaded from anywhere, for whoever writes a client."""
 
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
-
-import orjson
 
 from deploy.agent.dataplane import Identity
 from deploy.agent.docs import schemas
@@ -93,8 +92,22 @@ def _split(row: dict[str, Any]) -> str:
 
 
 def _request(method: str, path: str, body: dict[str, Any]) -> str:
-    text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
-    return f"<pre><b>{method} /{escape(path)}</b>\n{escape(text)}</pre>"
+    return f"<pre><b>{method} /{escape(path)}</b>\n{escape(_written(body))}</pre>"
+
+
+def _written(body: dict[str, Any]) -> str:
+    """Write JSON as a person would: a line for each thing of the outer two levels, and none for a single number."""
+    ((name, content),) = body.items() if len(body) == 1 else ((None, body),)
+    if isinstance(content, list):
+        lines = ",\n".join(f"    {_line(item)}" for item in content)
+        return f'{{\n  "{name}": [\n{lines}\n  ]\n}}'
+    indent = "  " if name is None else "    "
+    lines = ",\n".join(f'{indent}"{key}": {_line(value)}' for key, value in content.items())
+    return f"{{\n{lines}\n}}" if name is None else f'{{\n  "{name}": {{\n{lines}\n  }}\n}}'
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _marked(text: str) -> str:
