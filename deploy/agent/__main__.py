@@ -28,6 +28,7 @@ from deploy.agent.dataplane import DataPlane, Identity
 from deploy.agent.health import Health
 from deploy.agent.http import Headers
 from deploy.agent.limits import Limits
+from deploy.agent.outcomes import OutcomeSpool
 from deploy.agent.package import ServedPackage, check_digest, read_served
 from deploy.agent.rest.app import Paths
 from deploy.agent.server import Asgi
@@ -73,7 +74,8 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
     identity = Identity(options.usecase, options.version, options.digest)
     contract = package.contract.model_dump_json().encode()
     metrics = Metrics(identity.use_case, identity.version)
-    with Spool(options.spool, contract, limits) as spool:
+    with contextlib.ExitStack() as opened:
+        spool = opened.enter_context(Spool(options.spool, contract, limits))
         async with _backend(options, package.contract) as backend:
             dataplane = DataPlane(
                 identity,
@@ -86,7 +88,15 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
             )
             health = Health(backend, dataplane.validate(package.example))
             signature = read_signature(options.package)
-            paths = Paths(dataplane, health, limits, metrics=metrics, signature=signature, docs=serving.docs)
+            paths = Paths(
+                dataplane,
+                health,
+                limits,
+                metrics=metrics,
+                signature=signature,
+                outcomes=opened.enter_context(_outcomes(options, contract, limits)),
+                docs=serving.docs,
+            )
             server = _http_server(Asgi(paths, _always(identity)), options, limits)
             _stop_on_signals(server, health, options.drain)
             tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]
@@ -108,6 +118,16 @@ def _grpc_door(
 
     served = service.InferenceService(dataplane, health, limits, metrics)
     return server.serving(f"{options.host}:{options.grpc_port}", served, health, limits)
+
+
+@contextlib.contextmanager
+def _outcomes(options: argparse.Namespace, contract: bytes, limits: Limits) -> Iterator[OutcomeSpool | None]:
+    """Open the spool of outcomes; without a folder for it, this agent takes none."""
+    if options.outcomes is None:
+        yield None
+        return
+    with Spool(options.outcomes, contract, limits) as spool:
+        yield OutcomeSpool(options.usecase, spool.append)
 
 
 def _backend(options: argparse.Namespace, contract: Contract) -> Backend:
@@ -176,6 +196,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--grpc-port", type=int, default=0, help="port of the Open Inference Protocol over gRPC (none)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--spool", type=Path, required=True, help="folder for prediction records")
+    parser.add_argument("--outcomes", type=Path, help="folder for outcomes; without, POST /feedback does not exist")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds between SIGTERM and closing the door")
     options = parser.parse_args(arguments)
     if options.backend == "mlflow" and not options.scorer:
