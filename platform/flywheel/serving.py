@@ -62,6 +62,7 @@ class UseCaseServing(_Strict):
         queue_rows: Rows that may wait; more are refused (429).
         queue_seconds: That a request may wait, as far as is known when it comes; else it is refused (429).
         mirror_percent: Of the champion's requests that the challenger gets as well, its answers thrown away.
+        docs: Whether agents show the whole schema, at /openapi.json and /docs.
     """
 
     backend: Literal["auto", "mlflow", "onnx"] = "auto"
@@ -75,6 +76,7 @@ class UseCaseServing(_Strict):
     queue_rows: Positive = 4096
     queue_seconds: Seconds = 1.0
     mirror_percent: Percent = 0.0
+    docs: bool = True
     sticky: Sticky = Sticky()
     log: LogServing = LogServing()
 
