@@ -86,7 +86,7 @@ def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Ite
     from deploy.controller import Controller
     from deploy.gateway.admin import Gateway
     from deploy.journal import Journal
-    from deploy.local import LocalTarget
+    from deploy.local.target import LocalTarget
     from deploy.packages import Packages
     from deploy.versions import MlflowRegistry
     from flywheel.tracking import Tracking

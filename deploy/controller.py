@@ -35,10 +35,17 @@ class Readiness(StrEnum):
 
 @dataclass(frozen=True)
 class Condition:
-    """A version's readiness; a failure says why and ends with the log's last lines."""
+    """A version's readiness; a failure says why and ends with the log's last lines.
+
+    Args:
+        readiness: Whether it can take traffic.
+        reason: Of a failure.
+        serving: How it is served (backend, replicas, why), for people and for the record.
+    """
 
     readiness: Readiness
     reason: str = ""
+    serving: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Ledger(Protocol):

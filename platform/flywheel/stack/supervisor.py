@@ -53,7 +53,7 @@ startsecs={start_seconds}
 stopsignal={stop_signal}
 stopasgroup=true
 killasgroup=true
-stopwaitsecs=10
+stopwaitsecs={stop_seconds}
 stdout_logfile=NONE
 stderr_logfile=NONE
 """
@@ -72,6 +72,7 @@ class Program:
         stop_signal: Ends it in good order.
         start_seconds: How long it must live to count as started; a program that keeps dying sooner is given up.
         auto_restart: Whether it is started again when it ends.
+        stop_seconds: How long it may take to end in good order before it is killed.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Program:
     stop_signal: str = "TERM"
     start_seconds: int = 1
     auto_restart: bool = True
+    stop_seconds: int = 10
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def write_program(settings: Settings, program: Program) -> None:
         restart="true" if program.auto_restart else "false",
         start_seconds=max(program.start_seconds, 1),  # at 0 a program that dies at once is restarted in a tight loop
         stop_signal=program.stop_signal,
+        stop_seconds=program.stop_seconds,
     )
     write_private(_conf_path(settings, program.name), conf)
 
