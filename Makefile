@@ -53,7 +53,7 @@ check: install ## lint, types and import contracts
 	lint-imports
 
 bench: install ## measure the data plane and training (see benchmarks/README.md)
-	python -m benchmarks.agent $(if $(JSON),--json $(JSON))
+	python -m benchmarks.serving $(if $(JSON),--json $(JSON))
 	python -m benchmarks.training $(if $(JSON),--json $(basename $(JSON))-training.json)
 
 format: install ## format the code

@@ -1,7 +1,8 @@
-"""Micro-batching: one call to the scorer in flight; everything that waits meanwhile goes in the next.
+"""Micro-batching: what waits while the model is busy goes into its next call.
 
-A batch is scored in about the time of one row, so this multiplies throughput without adding more than one call's time.
-Two calls in flight were measured to be slower on two cores.
+A batch is scored in about the time of one row, so this multiplies throughput without adding more than one call's time,
+and a lone request waits for nobody. What could not be answered before its deadline is refused when it comes, because an
+answer that nobody waits for any more takes the time of one that somebody does.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from deploy.agent.backends.backend import ScorerError, ScorerUnreachableError
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
+from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import ValidRow
 
 C = TypeVar("C")
@@ -22,11 +24,12 @@ C = TypeVar("C")
 
 @dataclass(slots=True, eq=False)
 class Job(Generic[C]):
-    """One request on its way: its rows, who asked, and when (monotonic seconds)."""
+    """One request on its way: its rows, who asked, when, and until when it is of use (monotonic seconds)."""
 
     rows: list[ValidRow]
     caller: C
     received: float
+    deadline: float
     answer: "asyncio.Future[list[Outputs]]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -42,6 +45,8 @@ Outcome = list[Outputs] | Failure
 Score = Callable[[list[ValidRow], float], Awaitable[list[Outputs | None]]]
 Settle = Callable[[Sequence[tuple[Job[C], Outcome]]], None]
 
+RECENT = 0.2  # weight of the latest call in what a call takes
+
 DEADLINE = Failure("deadline", "The scorer was too busy to answer in time. Try again.")
 NO_OUTPUTS = Failure("scorer", "The model gave no valid answer for this row.")
 
@@ -50,24 +55,61 @@ class Batcher(Generic[C]):
     """Collects jobs, scores them in batches in order of arrival, and hands each with its outcome to `settle`.
 
     `settle` is called once for each job that `submit` took, with as many finished jobs as there are at that moment.
+
+    Args:
+        score: Rows and seconds in, the outputs of each row out.
+        settle: Gets finished jobs.
+        limits: Bounds on queue and batch.
+        width: How many calls of `score` are in flight at once.
+        metrics: Is told of queue and calls.
+        clock: Gives monotonic seconds.
     """
 
-    def __init__(self, score: Score, settle: Settle[C], limits: Limits) -> None:
+    def __init__(
+        self,
+        score: Score,
+        settle: Settle[C],
+        limits: Limits,
+        *,
+        width: int = 1,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._score = score
         self._settle = settle
         self._limits = limits
+        self._width = width
+        self._metrics = metrics
         self._waiting: deque[Job[C]] = deque()
         self._waiting_rows = 0
+        self._call_seconds = 0.0
         self._arrived = asyncio.Event()
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long a request that comes now would wait: full calls before its own, each as long as the latest."""
+        return self._waiting_rows / self._limits.batch_rows * self._call_seconds / self._width
+
+    def admit(self, rows: int, deadline: float) -> None:
+        """Make sure that there is room, and time before the deadline.
+
+        Raises:
+            RefusalError: The queue is full, or too long for the deadline.
+        """
+        wait = self.wait_seconds
+        if self._waiting_rows + rows > self._limits.queue_rows:
+            raise RefusalError("busy", "Too many requests are waiting. Try again later.", retry_after=wait)
+        if self._clock() + wait > deadline:
+            raise RefusalError("busy", "The queue is longer than this request's deadline.", retry_after=wait)
 
     def submit(self, job: Job[C]) -> "asyncio.Future[list[Outputs]]":
         """Queue a job; its answer is a future of the outputs of each row.
 
         Raises:
-            RefusalError: The queue is full.
+            RefusalError: The queue is full, or too long for the job's deadline.
         """
-        if self._waiting_rows + len(job.rows) > self._limits.queue_rows:
-            raise RefusalError("busy", "Too many requests are waiting. Try again in a second.")
+        self.admit(len(job.rows), job.deadline)
         self._waiting.append(job)
         self._waiting_rows += len(job.rows)
         self._arrived.set()
@@ -75,11 +117,15 @@ class Batcher(Generic[C]):
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._width):
+                group.create_task(self._run())
+
+    async def _run(self) -> None:
         while True:
             await self._arrived.wait()
             await self._serve(self._take())
-            if not self._waiting:
-                self._arrived.clear()
+            await asyncio.sleep(0)  # so that whoever sent something meanwhile joins the next batch
 
     def _take(self) -> list[Job[C]]:
         batch: list[Job[C]] = []
@@ -89,6 +135,10 @@ class Batcher(Generic[C]):
             batch.append(job)
             rows += len(job.rows)
         self._waiting_rows -= rows
+        if not self._waiting:
+            self._arrived.clear()
+        if self._metrics is not None:
+            self._metrics.waiting(self._waiting_rows)
         return batch
 
     async def _serve(self, batch: list[Job[C]]) -> None:
@@ -97,6 +147,7 @@ class Batcher(Generic[C]):
         if not alive:
             return
         rows = [row for job in alive for row in job.rows]
+        began = self._clock()
         try:
             values = await self._score(rows, self._remaining(alive))
         except ScorerUnreachableError as fault:
@@ -109,18 +160,24 @@ class Batcher(Generic[C]):
             await self._serve(alive[:middle])
             await self._serve(alive[middle:])
         else:
+            self._learn(len(rows), self._clock() - began)
             self._settle(_divide(alive, values))
 
+    def _learn(self, rows: int, seconds: float) -> None:
+        if self._metrics is not None:
+            self._metrics.scored(rows, seconds)
+        self._call_seconds += RECENT * (seconds - self._call_seconds)
+
     def _drop_expired(self, batch: list[Job[C]]) -> list[Job[C]]:
-        latest = time.monotonic() - self._limits.deadline_seconds
-        expired = [job for job in batch if job.received <= latest]
+        now = self._clock()
+        expired = [job for job in batch if job.deadline <= now]
         if expired:
             self._settle([(job, DEADLINE) for job in expired])
-        return [job for job in batch if job.received > latest]
+        return [job for job in batch if job.deadline > now]
 
     def _remaining(self, jobs: list[Job[C]]) -> float:
-        oldest = min(job.received for job in jobs)
-        return max(oldest + self._limits.deadline_seconds - time.monotonic(), 0.001)
+        """Return the time of whoever can wait longest: the others are answered when it is over or before."""
+        return max(max(job.deadline for job in jobs) - self._clock(), 0.001)
 
 
 def _divide(jobs: list[Job[C]], values: list[Outputs | None]) -> list[tuple[Job[C], Outcome]]:

@@ -17,6 +17,7 @@ from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
 from deploy.agent.rest.forms import Row
+from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import Contract, ValidRow
 from flywheel.errors import ContractError
 
@@ -41,6 +42,8 @@ class Caller:
     rollout: str | None = None
     arm: str | None = None
     unit: str | None = None
+    # Seconds that the caller waits; None: as long as this agent allows.
+    patience: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +71,27 @@ class DataPlane:
         score: Rows and seconds in, the outputs of each row out.
         append: Makes complete record lines durable; raises OSError.
         limits: Bounds on queue, batch and time.
+        width: Calls of `score` in flight at once.
+        metrics: Is told of queue and calls.
     """
 
     def __init__(
-        self, identity: Identity, contract: Contract, *, score: Score, append: Callable[[bytes], None], limits: Limits
+        self,
+        identity: Identity,
+        contract: Contract,
+        *,
+        score: Score,
+        append: Callable[[bytes], None],
+        limits: Limits,
+        width: int = 1,
+        metrics: Metrics | None = None,
     ) -> None:
         self.identity = identity
         self._contract = contract
         self._nothing: dict[str, None] = dict.fromkeys(output.name for output in contract.outputs)
         self._append = append
-        self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits)
+        self._deadline_seconds = limits.deadline_seconds
+        self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits, width=width, metrics=metrics)
 
     async def predict(self, rows: list[Row], caller: Caller) -> Answer:
         """Answer a request of one or many rows.
@@ -86,9 +100,11 @@ class DataPlane:
             RefusalError: A row breaks the contract, the queue is full, or the scorer or the spool failed.
         """
         received = time.monotonic()
+        deadline = received + min(self._deadline_seconds, caller.patience or self._deadline_seconds)
+        self.batcher.admit(len(rows), deadline)  # before the work of validation
         valid = self.validate(rows)
         asked = Asked(caller, [str(uuid_utils.uuid7()) for _ in valid])
-        predictions = await self.batcher.submit(Job(valid, asked, received))
+        predictions = await self.batcher.submit(Job(valid, asked, received, deadline))
         return Answer(predictions, asked.prediction_ids)
 
     def validate(self, rows: list[Row]) -> list[ValidRow]:

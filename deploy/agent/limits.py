@@ -1,6 +1,9 @@
 """What the agent takes on at most; beyond a limit a client gets a clear refusal instead of a slow answer."""
 
 from dataclasses import dataclass
+from typing import Self
+
+from flywheel.serving import UseCaseServing
 
 
 @dataclass(frozen=True)
@@ -15,3 +18,14 @@ class Limits:
     deadline_seconds: float = 10.0
     segment_bytes: int = 32 << 20
     segment_seconds: float = 900.0
+
+    @classmethod
+    def of(cls, serving: UseCaseServing) -> Self:
+        """Take what serving.yaml says."""
+        return cls(
+            body_bytes=serving.body_bytes,
+            request_rows=serving.request_rows,
+            batch_rows=serving.batch_rows,
+            queue_rows=serving.queue_rows,
+            deadline_seconds=serving.deadline_seconds,
+        )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flywheel.contract import Contract
+from flywheel.contract import Contract, Output
 
 Outputs = Mapping[str, float | str | bool]
 # Returns the value as it is answered and recorded, None where it is no value of this output.
@@ -51,3 +51,9 @@ def _text(value: Any) -> str | None:
 
 def _truth(value: Any) -> bool | None:
     return value if type(value) is bool else None
+
+
+def column_reader(output: Output) -> Callable[[Any], list[float | str | bool | None]]:
+    """Return what reads an output of many rows, (n_rows,): values as answered, None where impossible."""
+    check = _check_of(output.name, output.type)
+    return lambda values: [check(value) for value in values.tolist()]

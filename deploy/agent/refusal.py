@@ -1,5 +1,7 @@
 """Why a request gets no prediction, and the one table that turns a rule into a status code."""
 
+import math
+
 import orjson
 
 from deploy.agent.http import Response
@@ -29,10 +31,20 @@ class RefusalError(FlywheelError):
         message: The sentence for the client; never the schema, never a trace.
         field: The column at fault, if one is.
         row: The row at fault, counted from 0, if one is.
+        retry_after: For `busy`: seconds after which there may be room.
     """
 
-    def __init__(self, rule: str, message: str, *, field: str | None = None, row: int | None = None) -> None:
+    def __init__(
+        self,
+        rule: str,
+        message: str,
+        *,
+        field: str | None = None,
+        row: int | None = None,
+        retry_after: float = 0.0,
+    ) -> None:
         super().__init__(message)
+        self.retry_after = max(1, math.ceil(retry_after))
         self.rule = rule
         self.field = field
         self.row = row
@@ -52,7 +64,7 @@ def refused(refusal: RefusalError) -> Response:
     """Return the answer of MLflow's and our own paths to a refused request."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if refusal.status == 429:
-        headers = ((b"retry-after", b"1"),)
+        headers = ((b"retry-after", str(refusal.retry_after).encode()),)
     if refusal.status == 413:
         # The rest of the body is not read, so the connection cannot be used again.
         headers = ((b"connection", b"close"),)

@@ -1,6 +1,7 @@
 """Micro-batching: whatever arrives together and whatever fails, each request gets its own rows' answer, once."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +17,7 @@ from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
 from flywheel.contract import ValidRow
 
+LATER = math.inf
 POISON = -1.0
 NO_ANSWER = -2.0
 
@@ -64,7 +66,7 @@ def test_each_request_gets_the_answer_to_its_own_rows(requests: list[list[float]
         task = asyncio.create_task(batcher.run())
         answers = []
         for number, values in enumerate(requests):
-            answers.append(batcher.submit(Job([valid_row(value) for value in values], number, time.monotonic())))
+            answers.append(batcher.submit(Job([valid_row(value) for value in values], number, time.monotonic(), LATER)))
             if number in pauses:
                 await asyncio.sleep(0)
         await asyncio.wait_for(asyncio.gather(*answers), 10)
@@ -84,7 +86,7 @@ def test_each_request_gets_the_answer_to_its_own_rows(requests: list[list[float]
 async def test_what_waits_goes_in_one_batch() -> None:
     recorder = Recorder()
     batcher = Batcher(recorder.score, recorder.settle, Limits())
-    answers = [batcher.submit(Job([valid_row(0.5)], number, time.monotonic())) for number in range(100)]
+    answers = [batcher.submit(Job([valid_row(0.5)], number, time.monotonic(), LATER)) for number in range(100)]
     task = asyncio.create_task(batcher.run())
     await asyncio.gather(*answers)
     task.cancel()
@@ -94,18 +96,20 @@ async def test_what_waits_goes_in_one_batch() -> None:
 async def test_a_full_queue_refuses() -> None:
     recorder = Recorder()
     batcher = Batcher(recorder.score, recorder.settle, Limits(queue_rows=3))
-    batcher.submit(Job([valid_row(0.5)] * 3, 0, time.monotonic()))
+    batcher.submit(Job([valid_row(0.5)] * 3, 0, time.monotonic(), LATER))
     with pytest.raises(RefusalError, match="waiting") as caught:
-        batcher.submit(Job([valid_row(0.5)], 1, time.monotonic()))
+        batcher.submit(Job([valid_row(0.5)], 1, time.monotonic(), LATER))
     assert caught.value.status == 429
 
 
 async def test_a_request_past_its_deadline_fails_without_being_scored() -> None:
     recorder = Recorder()
-    batcher = Batcher(recorder.score, recorder.settle, Limits(deadline_seconds=5))
+    now = 0.0
+    batcher = Batcher(recorder.score, recorder.settle, Limits(), clock=lambda: now)
+    late = batcher.submit(Job([valid_row(0.5)], 0, received=0, deadline=5))
+    fresh = batcher.submit(Job([valid_row(0.25)], 1, received=0, deadline=7))
+    now = 6.0
     task = asyncio.create_task(batcher.run())
-    late = batcher.submit(Job([valid_row(0.5)], 0, time.monotonic() - 6))
-    fresh = batcher.submit(Job([valid_row(0.25)], 1, time.monotonic()))
     await asyncio.gather(late, fresh)
     task.cancel()
     late_outcome = recorder.settled[0]
@@ -125,9 +129,55 @@ async def test_a_scorer_that_is_gone_is_asked_once_for_the_whole_batch() -> None
 
     recorder = Recorder()
     batcher = Batcher(gone, recorder.settle, Limits())
-    answers = [batcher.submit(Job([valid_row(0.5)], number, time.monotonic())) for number in range(50)]
+    answers = [batcher.submit(Job([valid_row(0.5)], number, time.monotonic(), LATER)) for number in range(50)]
     task = asyncio.create_task(batcher.run())
     await asyncio.gather(*answers)
     task.cancel()
     assert asked == 1
     assert all(isinstance(outcome, Failure) for outcome in recorder.settled.values())
+
+
+async def test_calls_in_flight_are_as_many_as_the_backend_is_wide() -> None:
+    in_flight, most = 0, 0
+    both = asyncio.Event()
+
+    async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        if in_flight == 2:
+            both.set()
+        await asyncio.wait_for(both.wait(), 10)
+        in_flight -= 1
+        return [{"value": row.inputs["value"]} for row in rows]
+
+    recorder = Recorder()
+    batcher = Batcher(score, recorder.settle, Limits(batch_rows=1), width=2)
+    answers = [batcher.submit(Job([valid_row(0.5)], number, 0, LATER)) for number in range(6)]
+    task = asyncio.create_task(batcher.run())
+    await asyncio.gather(*answers)
+    task.cancel()
+    assert most == 2
+    assert len(recorder.settled) == 6
+
+
+async def test_what_cannot_be_answered_in_time_is_refused_when_it_comes() -> None:
+    now = 0.0
+
+    async def slow(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+        nonlocal now
+        now += 1.0
+        return [{"value": row.inputs["value"]} for row in rows]
+
+    recorder = Recorder()
+    batcher = Batcher(slow, recorder.settle, Limits(batch_rows=1, queue_rows=100), clock=lambda: now)
+    task = asyncio.create_task(batcher.run())
+    for number in range(20):  # it learns that a call takes a second
+        await batcher.submit(Job([valid_row(0.5)], number, now, LATER))
+    task.cancel()
+    for number in range(20, 30):
+        batcher.submit(Job([valid_row(0.5)], number, now, LATER))
+    with pytest.raises(RefusalError, match="deadline") as caught:
+        batcher.submit(Job([valid_row(0.5)], 30, now, now + 5))
+    assert (caught.value.status, caught.value.retry_after) == (429, 10)
+    batcher.submit(Job([valid_row(0.5)], 31, now, now + 11))

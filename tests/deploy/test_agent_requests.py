@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.agent.backends.worker import Scorer
+from deploy.agent.backends.pool import Pool
+from deploy.agent.backends.worker import Worker
 from deploy.agent.dataplane import DataPlane, Identity
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
@@ -50,9 +51,9 @@ async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
 async def serving(limits: Limits = LIMITS) -> AsyncIterator[tuple[Asgi, list[bytes]]]:
     written: list[bytes] = []
     dataplane = DataPlane(Identity("tiny", "1", "d"), CONTRACT, score=score, append=written.append, limits=limits)
-    async with Scorer("http://127.0.0.1:1", CONTRACT) as scorer:
+    async with Worker("http://127.0.0.1:1", CONTRACT) as scorer:
         task = asyncio.create_task(dataplane.batcher.run())
-        yield Asgi(Paths(dataplane, Health(scorer, []), limits), []), written
+        yield Asgi(Paths(dataplane, Health(Pool([scorer]), []), limits), []), written
         task.cancel()
 
 
@@ -155,9 +156,9 @@ async def test_without_room_for_the_record_there_is_no_answer() -> None:
         raise OSError(28, "No space left on device")
 
     dataplane = DataPlane(Identity("tiny", "1", "d"), CONTRACT, score=score, append=full, limits=LIMITS)
-    async with Scorer("http://127.0.0.1:1", CONTRACT) as scorer:
+    async with Worker("http://127.0.0.1:1", CONTRACT) as scorer:
         task = asyncio.create_task(dataplane.batcher.run())
-        app = Asgi(Paths(dataplane, Health(scorer, []), LIMITS), [])
+        app = Asgi(Paths(dataplane, Health(Pool([scorer]), []), LIMITS), [])
         status, answer = await call(app, orjson.dumps({"instances": [row()]}))
         task.cancel()
     assert (status, answer["error"]["rule"]) == (503, "log")

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from aiohttp import web
 
-from deploy.agent.backends.worker import Scorer
+from deploy.agent.backends.worker import Worker
 from deploy.agent.dataplane import Caller, DataPlane, Identity
 from deploy.agent.limits import Limits
 from deploy.agent.rest.forms import Row
@@ -119,7 +119,7 @@ async def ask(home: Path, case: Case, name: str, digest: str, requests: Sequence
     lines.parent.mkdir(parents=True, exist_ok=True)
     limits = Limits()
     with Spool(home / "spool" / f"{name}-v1", contract.model_dump_json().encode(), limits) as spool:
-        async with scoring(case) as url, Scorer(url, contract) as scorer:
+        async with scoring(case) as url, Worker(url, contract) as scorer:
             plane = DataPlane(
                 Identity(name, "1", digest), contract, score=scorer.score, append=spool.append, limits=limits
             )

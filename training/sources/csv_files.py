@@ -1,6 +1,8 @@
 """CSV: a file (also gzipped), a folder of files, a glob, or s3://; separated by comma, semicolon, tab or bar."""
 
+import gzip
 import io
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from training.sources.schemas import common_schema
 ENDINGS = (".csv", ".csv.gz", ".tsv")
 MISSING = ["", "NA", "NaN", "nan", "NULL", "null"]
 SEPARATORS = ",;\t|"
+GZIP = b"\x1f\x8b"
+START_BYTES = 65536  # in which the header line lies
 
 
 def read_csv(path: str, folder: Path) -> Table:
@@ -39,16 +43,26 @@ def _read(file: Path) -> pl.DataFrame:
     # Polars maps a CSV file into memory: one that is truncated meanwhile would kill the process with SIGBUS. Bytes of
     # our own cost neither time nor peak memory (measured: 7.0 s against 8.5 s, both 1.1 GB, for a file of 0.4 GB).
     content = file.read_bytes()
-    if not content.strip():
+    try:
+        start = _start(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        raise DataError(f"Source {file} is a damaged gzip file: {fault}. Fetch it again.") from fault
+    if not start.strip():
         raise DataError(f"Source {file} is empty. Give it a header line and rows.")
-    return pl.read_csv(
-        io.BytesIO(content), separator=_separator(content), null_values=MISSING, infer_schema_length=None
-    )
+    separator = _separator(start)
+    return pl.read_csv(io.BytesIO(content), separator=separator, null_values=MISSING, infer_schema_length=None)
 
 
-def _separator(content: bytes) -> str:
-    header = content[:65536].decode("utf-8", "replace").splitlines()[0]
+def _separator(start: bytes) -> str:
+    header = start.decode("utf-8", "replace").splitlines()[0]
     return max(SEPARATORS, key=lambda mark: (mark == "," and mark in header, header.count(mark)))
+
+
+def _start(content: bytes) -> bytes:
+    if not content.startswith(GZIP):
+        return content[:START_BYTES]
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        return file.read(START_BYTES)
 
 
 def _under_each_other(files: Sequence[Path], frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -17,9 +17,15 @@ class ScorerUnreachableError(TransientError):
 
 
 class Backend(Protocol):
-    """One version's model, used as an async context. One task at a time calls `score`; `answers` may come any time."""
+    """One version's model, used as an async context. `answers` may be asked at any time.
+
+    Attributes:
+        name: `mlflow` or `onnx`.
+        width: How many tasks may call `score` at once with profit.
+    """
 
     name: str
+    width: int
 
     async def __aenter__(self) -> Self:
         """Open what is needed; the model need not answer yet."""

@@ -15,13 +15,11 @@ from flywheel.contract import Contract, ValidRow
 KEEP_ALIVE_SECONDS = 3.0
 
 
-class Scorer:
+class Worker:
     """One keep-alive client, used as an async context."""
 
-    name = "mlflow"
-
     def __init__(self, url: str, contract: Contract) -> None:
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._columns = [column.name for column in contract.columns]
         self._reader = OutputReader(contract)
         self._times = [index for index, column in enumerate(contract.columns) if column.type == "datetime"]
@@ -60,7 +58,7 @@ class Scorer:
         """Say whether the scorer's own `/ping` is fine within `timeout` seconds."""
         limit = aiohttp.ClientTimeout(total=timeout)
         try:
-            async with self._session.get(f"{self._url}/ping", timeout=limit) as response:
+            async with self._session.get(f"{self.url}/ping", timeout=limit) as response:
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError):
             return False
@@ -76,7 +74,7 @@ class Scorer:
                 return await self._post_once(body)
 
     async def _post_once(self, body: bytes) -> tuple[int, bytes]:
-        async with self._session.post(f"{self._url}/invocations", data=body) as response:
+        async with self._session.post(f"{self.url}/invocations", data=body) as response:
             return response.status, await response.read()
 
     def _values(self, row: ValidRow) -> list[Any]:

@@ -18,6 +18,8 @@ from training.sources.table import read_table
 
 NOW = datetime(2024, 2, 1)
 
+PACKED = gzip.compress(b"a,b\n1,x\n" * 1000)
+
 
 def read(folder: Path, path: str, kind: str, *leave: str) -> Table:
     source = Source.model_validate({"kind": kind, "path": path})
@@ -133,6 +135,27 @@ def test_a_commas_header_with_another_mark_in_a_name_stays_with_commas(tmp_path:
 def test_gzipped_csv_is_csv(tmp_path: Path) -> None:
     (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(b"a,b\n1,x\n"))
     assert read(tmp_path, "rows.csv.gz", "csv").frame.rows() == [(1, "x")]
+
+
+def test_the_separator_is_looked_for_in_what_was_gzipped(tmp_path: Path) -> None:
+    time_of_semicolons = int.from_bytes(b";;;;", "little")  # gzip writes it into its first line
+    packed = gzip.compress(b"a,b\n1,x\n", mtime=time_of_semicolons)
+    assert b";;;;" in packed.splitlines()[0]
+    (tmp_path / "rows.csv.gz").write_bytes(packed)
+    assert read(tmp_path, "rows.csv.gz", "csv").frame.rows() == [(1, "x")]
+
+
+@pytest.mark.parametrize("content", [PACKED[:30], PACKED[:12] + b"\xff" * 20, PACKED[:5]])
+def test_a_damaged_gzip_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "rows.csv.gz").write_bytes(content)
+    with pytest.raises(DataError, match=r"rows\.csv\.gz is a damaged gzip file"):
+        read(tmp_path, "rows.csv.gz", "csv")
+
+
+def test_an_empty_gzip_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(b""))
+    with pytest.raises(DataError, match=r"rows\.csv\.gz is empty"):
+        read(tmp_path, "rows.csv.gz", "csv")
 
 
 def test_text_that_comes_late_makes_a_csv_column_text(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Three times as many requests as it can answer: how much is still answered in time, and how fast the rest refused.
+
+First the peak in a closed loop, then an open loop at three times that rate, whose clients do not wait for each other.
+"""
+
+import resource
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.load import Target, closed_loop, open_loop
+
+IN_TIME_SECONDS = 2.0
+OVERLOAD = 3.0
+# More than the queue's rows, so that it is the server that must refuse and not the client that queues.
+CONNECTIONS = 6000
+PEAK_CONNECTIONS = (128, 512)
+
+
+@dataclass(frozen=True)
+class Overloaded:
+    """Requests a second, and milliseconds."""
+
+    peak: float
+    offered: float
+    goodput: float
+    refused_p50_ms: float
+    refused_p99_ms: float
+    answered_p99_ms: float
+    statuses: dict[str, int]
+
+    def row(self, server: str) -> dict[str, Any]:
+        """Return it as a row of the report."""
+        figures = {name: round(value, 2) for name, value in vars(self).items() if isinstance(value, float)}
+        return {"server": server, "overload": figures, "statuses": self.statuses}
+
+
+def overload(target: Target, seconds: float) -> Overloaded:
+    """Measure the peak, then ask for three times as much."""
+    _allow_files(2 * CONNECTIONS)
+    peak = max(closed_loop(target, connections, seconds).rate() for connections in PEAK_CONNECTIONS)
+    result = open_loop(target, peak * OVERLOAD, seconds, connections=CONNECTIONS)
+    return Overloaded(
+        peak,
+        result.sent / seconds,
+        result.rate(within=IN_TIME_SECONDS),
+        result.quantile_ms(0.5, code=429),
+        result.quantile_ms(0.99, code=429),
+        result.quantile_ms(0.99),
+        {status: count for status, count in result.statuses.items() if count},
+    )
+
+
+def _allow_files(count: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))
