@@ -157,6 +157,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--serving", default="{}", help="the use case's section of serving.yaml, as JSON")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--grpc-port", type=int, default=0, help="for the Open Inference Protocol (0: none)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--spool", type=Path, required=True, help="folder for prediction records")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds between SIGTERM and closing the door")
