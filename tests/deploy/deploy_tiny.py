@@ -104,7 +104,8 @@ def own_events(ledger: PostgresLedger) -> list[Event]:
 
 if __name__ == "__main__":
     PostgresLedger.read = own_events  # type: ignore[assignment,method-assign]
-    deploy.local.programs.worker_program = tiny_worker
-    deploy.local.programs.agent_program = tiny_agent
+    if "TINY_REAL" not in os.environ:
+        deploy.local.programs.worker_program = tiny_worker
+        deploy.local.programs.agent_program = tiny_agent
     deploy.versions.MlflowRegistry = FolderRegistry  # type: ignore[assignment,misc]
     app(["deploy", "--usecase", os.environ["TINY_USECASE"], *sys.argv[1:]])
