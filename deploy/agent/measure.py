@@ -20,6 +20,7 @@ from typing import Any
 
 from deploy.agent.backends.backend import Backend
 from deploy.agent.backends.onnx import Onnx
+from deploy.agent.backends.pool import Pool
 from deploy.agent.backends.worker import Worker
 from deploy.agent.outputs import Outputs
 from deploy.agent.package import read_served
@@ -60,7 +61,7 @@ async def measure(package: Path, scorer: str) -> dict[str, Any]:
     served = read_served(package)
     contract = served.contract
     rows = [contract.validate_row(row) for row in served.example] + sample(package, contract)
-    async with Worker(scorer, contract) as worker, Onnx(package, contract) as onnx:
+    async with Pool([Worker(scorer, contract)]) as worker, Onnx(package, contract) as onnx:
         expected, found = await _answers(worker, rows), await _answers(onnx, rows)
         gaps = [difference(one, other) for one, other in zip(expected, found, strict=True)]
         return {

@@ -91,7 +91,9 @@ class Shop:
     def controller(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "tests.deploy.deploy_tiny", "--timeout", "60"]
         home = {"FLYWHEEL_HOME": str(self.settings.root)}
-        tiny = {"TINY_REGISTRY": str(self.registry), "TINY_USECASE": self.name} | ({"TINY_REAL": "1"} if self.real else {})
+        tiny = {"TINY_REGISTRY": str(self.registry), "TINY_USECASE": self.name} | (
+            {"TINY_REAL": "1"} if self.real else {}
+        )
         with (self.registry / "controller.log").open("ab") as log:
             return subprocess.Popen(command, env={**ENVIRONMENT, **home, **tiny}, cwd=ROOT, stdout=log, stderr=log)
 
