@@ -108,6 +108,6 @@ def run(shop: Shop, *, kills: int, seconds: float, seed: int) -> Report:
             killer.controller.kill()
             killer.controller.wait()
     report.figures |= {"wanted": kills, "killed": killer.killed.total(), "by_kind": dict(killer.killed)}
-    report.expect_all_answered(clients.answers)
+    report.expect_all_answered(clients.answers, shop.settings.root / "logs" / "gateway.jsonl")
     report.expect_all_recorded(clients.answers, settled_accounts(shop, clients.answers))
     return report

@@ -32,7 +32,7 @@ def run(shop: Shop, *, seconds: float) -> Report:
             report.expect(len(clients.answers.answered) > before, f"nothing was answered while {name} stood still")
     report.figures |= {"stopped": stopped, "seconds_each": seconds}
     report.expect(len(stopped) == len(PARTS), f"only {stopped} could be stopped")
-    report.expect_all_answered(clients.answers)
+    report.expect_all_answered(clients.answers, shop.settings.root / "logs" / "gateway.jsonl")
     report.expect_all_recorded(clients.answers, settled_accounts(shop, clients.answers))
     return report
 

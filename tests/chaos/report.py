@@ -1,6 +1,7 @@
 """What a part of the chaos did and saw, and whether that is what was promised."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flywheel.records import Accounts
@@ -20,11 +21,15 @@ class Report:
         if not holds:
             self.broken.append(sentence)
 
-    def expect_all_answered(self, answers: Answers) -> None:
-        """No prediction may have failed."""
+    def expect_all_answered(self, answers: Answers, access_log: Path | None = None) -> None:
+        """No prediction may have failed; for those that did, show what the gateway wrote of the first ones."""
         codes = {str(code): count for code, count in sorted(answers.codes.items())}
         self.figures["answers"] = codes
         first = [f"{status}: {answers.bodies.get(name, '')}" for name, status in list(answers.failed.items())[:3]]
+        if answers.failed and access_log is not None:
+            lines = access_log.read_text().splitlines()
+            said = [line for line in lines if any(name in line for name in list(answers.failed)[:50])]
+            self.figures["gateway_said"] = said[:5] + said[-5:]
         self.expect(not answers.failed, f"{len(answers.failed)} predictions failed, such as {first}")
 
     def expect_all_recorded(self, answers: Answers, found: Accounts) -> None:

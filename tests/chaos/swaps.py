@@ -19,5 +19,5 @@ def run(shop: Shop, *, swaps: int, seconds: float) -> Report:
             done += 1
     report.figures |= {"wanted": swaps, "promotions": done, "rollbacks": done}
     report.expect(done > 0, "no swap was done in the time given")
-    report.expect_all_answered(clients.answers)
+    report.expect_all_answered(clients.answers, shop.settings.root / "logs" / "gateway.jsonl")
     return report
