@@ -164,8 +164,8 @@ def _version_cluster(backend: Backend) -> dict[str, Any]:
         "connect_timeout": "0.5s",
         "lb_policy": "LEAST_REQUEST",
         # Without any healthy host, an overloaded champion that misses its checks is better than no answer at all: then,
-        # and only then (1 %), all hosts are tried. The aggregate still passes an unhealthy canary by: there the champion
-        # is a healthy priority.
+        # and only then (1 %), all hosts are tried. The aggregate still passes an unhealthy canary by: there the
+        # champion is a healthy priority.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         "health_checks": [
             {
@@ -278,8 +278,8 @@ def _retry_policy() -> dict[str, Any]:
                 },
             }
         ],
-        # A dead host has the fewest requests, so least-request draws it again and again: of three hosts with two dead, the
-        # living one was drawn at one try in nine, and 73 of 462 requests failed with 3 tries.
+        # A dead host has the fewest requests, so least-request draws it again and again: of three hosts with two dead,
+        # the living one was drawn at one try in nine, and 73 of 462 requests failed with 3 tries.
         "host_selection_retry_max_attempts": 100,
         "retry_priority": {
             "name": "envoy.retry_priorities.previous_priorities",

@@ -26,6 +26,7 @@ PARTS = ("kills", "outages", "gateway", "connections", "swaps")
 # Contributed by other rooms: programs that break one thing each and end with 0 when nothing broke.
 PROGRAMS = ("shipper", "fuzz")
 SERVING = {"backend": "mlflow", "replicas": 3, "workers": 2}
+TINY_SERVING = {"backend": "mlflow", "replicas": 2}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     home = options.home or Path(tempfile.mkdtemp(prefix="flywheel-chaos-"))
     real = [name for name in parts if name in PARTS and name != "swaps"]
     if real:
-        with world(home / "real", SERVING) as shop:
+        with world(home / "real", SERVING, keep=options.keep) as shop:
             reports += [_show(_run(name, shop, options)) for name in real]
     if "swaps" in parts:
-        with world(home / "tiny", {"backend": "mlflow", "replicas": 2}, real=False) as shop:
+        with world(home / "tiny", TINY_SERVING, real=False, keep=options.keep) as shop:
             reports.append(_show(swaps.run(shop, swaps=options.swaps, seconds=options.seconds)))
     reports += [_show(_program(name)) for name in parts if name in PROGRAMS]
     if options.json:
@@ -87,6 +88,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=10_000, help="open connections to hold")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--home", type=Path, help="folder for the stacks (a temporary one)")
+    parser.add_argument("--keep", action="store_true", help="leave the stacks' files and logs below --home")
     parser.add_argument("--json", type=Path, help="write all reports to this file")
     return parser.parse_args(arguments)
 

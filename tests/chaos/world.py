@@ -43,8 +43,8 @@ def real_package(folder: Path, document: Mapping[str, Any]) -> Path:
 
 
 @contextmanager
-def world(home: Path, serving: Mapping[str, Any], *, real: bool = True) -> Iterator[Shop]:
-    """Yield a use case whose version 1 is live on a stack of its own, which is gone afterwards."""
+def world(home: Path, serving: Mapping[str, Any], *, real: bool = True, keep: bool = False) -> Iterator[Shop]:
+    """Yield a use case whose version 1 is live on a stack of its own, which is gone afterwards; `keep` leaves its files."""
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
     settings = Settings(home=home)
@@ -60,7 +60,8 @@ def world(home: Path, serving: Mapping[str, Any], *, real: bool = True) -> Itera
         yield shop
     finally:
         end_stack(settings, patience=5)
-        erase(settings)
+        if not keep:
+            erase(settings)
 
 
 def deploy(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""Runs `flywheel deploy` with two parts exchanged: versions are tiny web servers, and the registry is a folder.
+"""Runs a command of deploy with two parts exchanged: versions are tiny web servers, and the registry is a folder.
 
 Everything else is real: the audit trail and the leader's lock in Postgres, the supervisor, the gateway, the digests.
 """
@@ -108,4 +108,4 @@ if __name__ == "__main__":
         deploy.local.programs.worker_program = tiny_worker
         deploy.local.programs.agent_program = tiny_agent
     deploy.versions.MlflowRegistry = FolderRegistry  # type: ignore[assignment,misc]
-    app(["deploy", "--usecase", os.environ["TINY_USECASE"], *sys.argv[1:]])
+    app(sys.argv[1:])

@@ -89,13 +89,22 @@ class Shop:
         return [(one.kind, one.body.get("state")) for one in found if one.kind.startswith("rollout.")]
 
     def controller(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "tests.deploy.deploy_tiny", "--timeout", "60"]
+        """Start `flywheel deploy` for this use case."""
+        return self.command("deploy", "--usecase", self.name, "--timeout", "60")
+
+    def command(self, *words: str) -> "subprocess.Popen[bytes]":
+        """Start one of deploy's commands; it writes to controller.log."""
         home = {"FLYWHEEL_HOME": str(self.settings.root)}
-        tiny = {"TINY_REGISTRY": str(self.registry), "TINY_USECASE": self.name} | (
-            {"TINY_REAL": "1"} if self.real else {}
-        )
+        tiny = {"TINY_REGISTRY": str(self.registry), "TINY_USECASE": self.name}
+        real = {"TINY_REAL": "1"} if self.real else {}
         with (self.registry / "controller.log").open("ab") as log:
-            return subprocess.Popen(command, env={**ENVIRONMENT, **home, **tiny}, cwd=ROOT, stdout=log, stderr=log)
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.deploy.deploy_tiny", *words],
+                env={**ENVIRONMENT, **home, **tiny, **real},
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
 
     def programs(self) -> set[str]:
         return {name for name in program_states(self.settings) if self.name in name}

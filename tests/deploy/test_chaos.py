@@ -1,5 +1,6 @@
 """Real processes: a controller that is killed with -9 after each of its steps, while clients go on asking."""
 
+import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ import pytest
 
 from flywheel.events import EventKind
 from flywheel.settings import Settings
+from flywheel.stack.supervisor import program_states
 from tests.deploy.conftest import wait_for
 from tests.deploy.shop import Shop, open_shop
 
@@ -25,6 +27,13 @@ def shop(stack: Settings, tmp_path: Path) -> Iterator[Shop]:
     made = open_shop(stack, f"chaos-{uuid.uuid4().hex[:8]}", tmp_path / "registry")
     yield made
     made.close()
+
+
+@pytest.fixture
+def serving(stack: Settings) -> Iterator[Path]:
+    path = stack.root / "serving.yaml"
+    yield path
+    path.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -122,3 +131,64 @@ def test_a_controller_that_is_killed_after_every_step_still_rolls_back_and_no_re
     assert shop.programs() == {f"scorer-{shop.name}-v1", f"agent-{shop.name}-v1"}
     assert set(shop.codes) == {200}
     assert set(shop.versions) == {"1"}
+
+
+def test_a_change_of_serving_yaml_rolls_through_the_agents_without_a_failed_request(
+    shop: Shop, clients: Callable[[], None], serving: Path
+) -> None:
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    before = pids(shop)
+    clients()
+    serving.write_text("defaults: {replicas: 2, workers: 2, deadline_seconds: 5}")
+    assert shop.controller().wait(90) == 0
+    agents = {name for name in shop.programs() if name.startswith("agent-")}
+    assert len(agents) == 2
+    assert not before & pids(shop)
+    serving.write_text("defaults: {replicas: 1, deadline_seconds: 5}")
+    assert shop.controller().wait(90) == 0
+    assert len({name for name in shop.programs() if name.startswith("agent-")}) == 1
+    assert len(shop.programs()) == 2
+    assert set(shop.codes) == {200}
+
+
+def test_swap_after_swap_under_load_fails_no_request(shop: Shop, clients: Callable[[], None]) -> None:
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    clients()
+    for _ in range(2):
+        shop.approve("2")
+        assert shop.controller().wait(60) == 0
+        shop.go_back("1", "2")
+        assert shop.controller().wait(60) == 0
+    assert shop.programs() == {f"scorer-{shop.name}-v1", f"agent-{shop.name}-v1"}
+    assert set(shop.codes) == {200}
+    assert shop.versions["2"] > 100
+
+
+def test_serving_yaml_that_is_wrong_is_said_and_what_is_live_stays_live(shop: Shop, serving: Path) -> None:
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    serving.write_text("defaults: {replicas: 4000}")
+    assert shop.controller().wait(60) != 0
+    assert "serving.yaml: defaults: 4000 replicas" in (shop.registry / "controller.log").read_text()
+    shop.ask()
+    assert set(shop.codes) == {200}
+
+
+def test_the_last_version_stays_though_nothing_is_in_production_and_goes_when_it_is_undeployed(shop: Shop) -> None:
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    (shop.registry / "stages.json").write_text(json.dumps({"1": "Archived"}))
+    assert shop.controller().wait(60) == 0
+    shop.ask()
+    assert shop.programs() == {f"scorer-{shop.name}-v1", f"agent-{shop.name}-v1"}
+    assert shop.command("undeploy", shop.name, "--reason", "a test").wait(60) == 0
+    assert shop.programs() == set()
+    shop.ask()
+    assert shop.codes == {200: 1, 404: 1}
+
+
+def pids(shop: Shop) -> set[int]:
+    states = program_states(shop.settings)
+    return {one.pid for name, one in states.items() if name.startswith(f"agent-{shop.name}") and one.pid}
