@@ -44,7 +44,7 @@ def real_package(folder: Path, document: Mapping[str, Any]) -> Path:
 
 @contextmanager
 def world(home: Path, serving: Mapping[str, Any], *, real: bool = True, keep: bool = False) -> Iterator[Shop]:
-    """Yield a use case whose version 1 is live on a stack of its own, which is gone afterwards; `keep` leaves its files."""
+    """Yield a use case whose version 1 is live on a stack of its own, which then goes; `keep` leaves its files."""
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
     settings = Settings(home=home)

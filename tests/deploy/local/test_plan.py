@@ -74,5 +74,5 @@ def test_once_something_serves_something_serves_for_ever_and_no_port_is_given_tw
         assert len(set(serving(place))) == 1
         assert len(place.ports) == 2 * len(place.agents)
         assert len({one.number for one in place.agents}) == len(place.agents)
-    settled = plan.promoted(place, spec, set(range(1, 40)))
+    settled = plan.promoted(place, spec, {one.number for one in place.agents})
     assert serving(settled) == [spec] * replicas
