@@ -60,7 +60,8 @@ def worker_program(served: Served, worker: Worker, folder: Path) -> Program:
     """Return one `mlflow models serve` of a version; `folder` is its verified package."""
     serve = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local"]
     serve += ["-h", "127.0.0.1", "-p", str(worker.port), "--workers", "1"]
-    return Program(program_name("scorer", served, worker.number), serve, ENVIRONMENT | THREADS)
+    name, address = program_name("scorer", served, worker.number), f"http://127.0.0.1:{worker.port}"
+    return Program(name, serve, ENVIRONMENT | THREADS, address=address)
 
 
 def agent_program(settings: Settings, version: Version, agent: Agent) -> Program:
@@ -74,4 +75,5 @@ def agent_program(settings: Settings, version: Version, agent: Agent) -> Program
     if version.scorers:
         speak += ["--scorer", ",".join(f"http://127.0.0.1:{port}" for port in version.scorers)]
     seconds = int(version.serving.deadline_seconds) + 10
-    return Program(name, speak, ENVIRONMENT, stop_seconds=seconds)
+    address = f"http://127.0.0.1:{agent.http} ({version.backend})"
+    return Program(name, speak, ENVIRONMENT, stop_seconds=seconds, address=address)

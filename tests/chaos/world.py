@@ -26,7 +26,7 @@ from tests.deploy.shop import REFERENCE, Shop, open_shop
 from tests.deploy.tiny_contract import CONTRACT
 from tests.monitoring.flights_package import write_model
 
-SETTLE_SECONDS = 180.0
+SETTLE_SECONDS = 260.0
 
 
 def real_package(folder: Path, document: Mapping[str, Any]) -> Path:

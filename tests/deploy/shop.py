@@ -90,7 +90,7 @@ class Shop:
 
     def controller(self) -> "subprocess.Popen[bytes]":
         """Start `flywheel deploy` for this use case."""
-        return self.command("deploy", "--usecase", self.name, "--timeout", "60")
+        return self.command("deploy", "--usecase", self.name, "--timeout", "240" if self.real else "60")
 
     def command(self, *words: str) -> "subprocess.Popen[bytes]":
         """Start one of deploy's commands; it writes to controller.log."""

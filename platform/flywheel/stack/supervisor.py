@@ -73,6 +73,7 @@ class Program:
         start_seconds: How long it must live to count as started; a program that keeps dying sooner is given up.
         auto_restart: Whether it is started again when it ends.
         stop_seconds: How long it may take to end in good order before it is killed.
+        address: Where it answers, and what else `flywheel status` should say of it.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Program:
     start_seconds: int = 1
     auto_restart: bool = True
     stop_seconds: int = 10
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,14 @@ def clean_environment(settings: Settings) -> dict[str, str]:
 def program_path(settings: Settings, name: str) -> Path:
     """Return the file that says what a program is."""
     return settings.root / "supervisor" / "programs" / f"{name}.json"
+
+
+def program_address(settings: Settings, name: str) -> str:
+    """Return the address that a written program names; '' where it names none."""
+    try:
+        return str(json.loads(program_path(settings, name).read_text()).get("address", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def write_program(settings: Settings, program: Program) -> None:

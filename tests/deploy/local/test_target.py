@@ -90,6 +90,7 @@ def test_an_agent_is_told_all_workers_its_ports_and_its_part_of_serving_yaml(tmp
     assert (told["--port"], told["--grpc-port"], told["--backend"]) == ("4004", "4005", "mlflow")
     assert UseCaseServing.model_validate_json(told["--serving"]).unknown_fields == "ignore"
     assert agent.stop_seconds > serving.deadline_seconds
+    assert agent.address == "http://127.0.0.1:4004 (mlflow)"  # what `flywheel status` shows
 
 
 def test_what_only_the_gateway_reads_replaces_no_agent(tmp_path: Path) -> None:
