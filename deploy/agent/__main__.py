@@ -35,6 +35,7 @@ from deploy.agent.server import Asgi
 from deploy.agent.signature import read_signature
 from deploy.agent.spool import Spool
 from deploy.agent.telemetry.metrics import Metrics
+from deploy.agent.telemetry.watch import SpoolCollector, watch_loop
 from flywheel.contract import Contract
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.serving import UseCaseServing
@@ -99,7 +100,10 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
             )
             server = _http_server(Asgi(paths, _always(identity)), options, limits)
             _stop_on_signals(server, health, options.drain)
-            tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]
+            metrics.watch_ready(lambda: health.ready)
+            metrics.add(SpoolCollector(options.spool, identity.use_case, identity.version))
+            work = (dataplane.batcher.run(), health.run(), watch_loop(metrics))
+            tasks = [asyncio.create_task(one) for one in work]
             gc.freeze()  # what exists now lives as long as the process: collections need not look at it
             async with _grpc_door(options, limits, dataplane=dataplane, health=health, metrics=metrics):
                 await server.serve()
