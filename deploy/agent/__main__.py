@@ -33,6 +33,7 @@ from deploy.agent.server import HttpServer
 from deploy.agent.signature import read_signature
 from deploy.agent.spool import Spool
 from deploy.agent.telemetry.metrics import Metrics
+from deploy.agent.telemetry.watch import SpoolCollector, watch_loop
 from flywheel.contract import Contract
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.serving import UseCaseServing
@@ -87,7 +88,10 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
                 docs=serving.docs,
             )
             server = HttpServer(paths, [(b"x-flywheel-version", identity.version.encode())])
-            tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]
+            metrics.watch_ready(lambda: health.ready)
+            metrics.add(SpoolCollector(options.spool, identity.use_case, identity.version))
+            work = (dataplane.batcher.run(), health.run(), watch_loop(metrics))
+            tasks = [asyncio.create_task(one) for one in work]
             await server.start(options.host, options.port)
             gc.set_threshold(*GC_THRESHOLD)
             gc.freeze()  # what exists now lives as long as the process: collections need not look at it
