@@ -70,6 +70,7 @@ def agent_program(settings: Settings, version: Version, agent: Agent) -> Program
     spool = settings.root / "spool" / f"{served.usecase}-v{served.version}"  # all agents of a version share one
     speak = [sys.executable, "-m", "deploy.agent", "--package", str(version.folder), "--usecase", served.usecase]
     speak += ["--version", served.version, "--digest", served.digest, "--spool", str(spool)]
+    speak += ["--outcomes", str(settings.root / "outcomes" / spool.name)]
     speak += ["--port", str(agent.http), "--grpc-port", str(agent.grpc)]
     speak += ["--backend", version.backend, "--serving", version.settings]
     if version.scorers:
