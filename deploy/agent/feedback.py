@@ -1,8 +1,8 @@
 """Outcomes that clients report: read, checked, and taken once, however often they are sent.
 
-An outcome is known by whose it is (prediction id, else entity), its source and its event time; all three make its
-`outcome_id`. This process remembers the newest of them, and the id lets who ships them drop what another agent took.
-A correction is an outcome of its own: it has another source or a later event time.
+All that a client says of an outcome makes its `outcome_id`: sent again it is the same, and a correction is another,
+which then counts, because it was known later. This process remembers the newest ids, and by the id who ships them
+drops what another agent took as well.
 """
 
 import hashlib
@@ -15,11 +15,10 @@ import orjson
 
 from deploy.agent.refusal import RefusalError
 from flywheel.column_rules import Column, value_check
-from flywheel.contract import KEY_LENGTH, Contract
+from flywheel.contract import KEY_LENGTH, PROBABILITY, Contract
 from flywheel.errors import ContractError
 
-FIELDS = ("prediction_id", "entity", "outcome", "event_time", "time_known", "source")
-REQUIRED = ("outcome", "event_time")
+FIELDS = ("prediction_id", "entity", "outcome", "label", "event_time", "time_known", "source")
 SOURCE = "feedback"
 REMEMBERED = 100_000
 
@@ -40,10 +39,14 @@ class OutcomeSink(Protocol):
 
 
 class OutcomeReader:
-    """Reads the outcomes of one contract: names of classes where it answers with classes, else numbers."""
+    """Reads the outcomes of one contract: names of classes where it answers with classes, else numbers.
+
+    Where it answers the probability of 1, an outcome is 0 or 1. The name of a class may come as `outcome` or `label`.
+    """
 
     def __init__(self, contract: Contract, max_rows: int) -> None:
         self._classes = contract.outputs[0].type == "string"
+        self._binary = contract.outputs[0] == PROBABILITY
         self._max_rows = max_rows
 
     def read(self, body: bytes, now: datetime) -> list[Outcome]:
@@ -85,18 +88,27 @@ class OutcomeReader:
         if time_known < event_time:
             raise ContractError("time_known", "range", "The outcome is known before its event. Correct its times.")
         source = SOURCE if entry.get("source") is None else _key("source", entry["source"])
-        known = {"event_time": event_time, "time_known": time_known, "source": source}
-        named = repr((owner["prediction_id"] or ("entity", owner["entity"]), source, event_time.isoformat()))
-        digest = hashlib.sha256(named.encode()).hexdigest()[:32]
-        return owner | self._value(entry["outcome"]) | known | {"outcome_id": digest}
+        outcome = owner | self._value(entry) | {"event_time": event_time, "time_known": time_known, "source": source}
+        said = outcome | {"time_known": None if entry.get("time_known") is None else time_known}
+        return outcome | {"outcome_id": hashlib.sha256(orjson.dumps(said)).hexdigest()[:32]}
 
-    def _value(self, value: Any) -> Outcome:
+    def _value(self, entry: Mapping[str, Any]) -> Outcome:
+        given = [name for name in ("outcome", "label") if entry.get(name) is not None]
+        if len(given) != 1:
+            raise ContractError("outcome", "missing", "An outcome needs 'outcome', or else 'label'. Send one of them.")
+        value = entry[given[0]]
         if self._classes:
             if type(value) is not str or not value.strip() or len(value) > KEY_LENGTH:
-                raise ContractError("outcome", "type", "'outcome' must be the name of a class, as text. Send it so.")
+                raise ContractError(given[0], "type", "An outcome is the name of a class here. Send it as text.")
             return {"outcome": None, "label": value}
+        if given == ["label"]:
+            raise ContractError("label", "unknown", "An outcome is a number here. Send it as 'outcome'.")
         if type(value) not in (int, float, bool) or not math.isfinite(value):
             raise ContractError("outcome", "type", "'outcome' must be a finite number, or true or false. Send one.")
+        if self._binary and value not in (0, 1):
+            raise ContractError(
+                "outcome", "range", "'outcome' must be 0 or 1, as the model answers a probability of 1."
+            )
         return {"outcome": float(value), "label": None}
 
 
@@ -134,9 +146,8 @@ def utc_now() -> datetime:
 
 
 def _check_fields(entry: Mapping[str, Any]) -> None:
-    for name in REQUIRED:
-        if entry.get(name) is None:
-            raise ContractError(name, "missing", f"'{name}' is missing. An outcome needs it.")
+    if entry.get("event_time") is None:
+        raise ContractError("event_time", "missing", "'event_time' is missing. An outcome needs it.")
     unknown = sorted(key[:KEY_LENGTH] for key in entry if key not in FIELDS)
     if unknown:
         known = ", ".join(FIELDS)

@@ -6,7 +6,7 @@ from typing import Any
 from deploy.agent.dataplane import Identity
 from deploy.agent.docs import schemas
 from deploy.agent.docs.schemas import Schema
-from flywheel.contract import KEY_LENGTH, Contract
+from flywheel.contract import KEY_LENGTH, PROBABILITY, Contract
 
 JSON = "application/json"
 ERRORS = {
@@ -206,19 +206,17 @@ def _probes() -> Schema:
 def _feedback(contract: Contract) -> Schema:
     text: Schema = {"type": ["string", "null"], "minLength": 1, "maxLength": KEY_LENGTH}
     time = schemas.TYPES["datetime"]
-    value: Schema = {"type": "string"} if contract.outputs[0].type == "string" else {"type": ["number", "boolean"]}
-    outcome = _object(
-        {
-            "prediction_id": text,
-            "entity": schemas.KEY,
-            "outcome": value,
-            "event_time": time,
-            "time_known": time,
-            "source": text,
-        },
-        ["outcome", "event_time"],
-    )
-    both = {"anyOf": [outcome, _object({"outcomes": _list_of(outcome)})]}
+    said = {
+        "prediction_id": text,
+        "entity": schemas.KEY,
+        "event_time": time,
+        "time_known": time,
+        "source": text,
+    }
+    outcomes = [
+        _object(said | {name: value}, [name, "event_time"]) for name, value in _values_of_outcomes(contract).items()
+    ]
+    both = {"anyOf": [*outcomes, _object({"outcomes": _list_of({"anyOf": outcomes})})]}
     count = {"type": "integer"}
     return {
         "summary": "Report what became of a prediction; the same twice counts once",
@@ -227,3 +225,12 @@ def _feedback(contract: Contract) -> Schema:
             _content(_object({"accepted": count, "repeated": count})), 400, 405, 413, 415, 422, 503
         ),
     }
+
+
+def _values_of_outcomes(contract: Contract) -> dict[str, Schema]:
+    """Return what an outcome is, under each of the names that it may have."""
+    first = contract.outputs[0]
+    if first.type == "string":
+        name: Schema = {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH}
+        return {"outcome": name, "label": name}
+    return {"outcome": {"enum": [0, 1, False, True]} if first == PROBABILITY else {"type": ["number", "boolean"]}}

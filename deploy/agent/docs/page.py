@@ -44,7 +44,8 @@ def page(identity: Identity, contract: Contract, *, feedback: bool) -> str:
         "<h2>Open Inference Protocol</h2>",
         _request("POST", f"v2/models/{identity.use_case}/infer", {"inputs": schemas.example_tensors(contract)}),
         "<p>One tensor a column, of the shape [N] or [N, 1]; JSON, or binary behind "
-        "<code>Inference-Header-Content-Length</code>.</p>",
+        "<code>Inference-Header-Content-Length</code>. Over gRPC the same: "
+        "<code>inference.GRPCInferenceService</code>, where its port is open.</p>",
         *([_feedback()] if feedback else []),
         "<h2>Refusals</h2>",
         _table(("status", "meaning"), [(str(code), _marked(meaning)) for code, meaning in ERRORS.items()]),

@@ -31,7 +31,7 @@ def outcome(**changes: Any) -> dict[str, Any]:
 async def test_an_outcome_is_taken_once_alone_or_in_a_list() -> None:
     kept = Kept()
     async with serving(outcomes=kept) as served:
-        answers = [await served.ask("/feedback", outcome(time_known="2013-01-02T00:00:00Z"))]
+        answers = [await served.ask("/feedback", outcome())]
         answers.append(await served.ask("/feedback", outcome()))
         both = [outcome(), outcome(source="crm"), outcome(prediction_id=None, entity=7, outcome=True)]
         answers.append(await served.ask("/feedback", {"outcomes": both}))
@@ -46,7 +46,16 @@ async def test_an_outcome_is_taken_once_alone_or_in_a_list() -> None:
         ("p-1", None, 1.0, "crm"),
         (None, "7", 1.0, "feedback"),
     ]
-    assert (kept.rows[0]["event_time"].isoformat(), kept.rows[0]["time_known"].day) == ("2013-01-01T05:00:00", 2)
+    assert kept.rows[0]["event_time"].isoformat() == "2013-01-01T05:00:00"
+
+
+async def test_a_correction_is_taken_and_so_is_its_own_correction() -> None:
+    kept = Kept()
+    async with serving(outcomes=kept) as served:
+        for day, value in ((2, 1), (3, 0), (4, 1), (4, 1)):
+            said = outcome(outcome=value, time_known=f"2013-01-0{day}T00:00:00Z")
+            assert (await served.ask("/feedback", said)).status == 200
+    assert [(row["time_known"].day, row["outcome"]) for row in kept.rows] == [(2, 1.0), (3, 0.0), (4, 1.0)]
 
 
 async def test_outcomes_that_could_not_be_written_may_be_sent_again() -> None:
@@ -62,8 +71,10 @@ async def test_where_classes_are_predicted_an_outcome_is_the_name_of_one() -> No
     kept = Kept()
     async with serving(CLASSES, outcomes=kept) as served:
         assert (await served.ask("/feedback", outcome(outcome="01"))).status == 200
+        assert (await served.ask("/feedback", outcome(outcome=None, label="wild"))).status == 200
         assert (await served.ask("/feedback", outcome(outcome=1))).status == 422
-    assert (kept.rows[0]["label"], kept.rows[0]["outcome"]) == ("01", None)
+        assert (await served.ask("/feedback", outcome(outcome="a", label="b"))).status == 422
+    assert [(row["label"], row["outcome"]) for row in kept.rows] == [("01", None), ("wild", None)]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +89,8 @@ async def test_where_classes_are_predicted_an_outcome_is_the_name_of_one() -> No
         (outcome(prediction_id="x" * 257), 422, "prediction_id"),
         (outcome(outcome="1"), 422, "outcome"),
         (outcome(outcome=None), 422, "outcome"),
+        (outcome(outcome=2), 422, "outcome"),
+        (outcome(outcome=None, label="late"), 422, "label"),
         (outcome(event_time="yesterday"), 422, "event_time"),
         (outcome(time_known="2012-01-01"), 422, "time_known"),
         (outcome(source=["a"]), 422, "source"),
