@@ -1,4 +1,4 @@
-"""Grafana's dashboards of serving, written from here: `python -m deploy.dashboards` makes platform/grafana/dashboards."""
+"""Grafana's dashboards, written from here: `python -m deploy.dashboards` fills platform/grafana/dashboards."""
 
 import json
 import sys
