@@ -98,14 +98,14 @@ def _routes(split: Split, serving: Serving, *, sole: bool) -> list[dict[str, Any
 
 def _grpc_matches(split: Split, *, sole: bool) -> list[dict[str, Any]]:
     """Name the use case by header or by authority; who names none means the sole one."""
-    base = {"prefix": GRPC_PREFIX, "grpc": {}}
+    base: dict[str, Any] = {"prefix": GRPC_PREFIX, "grpc": {}}
     named = {"name": GRPC_USE_CASE, "string_match": {"exact": split.usecase}}
     authority = {
         "name": ":authority",
         "string_match": {"safe_regex": {"regex": f"{re.escape(split.usecase)}([.:].*)?"}},
     }
     unnamed = {"name": GRPC_USE_CASE, "present_match": False}
-    matches = [{**base, "headers": [named]}, {**base, "headers": [unnamed, authority]}]
+    matches: list[dict[str, Any]] = [{**base, "headers": [named]}, {**base, "headers": [unnamed, authority]}]
     return [*matches, {**base, "headers": [unnamed]}] if sole else matches
 
 
@@ -129,7 +129,9 @@ def _metadata(split: Split) -> dict[str, Any]:
 
 def _too_long(split: Split, match: dict[str, Any], most: int) -> dict[str, Any]:
     announced = {"name": "content-length", "range_match": {"start": most + 1, "end": 2**63 - 1}}
-    answer = _answer(413, f"The body is larger than {most} bytes, which '{split.usecase}' takes at most. Send less.")
+    text = f"The body is larger than {most} bytes, which '{split.usecase}' takes at most. Send less."
+    # The gateway's local replies make JSON of it, as of the buffer's own refusal.
+    answer = {"direct_response": {"status": 413, "body": {"inline_string": text}}}
     return {"name": split.usecase, "match": {**match, "headers": [announced]}, **answer}
 
 

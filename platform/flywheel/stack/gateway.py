@@ -42,10 +42,11 @@ ACCESS_LOG = {
 }
 MUTE = "The gateway's doorman does not answer, so nobody is let in. Try again shortly."
 # What Envoy says by itself, by status. Texts of the routes (404) stand in the routes.
-SENTENCES = {
+SENTENCES: dict[int, str | None] = {
     400: "The gateway cannot read this request. Check its path and headers.",
     401: "Not let in: show a valid JSON Web Token as 'authorization: Bearer ...'.",
     403: "Not let in: this JSON Web Token is not meant for this gateway.",
+    413: None,  # the route's own sentence
     429: "Too many requests of this client. Wait as long as Retry-After says (seconds).",
     502: "The version that was asked broke the connection. Try again.",
     503: "No version of this use case answers now. Try again shortly.",
@@ -202,14 +203,14 @@ def _sentences() -> list[dict[str, Any]]:
     return [_sentence(status, text) for status, text in SENTENCES.items()]
 
 
-def _sentence(status: int, text: str, flags: list[str] | None = None) -> dict[str, Any]:
+def _sentence(status: int, text: str | None, flags: list[str] | None = None) -> dict[str, Any]:
     value = {"default_value": status, "runtime_key": f"flywheel.status.{status}"}
     found: dict[str, Any] = {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
     if flags:
         found = {"and_filter": {"filters": [found, {"response_flag_filter": {"flags": flags}}]}}
     return {
         "filter": found,
-        "body": {"inline_string": text},
+        **({"body": {"inline_string": text}} if text is not None else {}),
         "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
     }
 
