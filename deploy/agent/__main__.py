@@ -9,10 +9,11 @@ finished and recorded, and the process ends with 0.
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -25,11 +26,14 @@ from deploy.agent.backends.worker import Worker
 from deploy.agent.dataplane import DataPlane, Identity
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
+from deploy.agent.outcomes import OutcomeSpool
 from deploy.agent.package import ServedPackage, check_digest, read_served
 from deploy.agent.rest.app import Paths
 from deploy.agent.server import HttpServer
+from deploy.agent.signature import read_signature
 from deploy.agent.spool import Spool
 from deploy.agent.telemetry.metrics import Metrics
+from deploy.agent.telemetry.watch import SpoolCollector, watch_loop
 from flywheel.contract import Contract
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.serving import UseCaseServing
@@ -46,20 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     configure_logs(machine=True)
     try:
-        uvloop.run(_serve(options, Limits.of(_serving(options.serving))))
+        uvloop.run(_serve(options, _serving(options.serving)))
     except FlywheelError as fault:
         sys.stderr.write(f"Error: {fault}\n")
         return fault.exit_code
     return 0
 
 
-async def _serve(options: argparse.Namespace, limits: Limits) -> None:
+async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
+    limits = Limits.of(serving)
     check_digest(options.package, options.digest)
     package: ServedPackage = read_served(options.package)
     identity = Identity(options.usecase, options.version, options.digest)
     contract = package.contract.model_dump_json().encode()
     metrics = Metrics(identity.use_case, identity.version)
-    with Spool(options.spool, contract, limits) as spool:
+    with contextlib.ExitStack() as opened:
+        spool = opened.enter_context(Spool(options.spool, contract, limits))
         async with _backend(options, package.contract) as backend:
             dataplane = DataPlane(
                 identity,
@@ -71,19 +77,54 @@ async def _serve(options: argparse.Namespace, limits: Limits) -> None:
                 metrics=metrics,
             )
             health = Health(backend, dataplane.validate(package.example))
-            server = HttpServer(Paths(dataplane, health, limits), [(b"x-flywheel-version", identity.version.encode())])
-            tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]
+            signature = read_signature(options.package)
+            paths = Paths(
+                dataplane,
+                health,
+                limits,
+                metrics=metrics,
+                signature=signature,
+                outcomes=opened.enter_context(_outcomes(options, contract, limits)),
+                docs=serving.docs,
+            )
+            server = HttpServer(paths, [(b"x-flywheel-version", identity.version.encode())])
+            metrics.watch_ready(lambda: health.ready)
+            metrics.add(SpoolCollector(options.spool, identity.use_case, identity.version))
+            work = (dataplane.batcher.run(), health.run(), watch_loop(metrics))
+            tasks = [asyncio.create_task(one) for one in work]
             await server.start(options.host, options.port)
             gc.set_threshold(*GC_THRESHOLD)
             gc.freeze()  # what exists now lives as long as the process: collections need not look at it
-            await _signalled()
-            health.draining = True
-            await asyncio.sleep(options.drain)
-            await server.stop(limits.deadline_seconds + 5)
+            async with _grpc_door(options, limits, dataplane=dataplane, health=health, metrics=metrics):
+                await _signalled()
+                health.draining = True
+                await asyncio.sleep(options.drain)
+                await server.stop(limits.deadline_seconds + 5)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     log.info("stopped", use_case=identity.use_case, version=identity.version)
+
+
+def _grpc_door(
+    options: argparse.Namespace, limits: Limits, *, dataplane: DataPlane, health: Health, metrics: Metrics
+) -> contextlib.AbstractAsyncContextManager[object]:
+    if not options.grpc_port:
+        return contextlib.nullcontext()
+    from deploy.agent.grpc import server, service  # noqa: PLC0415  # 25 MB that an agent without this door does without
+
+    served = service.InferenceService(dataplane, health, limits, metrics)
+    return server.serving(f"{options.host}:{options.grpc_port}", served, health, limits)
+
+
+@contextlib.contextmanager
+def _outcomes(options: argparse.Namespace, contract: bytes, limits: Limits) -> Iterator[OutcomeSpool | None]:
+    """Open the spool of outcomes; without a folder for it, this agent takes none."""
+    if options.outcomes is None:
+        yield None
+        return
+    with Spool(options.outcomes, contract, limits) as spool:
+        yield OutcomeSpool(options.usecase, spool.append)
 
 
 def _backend(options: argparse.Namespace, contract: Contract) -> Backend:
@@ -123,8 +164,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--serving", default="{}", help="the use case's section of serving.yaml, as JSON")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--grpc-port", type=int, default=0, help="port of the Open Inference Protocol over gRPC (none)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--spool", type=Path, required=True, help="folder for prediction records")
+    parser.add_argument("--outcomes", type=Path, help="folder for outcomes; without, POST /feedback does not exist")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds between SIGTERM and closing the door")
     options = parser.parse_args(arguments)
     if options.backend == "mlflow" and not options.scorer:

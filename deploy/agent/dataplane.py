@@ -87,7 +87,7 @@ class DataPlane:
         metrics: Metrics | None = None,
     ) -> None:
         self.identity = identity
-        self._contract = contract
+        self.contract = contract
         self._nothing: dict[str, None] = dict.fromkeys(output.name for output in contract.outputs)
         self._append = append
         self._deadline_seconds = limits.deadline_seconds
@@ -116,7 +116,7 @@ class DataPlane:
         valid = []
         for index, row in enumerate(rows):
             try:
-                valid.append(self._contract.validate_row(row))
+                valid.append(self.contract.validate_row(row))
             except ContractError as fault:
                 raise RefusalError(fault.rule, str(fault), field=fault.field, row=index) from fault
         return valid

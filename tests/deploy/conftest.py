@@ -111,11 +111,12 @@ def start_agent(tiny_package: Path, tmp_path: Path) -> Iterator[Callable[..., Ru
         version: str = "1",
         program: Sequence[str] = ("-m", "deploy.agent"),
         package: Path = tiny_package,
+        options: Sequence[str] = (),
     ) -> RunningAgent:
         port, spool = free_port(), tmp_path / "spool" / f"tiny-v{version}"
         command = [sys.executable, *program, "--package", str(package), "--usecase", "tiny"]
         command += ["--version", version, "--digest", folder_digest(package), "--scorer", scorer, "--port", str(port)]
-        command += ["--spool", str(spool), "--drain", "0.3"]
+        command += ["--spool", str(spool), "--drain", "0.3", *options]
         path = tmp_path / f"agent-{version}.log"
         with path.open("wb") as log:
             process = subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, stdout=log, stderr=log)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.agent.backends.pool import Pool
 from deploy.agent.backends.worker import Worker
+from deploy.agent.caller import read_caller
 from deploy.agent.dataplane import DataPlane, Identity
 from deploy.agent.health import Health
 from deploy.agent.http import Request
@@ -22,7 +23,7 @@ from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.package import read_served
 from deploy.agent.refusal import RefusalError
-from deploy.agent.rest.app import Paths, read_caller
+from deploy.agent.rest.app import Paths
 from deploy.agent.rest.forms import parse_rows
 from flywheel.contract import ValidRow
 from flywheel.errors import IntegrityError
@@ -125,9 +126,10 @@ def test_a_body_that_is_no_request_is_refused_by_rule(body: bytes, rule: str) ->
     assert caught.value.rule == rule
 
 
-async def test_what_is_not_json_by_its_own_word_is_refused() -> None:
+async def test_what_is_neither_json_nor_csv_by_its_own_word_is_refused() -> None:
     async with serving() as (app, _):
-        assert (await call(app, b"a,b", headers={b"content-type": b"text/csv"}))[0] == 415
+        for media_type in (b"text/plain", b"application/xml", b"text/csv; charset=latin-1", b""):
+            assert (await call(app, b"a,b", headers={b"content-type": media_type}))[0] == 415
         fine = {b"content-type": b"application/json; charset=utf-8"}
         assert (await call(app, orjson.dumps({"instances": [row()]}), headers=fine))[0] == 200
 

@@ -1,56 +1,90 @@
-"""The agent's paths: turns requests into calls of the data plane, and answers or refusals into responses."""
+"""The agent's HTTP application: finds a request's route, answers faults in its form, counts what was answered."""
 
 import math
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+import time
 
-import orjson
 import structlog
 
 from deploy.agent.batching import FULL
-from deploy.agent.dataplane import Answer, Caller, DataPlane
+from deploy.agent.caller import counted_arm
+from deploy.agent.dataplane import DataPlane
+from deploy.agent.docs.paths import DocsPaths
+from deploy.agent.feedback import OutcomeSink
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
 from deploy.agent.limits import Limits
 from deploy.agent.refusal import RefusalError, refused
-from deploy.agent.rest.forms import parse_rows
+from deploy.agent.rest.feedback_path import FeedbackPath
+from deploy.agent.rest.invocations import MlflowPaths
+from deploy.agent.rest.route import Route, Routes
+from deploy.agent.rest.v2 import V2Paths, refused_v2
+from deploy.agent.signature import Signature
+from deploy.agent.telemetry.access_log import AccessLog
+from deploy.agent.telemetry.metrics import Metrics
 
-HEADER_LENGTH = 256
-# More ids than this would not fit into the header size that clients accept; `x-request-id` and the row tell them apart.
-LISTED_IDS = 100
-MAX_ATTEMPT = 32_767
 SMALL_BODY = 1 << 12
+METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+PREDICTING = frozenset({"mlflow", "v2"})  # feedback waits in no queue
 
 log = structlog.get_logger()
 
 
 class Paths:
-    """The application of one agent."""
+    """The application of one agent.
 
-    def __init__(self, dataplane: DataPlane, health: Health, limits: Limits) -> None:
-        self._dataplane = dataplane
-        self._health = health
+    Args:
+        dataplane: Predicts.
+        health: Whether traffic is welcome.
+        limits: Of bodies and rows.
+        metrics: Where requests are counted; without, the application keeps counts of its own.
+        signature: What the package is to MLflow.
+        outcomes: Where feedback goes; without, there is no such path.
+        docs: Whether the schema is shown, at /openapi.json and /docs.
+    """
+
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        health: Health,
+        limits: Limits,
+        *,
+        metrics: Metrics | None = None,
+        signature: Signature | None = None,
+        outcomes: OutcomeSink | None = None,
+        docs: bool = True,
+    ) -> None:
+        identity = dataplane.identity
         self._limits = limits
-        self._full: dict[int, Response] = {}
-        self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
-            "/invocations": ("POST", self._invocations),
-            "/ping": ("GET", self._ping),
-            "/version": ("GET", self._version),
+        self._full: dict[tuple[str, int], Response] = {}
+        self._dataplane = dataplane
+        self._metrics = metrics or Metrics(identity.use_case, identity.version)
+        self._access_log = AccessLog(identity.use_case, identity.version)
+        self._routes: Routes = {
+            **MlflowPaths(dataplane, health, limits, signature or Signature()).routes(),
+            **V2Paths(dataplane, health, limits).routes(),
+            "/metrics": Route("GET", self._page),
         }
+        if outcomes is not None:
+            self._routes |= FeedbackPath(dataplane.contract, outcomes, limits).routes()
+        if docs:
+            self._routes |= DocsPaths(identity, dataplane.contract, feedback=outcomes is not None).routes()
 
     def body_limit(self, method: str, path: str) -> int:
         """Return how many bytes a body may have."""
         return self._limits.body_bytes if method == "POST" else SMALL_BODY
 
     def turned_away(self, method: str, path: str) -> Response | None:
-        """Return the refusal while the queue is full."""
+        """Return the refusal of a prediction while the queue is full."""
         batcher = self._dataplane.batcher
-        if method != "POST" or not batcher.is_full:
+        route = self._routes.get(path)
+        if route is None or route.protocol not in PREDICTING or method != route.method or not batcher.is_full:
             return None
-        seconds = max(1, math.ceil(batcher.wait_seconds))
-        if seconds not in self._full:  # made once: under overload this is most of the work
-            self._full[seconds] = refused(RefusalError("busy", FULL, retry_after=seconds))
-        return self._full[seconds]
+        key = route.protocol, max(1, math.ceil(batcher.wait_seconds))
+        if key not in self._full:  # made once: under overload this is most of the work
+            self._full[key] = route.refuse(RefusalError("busy", FULL, retry_after=key[1]))
+        self._metrics.answered(route.protocol, None, self._full[key].status, 0.0)
+        return self._full[key]
 
     def too_large(self, limit: int) -> Response:
         """Return the answer to a body of more than `limit` bytes."""
@@ -63,70 +97,45 @@ class Paths:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request."""
-        try:
-            return await self._respond(request)
-        except RefusalError as refusal:
-            return refused(refusal)
-        except Exception:  # the process's edge: the log gets the trace, the client a sentence
-            log.exception("unexpected fault", path=request.path)
-            return refused(RefusalError("scorer", "The agent failed unexpectedly. Try again."))
-
-    async def _respond(self, request: Request) -> Response:
+        began = time.perf_counter()
         route = self._routes.get(request.path)
         if route is None:
-            raise RefusalError("path", f"There is nothing here. Use one of: {', '.join(self._routes)}.")
-        method, handler = route
-        if request.method != method:
-            raise RefusalError("method", f"{request.path} takes {method}.")
-        return await handler(request)
+            return self._nothing_there(request.path)
+        if request.method != route.method:
+            return _other_method(route, request.path)
+        response, rule = await _answer(route, request)
+        if route.protocol is not None:
+            self._tell(route.protocol, request, response.status, rule=rule, seconds=time.perf_counter() - began)
+        return response
 
-    async def _ping(self, request: Request) -> Response:
-        ready = self._health.ready
-        return Response(200 if ready else 503, orjson.dumps({"ready": ready}))
+    def _tell(self, protocol: str, request: Request, status: int, *, rule: str | None, seconds: float) -> None:
+        arm = counted_arm(request.headers)
+        self._metrics.answered(protocol, arm, status, seconds)
+        if rule is not None:
+            self._metrics.refused(protocol, rule)
+        self._access_log.answered(request.headers, protocol, status, arm=arm, rule=rule, seconds=seconds)
 
-    async def _version(self, request: Request) -> Response:
-        identity = self._dataplane.identity
-        named = {"use_case": identity.use_case, "version": identity.version, "digest": identity.digest}
-        return Response(200, orjson.dumps(named | {"ready": self._health.ready}))
+    def _nothing_there(self, path: str) -> Response:
+        if path.startswith("/v2/"):
+            return refused_v2(RefusalError("path", "There is no such path, model or version here."))
+        return refused(RefusalError("path", f"There is nothing here. Use one of: {', '.join(self._routes)}."))
 
-    async def _invocations(self, request: Request) -> Response:
-        _check_media_type(request.headers.get(b"content-type", b"application/json"))
-        caller = read_caller(request.headers)
-        answer = await self._dataplane.predict(parse_rows(request.body, self._limits.request_rows), caller)
-        return Response(200, _answer_body(answer), headers=tuple(_answer_headers(answer, caller)))
-
-
-def read_caller(headers: Mapping[bytes, bytes]) -> Caller:
-    """Read what the gateway says; without a usable request id the request gets one of its own."""
-    attempt = headers.get(b"x-envoy-attempt-count", b"1")
-    return Caller(
-        request_id=_text(headers, b"x-request-id") or str(uuid.uuid4()),
-        attempt=min(max(int(attempt), 1), MAX_ATTEMPT) if attempt.isdigit() and len(attempt) <= 9 else 1,
-        rollout=_text(headers, b"x-flywheel-rollout"),
-        arm=_text(headers, b"x-flywheel-arm"),
-        unit=_text(headers, b"x-flywheel-unit"),
-    )
+    async def _page(self, request: Request) -> Response:
+        return Response(200, self._metrics.page(), METRICS_TYPE)
 
 
-def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
-    value = headers.get(name)
-    if not value or len(value) > HEADER_LENGTH or not value.isascii():
-        return None
-    text = value.decode("ascii")
-    return text if text.isprintable() else None
+async def _answer(route: Route, request: Request) -> tuple[Response, str | None]:
+    """Answer, and name the rule that a refused request broke."""
+    try:
+        return await route.handler(request), None
+    except RefusalError as refusal:
+        return route.refuse(refusal), refusal.rule
+    except Exception:  # the process's edge: the log gets the trace, the client a sentence
+        log.exception("unexpected fault", path=request.path)
+        return route.refuse(RefusalError("scorer", "The agent failed unexpectedly. Try again.")), "scorer"
 
 
-def _check_media_type(value: bytes) -> None:
-    if value.split(b";", 1)[0].strip().lower() != b"application/json":
-        raise RefusalError("media type", "The body must be JSON. Send it with content-type: application/json.")
-
-
-def _answer_headers(answer: Answer, caller: Caller) -> list[tuple[bytes, bytes]]:
-    headers = [(b"x-request-id", caller.request_id.encode())]
-    if len(answer.prediction_ids) <= LISTED_IDS:
-        headers.append((b"x-flywheel-prediction-id", ",".join(answer.prediction_ids).encode()))
-    return headers
-
-
-def _answer_body(answer: Answer) -> bytes:
-    return orjson.dumps({"predictions": answer.predictions})
+def _other_method(route: Route, path: str) -> Response:
+    response = route.refuse(RefusalError("method", f"{path} takes {route.method}."))
+    allow = (b"allow", route.method.encode())
+    return Response(response.status, response.body, headers=(*response.headers, allow))

@@ -1,0 +1,54 @@
+"""Who asks: read from what the gateway says with a request, whichever protocol carries it, and told back."""
+
+import uuid
+from collections.abc import Mapping
+
+from deploy.agent.dataplane import Answer, Caller
+
+HEADER_LENGTH = 256
+# More ids than this would not fit into the header size that clients accept; `x-request-id` and the row tell them apart.
+LISTED_IDS = 100
+MAX_ATTEMPT = 32_767
+# Each arm that is counted apart costs a time series, so what a stranger may write into the header is no name of one.
+ARMS = {b"champion": "champion", b"challenger": "challenger", b"canary": "canary", b"shadow": "shadow"}
+
+
+def read_caller(headers: Mapping[bytes, bytes]) -> Caller:
+    """Read what the gateway says; without a usable request id the request gets one of its own."""
+    attempt = headers.get(b"x-envoy-attempt-count", b"1")
+    return Caller(
+        request_id=_text(headers, b"x-request-id") or str(uuid.uuid4()),
+        attempt=min(max(int(attempt), 1), MAX_ATTEMPT) if attempt.isdigit() and len(attempt) <= 9 else 1,
+        rollout=_text(headers, b"x-flywheel-rollout"),
+        arm=_text(headers, b"x-flywheel-arm"),
+        unit=_text(headers, b"x-flywheel-unit"),
+        patience=_seconds(headers.get(b"x-envoy-expected-rq-timeout-ms")),
+    )
+
+
+def counted_arm(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the arm under which a request is counted."""
+    arm = headers.get(b"x-flywheel-arm")
+    return None if arm is None else ARMS.get(arm, "other")
+
+
+def answer_headers(answer: Answer, caller: Caller) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that name the request and its predictions."""
+    request_id = (b"x-request-id", caller.request_id.encode())
+    if len(answer.prediction_ids) > LISTED_IDS:
+        return (request_id,)
+    return (request_id, (b"x-flywheel-prediction-id", ",".join(answer.prediction_ids).encode()))
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    if not value or len(value) > HEADER_LENGTH or not value.isascii():
+        return None
+    text = value.decode("ascii")
+    return text if text.isprintable() else None
+
+
+def _seconds(milliseconds: bytes | None) -> float | None:
+    if milliseconds is None or not milliseconds.isdigit() or len(milliseconds) > 9:
+        return None
+    return max(int(milliseconds), 1) / 1000

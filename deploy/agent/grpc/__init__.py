@@ -1,0 +1,1 @@
+"""The Open Inference Protocol (V2) over gRPC: messages, their tensors, the service and its server."""
