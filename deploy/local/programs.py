@@ -13,6 +13,7 @@ from flywheel.settings import Settings
 from flywheel.stack.supervisor import Program
 
 SHIPPER = "shipper"
+EXPORTER = "exporter"
 # Bytecode written beside the model would change the digest of its folder.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
 # One thread a worker, and none that spins while it waits: on two shared cores spinning cost a factor of ten.
@@ -54,6 +55,13 @@ class Version:
 def shipper_program(settings: Settings) -> Program:
     """Return the program that owns every spool of this home."""
     return Program(SHIPPER, [sys.executable, "-m", "deploy.log.shipper", "--home", str(settings.root)])
+
+
+def exporter_program(settings: Settings, port: int) -> Program:
+    """Return the program that tells Prometheus of the stack and of the log."""
+    command = [sys.executable, "-m", "deploy.exporter", "--port", str(port)]
+    home = {"FLYWHEEL_HOME": str(settings.root)}
+    return Program(EXPORTER, command, home, address=f"http://127.0.0.1:{port}/metrics")
 
 
 def worker_program(served: Served, worker: Worker, folder: Path) -> Program:
