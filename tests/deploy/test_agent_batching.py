@@ -170,7 +170,7 @@ async def test_what_cannot_be_answered_in_time_is_refused_when_it_comes() -> Non
         return [{"value": row.inputs["value"]} for row in rows]
 
     recorder = Recorder()
-    batcher = Batcher(slow, recorder.settle, Limits(batch_rows=1, queue_rows=100), clock=lambda: now)
+    batcher = Batcher(slow, recorder.settle, Limits(batch_rows=1, queue_rows=100, queue_seconds=100), clock=lambda: now)
     task = asyncio.create_task(batcher.run())
     for number in range(20):  # it learns that a call takes a second
         await batcher.submit(Job([valid_row(0.5)], number, now, LATER))
