@@ -45,8 +45,10 @@ Outcome = list[Outputs] | Failure
 Score = Callable[[list[ValidRow], float], Awaitable[list[Outputs | None]]]
 Settle = Callable[[Sequence[tuple[Job[C], Outcome]]], None]
 
+TURN_SECONDS = 0.02  # of scoring between two turns of the event loop, while full batches wait
 RECENT = 0.2  # weight of the latest call in what a call takes
 
+FULL = "Too many requests are waiting. Try again later."
 DEADLINE = Failure("deadline", "The scorer was too busy to answer in time. Try again.")
 NO_OUTPUTS = Failure("scorer", "The model gave no valid answer for this row.")
 
@@ -91,6 +93,11 @@ class Batcher(Generic[C]):
         """How long a request that comes now would wait: full calls before its own, each as long as the latest."""
         return self._waiting_rows / self._limits.batch_rows * self._call_seconds / self._width
 
+    @property
+    def is_full(self) -> bool:
+        """Whether whoever comes now is refused, whatever its size and deadline."""
+        return self._waiting_rows >= self._limits.queue_rows or self.wait_seconds > self._limits.queue_seconds
+
     def admit(self, rows: int, deadline: float) -> None:
         """Make sure that there is room, and time before the deadline.
 
@@ -98,8 +105,8 @@ class Batcher(Generic[C]):
             RefusalError: The queue is full, or too long for the deadline.
         """
         wait = self.wait_seconds
-        if self._waiting_rows + rows > self._limits.queue_rows:
-            raise RefusalError("busy", "Too many requests are waiting. Try again later.", retry_after=wait)
+        if self._waiting_rows + rows > self._limits.queue_rows or wait > self._limits.queue_seconds:
+            raise RefusalError("busy", FULL, retry_after=wait)
         if self._clock() + wait > deadline:
             raise RefusalError("busy", "The queue is longer than this request's deadline.", retry_after=wait)
 
@@ -124,7 +131,12 @@ class Batcher(Generic[C]):
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
+            turn = self._clock() + TURN_SECONDS
             await self._serve(self._take())
+            # A backend in this process never gives the loop a turn by itself. Under overload a turn of the loop reads
+            # thousands of sockets, so that one batch a turn would leave most of the time to refusals.
+            while self._waiting_rows >= self._limits.batch_rows and self._clock() < turn:
+                await self._serve(self._take())
             await asyncio.sleep(0)  # so that whoever sent something meanwhile joins the next batch
 
     def _take(self) -> list[Job[C]]:

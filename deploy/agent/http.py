@@ -35,6 +35,18 @@ class Application(Protocol):
         """Return how many bytes the body of a request may have; the server refuses more before it reads them."""
         ...
 
+    def turned_away(self, method: str, path: str) -> Response | None:
+        """Return the answer to a request that cannot be taken now, by its first line alone; None to go on."""
+        ...
+
+    def too_large(self, limit: int) -> Response:
+        """Return the answer to a body of more than `limit` bytes."""
+        ...
+
+    def malformed(self, reason: str) -> Response:
+        """Return the answer to what is no HTTP request; `reason` is a sentence."""
+        ...
+
     async def handle(self, request: Request) -> Response:
         """Answer one request."""
         ...

@@ -15,6 +15,7 @@ class Limits:
     # One call carries 256 rows in about the time of one; the next batch waits no longer than that.
     batch_rows: int = 256
     queue_rows: int = 4096
+    queue_seconds: float = 1.0
     deadline_seconds: float = 10.0
     segment_bytes: int = 32 << 20
     segment_seconds: float = 900.0
@@ -27,5 +28,6 @@ class Limits:
             request_rows=serving.request_rows,
             batch_rows=serving.batch_rows,
             queue_rows=serving.queue_rows,
+            queue_seconds=serving.queue_seconds,
             deadline_seconds=serving.deadline_seconds,
         )

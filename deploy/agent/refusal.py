@@ -9,6 +9,7 @@ from flywheel.errors import FlywheelError
 
 # Rules of the contract (missing, unknown, type, finite, range) are not listed: they answer 422.
 STATUS = {
+    "http": 400,
     "path": 404,
     "method": 405,
     "media type": 415,
@@ -65,7 +66,4 @@ def refused(refusal: RefusalError) -> Response:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if refusal.status == 429:
         headers = ((b"retry-after", str(refusal.retry_after).encode()),)
-    if refusal.status == 413:
-        # The rest of the body is not read, so the connection cannot be used again.
-        headers = ((b"connection", b"close"),)
     return Response(refusal.status, refusal.body(), headers=headers)

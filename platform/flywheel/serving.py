@@ -60,6 +60,7 @@ class UseCaseServing(_Strict):
         request_rows: Of a request, at most.
         batch_rows: Rows that are scored in one call, at most.
         queue_rows: Rows that may wait; more are refused (429).
+        queue_seconds: That a request may wait, as far as is known when it comes; else it is refused (429).
         mirror_percent: Of the champion's requests that the challenger gets as well, its answers thrown away.
         docs: Whether agents show the whole schema, at /openapi.json and /docs.
     """
@@ -73,6 +74,7 @@ class UseCaseServing(_Strict):
     request_rows: Annotated[int, Field(gt=0, le=32_767)] = 1024  # records number rows in 16 bits
     batch_rows: Positive = 256
     queue_rows: Positive = 4096
+    queue_seconds: Seconds = 1.0
     mirror_percent: Percent = 0.0
     docs: bool = True
     sticky: Sticky = Sticky()

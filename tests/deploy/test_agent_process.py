@@ -202,7 +202,7 @@ def test_a_serving_agent_has_imported_no_control_plane_and_no_data_frames(start_
     imported = {name.split(".")[0] for name in agent.log.read_text().splitlines()[-1].split()}
     heavy = {"mlflow", "pandas", "numpy", "polars", "pyarrow", "deltalake", "sqlalchemy", "psycopg2", "sklearn"}
     assert imported & heavy == set()
-    assert {"aiohttp", "uvicorn", "uvloop", "httptools", "orjson"} <= imported
+    assert {"aiohttp", "uvloop", "httptools", "orjson"} <= imported
 
 
 def refused(package: Path, digest: str, scorer: str, spool: Path) -> str:

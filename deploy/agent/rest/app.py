@@ -1,9 +1,11 @@
 """The agent's HTTP application: finds a request's route, answers faults in its form, counts what was answered."""
 
+import math
 import time
 
 import structlog
 
+from deploy.agent.batching import FULL
 from deploy.agent.caller import counted_arm
 from deploy.agent.dataplane import DataPlane
 from deploy.agent.docs.paths import DocsPaths
@@ -19,6 +21,8 @@ from deploy.agent.rest.v2 import V2Paths, refused_v2
 from deploy.agent.signature import Signature
 from deploy.agent.telemetry.metrics import Metrics
 
+# What waits for the model; the other paths have room when its queue is full.
+PREDICTING = ("mlflow", "v2")
 SMALL_BODY = 1 << 12
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -51,6 +55,8 @@ class Paths:
     ) -> None:
         identity = dataplane.identity
         self._limits = limits
+        self._batcher = dataplane.batcher
+        self._full: dict[tuple[str, int], Response] = {}
         self._metrics = metrics or Metrics(identity.use_case, identity.version)
         self._routes: Routes = {
             **MlflowPaths(dataplane, health, limits, signature or Signature()).routes(),
@@ -65,6 +71,28 @@ class Paths:
     def body_limit(self, method: str, path: str) -> int:
         """Return how many bytes a body may have."""
         return self._limits.body_bytes if method == "POST" else SMALL_BODY
+
+    def turned_away(self, method: str, path: str) -> Response | None:
+        """Return the refusal of a prediction while the queue is full."""
+        if method != "POST" or not self._batcher.is_full:
+            return None
+        route = self._routes.get(path)
+        if route is None or route.protocol not in PREDICTING:
+            return None
+        self._metrics.answered(route.protocol, None, 429, 0.0)
+        key = (route.protocol, max(1, math.ceil(self._batcher.wait_seconds)))
+        if key not in self._full:  # made once: under overload this is most of the work
+            self._full[key] = route.refuse(RefusalError("busy", FULL, retry_after=key[1]))
+        return self._full[key]
+
+    def too_large(self, limit: int) -> Response:
+        """Return the answer to a body of more than `limit` bytes."""
+        message = f"The body is larger than {limit} bytes. Send the rows in several requests."
+        return refused(RefusalError("size", message))
+
+    def malformed(self, reason: str) -> Response:
+        """Return the answer to what is no HTTP request."""
+        return refused(RefusalError("http", reason))
 
     async def handle(self, request: Request) -> Response:
         """Answer one request."""

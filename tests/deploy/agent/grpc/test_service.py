@@ -235,9 +235,9 @@ async def test_a_callers_deadline_ends_the_wait_for_a_slow_model() -> None:
         async with door as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             infer: Ask = channel.unary_unary(f"/{NAME}/ModelInfer")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await infer(typed().SerializeToString(), timeout=0.2)
+                await infer(typed().SerializeToString(), timeout=2)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0 < waits[0] <= 0.2
+    assert 0 < waits[0] <= 2
 
 
 NAMES = st.sampled_from(["at", "chance", "count", "gap", "mood", "key", "x", ""])
