@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up status down train deploy test check bench format lock clean
+.PHONY: help install demo up status down train deploy test check chaos bench format lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 14
@@ -51,6 +51,9 @@ check: install ## lint, types and import contracts
 	ruff format --check .
 	mypy
 	lint-imports
+
+chaos: install ## kill, freeze and swap parts of a running data plane for hours (see tests/chaos/README.md)
+	python -m tests.chaos $(if $(JSON),--json $(JSON))
 
 bench: install ## measure the data plane and training (see benchmarks/README.md)
 	python -m benchmarks.serving $(if $(JSON),--json $(JSON))

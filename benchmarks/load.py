@@ -61,17 +61,21 @@ class Measured:
 
 
 Done = Callable[["Connection", int, float], None]
+Lost = Callable[["Connection"], None]
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection with at most one request in flight. `done` gets the status and the time asked at."""
+    """One keep-alive connection with at most one request in flight.
 
-    def __init__(self, target: Target, result: Measured, done: Done) -> None:
-        self._target, self._result, self._done = target, result, done
+    `done` gets the status and the time asked at; `lost` is told when the server has closed the connection.
+    """
+
+    def __init__(self, target: Target, result: Measured, done: Done, lost: Lost) -> None:
+        self._target, self._result, self._done, self._lost = target, result, done, lost
         self._buffer = b""
         self._index = 0
         self._due = 0.0
-        self.busy = False
+        self.busy = self.ended = False
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -97,10 +101,13 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Count a request that got no answer."""
         self.transport = None
+        if self.ended:
+            return
         if self.busy:
             self.busy = False
             self._result.statuses["broken"] += 1
             self._done(self, 0, self._due)
+        self._lost(self)
 
     def _finish(self, code: int, body: bytes) -> None:
         self.busy = False
@@ -145,7 +152,7 @@ def joined(chunks: bytes) -> bytes:
         place = end + 2 + length + 2
 
 
-async def connect(target: Target, result: Measured, done: Done) -> Connection:
+async def connect(target: Target, result: Measured, done: Done, lost: Lost) -> Connection:
     """Open one connection.
 
     Raises:
@@ -154,108 +161,147 @@ async def connect(target: Target, result: Measured, done: Done) -> Connection:
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(CONNECT_SECONDS):
-        _, made = await loop.create_connection(lambda: Connection(target, result, done), "127.0.0.1", target.port)
+        _, made = await loop.create_connection(lambda: Connection(target, result, done, lost), "127.0.0.1", target.port)
     return made
 
 
-async def _closed(target: Target, connections: int, seconds: float, warm_up: float) -> Measured:
-    result, discarded = Measured(), Measured()
-    finished = asyncio.get_running_loop().create_future()
-    clock = time.perf_counter
-    start = clock() + warm_up
-    end = start + seconds
-    count, open_ = 0, connections
+class _Loop:
+    """What both loops share: connections that are opened again when the server has closed them, as clients do."""
 
-    def done(connection: Connection, code: int, due: float) -> None:
-        nonlocal count, open_
-        now = clock()
-        if now < end and connection.transport is not None:
-            if now >= start:  # not `due`: of a slow server that would leave out what was in flight
-                result.latencies.append(now - due)
-                result.codes.append(code)
-            count += 1
-            connection.ask(count, now)
-            return
-        open_ -= 1
-        if open_ == 0 and not finished.done():
-            finished.set_result(None)
-
-    made = [await connect(target, discarded if warm_up else result, done) for _ in range(connections)]
-    start = clock() + warm_up
-    end = start + seconds
-    if warm_up:
-        asyncio.get_running_loop().call_later(warm_up, _switch, made, result)
-    for index, connection in enumerate(made):
-        connection.ask(index * 31, clock())
-    try:
-        await asyncio.wait_for(finished, warm_up + seconds + GIVE_UP_SECONDS)
-    except TimeoutError:
-        result.statuses["unanswered"] += open_
-    _close(made)
-    result.seconds, result.sent = seconds, count
-    return result
-
-
-def _switch(connections: list[Connection], result: Measured) -> None:
-    for connection in connections:
-        connection._result = result
-
-
-def _close(connections: Sequence[Connection]) -> None:
-    for connection in connections:
-        if connection.transport is not None:
-            connection.busy = False
-            connection.transport.abort()
-
-
-class _Open:
-    """An open loop: requests come due by a Poisson process and take any free connection, else they wait here."""
-
-    def __init__(self, target: Target, rate: float, seconds: float) -> None:
-        self.target, self.rate, self.seconds = target, rate, seconds
-        self.result = Measured(seconds=seconds)
-        self.free: list[Connection] = []
-        self.waiting: list[float] = []
-        self._random = random.Random(7)  # noqa: S311  # the same arrivals for every server
+    def __init__(self, target: Target, result: Measured) -> None:
+        self.target, self.result = target, result
+        self.open: set[Connection] = set()
+        self._opening: set[asyncio.Task[None]] = set()
 
     def done(self, connection: Connection, code: int, due: float) -> None:
-        """Record an answer; the connection takes what has waited longest."""
+        """Take an answer; a code of 0 stands for none."""
+        raise NotImplementedError
+
+    def ready(self, connection: Connection) -> None:
+        """Take a connection that can be asked."""
+        raise NotImplementedError
+
+    async def connect(self) -> None:
+        """Open one more connection."""
+        made = await connect(self.target, self.result, self.done, self.lost)
+        self.open.add(made)
+        self.ready(made)
+
+    def lost(self, connection: Connection) -> None:
+        """Open another connection instead of one that the server has closed."""
+        self.open.discard(connection)
+        task = asyncio.get_running_loop().create_task(self._again())
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _again(self) -> None:
+        try:
+            await self.connect()
+        except (OSError, TimeoutError):
+            self.result.statuses["not connected"] += 1
+
+    def close(self) -> None:
+        """Count what is still unanswered, and hang up."""
+        for task in self._opening:
+            task.cancel()
+        self.result.statuses["unanswered"] += sum(one.busy for one in self.open)
+        for connection in self.open:
+            connection.ended = True
+            if connection.transport is not None:
+                connection.transport.abort()
+
+
+class _Closed(_Loop):
+    """A closed loop: each client asks as soon as it is answered; answers of the first seconds do not count."""
+
+    def __init__(self, target: Target, seconds: float, warm_up: float) -> None:
+        super().__init__(target, Measured(seconds=seconds))
+        self._start = time.perf_counter() + warm_up
+        self._end = self._start + seconds
+
+    def ready(self, connection: Connection) -> None:
+        """Ask at once."""
+        now = time.perf_counter()
+        if now < self._end:
+            self.result.sent += 1
+            connection.ask(self.result.sent, now)
+
+    def done(self, connection: Connection, code: int, due: float) -> None:
+        """Record an answer and ask again."""
+        now = time.perf_counter()
+        if self._start <= now < self._end:  # not `due`: of a slow server that would leave out what was in flight
+            self.result.latencies.append(now - due)
+            self.result.codes.append(code)
+        if connection.transport is not None:
+            self.ready(connection)
+
+    async def run(self, connections: int) -> Measured:
+        """Measure."""
+        for _ in range(connections):
+            await self.connect()
+        await asyncio.sleep(self._end - time.perf_counter())
+        deadline = time.perf_counter() + GIVE_UP_SECONDS
+        while any(one.busy for one in self.open) and time.perf_counter() < deadline:
+            await asyncio.sleep(0.005)
+        self.close()
+        return self.result
+
+
+class _Open(_Loop):
+    """An open loop: requests come due by a Poisson process, whatever became of those before.
+
+    Each takes a free connection. Where none is free, it is lost and counted: a client that queued it would stand for a
+    server's backlog, and would make every later answer late.
+    """
+
+    def __init__(self, target: Target, rate: float, seconds: float) -> None:
+        super().__init__(target, Measured(seconds=seconds))
+        self._rate = rate
+        self._free: list[Connection] = []
+        self._random = random.Random(7)  # noqa: S311  # the same arrivals for every server
+
+    def ready(self, connection: Connection) -> None:
+        """Keep it until something is due."""
+        self._free.append(connection)
+
+    def done(self, connection: Connection, code: int, due: float) -> None:
+        """Record an answer."""
         self.result.latencies.append(time.perf_counter() - due)
         self.result.codes.append(code)
         if connection.transport is not None:
-            self.free.append(connection)
+            self.ready(connection)
 
-    def send(self, now: float) -> None:
-        """Give what is due to free connections, oldest first."""
-        taken = min(len(self.free), len(self.waiting))
-        for due in self.waiting[:taken]:
-            self.free.pop().ask(self.result.sent, due)
-            self.result.sent += 1
-        del self.waiting[:taken]
+    def send(self, due: float) -> None:
+        """Ask what was due at a time."""
+        while self._free:
+            connection = self._free.pop()
+            if connection.transport is not None and not connection.transport.is_closing():
+                self.result.sent += 1
+                connection.ask(self.result.sent, due)
+                return
+        self.result.statuses["no connection"] += 1
 
     async def run(self, connections: int) -> Measured:
-        made = [await connect(self.target, self.result, self.done) for _ in range(connections)]
-        self.free = list(made)
+        """Measure."""
+        for _ in range(connections):
+            await self.connect()
         start = time.perf_counter()
         due = start
-        while (now := time.perf_counter()) < start + self.seconds:
+        while (now := time.perf_counter()) < start + self.result.seconds:
             while due <= now:
-                self.waiting.append(due)
-                due += self._random.expovariate(self.rate)
-            self.send(now)
+                self.send(due)
+                due += self._random.expovariate(self._rate)
             await asyncio.sleep(0.0005)
         deadline = time.perf_counter() + GIVE_UP_SECONDS
-        while any(one.busy for one in made) and time.perf_counter() < deadline:
+        while any(one.busy for one in self.open) and time.perf_counter() < deadline:
             await asyncio.sleep(0.01)
-        self.result.statuses["unanswered"] = sum(one.busy for one in made)
-        self.result.statuses["not sent"] = len(self.waiting)
-        _close(made)
+        self.close()
         return self.result
 
 
 def closed_loop(target: Target, connections: int, seconds: float, warm_up: float = 0.5) -> Measured:
     """Ask with `connections` clients, each as soon as it is answered; the first `warm_up` seconds do not count."""
-    return uvloop.run(_closed(target, connections, seconds, warm_up))
+    return uvloop.run(_Closed(target, seconds, warm_up).run(connections))
 
 
 def open_loop(target: Target, rate: float, seconds: float, *, connections: int) -> Measured:

@@ -10,6 +10,8 @@ environments below the cache. Each part stands in a module serving_*.py; the tab
 import argparse
 import importlib
 import math
+import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +25,7 @@ from benchmarks.serving_peers import MLFLOW, RAW, RIVALS
 from benchmarks.serving_plot import draw
 from benchmarks.serving_processes import ServerError, pin_client
 from benchmarks.serving_rounds import AGENT_MLFLOW, AGENT_ONNX, Plan, Table, everybody, measure_all
+from flywheel.errors import FlywheelError
 from flywheel.goals import Goal, goal, write_goals
 
 CACHE = Path.home() / ".cache" / "flywheel-bench"
@@ -34,6 +37,7 @@ Row = dict[str, Any]
 def main() -> None:
     """Run all parts, print the table, and write figures and plot."""
     options = _parse()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers are ended on the way out
     options.cache.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     model = served(options.cache)
@@ -104,7 +108,7 @@ def _extra(model: Served, cache: Path, seconds: float) -> dict[str, Row]:
 def _attempt(name: str, part: Callable[[], Row]) -> Row:
     try:
         return part()
-    except (ServerError, OSError, TimeoutError, ImportError) as fault:
+    except (ServerError, FlywheelError, OSError, ImportError, AttributeError, AssertionError) as fault:
         print(f"{name}: not measured: {fault}", flush=True)
         return {"server": name, "failed": str(fault)}
 

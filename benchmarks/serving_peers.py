@@ -31,6 +31,7 @@ QUIET = {
     "DO_NOT_TRACK": "1",
     "BENTOML_DO_NOT_TRACK": "True",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # as its guide to performance says
 }
 
 
@@ -236,6 +237,11 @@ RIVALS = (
         v2_probability,
     ),
     Peer("BentoML", ("bentoml==1.4.40",), _bentoml, f"{BATCHED}, adaptive; one worker, its metrics off"),
-    Peer("LitServe", ("litserve==0.2.19",), _script("litserve_server", "/health"), f"{BATCHED}, waiting 2 ms"),
+    Peer(
+        "LitServe",
+        ("litserve==0.2.19", "pyzmq==27.3.0"),
+        _script("litserve_server", "/health"),
+        f"{BATCHED}, waiting 2 ms",
+    ),
     Peer("Ray Serve", ("ray[serve]==2.60.0",), _script("ray_app", "/ping"), f"{BATCHED}, waiting 2 ms; one replica"),
 )

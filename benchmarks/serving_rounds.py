@@ -76,6 +76,7 @@ def _row(table: Table, name: str, connections: int, rounds: list[dict[str, Any]]
         "requests_per_second": round(median(rates), 1),
         "spread": [round(min(rates), 1), round(max(rates), 1)],
         "statuses": dict(statuses),
+        "memory_mb": round(table.memory_mb[name], 1) if name in table.memory_mb else None,
         "answers_compared": sum(one["compared"] for one in rounds),
         "runs": table.runs.get(name, ""),
     }

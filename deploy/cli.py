@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deploy.controller import Controller
     from deploy.ledger import PostgresLedger
     from deploy.reconcile import Result
+    from flywheel.serving import Serving
 
 app = typer.Typer()
 
@@ -28,6 +29,7 @@ OUTCOMES_EPILOG = (
     "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome (0 or 1, a number, or the name of a"
     " class), event_time, time_known."
 )
+UNDEPLOY_EPILOG = 'Example: flywheel undeploy flights-delay --reason "replaced by flights-delay-hourly"'
 EPILOG = "Example: flywheel deploy --usecase flights-delay --timeout 600. Exit 3 means that a version was rolled back."
 
 
@@ -44,7 +46,10 @@ def deploy(
     if dry_run:
         _show_plan(settings, usecase)
         return
+    serving = _checked_serving(settings)
     result = _reconcile(settings, usecase, timeout)
+    if usecase is None:
+        _warn_of_unknown(serving, [one.usecase for one in result.progress])
     if usecase is not None and not result.progress:
         raise UsageError(f"Use case '{usecase}' has no approved version. Have a reviewer move one to Production.")
     if not result.progress:
@@ -53,6 +58,25 @@ def deploy(
         document = {"usecases": [asdict(one) for one in result.progress], "rolled_back": list(result.rolled_back)}
         json_file.write_text(json.dumps(document, indent=1))
     raise typer.Exit(result.exit_code)
+
+
+@app.command(epilog=UNDEPLOY_EPILOG)
+def undeploy(
+    use_case: Annotated[str, typer.Argument(metavar="USECASE", help="Name of the use case.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")],
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until all is stopped.")] = 300,
+) -> None:
+    """Take a use case out of service: no route, no process. Nothing else ever stops the last version that answers."""
+    from deploy.undeployment import record_undeployment  # SQLAlchemy: `flywheel --help` must not pay for it
+    from deploy.versions import MlflowRegistry
+    from flywheel.tracking import Tracking
+
+    settings = load_settings()
+    registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
+    with _ledger(settings, timeout) as ledger:
+        version = record_undeployment(ledger, registry, use_case, reason)
+    _reconcile(settings, use_case, timeout)
+    typer.echo(f"{use_case} is out of service; version {version} was live.")
 
 
 @app.command(epilog=OUTCOMES_EPILOG)
@@ -65,6 +89,22 @@ def outcomes(
 
     rows, is_new = record_file(load_settings().root / "log", use_case, file)
     typer.echo(f"{rows} outcomes of {use_case} " + ("recorded." if is_new else "were recorded before: nothing to do."))
+
+
+def _checked_serving(settings: Settings) -> "Serving":
+    from deploy.local.capacity import check_capacity, memory_mb
+    from flywheel.serving import load_serving
+
+    serving = load_serving(settings.root)
+    check_capacity(serving, memory_mb())
+    return serving
+
+
+def _warn_of_unknown(serving: "Serving", known: list[str]) -> None:
+    from deploy.local.capacity import unknown_use_cases
+
+    for name in unknown_use_cases(serving, known):
+        typer.echo(f"Warning: serving.yaml speaks of '{name}', and no use case of that name was approved.", err=True)
 
 
 def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Result":
@@ -86,7 +126,7 @@ def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Ite
     from deploy.controller import Controller
     from deploy.gateway.admin import Gateway
     from deploy.journal import Journal
-    from deploy.local import LocalTarget
+    from deploy.local.target import LocalTarget
     from deploy.packages import Packages
     from deploy.versions import MlflowRegistry
     from flywheel.tracking import Tracking

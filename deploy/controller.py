@@ -35,10 +35,17 @@ class Readiness(StrEnum):
 
 @dataclass(frozen=True)
 class Condition:
-    """A version's readiness; a failure says why and ends with the log's last lines."""
+    """A version's readiness; a failure says why and ends with the log's last lines.
+
+    Args:
+        readiness: Whether it can take traffic.
+        reason: Of a failure.
+        serving: How it is served (backend, replicas, why), for people and for the record.
+    """
 
     readiness: Readiness
     reason: str = ""
+    serving: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Ledger(Protocol):
@@ -83,7 +90,13 @@ class Target(Protocol):
         """Count both arms of a share since the gateway knows them."""
 
     def retire(self, keep: set[Served]) -> bool:
-        """Stop what is not kept once its last request is answered; True when nothing else is left."""
+        """Stop what is not kept once its last request is answered; True when nothing else is left.
+
+        What is routed though nothing of its use case is kept goes on: it is the last that answers there.
+        """
+
+    def remove(self, usecase: str) -> bool:
+        """Take a use case out of traffic, for `retire` to stop it; True once nothing of it is left."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,7 @@ class Progress:
     evidence: float | None = None
     threshold: float | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
+    serving: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by version: backend, replicas, why
 
 
 @dataclass
@@ -114,6 +128,7 @@ class Controller:
     now: Callable[[], datetime]
     only: str | None = None
     _last_healthy: dict[str, datetime] = field(default_factory=dict)
+    _conditions: dict[Served, Condition] = field(default_factory=dict)
 
     def tick(self) -> list[Progress]:
         """Reconcile every use case once; at most one step each."""
@@ -122,17 +137,17 @@ class Controller:
         names = sorted(set(found) | set(approved))
         past = {name: found.get(name, History(name)) for name in names}
         shares = {name: share for name in names if (share := intended(past[name])) is not None}
-        conditions = {served: self.target.ensure(served) for name in names for served in _running(past[name])}
+        self._conditions = {served: self.target.ensure(served) for name in names for served in _running(past[name])}
         confirmed = self.target.route(list(shares.values()))
+        removed = {name: self.target.remove(name) for name in names if past[name].is_gone}
         retired = self.target.retire({served for name in names for served in _running(past[name])})
         return [
             self._reconcile(
                 past[name],
                 approved.get(name, []),
-                conditions,
                 # Before the first promotion there is no traffic that could be confirmed.
                 in_force=name in confirmed or name not in shares,
-                retired=retired,
+                retired=retired and removed.get(name, True),
             )
             for name in names
             if self.only in {None, name}
@@ -142,7 +157,6 @@ class Controller:
         self,
         history: History,
         approved: list[Approval],
-        conditions: Mapping[Served, Condition],
         *,
         in_force: bool,
         retired: bool,
@@ -152,21 +166,27 @@ class Controller:
         rollback = is_rollback(approved, desired)
         rollout = history.current
         if rollout is not None:
-            condition = conditions.get(rollout.new)
+            condition = self._conditions.get(rollout.new)
             seen = replace(self._observe(rollout, desired, condition, in_force), rollback=rollback)
             decision = decide(rollout, seen)
             self._act(rollout, decision)
-            return _progress_of(rollout, decision, seen.verdict)
+            return self._served(_progress_of(rollout, decision, seen.verdict))
         if desired is not None and desired != history.champion:
             self._start(history, desired, rollback=rollback)
             said = "is wanted back" if rollback else "is approved"
             return _progress(history, f"Version {desired.version} {said} and starts.", settled=False)
         if history.champion is None:
-            return _progress(history, "No approved version.", settled=retired)
+            gone = "Taken out of service." if history.is_gone else "No approved version."
+            return _progress(history, gone, settled=retired)
         self._project(history)
         settled = in_force and retired
         reason = "Live." if settled else "The last change is being confirmed, and what it replaced is being stopped."
-        return _progress(history, reason, settled=settled)
+        return self._served(_progress(history, reason, settled=settled))
+
+    def _served(self, progress: Progress) -> Progress:
+        """Add how the versions of a use case are served."""
+        mine = {served: one for served, one in self._conditions.items() if served.usecase == progress.usecase}
+        return replace(progress, serving={served.version: one.serving for served, one in mine.items() if one.serving})
 
     def _start(self, history: History, desired: Served, *, rollback: bool) -> None:
         try:
@@ -235,12 +255,15 @@ class Controller:
     def _record(self, kind: EventKind, rollout: Rollout, decision: Decision, extra: Mapping[str, Any]) -> None:
         """Record an intent, with everything that its verdict can be replayed from."""
         looks = self.journal.read(rollout) if rollout.phase in {Phase.CANARY, Phase.HELD} else None
+        condition = self._conditions.get(rollout.new)
+        served = {"serving": dict(condition.serving)} if condition is not None and condition.serving else {}
         body = {
             "rollout": rollout.name,
             "state": "intent",
             "reason": decision.reason,
             "numbers": dict(decision.numbers),
             "looks": looks.record() if looks else [],
+            **served,
             **extra,
         }
         self.ledger.record(kind, rollout.new.subject, body)

@@ -88,21 +88,32 @@ class Rollout:
 
 @dataclass(frozen=True)
 class History:
-    """All rollouts of one use case, oldest first."""
+    """All rollouts of one use case, oldest first, and when (number of the event) it was last taken out of service."""
 
     usecase: str
     rollouts: tuple[Rollout, ...] = ()
+    undeployed: int = 0
+
+    @property
+    def standing(self) -> tuple[Rollout, ...]:
+        """The rollouts since the use case was last taken out of service."""
+        return tuple(one for one in self.rollouts if one.seq >= self.undeployed)
 
     @property
     def current(self) -> Rollout | None:
         """The rollout that is under way."""
-        last = self.rollouts[-1] if self.rollouts else None
+        last = self.standing[-1] if self.standing else None
         return last if last is not None and last.phase in ACTIVE else None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the use case was taken out of service and nothing has started since."""
+        return self.undeployed > 0 and not self.standing
 
     @property
     def champion(self) -> Served | None:
         """The version of the last finished promotion."""
-        return next((one.new for one in reversed(self.rollouts) if one.phase is Phase.DONE), None)
+        return next((one.new for one in reversed(self.standing) if one.phase is Phase.DONE), None)
 
     @property
     def failed(self) -> set[str]:
@@ -137,8 +148,12 @@ def histories(events: Iterable[Event]) -> dict[str, History]:
         IntegrityError: An event is none that a controller writes, or belongs to a rollout that never started.
     """
     found: dict[str, dict[str, Rollout]] = {}
+    undeployed: dict[str, int] = {}
     for event in events:
         if not str(event.kind).startswith("rollout."):
+            continue
+        if event.kind == EventKind.ROLLOUT_UNDEPLOYED:
+            undeployed[event.subject.split("/")[0]] = event.seq
             continue
         rollouts = found.setdefault(event.subject.split("/")[0], {})
         try:
@@ -150,7 +165,10 @@ def histories(events: Iterable[Event]) -> dict[str, History]:
                 f"Event {event.seq} ({event.kind} of {event.subject}) is none that a controller writes: {fault!r}. "
                 "Traffic stays as it is; `flywheel audit log` shows who wrote it."
             ) from fault
-    return {usecase: History(usecase, tuple(rollouts.values())) for usecase, rollouts in found.items()}
+    return {
+        usecase: History(usecase, tuple(rollouts.values()), undeployed.get(usecase, 0))
+        for usecase, rollouts in found.items()
+    }
 
 
 def intended(history: History) -> Share | None:

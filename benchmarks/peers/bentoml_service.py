@@ -10,7 +10,12 @@ import bentoml  # type: ignore[import-not-found]  # its environment is not ours
 from benchmarks.peers.scoring import Scoring
 
 
-@bentoml.service(workers=1, traffic={"timeout": 60, "max_concurrency": 1024}, metrics={"enabled": False})
+@bentoml.service(
+    workers=1,
+    traffic={"timeout": 60, "max_concurrency": 1024},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
 class Flights:
     """The service."""
 

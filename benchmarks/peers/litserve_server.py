@@ -1,4 +1,4 @@
-"""LitServe with batching: at most 256 requests, 2 ms of waiting, one worker, uvloop.
+"""LitServe with batching: at most 256 requests, 2 ms of waiting, one worker, its fast queue (ZeroMQ).
 
 python litserve_server.py PORT
 """
@@ -42,5 +42,5 @@ class Flights(ls.LitAPI):  # type: ignore[misc]
 
 if __name__ == "__main__":
     api = Flights(max_batch_size=256, batch_timeout=0.002, api_path="/invocations")
-    server = ls.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=60)
+    server = ls.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=60, fast_queue=True)
     server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="warning")

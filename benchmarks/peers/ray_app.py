@@ -35,8 +35,9 @@ class Flights:
 
 
 if __name__ == "__main__":
+    quiet = {"enable_access_log": False, "log_level": "ERROR"}
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
+    serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])}, logging_config=quiet)
     serve.run(Flights.bind(), route_prefix="/")  # type: ignore[attr-defined]
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:

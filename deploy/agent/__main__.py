@@ -33,6 +33,7 @@ from deploy.agent.server import HttpServer
 from deploy.agent.signature import read_signature
 from deploy.agent.spool import Spool
 from deploy.agent.telemetry.metrics import Metrics
+from deploy.agent.telemetry.watch import SpoolCollector, watch_loop
 from flywheel.contract import Contract
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.serving import UseCaseServing
@@ -76,17 +77,21 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
                 metrics=metrics,
             )
             health = Health(backend, dataplane.validate(package.example))
+            signature = read_signature(options.package)
             paths = Paths(
                 dataplane,
                 health,
                 limits,
                 metrics=metrics,
-                signature=read_signature(options.package),
+                signature=signature,
                 outcomes=opened.enter_context(_outcomes(options, contract, limits)),
                 docs=serving.docs,
             )
             server = HttpServer(paths, [(b"x-flywheel-version", identity.version.encode())])
-            tasks = [asyncio.create_task(dataplane.batcher.run()), asyncio.create_task(health.run())]
+            metrics.watch_ready(lambda: health.ready)
+            metrics.add(SpoolCollector(options.spool, identity.use_case, identity.version))
+            work = (dataplane.batcher.run(), health.run(), watch_loop(metrics))
+            tasks = [asyncio.create_task(one) for one in work]
             async with _grpc_door(options, limits, dataplane=dataplane, health=health, metrics=metrics):
                 await server.start(options.host, options.port)
                 gc.set_threshold(*GC_THRESHOLD)

@@ -51,6 +51,7 @@ class EventKind(StrEnum):
     ROLLOUT_PROMOTED = "rollout.promoted"
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
     ROLLOUT_HELD = "rollout.held"
+    ROLLOUT_UNDEPLOYED = "rollout.undeployed"
     MONITOR_WINDOW = "monitor.window"
     RETRAIN_STARTED = "retrain.started"
     RETRAIN_FINISHED = "retrain.finished"

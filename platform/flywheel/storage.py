@@ -17,21 +17,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from flywheel.errors import IntegrityError, StackError
 from flywheel.fields import holds, place
+from flywheel.lookup import find_record
 from flywheel.records import OUTCOMES, REQUESTS, prediction_schema
 
 TableName = Literal["predictions", "requests", "outcomes"]
 
 # Small files are merged up to this size and then left alone, so that a merge never rewrites much.
 COMPACT_BYTES = 16 << 20
+# One record is found by reading one row group: small ones cost a few per cent in size.
+ROW_GROUP = 8_192
+WRITER = WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD", compression_level=1)
 # Readers of an older state have this long to finish.
 RETENTION_HOURS = 1
 
@@ -41,6 +45,7 @@ class PredictionLog:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._tables: dict[Path, DeltaTable] = {}
 
     def use_cases(self) -> list[str]:
         """Return the use cases that have a log."""
@@ -62,6 +67,23 @@ class PredictionLog:
     def outcomes(self, use_case: str) -> pl.DataFrame:
         """Return what became true, as far as it was reported."""
         return self._scan(use_case, "outcomes", OUTCOMES).collect()
+
+    def find(self, use_case: str, prediction_id: str) -> dict[str, Any] | None:
+        """Return a prediction's record, None where there is none.
+
+        Ids are UUIDv7 and so in order of time, as the log is: the statistics of files and row groups leave few to read.
+        """
+        known = self._kept(use_case, "predictions")
+        if known is None:
+            return None
+        return find_record(known, self._path(use_case, "predictions"), prediction_id)
+
+    def count(self, use_case: str, table: TableName) -> int:
+        """Return how many rows a table has."""
+        known = self._open(use_case, table)
+        return (
+            0 if known is None else int(pa.table(known.get_add_actions(flatten=True))["num_records"].to_numpy().sum())
+        )
 
     def tells_classes(self, use_case: str) -> bool:
         """Say whether a version has answered with the name of a class."""
@@ -109,6 +131,7 @@ class PredictionLog:
                 mode="append",
                 schema_mode="merge",
                 commit_properties=CommitProperties(app_transactions=marks),
+                writer_properties=WRITER,
             )
         except (DeltaError, OSError) as fault:
             where = self._path(use_case, table)
@@ -131,7 +154,7 @@ class PredictionLog:
         if known is None:
             return
         try:
-            known.optimize.compact(target_size=COMPACT_BYTES)
+            known.optimize.compact(target_size=COMPACT_BYTES, writer_properties=WRITER)
             known.vacuum(retention_hours=RETENTION_HOURS, dry_run=False, enforce_retention_duration=False)
         except (DeltaError, OSError) as fault:
             where = self._path(use_case, table)
@@ -148,6 +171,22 @@ class PredictionLog:
         except DeltaError as fault:
             where = self._path(use_case, table)
             raise StackError(f"Log table {where} cannot be read: {fault}. Restore it from a copy.") from fault
+
+    def _kept(self, use_case: str, table: TableName) -> DeltaTable | None:
+        """Open a table once, and then read only what was committed since."""
+        path = self._path(use_case, table)
+        known = self._tables.get(path)
+        if known is None:
+            known = self._open(use_case, table)
+            if known is not None:
+                self._tables[path] = known
+            return known
+        try:
+            known.update_incremental()
+        except DeltaError:  # the log of commits in between was cleaned up
+            del self._tables[path]
+            return self._kept(use_case, table)
+        return known
 
     def _scan(self, use_case: str, table: TableName, schema: pa.Schema) -> pl.LazyFrame:
         empty = pl.from_arrow(schema.empty_table())

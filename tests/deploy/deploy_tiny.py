@@ -1,4 +1,4 @@
-"""Runs `flywheel deploy` with two parts exchanged: versions are tiny web servers, and the registry is a folder.
+"""Runs a command of deploy with two parts exchanged: versions are tiny web servers, and the registry is a folder.
 
 Everything else is real: the audit trail and the leader's lock in Postgres, the supervisor, the gateway, the digests.
 """
@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import deploy.local
+import deploy.local.programs
 import deploy.versions
 from deploy.cli import app
 from deploy.desired import Served
 from deploy.ledger import PostgresLedger
-from deploy.local import Place, program_names
+from deploy.local.places import Agent, Worker, program_name
+from deploy.local.programs import Version
 from flywheel.events import Event
 from flywheel.settings import Settings, load_settings
 from flywheel.stack.signing_keys import PRIVATE_KEY
@@ -78,12 +79,16 @@ class FolderRegistry:
         new.replace(self._folder / f"{name}.json")
 
 
-def tiny_programs(settings: Settings, place: Place, folder: Path) -> tuple[Program, Program]:
+def tiny_worker(served: Served, worker: Worker, folder: Path) -> Program:
+    del folder
+    return Program(program_name("scorer", served, worker.number), ["sleep", "infinity"])
+
+
+def tiny_agent(settings: Settings, version: Version, agent: Agent) -> Program:
     del settings
-    scorer, agent = program_names(place.served)
-    mood = "failing" if (folder / "failing").exists() else "sound"
-    answer = [sys.executable, "-c", AGENT, place.served.version, str(place.agent), mood]
-    return Program(scorer, ["sleep", "infinity"]), Program(agent, answer)
+    mood = "failing" if (version.folder / "failing").exists() else "sound"
+    answer = [sys.executable, "-c", AGENT, version.served.version, str(agent.http), mood]
+    return Program(program_name("agent", version.served, agent.number), answer)
 
 
 read_all = PostgresLedger.read
@@ -99,6 +104,8 @@ def own_events(ledger: PostgresLedger) -> list[Event]:
 
 if __name__ == "__main__":
     PostgresLedger.read = own_events  # type: ignore[assignment,method-assign]
-    deploy.local.programs = tiny_programs
+    if "TINY_REAL" not in os.environ:
+        deploy.local.programs.worker_program = tiny_worker
+        deploy.local.programs.agent_program = tiny_agent
     deploy.versions.MlflowRegistry = FolderRegistry  # type: ignore[assignment,misc]
-    app(["deploy", "--usecase", os.environ["TINY_USECASE"], *sys.argv[1:]])
+    app(sys.argv[1:])

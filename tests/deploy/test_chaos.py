@@ -1,35 +1,19 @@
 """Real processes: a controller that is killed with -9 after each of its steps, while clients go on asking."""
 
 import json
-import subprocess
-import sys
 import threading
-import urllib.error
-import urllib.request
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
-from deploy.gateway.routes import cluster_document
-from flywheel import events
-from flywheel.connections import endpoints, secrets
-from flywheel.digest import folder_digest
 from flywheel.events import EventKind
-from flywheel.profile import Reference
 from flywheel.settings import Settings
-from flywheel.stack.gateway import no_routes
-from flywheel.stack.supervisor import program_states, stop_and_remove_program
-from tests.deploy.conftest import ENVIRONMENT, ROOT, wait_for
-from tests.monitoring.flights_package import USE_CASE, write_model
+from flywheel.stack.supervisor import program_states
+from tests.deploy.conftest import wait_for
+from tests.deploy.shop import Shop, open_shop
 
-REFERENCE = Reference(loss=0.6, standard_error=0.01, rows=100, roc_auc=0.5)
-# A wide margin, so that a hundred requests decide; the digits of the steps do not matter here.
-ROLLOUT = {"steps": [10, 50], "margin": 0.2, "max_minutes": 5}
 STEPS = [
     (EventKind.ROLLOUT_STARTED, None),
     (EventKind.ROLLOUT_STEP, "intent"),
@@ -38,96 +22,18 @@ STEPS = [
 FINAL = [(EventKind.ROLLOUT_PROMOTED, "done"), (EventKind.ROLLOUT_ROLLED_BACK, "done")]
 
 
-@dataclass
-class Shop:
-    """A use case on the running stack, its folder of a registry, and what clients were answered."""
-
-    settings: Settings
-    name: str
-    registry: Path
-    engine: sa.Engine
-    codes: Counter[int] = field(default_factory=Counter)
-    versions: Counter[str] = field(default_factory=Counter)
-
-    def approve(self, version: str, *, failing: bool = False) -> None:
-        """Do what a reviewer's click does: a version in Production, and the event that carries its digest."""
-        document = {**USE_CASE, "name": self.name, "rollout": ROLLOUT}
-        folder = write_model(self.registry / version, REFERENCE, document)
-        if failing:
-            (folder / "failing").touch()
-        stages = {**self.read("stages"), version: "Production"}
-        (self.registry / "stages.json").write_text(json.dumps(stages))
-        body = {"model": self.name, "version": version, "from": "None", "to": "Production"}
-        with self.engine.begin() as connection:
-            digest = folder_digest(folder)
-            events.append(
-                connection, EventKind.TRANSITION, f"{self.name}/{version}", "grace", {**body, "digest": digest}
-            )
-
-    def go_back(self, version: str, left: str) -> None:
-        """Do what `flywheel rollback` does: one transaction, in which the present version goes and this one returns."""
-        (self.registry / "stages.json").write_text(json.dumps({left: "Archived", version: "Production"}))
-        with self.engine.begin() as connection:
-            for one, stage in ((left, "Archived"), (version, "Production")):
-                body = {"model": self.name, "version": one, "to": stage, "rollback": stage == "Production"}
-                digest = folder_digest(self.registry / one)
-                subject = f"{self.name}/{one}"
-                events.append(connection, EventKind.TRANSITION, subject, "grace", {**body, "digest": digest})
-
-    def read(self, name: str) -> dict[str, str]:
-        found: dict[str, str] = json.loads((self.registry / f"{name}.json").read_text())
-        return found
-
-    def rollout(self, version: str) -> list[tuple[EventKind, str | None]]:
-        """Return kind and state of every event of a version's rollout, in order."""
-        with self.engine.connect() as connection:
-            found = events.read(connection, subject=f"{self.name}/{version}")
-        return [(one.kind, one.body.get("state")) for one in found if one.kind.startswith("rollout.")]
-
-    def controller(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "tests.deploy.deploy_tiny", "--timeout", "60"]
-        home = {"FLYWHEEL_HOME": str(self.settings.root)}
-        tiny = {"TINY_REGISTRY": str(self.registry), "TINY_USECASE": self.name}
-        with (self.registry / "controller.log").open("ab") as log:
-            return subprocess.Popen(command, env={**ENVIRONMENT, **home, **tiny}, cwd=ROOT, stdout=log, stderr=log)
-
-    def programs(self) -> set[str]:
-        return {name for name in program_states(self.settings) if self.name in name}
-
-    def ask(self) -> None:
-        """Send one request and count its answer."""
-        url = f"{endpoints(self.settings).gateway_url}/{self.name}/invocations"
-        try:
-            with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - our own server
-                self.codes[answer.status] += 1
-                self.versions[json.load(answer)["version"]] += 1
-        except urllib.error.HTTPError as fault:
-            with fault:
-                self.codes[fault.code] += 1
-        except OSError:
-            self.codes[0] += 1
+@pytest.fixture
+def shop(stack: Settings, tmp_path: Path) -> Iterator[Shop]:
+    made = open_shop(stack, f"chaos-{uuid.uuid4().hex[:8]}", tmp_path / "registry")
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def shop(stack: Settings, tmp_path: Path) -> Iterator[Shop]:
-    registry = tmp_path / "registry"
-    registry.mkdir()
-    for name in ("stages", "aliases"):
-        (registry / f"{name}.json").write_text("{}")
-    engine = sa.create_engine(secrets(stack).databases["server"], poolclass=sa.NullPool)
-    made = Shop(stack, f"chaos-{uuid.uuid4().hex[:8]}", registry, engine)
-    yield made
-    for name in sorted({*made.programs(), "shipper"}):
-        stop_and_remove_program(stack, name)
-    dynamic = stack.root / "envoy" / "dynamic"
-    for file, document in (
-        ("cds", cluster_document([], [])),
-        ("rds", {"version_info": "0", "resources": [no_routes()]}),
-    ):
-        new = dynamic / f"{file}.new"
-        new.write_text(json.dumps(document))
-        new.replace(dynamic / f"{file}.json")
-    (stack.root / "run" / "serving.json").unlink(missing_ok=True)
+def serving(stack: Settings) -> Iterator[Path]:
+    path = stack.root / "serving.yaml"
+    yield path
+    path.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -225,3 +131,64 @@ def test_a_controller_that_is_killed_after_every_step_still_rolls_back_and_no_re
     assert shop.programs() == {f"scorer-{shop.name}-v1", f"agent-{shop.name}-v1"}
     assert set(shop.codes) == {200}
     assert set(shop.versions) == {"1"}
+
+
+def test_a_change_of_serving_yaml_rolls_through_the_agents_without_a_failed_request(
+    shop: Shop, clients: Callable[[], None], serving: Path
+) -> None:
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    before = pids(shop)
+    clients()
+    serving.write_text("defaults: {replicas: 2, workers: 2, deadline_seconds: 5}")
+    assert shop.controller().wait(90) == 0
+    agents = {name for name in shop.programs() if name.startswith("agent-")}
+    assert len(agents) == 2
+    assert not before & pids(shop)
+    serving.write_text("defaults: {replicas: 1, deadline_seconds: 5}")
+    assert shop.controller().wait(90) == 0
+    assert len({name for name in shop.programs() if name.startswith("agent-")}) == 1
+    assert len(shop.programs()) == 2
+    assert set(shop.codes) == {200}
+
+
+def test_swap_after_swap_under_load_fails_no_request(shop: Shop, clients: Callable[[], None]) -> None:
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    clients()
+    for _ in range(2):
+        shop.approve("2")
+        assert shop.controller().wait(60) == 0
+        shop.go_back("1", "2")
+        assert shop.controller().wait(60) == 0
+    assert shop.programs() == {f"scorer-{shop.name}-v1", f"agent-{shop.name}-v1"}
+    assert set(shop.codes) == {200}
+    assert shop.versions["2"] > 100
+
+
+def test_serving_yaml_that_is_wrong_is_said_and_what_is_live_stays_live(shop: Shop, serving: Path) -> None:
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    serving.write_text("defaults: {replicas: 4000}")
+    assert shop.controller().wait(60) != 0
+    assert "serving.yaml: defaults: 4000 replicas" in (shop.registry / "controller.log").read_text()
+    shop.ask()
+    assert set(shop.codes) == {200}
+
+
+def test_the_last_version_stays_though_nothing_is_in_production_and_goes_when_it_is_undeployed(shop: Shop) -> None:
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    (shop.registry / "stages.json").write_text(json.dumps({"1": "Archived"}))
+    assert shop.controller().wait(60) == 0
+    shop.ask()
+    assert shop.programs() == {f"scorer-{shop.name}-v1", f"agent-{shop.name}-v1"}
+    assert shop.command("undeploy", shop.name, "--reason", "a test").wait(60) == 0
+    assert shop.programs() == set()
+    shop.ask()
+    assert shop.codes == {200: 1, 404: 1}
+
+
+def pids(shop: Shop) -> set[int]:
+    states = program_states(shop.settings)
+    return {one.pid for name, one in states.items() if name.startswith(f"agent-{shop.name}") and one.pid}

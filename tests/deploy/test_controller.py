@@ -175,6 +175,11 @@ class SimulatedTarget:
                 del self._world.running[served]
         return not left
 
+    def remove(self, usecase: str) -> bool:
+        assert usecase == FLIGHTS
+        self._world.routed = None
+        return not self._world.running
+
 
 def controller(world: World, folder: Path) -> Controller:
     return Controller(

@@ -97,6 +97,7 @@ class InferenceService:
             return await self._infer(call)
         except RefusalError as refusal:
             status = refusal.status
+            self._metrics.refused("v2-grpc", refusal.rule)
             raise
         except Exception as fault:  # the process's edge: the log gets the trace, the client a sentence
             log.exception("unexpected fault", path="ModelInfer")

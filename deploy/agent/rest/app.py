@@ -19,12 +19,13 @@ from deploy.agent.rest.invocations import MlflowPaths
 from deploy.agent.rest.route import Route, Routes
 from deploy.agent.rest.v2 import V2Paths, refused_v2
 from deploy.agent.signature import Signature
+from deploy.agent.telemetry.access_log import AccessLog
 from deploy.agent.telemetry.metrics import Metrics
 
-# What waits for the model; the other paths have room when its queue is full.
-PREDICTING = ("mlflow", "v2")
 SMALL_BODY = 1 << 12
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+PREDICTING = frozenset({"mlflow", "v2"})  # feedback waits in no queue
 
 log = structlog.get_logger()
 
@@ -55,9 +56,10 @@ class Paths:
     ) -> None:
         identity = dataplane.identity
         self._limits = limits
-        self._batcher = dataplane.batcher
         self._full: dict[tuple[str, int], Response] = {}
+        self._dataplane = dataplane
         self._metrics = metrics or Metrics(identity.use_case, identity.version)
+        self._access_log = AccessLog(identity.use_case, identity.version)
         self._routes: Routes = {
             **MlflowPaths(dataplane, health, limits, signature or Signature()).routes(),
             **V2Paths(dataplane, health, limits).routes(),
@@ -74,15 +76,14 @@ class Paths:
 
     def turned_away(self, method: str, path: str) -> Response | None:
         """Return the refusal of a prediction while the queue is full."""
-        if method != "POST" or not self._batcher.is_full:
-            return None
+        batcher = self._dataplane.batcher
         route = self._routes.get(path)
-        if route is None or route.protocol not in PREDICTING:
+        if route is None or route.protocol not in PREDICTING or method != route.method or not batcher.is_full:
             return None
-        self._metrics.answered(route.protocol, None, 429, 0.0)
-        key = (route.protocol, max(1, math.ceil(self._batcher.wait_seconds)))
+        key = route.protocol, max(1, math.ceil(batcher.wait_seconds))
         if key not in self._full:  # made once: under overload this is most of the work
             self._full[key] = route.refuse(RefusalError("busy", FULL, retry_after=key[1]))
+        self._metrics.answered(route.protocol, None, self._full[key].status, 0.0)
         return self._full[key]
 
     def too_large(self, limit: int) -> Response:
@@ -102,11 +103,17 @@ class Paths:
             return self._nothing_there(request.path)
         if request.method != route.method:
             return _other_method(route, request.path)
-        response = await _answer(route, request)
+        response, rule = await _answer(route, request)
         if route.protocol is not None:
-            arm = counted_arm(request.headers)
-            self._metrics.answered(route.protocol, arm, response.status, time.perf_counter() - began)
+            self._tell(route.protocol, request, response.status, rule=rule, seconds=time.perf_counter() - began)
         return response
+
+    def _tell(self, protocol: str, request: Request, status: int, *, rule: str | None, seconds: float) -> None:
+        arm = counted_arm(request.headers)
+        self._metrics.answered(protocol, arm, status, seconds)
+        if rule is not None:
+            self._metrics.refused(protocol, rule)
+        self._access_log.answered(request.headers, protocol, status, arm=arm, rule=rule, seconds=seconds)
 
     def _nothing_there(self, path: str) -> Response:
         if path.startswith("/v2/"):
@@ -117,14 +124,15 @@ class Paths:
         return Response(200, self._metrics.page(), METRICS_TYPE)
 
 
-async def _answer(route: Route, request: Request) -> Response:
+async def _answer(route: Route, request: Request) -> tuple[Response, str | None]:
+    """Answer, and name the rule that a refused request broke."""
     try:
-        return await route.handler(request)
+        return await route.handler(request), None
     except RefusalError as refusal:
-        return route.refuse(refusal)
+        return route.refuse(refusal), refusal.rule
     except Exception:  # the process's edge: the log gets the trace, the client a sentence
         log.exception("unexpected fault", path=request.path)
-        return route.refuse(RefusalError("scorer", "The agent failed unexpectedly. Try again."))
+        return route.refuse(RefusalError("scorer", "The agent failed unexpectedly. Try again.")), "scorer"
 
 
 def _other_method(route: Route, path: str) -> Response:

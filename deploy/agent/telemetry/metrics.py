@@ -1,6 +1,17 @@
-"""The agent's Prometheus metrics. Whoever handles a request tells what happened here; nobody else knows the names."""
+"""The agent's Prometheus metrics. Whoever handles a request tells what happened here; nobody else knows the names.
+
+Only what happens once a request is counted by hand (see `counts`); what happens once a batch goes through
+prometheus_client. Gauges of disk and process are read when Prometheus asks, never on the way of a request.
+"""
+
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from deploy.agent.telemetry.counts import RequestCounts
+from deploy.agent.telemetry.gpu import GpuCollector
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -12,34 +23,31 @@ class Metrics:
     def __init__(self, use_case: str, version: str) -> None:
         self.registry = CollectorRegistry()
         names, known = ("use_case", "version"), (use_case, version)
-        self._requests = Counter(
-            "flywheel_requests_total",
-            "Requests that were answered, by protocol, arm and status.",
-            (*names, "protocol", "arm", "status"),
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
-            "flywheel_request_seconds",
-            "Time from the request's last byte to its answer.",
-            (*names, "protocol"),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
+        self._requests = RequestCounts(known, SECONDS)
+        for collector in (self._requests, GpuCollector()):
+            self.registry.register(collector)
+        ProcessCollector(registry=self.registry)
         self._batch = Histogram(
             "flywheel_batch_rows", "Rows scored in one call.", names, buckets=ROWS, registry=self.registry
         ).labels(*known)
         self._scoring = Histogram(
             "flywheel_scoring_seconds", "Time of one call of the model.", names, buckets=SECONDS, registry=self.registry
         ).labels(*known)
-        self._queue = Gauge(
-            "flywheel_queue_rows", "Rows that wait to be scored.", names, registry=self.registry
+        self._queue = self._gauge("flywheel_queue_rows", "Rows that wait to be scored.", known)
+        self._lag = self._gauge("flywheel_event_loop_lag_seconds", "How late the event loop wakes up.", known)
+        self._ready = self._gauge("flywheel_ready", "1 while the model answers and traffic is welcome.", known)
+        self._unlogged = Counter(
+            "flywheel_unlogged_answers_total", "Answers given without a record.", names, registry=self.registry
         ).labels(*known)
         self._known = known
 
     def answered(self, protocol: str, arm: str | None, status: int, seconds: float) -> None:
         """Count a request: `protocol` is mlflow, v2, v2-grpc or feedback; `seconds` what it took."""
-        self._requests.labels(*self._known, protocol, arm or "none", str(status)).inc()
-        self._seconds.labels(*self._known, protocol).observe(seconds)
+        self._requests.answered(protocol, arm, status, seconds)
+
+    def refused(self, protocol: str, rule: str) -> None:
+        """Count a request that was refused, by the rule that it broke."""
+        self._requests.refused(protocol, rule)
 
     def scored(self, rows: int, seconds: float) -> None:
         """Count a call of the model."""
@@ -50,6 +58,25 @@ class Metrics:
         """Say how many rows wait."""
         self._queue.set(rows)
 
+    def unlogged(self, answers: int) -> None:
+        """Count answers that were given without a record."""
+        self._unlogged.inc(answers)
+
+    def loop_lag(self, seconds: float) -> None:
+        """Say how late the event loop is."""
+        self._lag.set(seconds)
+
+    def watch_ready(self, ready: Callable[[], bool]) -> None:
+        """Ask `ready` at each scrape."""
+        self._ready.set_function(lambda: float(ready()))
+
+    def add(self, collector: Collector) -> None:
+        """Have one more collector asked at each scrape."""
+        self.registry.register(collector)
+
     def page(self) -> bytes:
         """Return what Prometheus scrapes."""
         return generate_latest(self.registry)
+
+    def _gauge(self, name: str, help_text: str, known: tuple[str, str]) -> Gauge:
+        return Gauge(name, help_text, ("use_case", "version"), registry=self.registry).labels(*known)

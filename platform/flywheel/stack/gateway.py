@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 from flywheel.connections import write_private
+from flywheel.serving import load_serving
 from flywheel.settings import Settings
 from flywheel.stack.ports import Ports
 from flywheel.stack.probes import healthy
 from flywheel.stack.supervisor import Program
+from flywheel.stack.tracing import collector_cluster, tracing_section
 
 NAME = "gateway"
 TYPES = "type.googleapis.com/envoy"
@@ -46,12 +48,13 @@ def bootstrap(settings: Settings, ports: Ports) -> dict[str, Any]:
         "address": _address(ports.gateway),
         "filter_chains": [{"filters": [{"name": "http", "typed_config": _http_manager(settings)}]}],
     }
+    collector = collector_cluster(load_serving(settings.root).observability)
     return {
         "node": {"id": "flywheel-gateway", "cluster": "flywheel"},
         "admin": {"address": _address(ports.envoy_admin)},
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
         "dynamic_resources": {"cds_config": _from_file(settings, "cds.json")},
-        "static_resources": {"listeners": [listener]},
+        "static_resources": {"listeners": [listener], "clusters": [collector] if collector else []},
     }
 
 
@@ -94,8 +97,10 @@ def _http_manager(settings: Settings) -> dict[str, Any]:
         },
     }
     router = {"name": "router", "typed_config": {"@type": f"{TYPES}.extensions.filters.http.router.v3.Router"}}
+    tracing = tracing_section(load_serving(settings.root).observability)
     return {
         "@type": HTTP_MANAGER,
+        **({"tracing": tracing} if tracing else {}),
         "stat_prefix": "models",
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,

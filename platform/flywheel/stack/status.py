@@ -10,7 +10,7 @@ from flywheel.stack import postgres
 from flywheel.stack.parts import Part, all_parts
 from flywheel.stack.ports import remembered_ports
 from flywheel.stack.processes import living
-from flywheel.stack.supervisor import ProgramState, program_path, program_states
+from flywheel.stack.supervisor import ProgramState, program_address, program_path, program_states
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def _part_row(settings: Settings, part: Part, states: dict[str, ProgramState]) -
 def _program_row(settings: Settings, state: ProgramState) -> Row:
     healthy = state.state == "RUNNING"
     reason = "" if healthy else state.message
-    return Row("", state.name, state.state, healthy, reason, state.pid, "", _log(settings, state.name))
+    address = program_address(settings, state.name)
+    return Row("", state.name, state.state, healthy, reason, state.pid, address, _log(settings, state.name))
 
 
 def _log(settings: Settings, program: str | None) -> str:

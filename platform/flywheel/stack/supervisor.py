@@ -53,7 +53,7 @@ startsecs={start_seconds}
 stopsignal={stop_signal}
 stopasgroup=true
 killasgroup=true
-stopwaitsecs=10
+stopwaitsecs={stop_seconds}
 stdout_logfile=NONE
 stderr_logfile=NONE
 """
@@ -72,6 +72,8 @@ class Program:
         stop_signal: Ends it in good order.
         start_seconds: How long it must live to count as started; a program that keeps dying sooner is given up.
         auto_restart: Whether it is started again when it ends.
+        stop_seconds: How long it may take to end in good order before it is killed.
+        address: Where it answers, and what else `flywheel status` should say of it.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Program:
     stop_signal: str = "TERM"
     start_seconds: int = 1
     auto_restart: bool = True
+    stop_seconds: int = 10
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,14 @@ def program_path(settings: Settings, name: str) -> Path:
     return settings.root / "supervisor" / "programs" / f"{name}.json"
 
 
+def program_address(settings: Settings, name: str) -> str:
+    """Return the address that a written program names; '' where it names none."""
+    try:
+        return str(json.loads(program_path(settings, name).read_text()).get("address", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
 def write_program(settings: Settings, program: Program) -> None:
     """Write the files of a program; nothing starts yet."""
     file = program_path(settings, program.name)
@@ -127,6 +139,7 @@ def write_program(settings: Settings, program: Program) -> None:
         restart="true" if program.auto_restart else "false",
         start_seconds=max(program.start_seconds, 1),  # at 0 a program that dies at once is restarted in a tight loop
         stop_signal=program.stop_signal,
+        stop_seconds=program.stop_seconds,
     )
     write_private(_conf_path(settings, program.name), conf)
 

@@ -1,5 +1,6 @@
 """The agent's own documentation: what it promises is what the agent does, and it shows nothing that it should not."""
 
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,7 +12,7 @@ from deploy.agent.docs.schemas import example_row, row_schema
 from flywheel.contract import Column, Contract
 from flywheel.errors import ContractError
 from tests.deploy.agent.rest.serving import serving
-from tests.deploy.conftest import row
+from tests.deploy.conftest import RunningAgent, row, status_of
 from tests.deploy.tiny_contract import CONTRACT
 
 LIMITED = Contract(
@@ -126,3 +127,8 @@ async def test_pages_can_be_turned_off_and_errors_never_show_the_schema() -> Non
         answer = await served.ask("/invocations", {"instances": [row(chance="x")]})
     assert answer.status == 422
     assert not {b"mood", b"gap", b"key"} & {word for word in (b"mood", b"gap", b"key") if word in answer.body}
+
+
+def test_serving_yaml_turns_the_pages_off(start_agent: Callable[..., RunningAgent]) -> None:
+    agent = start_agent("http://127.0.0.1:1", wait=False, options=("--serving", '{"docs": false}'))
+    assert [status_of(f"{agent.url}{path}") for path in ("/docs", "/openapi.json", "/v2")] == [404, 404, 200]

@@ -6,10 +6,13 @@ import pytest
 
 from deploy.desired import Served
 from deploy.gateway.routes import Backend, Replica, Split
-from deploy.local import Place, program_names, programs, safe_split
+from deploy.local.places import Agent, Role, Worker, program_name
+from deploy.local.programs import Version, agent_program, worker_program
+from deploy.local.routing import safe_split
 from deploy.packages import Packages
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
+from flywheel.serving import UseCaseServing
 from flywheel.settings import Settings
 
 ONE, TWO = Backend("flights", "1", (Replica(4001),)), Backend("flights", "2", (Replica(4002),))
@@ -66,16 +69,36 @@ def test_only_what_is_new_must_be_healthy(
     assert safe_split(wanted, routed, healthy) == expected
 
 
-def test_programs_are_named_after_use_case_and_version() -> None:
-    assert program_names(Served("flights", "3", "d")) == ("scorer-flights-v3", "agent-flights-v3")
+def test_programs_are_named_after_use_case_and_version_and_further_ones_by_their_number() -> None:
+    served = Served("flights", "3", "d")
+    assert program_name("scorer", served) == "scorer-flights-v3"
+    assert program_name("agent", served, 2) == "agent-flights-v3-2"
 
 
-def test_a_scorer_has_one_thread_that_never_spins_and_leaves_its_package_alone(tmp_path: Path) -> None:
-    place = Place(Served("flights", "3", "sha256:d"), 4001, 4002)
-    scorer, agent = programs(Settings(home=tmp_path), place, tmp_path / "package")
-    assert (scorer.name, agent.name) == program_names(place.served)
+def test_a_worker_has_one_thread_that_never_spins_and_leaves_its_package_alone(tmp_path: Path) -> None:
+    worker = worker_program(Served("flights", "3", "sha256:d"), Worker(1, 4002), tmp_path / "package")
     wanted = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1"}
-    assert scorer.environment == wanted
+    assert worker.environment == wanted
+
+
+def test_an_agent_is_told_all_workers_its_ports_and_its_part_of_serving_yaml(tmp_path: Path) -> None:
+    serving = UseCaseServing(unknown_fields="ignore", replicas=2)
+    version = Version(Served("flights", "3", "sha256:d"), tmp_path / "package", "mlflow", (4002, 4003), serving)
+    agent = agent_program(Settings(home=tmp_path), version, Agent(2, 4004, 4005, version.spec, Role.COMING))
+    told = dict(zip(agent.command[3::2], agent.command[4::2], strict=True))
+    assert told["--scorer"] == "http://127.0.0.1:4002,http://127.0.0.1:4003"
+    assert (told["--port"], told["--grpc-port"], told["--backend"]) == ("4004", "4005", "mlflow")
+    assert UseCaseServing.model_validate_json(told["--serving"]).unknown_fields == "ignore"
+    assert agent.stop_seconds > serving.deadline_seconds
+    assert agent.address == "http://127.0.0.1:4004 (mlflow)"  # what `flywheel status` shows
+
+
+def test_what_only_the_gateway_reads_replaces_no_agent(tmp_path: Path) -> None:
+    def spec(serving: UseCaseServing) -> str:
+        return Version(Served("flights", "3", "d"), tmp_path, "onnx", (), serving).spec
+
+    assert spec(UseCaseServing(mirror_percent=5, replicas=3)) == spec(UseCaseServing())
+    assert spec(UseCaseServing(deadline_seconds=2)) != spec(UseCaseServing())
 
 
 def _unreachable(usecase: str, version: str, folder: Path) -> Path:

@@ -1,0 +1,112 @@
+"""Envoy's two files as this target writes them: clusters, then health, then routes, one step at a call."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from deploy.gateway.admin import Counts, Gateway
+from deploy.gateway.routes import Split, cluster_document, read_splits, route_document, write_document
+from deploy.local.places import Place
+from deploy.rollout import Share
+from flywheel.errors import TransientError
+from flywheel.settings import Settings
+
+
+class Routing:
+    """The traffic of one home. What is routed is read from the route file, never remembered."""
+
+    def __init__(self, settings: Settings, gateway: Gateway) -> None:
+        folder = settings.root / "envoy" / "dynamic"
+        self._clusters, self._routes = folder / "cds.json", folder / "rds.json"
+        self._gateway = gateway
+
+    def splits(self) -> dict[str, Split]:
+        """Return what is routed, by use case."""
+        return read_splits(self._routes)
+
+    def clusters(self) -> set[str]:
+        """Return the names of the clusters of all versions that a route leads to."""
+        both = [one for split in self.splits().values() for one in (split.champion, split.challenger)]
+        return {one.cluster for one in both if one is not None}
+
+    def bring(self, shares: Sequence[Share], places: Mapping[str, Place]) -> set[str]:
+        """Bring traffic closer to these shares.
+
+        Returns:
+            The use cases for which the gateway has confirmed exactly the share that was asked for.
+
+        Raises:
+            TransientError: The gateway does not answer, or refuses a document.
+        """
+        routed = self.splits()
+        wanted = {share.champion.usecase: split for share in shares if (split := split_of(share, places)) is not None}
+        clusters = cluster_document([place.backend for place in places.values()], [*routed.values(), *wanted.values()])
+        write_document(self._clusters, clusters)
+        accepted = self._gateway.accepted()
+        if accepted.rejected:
+            raise TransientError(f"The gateway refuses the routes: {accepted.rejected}. See logs/gateway.log.")
+        if accepted.clusters == clusters["version_info"] and not accepted.warming:
+            healthy = self._gateway.healthy()
+            routed |= {
+                name: best for name, one in wanted.items() if (best := safe_split(one, routed.get(name), healthy))
+            }
+            if routed:
+                write_document(self._routes, route_document(list(routed.values())))
+        confirmed = self._gateway.accepted().routes == route_document(list(routed.values()))["version_info"]
+        return {name for name, split in wanted.items() if confirmed and routed.get(name) == split}
+
+    def withdraw(self, usecase: str) -> None:
+        """Take a use case out of the routes; it is answered with 404 from then on."""
+        routed = self.splits()
+        if routed.pop(usecase, None) is not None:
+            write_document(self._routes, route_document(list(routed.values())))
+
+    def routes_confirmed(self) -> bool:
+        """Say whether the gateway works with the routes that were written.
+
+        Raises:
+            TransientError: The gateway does not answer.
+        """
+        routed = self.splits()
+        return not routed or self._gateway.accepted().routes == route_document(list(routed.values()))["version_info"]
+
+    def agents_confirmed(self) -> bool:
+        """Say whether the gateway works with the clusters that were written last.
+
+        Raises:
+            TransientError: The gateway does not answer.
+        """
+        accepted = self._gateway.accepted()
+        return accepted.clusters == json.loads(self._clusters.read_text())["version_info"] and not accepted.warming
+
+    def healthy(self) -> set[str]:
+        """Return the names of the clusters that pass the gateway's health checks."""
+        return self._gateway.healthy()
+
+    def counts(self) -> dict[str, Counts]:
+        """Return the gateway's counters by cluster."""
+        return self._gateway.counts()
+
+
+def split_of(share: Share, places: Mapping[str, Place]) -> Split | None:
+    """Return a share with the agents that serve it; None while one of its versions has no place."""
+    champion = places.get(share.champion.subject)
+    challenger = places.get(share.challenger.subject) if share.challenger else None
+    if champion is None or (share.challenger is not None and challenger is None):
+        return None
+    return Split(champion.backend, challenger.backend if challenger else None, share.percent, share.rollout)
+
+
+def safe_split(wanted: Split, routed: Split | None, healthy: set[str]) -> Split | None:
+    """Return the split that may be routed now: the wanted one when all that is new in it is healthy.
+
+    Where nothing is routed yet, the champion alone is better than nothing. Going back to the champion alone needs no
+    health: nothing that takes traffic is new in it. A version whose agents were replaced is not new.
+    """
+    if wanted == routed:
+        return wanted
+    present = {one.cluster for one in (routed.champion, routed.challenger) if one is not None} if routed else set()
+    new = [one for one in (wanted.champion, wanted.challenger) if one is not None and one.cluster not in present]
+    if all(one.cluster in healthy for one in new):
+        return wanted
+    alone = Split(wanted.champion)
+    return alone if routed is None and wanted.champion.cluster in healthy else routed

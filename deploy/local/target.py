@@ -1,0 +1,258 @@
+"""The local target: a version is programs of the supervisor, and traffic is two files that Envoy watches.
+
+What runs is asked of the supervisor, what is routed is read from the route file, who is healthy is asked of Envoy; the
+only memory is `HOME/run/serving.json` (see `places`). So any call may be repeated, also after a crash. What is routed
+is never stopped: only a route that leads elsewhere, or `flywheel undeploy`, makes a version stop.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deploy.controller import Condition, Readiness
+from deploy.desired import Served
+from deploy.gateway.admin import Counts, Gateway, arm_look
+from deploy.gateway.routes import fallback_cluster
+from deploy.local.places import Place, Places, Role
+from deploy.local.routing import Routing, split_of
+from deploy.local.upkeep import Upkeep, Wanted, answers
+from deploy.packages import Packages
+from deploy.rollout import Share
+from deploy.verdict import Look
+from flywheel.errors import IntegrityError
+from flywheel.package import read_package
+from flywheel.serving import load_serving
+from flywheel.settings import Settings
+from flywheel.stack.supervisor import program_states, start_program
+from flywheel.usecase import Rollout as RolloutSpec
+
+START_SECONDS = 180.0
+RESTART_SECONDS = 30.0
+DRAIN_SECONDS = 60.0
+TAIL_LINES = 8
+ENDED = {"FATAL", "EXITED", "STOPPED"}
+
+
+@dataclass
+class Times:
+    """Since when (seconds of the clock) versions wait to answer, or something drains; when one was last restarted."""
+
+    waiting: dict[Served, float] = field(default_factory=dict)
+    restarted: dict[Served, float] = field(default_factory=dict)
+    draining: dict[str, float] = field(default_factory=dict)
+
+
+class LocalTarget:
+    """Supervisor programs and Envoy files of one home. Not for several threads."""
+
+    def __init__(
+        self, settings: Settings, gateway: Gateway, packages: Packages, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self._packages = packages
+        self._clock = clock
+        self._routing = Routing(settings, gateway)
+        self._places = Places(settings.root / "run" / "serving.json")
+        self._upkeep = Upkeep(settings, self._places, clock)
+        self._times = Times()
+
+    def spec(self, served: Served) -> RolloutSpec:
+        """Fetch and verify a package, and return how its use case wants to be rolled out.
+
+        Raises:
+            IntegrityError: The bytes are not those that were approved.
+        """
+        return read_package(self._packages.fetch(served)).usecase.rollout
+
+    def ensure(self, served: Served) -> Condition:
+        """Start a version unless it runs, bring it closer to what serving.yaml asks, and say how far it is.
+
+        Raises:
+            SpecError: serving.yaml is wrong; what runs goes on.
+            TransientError: The registry or the supervisor does not answer; nothing is known about the version.
+        """
+        self._upkeep.run_shipper()
+        place = self._place(served)
+        try:
+            # What has agents was verified when they were started, and each agent checks the bytes it loads.
+            folder = self._packages.place(served) if place.agents else self._packages.fetch(served)
+        except IntegrityError as fault:
+            return Condition(Readiness.FAILED, str(fault))
+        serving = load_serving(self._settings.root).of(served.usecase)
+        place = self._upkeep.bring(place, Wanted(served, folder, serving, frozen=self._is_compared(served)))
+        return replace(self._condition(place), serving=summary(place))
+
+    def route(self, shares: Sequence[Share]) -> set[str]:
+        """Bring traffic closer to these shares: clusters, then health, then routes.
+
+        Returns:
+            The use cases for which the gateway has confirmed exactly the share that was asked for.
+
+        Raises:
+            TransientError: The gateway does not answer, or refuses a document.
+        """
+        # Envoy needs addresses: a version whose backend is still being measured has none.
+        return self._routing.bring(shares, {key: one for key, one in self._places.read().items() if one.agents})
+
+    def healthy(self, usecase: str) -> frozenset[str]:
+        """Return the versions that pass the gateway's health checks.
+
+        Raises:
+            TransientError: The gateway does not answer.
+        """
+        healthy = self._routing.healthy()
+        places = [place for place in self._places.read().values() if place.served.usecase == usecase]
+        return frozenset(place.served.version for place in places if place.backend.cluster in healthy)
+
+    def look(self, share: Share) -> Look:
+        """Count both arms of a share since the gateway knows them.
+
+        Raises:
+            TransientError: The gateway does not answer.
+        """
+        counts, split = self._routing.counts(), split_of(share, self._places.read())
+        if split is None or split.challenger is None:
+            return Look(0, 0, 0, 0)
+        aggregate = fallback_cluster(split.challenger)
+        champion, both, canary = (
+            counts.get(name, Counts()) for name in (split.champion.cluster, aggregate, split.challenger.cluster)
+        )
+        return arm_look(champion, both, canary)
+
+    def retire(self, keep: set[Served]) -> bool:
+        """Stop what is not kept, once no route leads to it and its last request is answered.
+
+        A version that is routed though nothing of its use case is kept is the last of it: it stays.
+
+        Raises:
+            TransientError: The gateway does not answer.
+        """
+        places = list(self._places.read().values())
+        rolling = [place for place in places if any(one.role is not Role.SERVING for one in place.agents)]
+        for place in rolling:
+            self._stop_leaving(place)
+        routed, wanted = self._routing.clusters(), {served.usecase for served in keep}
+        leaving = [
+            place
+            for place in places
+            if place.served not in keep and (place.served.usecase in wanted or place.backend.cluster not in routed)
+        ]
+        if leaving and self._routing.routes_confirmed():
+            counts = self._routing.counts()
+            for place in leaving:
+                self._stop_drained(place, counts.get(place.backend.cluster, Counts()), routed)
+        return not leaving and not rolling
+
+    def remove(self, usecase: str) -> bool:
+        """Take a use case out of traffic; True once nothing of it is routed or runs. `retire` stops its versions.
+
+        Raises:
+            TransientError: The gateway does not answer.
+        """
+        self._routing.withdraw(usecase)
+        running = any(place.served.usecase == usecase for place in self._places.read().values())
+        return not running and self._routing.routes_confirmed()
+
+    def _place(self, served: Served) -> Place:
+        """Return the place of a version; a new one where it has none, or where nothing of it is left."""
+        self._times.waiting.setdefault(served, self._clock())
+        place = self._places.read().get(served.subject)
+        if place is not None and place.served != served:
+            self._stop(place)  # the same version number with other bytes: a registry that was made anew
+            place = None
+        if place is None or not set(place.programs) & set(program_states(self._settings)):
+            return Place(served)
+        return place
+
+    def _is_compared(self, served: Served) -> bool:
+        split = self._routing.splits().get(served.usecase)
+        return split is not None and split.challenger is not None and split.percent > 0
+
+    def _condition(self, place: Place) -> Condition:
+        """Judge a place by its programs and its agents' `/ping`.
+
+        A program that ends while an agent answers has crashed, which supervisor and gateway mend. Where no agent has
+        served yet it is a version that cannot start.
+        """
+        if place.choice is not None and place.choice.backend is None:
+            return Condition(Readiness.FAILED, place.choice.reason)
+        states = program_states(self._settings)
+        ended = [name for name in place.programs if name in states and states[name].state in ENDED]
+        if ended:
+            self._restart(place.served, ended)
+        serving = [one for one in place.agents if one.role is Role.SERVING]
+        if any(answers(one) for one in serving):
+            self._times.waiting.pop(place.served, None)
+            return Condition(Readiness.READY)
+        given_up = [name for name in ended if not serving or states[name].state == "FATAL"]
+        if given_up:
+            return Condition(Readiness.FAILED, f"{given_up[0]} ended by itself. {self._tail(given_up[0])}")
+        return self._waited(place)
+
+    def _waited(self, place: Place) -> Condition:
+        if self._clock() - self._times.waiting[place.served] <= START_SECONDS:
+            return Condition(Readiness.STARTING)
+        name = place.programs[-1]
+        reason = f"{name} did not answer within {START_SECONDS:.0f} seconds."
+        return Condition(Readiness.FAILED, f"{reason} {self._tail(name)}")
+
+    def _restart(self, served: Served, names: list[str]) -> None:
+        """Try again now and then what the supervisor has given up on; it may be the champion."""
+        if self._clock() - self._times.restarted.get(served, float("-inf")) < RESTART_SECONDS:
+            return
+        self._times.restarted[served] = self._clock()
+        for name in names:
+            start_program(self._settings, name)
+
+    def _stop_leaving(self, place: Place) -> None:
+        """Stop agents that others have replaced, once the gateway has confirmed that it sends them nothing."""
+        for agent in place.agents:
+            if agent.role is Role.LEAVING and self._routing.agents_confirmed():
+                key = f"{place.served.subject}:{agent.http}"
+                first = key not in self._times.draining
+                self._times.draining.setdefault(key, self._clock())
+                if not first:  # Envoy's workers hear of a change a moment later than its main thread confirms it
+                    place = self._upkeep.stop_agent(place, agent)
+                    self._times.draining.pop(key)
+
+    def _stop_drained(self, place: Place, counts: Counts, routed: set[str]) -> None:
+        """Stop a version with nothing in flight. Never at the first asking: workers may still hold old routes."""
+        key = place.served.subject
+        if place.backend.cluster in routed:
+            self._times.draining.pop(key, None)
+            return
+        first = key not in self._times.draining
+        since = self._times.draining.setdefault(key, self._clock())
+        if not first and (counts.active == 0 or self._clock() - since > DRAIN_SECONDS):
+            self._stop(place)
+
+    def _stop(self, place: Place) -> None:
+        self._upkeep.stop(place)
+        self._times.draining.pop(place.served.subject, None)
+        self._times.waiting.pop(place.served, None)
+
+    def _tail(self, program: str) -> str:
+        return log_tail(self._settings.root / "logs" / f"{program}.log")
+
+
+def summary(place: Place) -> dict[str, Any]:
+    """Say how a version is served, for people and for the record: backend, agents, workers, why."""
+    serving = sum(one.role is Role.SERVING for one in place.agents)
+    choice = place.choice
+    if choice is None:
+        return {"backend": None, "replicas": serving, "workers": len(place.workers), "why": "Being measured."}
+    found = {"backend": choice.backend, "replicas": serving, "workers": len(place.workers), "why": choice.reason}
+    return {**found, "numbers": dict(choice.numbers)}
+
+
+def log_tail(path: Path) -> str:
+    """Return the end of a program's log, for a sentence that says that it failed."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return f"It has written no log at {path}."
+    # A program that is restarted repeats itself: each line once, in order of its last appearance.
+    distinct = list(dict.fromkeys(reversed(lines)))[:TAIL_LINES]
+    return "The end of its log:\n" + "\n".join(reversed(distinct))

@@ -1,0 +1,59 @@
+"""The tracing section of Envoy's HTTP connection manager: OpenTelemetry over HTTP, to the collector of serving.yaml."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from flywheel.errors import SpecError
+from flywheel.serving import Observability
+
+CLUSTER = "otlp"
+TYPES = "type.googleapis.com/envoy"
+TIMEOUT = "1s"
+
+
+def tracing_section(observability: Observability) -> dict[str, Any] | None:
+    """Return what `tracing` of the manager is to be; None where nothing is traced."""
+    if observability.otlp is None:
+        return None
+    base = observability.otlp.rstrip("/")
+    http = {"http_uri": {"uri": f"{base}/v1/traces", "cluster": CLUSTER, "timeout": TIMEOUT}}
+    provider = {
+        "@type": f"{TYPES}.config.trace.v3.OpenTelemetryConfig",
+        "service_name": "flywheel-gateway",
+        "http_service": http,
+    }
+    share = {"value": observability.sample_percent}
+    return {
+        "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": provider},
+        "random_sampling": share,
+        "overall_sampling": {"value": 100},
+        "spawn_upstream_span": True,
+    }
+
+
+def collector_cluster(observability: Observability) -> dict[str, Any] | None:
+    """Return the static cluster that `tracing_section` names.
+
+    Raises:
+        SpecError: The collector's address is no http or https URL.
+    """
+    if observability.otlp is None:
+        return None
+    parts = urlsplit(observability.otlp)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SpecError(
+            f"serving.yaml: observability.otlp: '{observability.otlp}' is no URL. Give http://HOST:4318 of a collector."
+        )
+    port = parts.port or (443 if parts.scheme == "https" else 4318)
+    address = {"socket_address": {"address": parts.hostname, "port_value": port}}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
+    cluster: dict[str, Any] = {
+        "name": CLUSTER,
+        "type": "STRICT_DNS",
+        "connect_timeout": TIMEOUT,
+        "load_assignment": {"cluster_name": CLUSTER, "endpoints": endpoints},
+    }
+    if parts.scheme == "https":
+        tls = {"@type": f"{TYPES}.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni": parts.hostname}
+        cluster["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
+    return cluster

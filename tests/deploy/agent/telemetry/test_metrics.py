@@ -1,0 +1,85 @@
+"""What an agent counts, as Prometheus reads it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.agent.telemetry.gpu import GpuCollector
+from deploy.agent.telemetry.metrics import SECONDS, Metrics
+from deploy.agent.telemetry.watch import SpoolCollector
+
+
+def samples(metrics: Metrics, name: str) -> Iterator[tuple[dict[str, str], float]]:
+    for family in text_string_to_metric_families(metrics.page().decode()):
+        for sample in family.samples:
+            if sample.name == name:
+                yield sample.labels, sample.value
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    found = [count for held, count in samples(metrics, name) if labels.items() <= held.items()]
+    assert len(found) == 1, (name, labels, found)
+    return found[0]
+
+
+def test_requests_are_counted_by_protocol_arm_and_status_with_their_durations() -> None:
+    metrics = Metrics("flights", "3")
+    for seconds in (0.001, 0.004, 99.0):
+        metrics.answered("v2", "challenger", 200, seconds)
+    metrics.answered("v2", None, 429, 0.002)
+    known = {"use_case": "flights", "version": "3", "protocol": "v2"}
+    assert value(metrics, "flywheel_requests_total", **known, arm="challenger", status="200") == 3
+    assert value(metrics, "flywheel_requests_total", **known, arm="none", status="429") == 1
+    durations = {**known, "arm": "challenger"}
+    buckets = {at["le"]: n for at, n in samples(metrics, "flywheel_request_seconds_bucket") if at["arm"] != "none"}
+    assert buckets["0.001"] == 1  # bounds include their own value
+    assert (buckets["0.005"], buckets["10.0"], buckets["+Inf"]) == (2, 2, 3)
+    assert len(buckets) == len(SECONDS) + 1
+    assert value(metrics, "flywheel_request_seconds_count", **durations) == 3
+    assert abs(value(metrics, "flywheel_request_seconds_sum", **durations) - 99.005) < 1e-9
+
+
+def test_nobody_outside_can_make_series() -> None:
+    metrics = Metrics("flights", "3")
+    for number in range(5000):
+        metrics.answered(f"p{number}", f"a{number}", 1000 + number, 0.001)
+        metrics.refused("mlflow", f"rule {number}")
+    assert [count for _, count in samples(metrics, "flywheel_requests_total")] == [5000]
+    refusals = list(samples(metrics, "flywheel_refusals_total"))
+    assert len(refusals) < 200
+    assert sum(count for _, count in refusals) == 5000
+
+
+def test_the_process_and_the_spool_are_on_the_page(tmp_path: Path) -> None:
+    metrics = Metrics("flights", "3")
+    metrics.add(SpoolCollector(tmp_path, "flights", "3"))
+    (tmp_path / "one.jsonl").write_bytes(b"x" * 77)
+    (tmp_path / "contract.json").write_bytes(b"x" * 77)
+    assert value(metrics, "flywheel_spool_bytes") == 77
+    assert value(metrics, "flywheel_spool_writable") == 1
+    assert value(metrics, "flywheel_disk_free_bytes") > 0
+    assert value(metrics, "process_resident_memory_bytes") > 1 << 20
+    assert value(metrics, "process_open_fds") > 0
+
+
+def test_a_spool_that_is_gone_is_told_and_fails_no_scrape(tmp_path: Path) -> None:
+    metrics = Metrics("flights", "3")
+    metrics.add(SpoolCollector(tmp_path / "gone", "flights", "3"))
+    assert value(metrics, "flywheel_spool_writable") == 0
+    assert not list(samples(metrics, "flywheel_disk_free_bytes"))
+
+
+def test_gpus_are_read_from_the_tool_and_absent_where_it_fails(tmp_path: Path) -> None:
+    """A stand-in for nvidia-smi: no machine of the tests has a GPU."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho '0, 37, 1024, 24576'\n")
+    tool.chmod(0o755)
+    found = {sample.name: sample.value for family in GpuCollector(str(tool)).collect() for sample in family.samples}
+    assert found["flywheel_gpu_utilization_ratio"] == 0.37
+    assert found["flywheel_gpu_memory_used_bytes"] == 1 << 30
+    tool.write_text("#!/bin/sh\necho 'No devices were found'; exit 6\n")
+    assert list(GpuCollector(str(tool)).collect()) == []
+    tool.write_text("#!/bin/sh\necho '0, [N/A], x, y'\n")
+    assert list(GpuCollector(str(tool)).collect()) == []
+    assert list(GpuCollector(str(tmp_path / "none")).collect()) == []
