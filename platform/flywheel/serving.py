@@ -4,12 +4,13 @@ Everything has a default, so there need be no such file. What stands under `use_
 name matches the pattern (as in shells), the first match; `defaults` for the others. The agent gets its part as JSON.
 """
 
+import json
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flywheel.errors import SpecError
 
@@ -127,6 +128,20 @@ class GatewayServing(_Strict):
     clients: dict[str, ClientLimits] = {}
     threads: Positive = 1
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "GatewayServing":
+        if self.auth in ("jwt", "any") and self.jwt is None:
+            raise ValueError(f"auth '{self.auth}' needs a section 'jwt' with issuer and jwks")
+        if any(not pattern.strip() for pattern in self.clients):
+            raise ValueError("a client's pattern is empty; give a name, or '*' for all")
+        if self.clients and self.auth == "none":
+            raise ValueError("limits by client's name need auth; without it only 'limits' holds, for each address")
+        return self
+
+    def of(self, client: str) -> ClientLimits:
+        """Return what a client may ask."""
+        return next((held for name, held in self.clients.items() if fnmatchcase(client, name)), self.limits)
+
 
 class Observability(_Strict):
     """Where traces go: the base address of an OTLP/HTTP collector, and the share of requests that are traced."""
@@ -169,3 +184,36 @@ def load_serving(home: Path) -> Serving:
         first = fault.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise SpecError(f"{path}: {where}: {first['msg']}. Correct it.") from fault
+
+
+def check_files(source: Path, door: GatewayServing) -> None:
+    """Check the files that the gateway's section names; relative paths are not guessed at.
+
+    Raises:
+        SpecError: One is missing, cannot be read, or holds no keys; names it and the setting.
+    """
+    named: dict[str, Path | None] = {"jwt.jwks": door.jwt.jwks if door.jwt else None}
+    if door.tls is not None:
+        named |= {f"tls.{name}": getattr(door.tls, name) for name in ("certificate", "key", "client_ca")}
+    for name, path in named.items():
+        if path is None:
+            continue
+        if not path.is_absolute():
+            raise SpecError(f"{source}: gateway.{name}: '{path}' is not absolute. Give the whole path.")
+        try:
+            content = path.read_bytes()
+        except OSError as fault:
+            raise SpecError(
+                f"{source}: gateway.{name}: {path} cannot be read: {fault.strerror}. Correct it."
+            ) from fault
+        if name == "jwt.jwks":
+            _check_keys(f"{source}: gateway.{name}: {path}", content)
+
+
+def _check_keys(where: str, content: bytes) -> None:
+    try:
+        keys = json.loads(content)["keys"]
+    except (ValueError, KeyError, TypeError) as fault:
+        raise SpecError(f"{where} is no JSON Web Key Set. Export one from the issuer.") from fault
+    if not isinstance(keys, list) or not keys:
+        raise SpecError(f"{where} holds no key. Export the issuer's keys.")

@@ -139,6 +139,9 @@ def _by_token(text: str) -> Login:
 
 
 def _check(login: Login, method: str, area: Area) -> None:
+    # Every other token may look; this one is handed to callers of models.
+    if login.scopes == frozenset({Area.PREDICT}):
+        raise NotYoursError("This service token only predicts, at the gateway. Issue one with another scope for this.")
     if area is Area.READ or (area is Area.OWN and method in SAFE_METHODS):
         return
     if login.scopes is not None:

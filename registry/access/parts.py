@@ -39,8 +39,8 @@ class Part:
         return self.name == Role.ADMINISTRATOR
 
 
-VIEWER = Part(Role.VIEWER, frozenset({Area.READ, Area.OWN}))
-_WORK = frozenset({Area.READ, Area.OWN, Area.TRACKING, Area.REGISTRY, Area.REVIEW})
+VIEWER = Part(Role.VIEWER, frozenset({Area.READ, Area.OWN, Area.PREDICT}))
+_WORK = frozenset({Area.READ, Area.OWN, Area.TRACKING, Area.REGISTRY, Area.REVIEW, Area.PREDICT})
 _EVERYTHING = {EXPERIMENT: EDIT, MODEL: EDIT, PROMPT: EDIT}
 PEOPLE = {
     Role.VIEWER: VIEWER,
@@ -54,7 +54,7 @@ SERVICES = {
     # MLflow asks MANAGE of whoever removes an alias.
     CONTROLLER: Part(CONTROLLER, _WORK - {Area.OWN}, {EXPERIMENT: EDIT, MODEL: MANAGE}),
     MONITORING: Part(MONITORING, frozenset({Area.READ, Area.TRACKING}), {EXPERIMENT: EDIT}),
-    AGENTS: Part(AGENTS, frozenset({Area.READ})),
+    AGENTS: Part(AGENTS, frozenset({Area.READ, Area.PREDICT})),
     GATES: Part(GATES, frozenset({Area.READ, Area.REGISTRY, Area.REVIEW})),
 }
 

@@ -24,7 +24,7 @@ PREFIX = "fwt_"
 FORM = re.compile(r"fwt_(?P<id>[0-9a-f]{12})_(?P<secret>[0-9a-f]{64})")
 DAYS, MOST_DAYS = 90, 365
 # Not `own`: a token makes no others, and sets no password.
-SCOPES = (Area.READ, Area.TRACKING, Area.REGISTRY, Area.REVIEW, Area.ADMIN)
+SCOPES = (Area.READ, Area.TRACKING, Area.REGISTRY, Area.REVIEW, Area.ADMIN, Area.PREDICT)
 KINDS = (EventKind.TOKEN_ISSUED, EventKind.TOKEN_REVOKED)
 
 

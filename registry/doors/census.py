@@ -45,6 +45,7 @@ class Area(StrEnum):
     REGISTRY = "registry"  # models, versions, tags, aliases, but no stages
     REVIEW = "review"  # stages, and the registry's own routes: reviews, gates, policy, hooks
     ADMIN = "admin"  # accounts, permissions, webhooks
+    PREDICT = "predict"  # asks models at the gateway: no door of this server is about that
     OWN = "own"  # the caller's own password and tokens
 
 

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from deploy.deployments import FlywheelDeploymentClient, run_local, target_help
 from deploy.gateway.routes import Backend, Replica, Split
 from tests.deploy.conftest import ENVIRONMENT, ROOT, RunningAgent, row
-from tests.deploy.test_gateway import Site, running_site
+from tests.deploy.gateway.test_gateway import Site, running_site
 
 Start = Callable[..., RunningAgent]
 

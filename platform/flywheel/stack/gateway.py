@@ -1,19 +1,23 @@
 """Envoy: one static listener, whose routes and clusters it reads from HOME/envoy/dynamic, where deploy writes them."""
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from flywheel.connections import write_private
-from flywheel.serving import load_serving
+from flywheel.errors import SpecError
+from flywheel.serving import GatewayServing, Serving, check_files, load_serving
 from flywheel.settings import Settings
+from flywheel.stack.envoy import HTTP_MANAGER, TYPES, address, extension, listener_of, refusal
+from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman
+from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_socket
 from flywheel.stack.ports import Ports
 from flywheel.stack.probes import healthy
-from flywheel.stack.supervisor import Program
+from flywheel.stack.supervisor import Program, socket_path
 from flywheel.stack.tracing import collector_cluster, tracing_section
 
 NAME = "gateway"
-TYPES = "type.googleapis.com/envoy"
-HTTP_MANAGER = f"{TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 NOTHING_HERE = {
     "error": "No model is live at this address. `make deploy` brings approved versions here, as /<use case>/."
 }
@@ -29,32 +33,98 @@ ACCESS_LOG = {
     "cluster": "%UPSTREAM_CLUSTER%",
     "host": "%UPSTREAM_HOST%",
     "duration_ms": "%DURATION%",
+    "client": "%REQ(X-FLYWHEEL-CLIENT)%",
+    "protocol": "%PROTOCOL%",
+    "grpc_status": "%GRPC_STATUS_NUMBER%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "upstream_ms": "%RESPONSE_DURATION%",
+    "trace_id": "%TRACE_ID%",
+}
+MUTE = "The gateway's doorman does not answer, so nobody is let in. Try again shortly."
+# What Envoy says by itself, by status. Texts of the routes (404) stand in the routes.
+SENTENCES: dict[int, str | None] = {
+    400: "The gateway cannot read this request. Check its path and headers.",
+    401: "Not let in: show a valid JSON Web Token as 'authorization: Bearer ...'.",
+    403: "Not let in: this JSON Web Token is not meant for this gateway.",
+    413: None,  # the route's own sentence
+    429: "Too many requests of this client. Wait as long as Retry-After says (seconds).",
+    502: "The version that was asked broke the connection. Try again.",
+    503: "No version of this use case answers now. Try again shortly.",
+    504: "No version of this use case answered in time. Try again, or send less.",
 }
 
 
+def checked_serving(settings: Settings) -> Serving:
+    """Read serving.yaml and check the files that it names; nothing is written.
+
+    Raises:
+        SpecError: It says something that cannot be served.
+    """
+    serving = load_serving(settings.root)
+    check_files(settings.root / "serving.yaml", serving.gateway)
+    return serving
+
+
+def check(settings: Settings, ports: Ports) -> None:
+    """Let Envoy judge the whole of what `write_configuration` would write; nothing is written.
+
+    Raises:
+        SpecError: serving.yaml cannot be served.
+    """
+    serving = checked_serving(settings)
+    document = bootstrap(settings, ports, serving)
+    if serving.gateway.tls is not None:
+        # Files that are not written yet: the secrets stand in the document itself.
+        found = secret_files(serving.gateway.tls).values()
+        secrets = [{key: value for key, value in one["resources"][0].items() if key != "@type"} for one in found]
+        document["static_resources"]["secrets"] = secrets
+        for listener in document["static_resources"]["listeners"]:
+            inline_secrets(listener["filter_chains"][0]["transport_socket"])
+    del document["dynamic_resources"]
+    manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    del manager["rds"]
+    manager["route_config"] = {key: value for key, value in no_routes().items() if key != "@type"}
+    manager["access_log"] = []  # its folder may not be there yet
+    if (found_fault := refusal(document)) is not None:
+        raise SpecError(f"{settings.root / 'serving.yaml'}: Envoy refuses it: {found_fault}. Correct it.")
+
+
 def write_configuration(settings: Settings, ports: Ports) -> None:
-    """Write the bootstrap, and dynamic files without any cluster: after a start no agent lives yet."""
+    """Write the bootstrap, and dynamic files without any cluster: after a start no agent lives yet.
+
+    Raises:
+        SpecError: serving.yaml cannot be served.
+    """
+    check(settings, ports)
+    serving = checked_serving(settings)
     folder = settings.root / "envoy"
     (folder / "dynamic").mkdir(parents=True, exist_ok=True)
-    write_private(folder / "bootstrap.json", json.dumps(bootstrap(settings, ports), indent=1))
+    secrets = secret_files(serving.gateway.tls) if serving.gateway.tls is not None else {}
+    for name, document in secrets.items():
+        write_private(folder / "dynamic" / f"{name}.json", json.dumps(document))
+    write_private(folder / "bootstrap.json", json.dumps(bootstrap(settings, ports, serving), indent=1))
     write_private(folder / "dynamic" / "cds.json", json.dumps({"version_info": "0", "resources": []}))
     write_private(folder / "dynamic" / "rds.json", json.dumps({"version_info": "0", "resources": [no_routes()]}))
 
 
-def bootstrap(settings: Settings, ports: Ports) -> dict[str, Any]:
+def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) -> dict[str, Any]:
     """Return Envoy's static configuration."""
-    listener = {
-        "name": "models",
-        "address": _address(ports.gateway),
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": _http_manager(settings)}]}],
-    }
-    collector = collector_cluster(load_serving(settings.root).observability)
+    serving = serving or Serving()
+    door, collector = serving.gateway, collector_cluster(serving.observability)
+    manager = http_manager(settings, door, tracing_section(serving.observability))
+    listener = listener_of("models", ports.gateway, manager, door.host)
+    if door.tls is not None:
+        socket = transport_socket(door.tls, settings.root / "envoy" / "dynamic")
+        listener["filter_chains"][0]["transport_socket"] = socket
+    clusters = [doorman_cluster(str(doorman_socket(settings)))] if needs_doorman(door) else []
+    clusters += [collector] if collector else []
     return {
         "node": {"id": "flywheel-gateway", "cluster": "flywheel"},
-        "admin": {"address": _address(ports.envoy_admin)},
+        "admin": {"address": address(ports.envoy_admin)},
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
         "dynamic_resources": {"cds_config": _from_file(settings, "cds.json")},
-        "static_resources": {"listeners": [listener], "clusters": [collector] if collector else []},
+        "static_resources": {"listeners": [listener], "clusters": clusters},
     }
 
 
@@ -67,19 +137,28 @@ def no_routes() -> dict[str, Any]:
     return {"@type": f"{TYPES}.config.route.v3.RouteConfiguration", "name": "models", "virtual_hosts": [host]}
 
 
-def program(settings: Settings) -> Program:
+def program(settings: Settings, threads: int = 1) -> Program:
     """Return the program that runs Envoy."""
-    options = [
-        "--disable-hot-restart",
-        "--concurrency",
-        "1",
-        "--file-flush-interval-msec",
-        "500",
-        "--log-level",
-        "warn",
-    ]
-    command = ["envoy", "-c", str(settings.root / "envoy" / "bootstrap.json"), *options]
-    return Program(NAME, command)
+    options = ["--disable-hot-restart", "--concurrency", str(threads)]
+    options += ["--file-flush-interval-msec", "500", "--log-level", "warn"]
+    return Program(NAME, ["envoy", "-c", str(settings.root / "envoy" / "bootstrap.json"), *options])
+
+
+def doorman_program(settings: Settings) -> Program:
+    """Return the program that knows service tokens and counts quotas."""
+    return Program(DOORMAN, [sys.executable, "-m", "deploy.doorman", "--home", str(settings.root)])
+
+
+def doorman_socket(settings: Settings) -> Path:
+    """Return where the doorman listens: beside the supervisor's socket, whose path is short enough for the kernel."""
+    beside = socket_path(settings)
+    return beside.with_name(f"door-{beside.name}")
+
+
+def url(settings: Settings, ports: Ports) -> str:
+    """Return the address of the models, as seen from this machine."""
+    scheme = "http" if load_serving(settings.root).gateway.tls is None else "https"
+    return f"{scheme}://127.0.0.1:{ports.gateway}"
 
 
 def answers(ports: Ports) -> str | None:
@@ -87,26 +166,56 @@ def answers(ports: Ports) -> str | None:
     return healthy(f"http://127.0.0.1:{ports.envoy_admin}/ready")
 
 
-def _http_manager(settings: Settings) -> dict[str, Any]:
-    access_log = {
-        "name": "envoy.access_loggers.file",
-        "typed_config": {
-            "@type": f"{TYPES}.extensions.access_loggers.file.v3.FileAccessLog",
-            "path": str(settings.root / "logs" / "gateway.jsonl"),
-            "log_format": {"json_format": ACCESS_LOG},
-        },
-    }
-    router = {"name": "router", "typed_config": {"@type": f"{TYPES}.extensions.filters.http.router.v3.Router"}}
-    tracing = tracing_section(load_serving(settings.root).observability)
+def http_manager(
+    settings: Settings, door: GatewayServing | None = None, tracing: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the HTTP manager of the models' listener; `tracing` goes into it as it stands."""
+    router = extension("router", "filters.http.router.v3.Router")
+    access_log = extension(
+        "envoy.access_loggers.file",
+        "access_loggers.file.v3.FileAccessLog",
+        path=str(settings.root / "logs" / "gateway.jsonl"),
+        log_format={"json_format": ACCESS_LOG},
+    )
     return {
         "@type": HTTP_MANAGER,
-        **({"tracing": tracing} if tracing else {}),
         "stat_prefix": "models",
+        "codec_type": "AUTO",
+        "use_remote_address": True,
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
+        "early_header_mutation_extensions": [early_mutation()],
+        "local_reply_config": local_replies(),
         "access_log": [access_log],
-        "http_filters": [router],
+        "http_filters": [*filters(door or GatewayServing()), router],
         "rds": {"route_config_name": "models", "config_source": _from_file(settings, "rds.json")},
+        **({"tracing": tracing} if tracing is not None else {}),
+    }
+
+
+def local_replies() -> dict[str, Any]:
+    """Say in one JSON sentence what Envoy itself refuses; a gRPC caller gets its status, and plain text."""
+    grpc = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
+    asked = {"filter": {"response_flag_filter": {"flags": ["UAEX"]}}}  # the doorman's own sentence, unless it is mute
+    return {"mappers": [{"filter": grpc}, *([_sentence(503, MUTE, ["UAEX"]), asked]), *_sentences()]}
+
+
+def _sentences() -> list[dict[str, Any]]:
+    return [_sentence(status, text) for status, text in SENTENCES.items()]
+
+
+def _sentence(status: int, text: str | None, flags: list[str] | None = None) -> dict[str, Any]:
+    value = {"default_value": status, "runtime_key": f"flywheel.status.{status}"}
+    found: dict[str, Any] = {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+    if flags:
+        found = {"and_filter": {"filters": [found, {"response_flag_filter": {"flags": flags}}]}}
+    return {
+        "filter": found,
+        **({"body": {"inline_string": text}} if text is not None else {}),
+        "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
     }
 
 
@@ -114,7 +223,3 @@ def _from_file(settings: Settings, name: str) -> dict[str, Any]:
     folder = settings.root / "envoy" / "dynamic"
     source = {"path": str(folder / name), "watched_directory": {"path": str(folder)}}
     return {"resource_api_version": "V3", "path_config_source": source}
-
-
-def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}

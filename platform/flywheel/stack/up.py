@@ -23,6 +23,7 @@ from flywheel.stack import credentials as passwords
 from flywheel.stack import databases, gateway, objects, postgres, registry_service, tracking_server
 from flywheel.stack.credentials import Credentials
 from flywheel.stack.down import end_stack
+from flywheel.stack.gateway_door import needs_doorman
 from flywheel.stack.interruption import undisturbed
 from flywheel.stack.parts import Part, all_parts, await_healthy
 from flywheel.stack.ports import Ports, choose_ports, remember_ports
@@ -86,6 +87,7 @@ def make_plan(settings: Settings, *, running: bool = False) -> Plan:
     else:
         owner = databases.parse_owner_url(settings.database_url)
         databases.check_owner(owner)
+    gateway.check(settings, ports)
     return Plan(settings, ports, policy, credentials, owner)
 
 
@@ -121,7 +123,8 @@ def _start(plan: Plan, say: Say) -> Endpoints:
     start_supervisor(settings)
     say("Supervisor runs")
     _run(settings, objects.program(settings, plan.ports, plan.credentials.s3_key, plan.credentials.s3_secret))
-    _run(settings, gateway.program(settings))
+    door = gateway.checked_serving(settings).gateway
+    _run(settings, gateway.program(settings, door.threads))
     if plan.embedded:
         place = postgres.locate(settings)
         postgres.initialise(settings, place, plan.credentials.postgres_owner)
@@ -131,6 +134,8 @@ def _start(plan: Plan, say: Say) -> Endpoints:
     write_private(
         settings.root / "run" / "secrets.json", Secrets(users=plan.credentials.users, databases=urls).model_dump_json()
     )
+    if needs_doorman(door):
+        _run(settings, gateway.doorman_program(settings))
     tracking_server.write_login(settings, urls["server"])
     server = tracking_server.program(settings, plan.ports, plan.credentials, urls["server"])
     _run(settings, server)
@@ -171,7 +176,7 @@ def _publish(plan: Plan) -> Endpoints:
     endpoints = Endpoints(
         stack_id=uuid.uuid4().hex,
         mlflow_url=tracking_server.url(plan.ports),
-        gateway_url=f"http://127.0.0.1:{plan.ports.gateway}",
+        gateway_url=gateway.url(plan.settings, plan.ports),
         envoy_admin_url=f"http://127.0.0.1:{plan.ports.envoy_admin}",
         s3_url=f"http://127.0.0.1:{plan.ports.s3}",
         supervisor_socket=socket_path(plan.settings),

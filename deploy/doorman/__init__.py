@@ -1,0 +1,1 @@
+"""The doorman: tells Envoy who may predict, and how often a day."""
