@@ -111,7 +111,7 @@ def _grpc_door(
 ) -> contextlib.AbstractAsyncContextManager[object]:
     if not options.grpc_port:
         return contextlib.nullcontext()
-    from deploy.agent.grpc import server, service  # noqa: PLC0415  # 25 MB that an agent without this door does without
+    from deploy.agent.grpc import server, service  # noqa: PLC0415  # 10 MB that an agent without this door does without
 
     served = service.InferenceService(dataplane, health, limits, metrics)
     return server.serving(f"{options.host}:{options.grpc_port}", served, health, limits)
