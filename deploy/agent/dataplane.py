@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import structlog
 import uuid_utils
 
 from deploy.agent.batching import Batcher, Failure, Job, Outcome, Score
@@ -22,6 +23,9 @@ from flywheel.contract import Contract, ValidRow
 from flywheel.errors import ContractError
 
 SCHEMA_VERSION = 1
+UNRECORDED = Failure("log", "The prediction could not be recorded, so it is not given. Try again.")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,27 @@ class Answer:
     prediction_ids: list[str]
 
 
+class Gap:
+    """Answers that were given without a record: told when it opens, and how many they were when it closes."""
+
+    def __init__(self, use_case: str, version: str) -> None:
+        self._log = log.bind(use_case=use_case, version=version)
+        self._answers = 0
+        self._open = False
+
+    def add(self, answers: int, fault: OSError) -> None:
+        """Count answers that could not be recorded."""
+        if not self._open:
+            self._log.error("predictions are answered without a record", reason=str(fault))
+        self._open, self._answers = True, self._answers + answers
+
+    def close(self) -> None:
+        """Say that records are written again."""
+        if self._open:
+            self._log.error("predictions are recorded again", answers_without_record=self._answers)
+            self._open, self._answers = False, 0
+
+
 class DataPlane:
     """Predicts for one version.
 
@@ -91,6 +116,7 @@ class DataPlane:
         self._nothing: dict[str, None] = dict.fromkeys(output.name for output in contract.outputs)
         self._append = append
         self._deadline_seconds = limits.deadline_seconds
+        self._unlogged, self._metrics, self._gap = limits.unlogged, metrics, Gap(identity.use_case, identity.version)
         self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits, width=width, metrics=metrics)
 
     async def predict(self, rows: list[Row], caller: Caller) -> Answer:
@@ -127,9 +153,10 @@ class DataPlane:
         lines = [line for job, outcome in finished for line in self._lines(job, outcome, now)]
         try:
             self._append(b"".join(lines))
-        except OSError:
-            lost = Failure("log", "The prediction could not be recorded, so it is not given. Try again.")
-            finished = [(job, lost) for job, _ in finished]
+        except OSError as fault:
+            finished = self._unrecorded(finished, fault)
+        else:
+            self._gap.close()
         for job, outcome in finished:
             if job.answer.done():
                 continue
@@ -137,6 +164,18 @@ class DataPlane:
                 job.answer.set_exception(RefusalError(outcome.rule, outcome.message))
             else:
                 job.answer.set_result(outcome)
+
+    def _unrecorded(
+        self, finished: Sequence[tuple[Job[Asked], Outcome]], fault: OSError
+    ) -> Sequence[tuple[Job[Asked], Outcome]]:
+        """Turn answers without a record into failures, unless the limits say that they are given all the same."""
+        if not self._unlogged:
+            return [(job, UNRECORDED) for job, _ in finished]
+        answers = sum(len(outcome) for _, outcome in finished if not isinstance(outcome, Failure))
+        self._gap.add(answers, fault)
+        if self._metrics is not None:
+            self._metrics.unlogged(answers)
+        return finished
 
     def _lines(self, job: Job[Asked], outcome: Outcome, now: datetime) -> list[bytes]:
         latency = round((time.monotonic() - job.received) * 1000, 3)

@@ -19,6 +19,12 @@ class Limits:
     deadline_seconds: float = 10.0
     segment_bytes: int = 32 << 20
     segment_seconds: float = 900.0
+    # What the spool leaves free on its disk.
+    reserve_bytes: int = 0
+    # A record survives the machine's loss of power, not only the process's death.
+    synced: bool = False
+    # What cannot be recorded is answered all the same.
+    unlogged: bool = False
 
     @classmethod
     def of(cls, serving: UseCaseServing) -> Self:
@@ -30,4 +36,7 @@ class Limits:
             queue_rows=serving.queue_rows,
             queue_seconds=serving.queue_seconds,
             deadline_seconds=serving.deadline_seconds,
+            reserve_bytes=serving.log.reserve_mb << 20,
+            synced=serving.log.durability == "power",
+            unlogged=serving.log.full_disk == "unlogged",
         )

@@ -2,9 +2,11 @@
 
 A segment stays locked (flock) while its writer lives, so a shipper knows by the lock which segments are finished,
 however the writer died. What `append` has written survives kill -9: it is one write to an append-only file, with
-nothing buffered in the process. Several agents may write into one folder.
+nothing buffered in the process; with `synced` it survives loss of power as well. Several agents may write into one
+folder.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -19,6 +21,15 @@ from deploy.agent.limits import Limits
 from flywheel.errors import StackError
 
 CONTRACT = "contract.json"
+# How long, and for how many bytes, what was free on the disk is taken for true: asking costs more than a write.
+FREE_SECONDS = 0.5
+FREE_BYTES = 4 << 20
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what a process without privileges may still write on a folder's disk."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 class Spool:
@@ -34,7 +45,9 @@ class Spool:
         limits: Limits,
         *,
         clock: Callable[[], float] = time.monotonic,
+        free: Callable[[Path], int] = free_bytes,
     ) -> None:
+        self._free, self._looked, self._room = free, -FREE_SECONDS, 0
         self._folder = folder
         self._limits = limits
         self._clock = clock
@@ -60,8 +73,10 @@ class Spool:
         """Write complete lines; afterwards they survive the death of this process.
 
         Raises:
-            OSError: The disk took only a part, or nothing; a new segment follows, so no later line is torn.
+            OSError: Less than the reserve would be left, or the disk took only a part, or nothing; then a new segment
+                follows, so no later line is torn.
         """
+        self._make_sure_of_room(len(lines))
         if self._torn or (self._size and self._is_full()):
             self._rotate()
         written = os.write(self._descriptor, lines)
@@ -69,10 +84,23 @@ class Spool:
         if written != len(lines):
             self._torn = True
             raise OSError(f"only {written} of {len(lines)} bytes were written")
+        if self._limits.synced:
+            os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Give the last segment to the shipper."""
         os.close(self._descriptor)
+
+    def _make_sure_of_room(self, size: int) -> None:
+        if not self._limits.reserve_bytes:
+            return
+        now = self._clock()
+        if now - self._looked >= FREE_SECONDS or self._room < size:
+            left = self._free(self._folder) - self._limits.reserve_bytes
+            self._looked, self._room = now, min(left, FREE_BYTES)
+            if left < size:
+                raise OSError(errno.ENOSPC, f"no more than the reserve is free below {self._folder}")
+        self._room -= size
 
     def _is_full(self) -> bool:
         aged = self._clock() - self._opened >= self._limits.segment_seconds

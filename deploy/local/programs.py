@@ -13,6 +13,7 @@ from flywheel.settings import Settings
 from flywheel.stack.supervisor import Program
 
 SHIPPER = "shipper"
+EXPORTER = "exporter"
 # Bytecode written beside the model would change the digest of its folder.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
 # One thread a worker, and none that spins while it waits: on two shared cores spinning cost a factor of ten.
@@ -56,6 +57,13 @@ def shipper_program(settings: Settings) -> Program:
     return Program(SHIPPER, [sys.executable, "-m", "deploy.log.shipper", "--home", str(settings.root)])
 
 
+def exporter_program(settings: Settings, port: int) -> Program:
+    """Return the program that tells Prometheus of the stack and of the log."""
+    command = [sys.executable, "-m", "deploy.exporter", "--port", str(port)]
+    home = {"FLYWHEEL_HOME": str(settings.root)}
+    return Program(EXPORTER, command, home, address=f"http://127.0.0.1:{port}/metrics")
+
+
 def worker_program(served: Served, worker: Worker, folder: Path) -> Program:
     """Return one `mlflow models serve` of a version; `folder` is its verified package."""
     serve = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local"]
@@ -70,6 +78,7 @@ def agent_program(settings: Settings, version: Version, agent: Agent) -> Program
     spool = settings.root / "spool" / f"{served.usecase}-v{served.version}"  # all agents of a version share one
     speak = [sys.executable, "-m", "deploy.agent", "--package", str(version.folder), "--usecase", served.usecase]
     speak += ["--version", served.version, "--digest", served.digest, "--spool", str(spool)]
+    speak += ["--outcomes", str(settings.root / "outcomes" / spool.name)]
     speak += ["--port", str(agent.http), "--grpc-port", str(agent.grpc)]
     speak += ["--backend", version.backend, "--serving", version.settings]
     if version.scorers:

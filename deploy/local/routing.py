@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from deploy.gateway.admin import Counts, Gateway
 from deploy.gateway.routes import Split, cluster_document, read_splits, route_document, write_document
 from deploy.local.places import Place
 from deploy.rollout import Share
-from flywheel.errors import TransientError
+from flywheel.errors import FlywheelError, SpecError, TransientError
+from flywheel.serving import Serving, load_serving
 from flywheel.settings import Settings
 
 
@@ -18,6 +22,8 @@ class Routing:
         folder = settings.root / "envoy" / "dynamic"
         self._clusters, self._routes = folder / "cds.json", folder / "rds.json"
         self._gateway = gateway
+        self._settings = settings
+        self._serving = Serving()
 
     def splits(self) -> dict[str, Split]:
         """Return what is routed, by use case."""
@@ -39,8 +45,10 @@ class Routing:
         """
         routed = self.splits()
         wanted = {share.champion.usecase: split for share in shares if (split := split_of(share, places)) is not None}
-        clusters = cluster_document([place.backend for place in places.values()], [*routed.values(), *wanted.values()])
-        write_document(self._clusters, clusters)
+        serving = self._read_serving()
+        backends = [place.backend for place in places.values()]
+        clusters = cluster_document(backends, [*routed.values(), *wanted.values()], serving)
+        _write(self._clusters, clusters)
         accepted = self._gateway.accepted()
         if accepted.rejected:
             raise TransientError(f"The gateway refuses the routes: {accepted.rejected}. See logs/gateway.log.")
@@ -50,15 +58,15 @@ class Routing:
                 name: best for name, one in wanted.items() if (best := safe_split(one, routed.get(name), healthy))
             }
             if routed:
-                write_document(self._routes, route_document(list(routed.values())))
-        confirmed = self._gateway.accepted().routes == route_document(list(routed.values()))["version_info"]
+                _write(self._routes, route_document(list(routed.values()), serving))
+        confirmed = self._gateway.accepted().routes == _version(self._routes)
         return {name for name, split in wanted.items() if confirmed and routed.get(name) == split}
 
     def withdraw(self, usecase: str) -> None:
         """Take a use case out of the routes; it is answered with 404 from then on."""
         routed = self.splits()
         if routed.pop(usecase, None) is not None:
-            write_document(self._routes, route_document(list(routed.values())))
+            _write(self._routes, route_document(list(routed.values()), self._read_serving()))
 
     def routes_confirmed(self) -> bool:
         """Say whether the gateway works with the routes that were written.
@@ -66,8 +74,7 @@ class Routing:
         Raises:
             TransientError: The gateway does not answer.
         """
-        routed = self.splits()
-        return not routed or self._gateway.accepted().routes == route_document(list(routed.values()))["version_info"]
+        return not self.splits() or self._gateway.accepted().routes == _version(self._routes)
 
     def agents_confirmed(self) -> bool:
         """Say whether the gateway works with the clusters that were written last.
@@ -76,7 +83,13 @@ class Routing:
             TransientError: The gateway does not answer.
         """
         accepted = self._gateway.accepted()
-        return accepted.clusters == json.loads(self._clusters.read_text())["version_info"] and not accepted.warming
+        return accepted.clusters == _version(self._clusters) and not accepted.warming
+
+    def _read_serving(self) -> Serving:
+        """Read serving.yaml; while it is wrong, what it said last holds, so that a rollback never waits for it."""
+        with suppress(SpecError):
+            self._serving = load_serving(self._settings.root)
+        return self._serving
 
     def healthy(self) -> set[str]:
         """Return the names of the clusters that pass the gateway's health checks."""
@@ -85,6 +98,19 @@ class Routing:
     def counts(self) -> dict[str, Counts]:
         """Return the gateway's counters by cluster."""
         return self._gateway.counts()
+
+
+def _version(path: Path) -> str:
+    """Return the version of a document that was written."""
+    return str(json.loads(path.read_text())["version_info"])
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a document; one that Envoy would refuse is not written, and said to be so until it is mended."""
+    try:
+        write_document(path, dict(document))
+    except FlywheelError as fault:
+        raise TransientError(str(fault)) from fault
 
 
 def split_of(share: Share, places: Mapping[str, Place]) -> Split | None:

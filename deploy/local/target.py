@@ -73,7 +73,7 @@ class LocalTarget:
             SpecError: serving.yaml is wrong; what runs goes on.
             TransientError: The registry or the supervisor does not answer; nothing is known about the version.
         """
-        self._upkeep.run_shipper()
+        self._upkeep.run_node()
         place = self._place(served)
         try:
             # What has agents was verified when they were started, and each agent checks the bytes it loads.
@@ -93,6 +93,7 @@ class LocalTarget:
         Raises:
             TransientError: The gateway does not answer, or refuses a document.
         """
+        self._upkeep.tell_prometheus()
         # Envoy needs addresses: a version whose backend is still being measured has none.
         return self._routing.bring(shares, {key: one for key, one in self._places.read().items() if one.agents})
 

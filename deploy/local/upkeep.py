@@ -3,19 +3,28 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deploy.desired import Served
 from deploy.local import plan, programs
 from deploy.local.choice import Choice, choose, without_measuring
 from deploy.local.measuring import Measuring
 from deploy.local.places import Agent, Place, Places, program_name
-from deploy.local.programs import SHIPPER, Version
+from deploy.local.programs import EXPORTER, SHIPPER, Version
+from deploy.targets import AgentTarget, write_targets
 from flywheel.package import INSIDE
 from flywheel.serving import UseCaseServing
 from flywheel.settings import Settings
 from flywheel.stack.ports import free_port
 from flywheel.stack.probes import healthy
-from flywheel.stack.supervisor import Program, program_states, start_program, stop_and_remove_program, write_program
+from flywheel.stack.supervisor import (
+    Program,
+    program_address,
+    program_states,
+    start_program,
+    stop_and_remove_program,
+    write_program,
+)
 
 
 @dataclass(frozen=True)
@@ -69,10 +78,23 @@ class Upkeep:
         self._run_agents(place, version)
         return place
 
-    def run_shipper(self) -> None:
-        """Have the node's shipper run."""
-        if SHIPPER not in program_states(self._settings):
+    def run_node(self) -> None:
+        """Have the node's shipper and exporter run."""
+        states = program_states(self._settings)
+        if SHIPPER not in states:
             self._run(programs.shipper_program(self._settings))
+        if EXPORTER not in states:
+            self._run(programs.exporter_program(self._settings, self._free(set())))
+
+    def tell_prometheus(self) -> None:
+        """Name what is to be scraped now."""
+        agents = [
+            AgentTarget(place.served.usecase, place.served.version, agent.number, agent.http)
+            for place in self._places.read().values()
+            for agent in place.agents
+        ]
+        exporter = urlsplit(program_address(self._settings, EXPORTER)).port
+        write_targets(self._settings, agents, {"exporter": exporter} if exporter else {})
 
     def stop(self, place: Place) -> None:
         """Stop all programs of a version and forget its place."""

@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 
 from deploy.log.access_log import AccessLog
+from deploy.log.outcome_spools import OutcomeSpools
 from deploy.log.spools import Spools
 from flywheel.errors import FlywheelError, StackError
 from flywheel.storage import PredictionLog, TableName
@@ -40,6 +41,7 @@ class Shipper:
     def __init__(self, home: Path) -> None:
         self._log = PredictionLog(home / "log")
         self._spools = Spools(home / "spool", self._log)
+        self._outcomes = OutcomeSpools(home / "outcomes", self._log)
         position = home / "log" / ".gateway-position.json"
         self._access_log = AccessLog(home / "logs" / "gateway.jsonl", position, self._log)
         self._commits: Counter[tuple[str, TableName]] = Counter()
@@ -49,6 +51,8 @@ class Shipper:
         before = self._commits.total()
         for use_case, _ in self._spools.ship():
             self._count(use_case, "predictions")
+        for use_case, _ in self._outcomes.ship():
+            self._count(use_case, "outcomes")
         for use_case, _ in self._access_log.ship():
             self._count(use_case, "requests")
         return self._commits.total() - before
@@ -66,7 +70,7 @@ class Shipper:
 
     def unshipped(self) -> list[Path]:
         """Return files with whole lines that are not in the log yet, by the log's own account."""
-        return self._spools.unshipped() + self._access_log.unshipped()
+        return self._spools.unshipped() + self._outcomes.unshipped() + self._access_log.unshipped()
 
     def _count(self, use_case: str, table: TableName) -> None:
         self._commits[use_case, table] += 1

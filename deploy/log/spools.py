@@ -1,7 +1,7 @@
-"""Shipping the spools of a node: each version's folder of segments into its use case's table of predictions."""
+"""Shipping the spools of a node: each version's folder of segments into a table of its use case's log."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,18 +11,23 @@ from deploy.log.segments import is_finished, parse_predictions, read_block, read
 from flywheel.contract import read_contract
 from flywheel.errors import FlywheelError
 from flywheel.records import prediction_schema
-from flywheel.storage import PredictionLog
+from flywheel.storage import PredictionLog, TableName
 
 FOLDER_NAME = re.compile(r"(?P<use_case>[a-z][a-z0-9-]{1,62})-v(?P<version>[0-9]+)")
+
+# Whole lines in; the sound ones as a table, and the others as they are.
+Parser = Callable[[bytes], tuple[pa.Table, list[bytes]]]
 
 log = structlog.get_logger()
 
 
 class Spools:
-    """All spools below `root` (HOME/spool), also those of dead agents.
+    """All spools below `root` (HOME/spool), also those of dead agents: of predictions, where nothing else is said.
 
     A segment's application id is its name, its version the byte offset up to which it has been shipped.
     """
+
+    table: TableName = "predictions"
 
     def __init__(self, root: Path, target: PredictionLog) -> None:
         self._root = root
@@ -67,23 +72,30 @@ class Spools:
         if not segments:
             return None
         finished = [path for path in segments if is_finished(path)]  # before reading: these grow no more
-        schema = prediction_schema(read_contract(folder / "contract.json"))
+        parse = self._parser(folder)
         tables: list[pa.Table] = []
         ends: dict[Path, int] = {}
         for path in segments:
             block = read_block(path, self._offset(use_case, path))
             if block.content:
-                table, rejected = parse_predictions(block.content, schema)
+                table, rejected = parse(block.content)
                 self._reject(path, block.start, rejected)
                 tables.append(table)
                 ends[path] = block.end
         if ends:
             versions = {path.stem: end for path, end in ends.items()}
-            self._log.commit(use_case, "predictions", pa.concat_tables(tables), versions)
+            self._commit(use_case, pa.concat_tables(tables), versions)
             self._offsets |= ends
         for path in finished:
             self._remove_shipped(path)
         return sum(table.num_rows for table in tables) if ends else None
+
+    def _parser(self, folder: Path) -> Parser:
+        schema = prediction_schema(read_contract(folder / "contract.json"))
+        return lambda content: parse_predictions(content, schema)
+
+    def _commit(self, use_case: str, rows: pa.Table, versions: Mapping[str, int]) -> None:
+        self._log.commit(use_case, self.table, rows, versions)
 
     def _offset(self, use_case: str, path: Path) -> int:
         if path not in self._offsets:
@@ -91,7 +103,7 @@ class Spools:
         return self._offsets[path]
 
     def _position(self, use_case: str, path: Path) -> int:
-        return self._log.position(use_case, "predictions", path.stem) or 0
+        return self._log.position(use_case, self.table, path.stem) or 0
 
     def _remove_shipped(self, path: Path) -> None:
         offset = self._offsets[path]

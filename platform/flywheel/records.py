@@ -54,6 +54,10 @@ OUTCOMES = pa.schema(
 )
 
 
+# Outcomes that clients report to agents: `outcome_id` says which are the same, however often they are sent.
+REPORTED = OUTCOMES.append(pa.field("outcome_id", pa.string()))
+
+
 def prediction_schema(contract: Contract | None) -> pa.Schema:
     """Return the schema of prediction records, version 1; without a contract `inputs` and `outputs` have no fields."""
     columns = contract.columns if contract is not None else ()

@@ -27,7 +27,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from flywheel.errors import IntegrityError, StackError
 from flywheel.fields import holds, place
 from flywheel.lookup import find_record
-from flywheel.records import OUTCOMES, REQUESTS, prediction_schema
+from flywheel.records import OUTCOMES, REPORTED, REQUESTS, prediction_schema
 
 TableName = Literal["predictions", "requests", "outcomes"]
 
@@ -66,7 +66,12 @@ class PredictionLog:
 
     def outcomes(self, use_case: str) -> pl.DataFrame:
         """Return what became true, as far as it was reported."""
-        return self._scan(use_case, "outcomes", OUTCOMES).collect()
+        return self._scan(use_case, "outcomes", OUTCOMES).select(OUTCOMES.names).collect()
+
+    def reported_outcomes(self, use_case: str, ids: pl.Series) -> pl.Series:
+        """Return those of these outcome ids (text) that the table holds."""
+        known = self._scan(use_case, "outcomes", REPORTED).select("outcome_id")
+        return known.filter(pl.col("outcome_id").is_in(ids.to_list())).collect()["outcome_id"]
 
     def find(self, use_case: str, prediction_id: str) -> dict[str, Any] | None:
         """Return a prediction's record, None where there is none.
@@ -214,13 +219,15 @@ def append_outcomes(log_root: Path, use_case: str, frame: pl.DataFrame) -> bool:
     # Without the empty column, so that numbers sent before there were labels are still known.
     unlabelled = ["label"] if ordered["label"].is_null().all() else []
     content = hashlib.sha256(ordered.drop("source", *unlabelled).write_csv().encode()).hexdigest()
-    with _alone(log_root / use_case / ".outcomes.lock"):
+    with outcomes_alone(log_root, use_case):
         rows = ordered.to_arrow().cast(OUTCOMES)
         return PredictionLog(log_root).append(use_case, "outcomes", rows, f"outcomes-{content}", 1)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def outcomes_alone(log_root: Path, use_case: str) -> Iterator[None]:
+    """Hold the table of outcomes, to which a person's files and the shipper append."""
+    path = log_root / use_case / ".outcomes.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import yaml
 
 from flywheel.connections import endpoints
@@ -86,7 +87,9 @@ def settled_accounts(shop: Shop, answers: Answers) -> Accounts:
     """Hold the log against the answers, once the shipper has had its time."""
     log, until = PredictionLog(shop.settings.root / "log"), time.monotonic() + SETTLE_SECONDS
     while True:
-        found = account(log.predictions(shop.name), log.requests(shop.name))
+        asked = list(answers.statuses)  # parts share one log: each accounts for its own requests
+        mine = pl.col("request_id").is_in(asked)
+        found = account(log.predictions(shop.name).filter(mine), log.requests(shop.name).filter(mine))
         whole = found.answered_requests == len(answers.answered) and not found.records_missing
         if whole or time.monotonic() > until:
             return found

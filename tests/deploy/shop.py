@@ -124,7 +124,7 @@ class Shop:
 
     def close(self) -> None:
         """Stop the use case's programs and route nothing."""
-        for name in sorted({*self.programs(), "shipper"}):
+        for name in sorted({*self.programs(), "shipper", "exporter"}):
             stop_and_remove_program(self.settings, name)
         dynamic = self.settings.root / "envoy" / "dynamic"
         for file, document in (

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from deploy.agent.package import read_served
 from deploy.agent.refusal import RefusalError
 from deploy.agent.rest.app import Paths
 from deploy.agent.rest.forms import parse_rows
+from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import ValidRow
 from flywheel.errors import IntegrityError
 from flywheel.records import prediction_schema
@@ -146,6 +148,25 @@ async def test_without_room_for_the_record_there_is_no_answer() -> None:
         status, answer = await call(app, orjson.dumps({"instances": [row()]}))
         task.cancel()
     assert (status, answer["error"]["rule"]) == (503, "log")
+
+
+async def test_where_the_settings_say_so_an_answer_is_given_without_a_record_and_counted() -> None:
+    metrics = Metrics("tiny", "1")
+
+    def full(lines: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    limits = replace(LIMITS, unlogged=True)
+    dataplane = DataPlane(
+        Identity("tiny", "1", "d"), CONTRACT, score=score, append=full, limits=limits, metrics=metrics
+    )
+    async with Worker("http://127.0.0.1:1", CONTRACT) as scorer:
+        task = asyncio.create_task(dataplane.batcher.run())
+        app = Paths(dataplane, Health(Pool([scorer]), []), limits)
+        status, answer = await call(app, orjson.dumps({"instances": [row(), row()]}))
+        task.cancel()
+    assert (status, len(answer["predictions"])) == (200, 2)
+    assert b'flywheel_unlogged_answers_total{use_case="tiny",version="1"} 2.0' in metrics.page()
 
 
 async def test_a_record_has_exactly_the_fields_of_the_schema() -> None:

@@ -1,5 +1,6 @@
 """The spool: complete lines, segments that tell by their lock whether they are finished."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,47 @@ def test_a_spool_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StackError, match="cannot be written"):
         Spool(tmp_path / "file" / "spool", b"{}", Limits())
+
+
+def test_the_reserve_of_the_disk_is_left_alone_and_used_again_when_there_is_room(tmp_path: Path) -> None:
+    now, free = 0.0, 1500
+    limits = Limits(reserve_bytes=1000)
+    with Spool(tmp_path, b"{}", limits, clock=lambda: now, free=lambda _: free) as spool:
+        spool.append(b"a" * 399 + b"\n")
+        free = 1100
+        now = 1.0
+        with pytest.raises(OSError, match="reserve"):
+            spool.append(b"b" * 399 + b"\n")
+        free = 5000
+        spool.append(b"c\n")
+        (segment,) = segments(tmp_path)
+        assert segment.read_bytes() == b"a" * 399 + b"\nc\n"
+
+
+def test_the_disk_is_not_asked_at_each_write(tmp_path: Path) -> None:
+    asked = 0
+
+    def free(folder: Path) -> int:
+        nonlocal asked
+        asked += 1
+        return 1 << 40
+
+    with Spool(tmp_path, b"{}", Limits(reserve_bytes=1), clock=lambda: 7.0, free=free) as spool:
+        for _ in range(1000):
+            spool.append(b"line\n")
+    assert asked == 1
+
+
+def test_a_synced_line_is_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bytes] = []
+    real = os.fdatasync
+
+    def sync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(segments(tmp_path)[0].read_bytes())
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    with Spool(tmp_path, b"{}", Limits(synced=True)) as spool:
+        spool.append(b"1\n")
+        spool.append(b"2\n")
+    assert synced == [b"1\n", b"1\n2\n"]

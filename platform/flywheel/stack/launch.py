@@ -9,11 +9,13 @@ import argparse
 import json
 import os
 import pwd
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flywheel.stack.processes import MARK, record
+from flywheel.stack.processes import MARK, living, record
 
 ROTATE_BYTES = 20_000_000
 
@@ -40,6 +42,7 @@ def main() -> None:
 def run_program(home: Path, program: dict[str, Any]) -> None:
     """Become a program read from its file."""
     name = program["name"]
+    _end_orphans(home, name)
     _log_to(home / "logs" / f"{name}.log")
     os.environ.update(program["environment"])
     os.chdir(program["directory"] or home)
@@ -58,6 +61,14 @@ def become(home: Path, name: str, command: list[str], *, user: str | None = None
         os.execvp(command[0], command)  # noqa: S606  # no shell is wanted
     except OSError as fault:
         sys.exit(f"{name}: cannot start {command[0]}: {fault.strerror}.")
+
+
+def _end_orphans(home: Path, name: str) -> None:
+    """End what a killed predecessor of this program left: `mlflow models serve` leaves a child that holds its port."""
+    for entry in living(home):
+        if entry.name == name:
+            with suppress(ProcessLookupError):
+                os.kill(entry.pid, signal.SIGKILL)
 
 
 def _log_to(path: Path) -> None:

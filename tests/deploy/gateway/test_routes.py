@@ -1,7 +1,8 @@
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.gateway.routes import (
@@ -13,8 +14,10 @@ from deploy.gateway.routes import (
     fallback_cluster,
     read_splits,
     route_document,
+    validate,
     write_document,
 )
+from flywheel.serving import Serving, Sticky, UseCaseServing
 
 CHAMPION, CHALLENGER = Backend("flights-delay", "1", (Replica(4001),)), Backend("flights-delay", "2", (Replica(4002),))
 OTHER = Backend("seattle-rain", "1", (Replica(4003),))
@@ -79,3 +82,33 @@ def test_an_equal_document_is_not_written_again_and_has_the_same_version(tmp_pat
     assert file.stat().st_ino == before
     assert json.loads(file.read_text())["version_info"] == route_document([ROLLOUT])["version_info"]
     assert not list(tmp_path.glob("*.new"))
+
+
+@settings(max_examples=24, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 99), st.integers(1, 3), st.booleans(), st.booleans(), st.sampled_from([None, "r-1"])),
+        max_size=4,
+    ),
+    st.sampled_from([0.0, 0.01, 12.5, 100.0]),
+    st.sampled_from([None, "flywheel-caller"]),
+)
+def test_every_split_is_taken_by_envoy_and_read_back_as_it_was(
+    drawn: list[tuple[int, int, bool, bool, str | None]], mirror: float, cookie: str | None
+) -> None:
+    splits = []
+    for number, (percent, replicas, canary, grpc, rollout) in enumerate(drawn):
+        name, ports = f"case.{number}", [Replica(4000 + one, 5000 + one if grpc else 0) for one in range(replicas)]
+        other = Backend(name, "2", tuple(ports)) if canary else None
+        splits.append(Split(Backend(name, "1", tuple(ports)), other, percent if canary else 0, rollout))
+    serving = Serving(defaults=UseCaseServing(mirror_percent=mirror, sticky=Sticky(cookie=cookie)))
+    backends = [one for split in splits for one in (split.champion, split.challenger) if one]
+    routes = route_document(splits, serving)
+    validate(cluster_document(backends, splits, serving), routes)
+    for route in routes["resources"][0]["virtual_hosts"][0]["routes"]:
+        if "route" in route:
+            assert sum(one["weight"] for one in route["route"]["weighted_clusters"]["clusters"]) == 100
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "rds.json"
+        file.write_text(json.dumps(routes))
+        assert read_splits(file) == {split.usecase: split for split in splits}

@@ -1,0 +1,196 @@
+"""Grafana's dashboards, written from here: `python -m deploy.dashboards` fills platform/grafana/dashboards."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[1] / "platform" / "grafana" / "dashboards"
+WIDTH, HEIGHT = 12, 8  # of a panel; Grafana's grid is 24 wide
+SOURCE = {"type": "prometheus", "uid": "${source}"}
+SCOPE = 'use_case=~"$use_case",version=~"$version"'
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A graph over time: its title, Grafana's unit, and its queries with their legends."""
+
+    title: str
+    unit: str
+    queries: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A page: its uid, title, panels in reading order, and the labels by which one chooses."""
+
+    uid: str
+    title: str
+    panels: tuple[Panel, ...]
+    choices: tuple[str, ...] = ()
+
+
+def quantile(share: float, by: str, scope: str = SCOPE) -> str:
+    """Return the query for a quantile of the requests' duration, in seconds."""
+    buckets = f"sum by (le, {by}) (rate(flywheel_request_seconds_bucket{{{scope}}}[5m]))"
+    return f"histogram_quantile({share}, {buckets})"
+
+
+def rate(name: str, by: str, scope: str = SCOPE) -> str:
+    """Return the query for a counter's rate, in units a second."""
+    return f"sum by ({by}) (rate({name}{{{scope}}}[5m]))"
+
+
+BOTH, ARMS = "use_case, version", "version, arm"
+ERRORS = 'use_case=~"$use_case",version=~"$version",status=~"5.."'
+SERVED = "{{use_case}} v{{version}}"
+OVERVIEW = Dashboard(
+    "flywheel-serving",
+    "Flywheel: serving",
+    (
+        Panel("Requests", "reqps", ((rate("flywheel_requests_total", BOTH), SERVED),)),
+        Panel("Share of requests that fail", "percentunit", (("use_case_version:flywheel_errors:ratio5m", SERVED),)),
+        Panel("Duration, p50", "s", ((quantile(0.5, BOTH), SERVED),)),
+        Panel("Duration, p99", "s", ((quantile(0.99, BOTH), SERVED),)),
+        Panel("Rows that wait", "short", ((f"sum by ({BOTH}) (flywheel_queue_rows{{{SCOPE}}})", SERVED),)),
+        Panel("Ready replicas", "short", ((f"sum by ({BOTH}) (flywheel_ready{{{SCOPE}}})", SERVED),)),
+        Panel("Parts of the stack that answer", "bool", (("flywheel_dependency_up", "{{name}}"),)),
+        Panel("Memory of agents", "bytes", (('process_resident_memory_bytes{job="agent"}', "{{instance}}"),)),
+    ),
+    ("use_case", "version"),
+)
+VERSION = Dashboard(
+    "flywheel-version",
+    "Flywheel: one version, arms side by side",
+    (
+        Panel("Requests by arm", "reqps", ((rate("flywheel_requests_total", ARMS), "v{{version}} {{arm}}"),)),
+        Panel("Failures by arm", "reqps", ((rate("flywheel_requests_total", ARMS, ERRORS), "v{{version}} {{arm}}"),)),
+        Panel("Duration by arm, p50", "s", ((quantile(0.5, ARMS), "v{{version}} {{arm}}"),)),
+        Panel("Duration by arm, p99", "s", ((quantile(0.99, ARMS), "v{{version}} {{arm}}"),)),
+        Panel("Requests by protocol", "reqps", ((rate("flywheel_requests_total", "protocol"), "{{protocol}}"),)),
+        Panel("Refusals by rule", "reqps", ((rate("flywheel_refusals_total", "rule"), "{{rule}}"),)),
+        Panel(
+            "Rows in a call of the model, mean",
+            "short",
+            ((f"{rate('flywheel_batch_rows_sum', BOTH)} / {rate('flywheel_batch_rows_count', BOTH)}", SERVED),),
+        ),
+        Panel(
+            "Time of a call of the model, mean",
+            "s",
+            (
+                (
+                    f"{rate('flywheel_scoring_seconds_sum', BOTH)} / {rate('flywheel_scoring_seconds_count', BOTH)}",
+                    SERVED,
+                ),
+            ),
+        ),
+        Panel("Event loop's lag", "s", ((f"flywheel_event_loop_lag_seconds{{{SCOPE}}}", "{{instance}}"),)),
+        Panel("CPU of agents", "percentunit", (('rate(process_cpu_seconds_total{job="agent"}[5m])', "{{instance}}"),)),
+    ),
+    ("use_case", "version"),
+)
+CASE = 'use_case=~"$use_case"'
+LOG = Dashboard(
+    "flywheel-log",
+    "Flywheel: prediction log",
+    (
+        Panel(
+            "Age of the oldest record not in the log", "s", ((f"flywheel_log_lag_seconds{{{CASE}}}", "{{use_case}}"),)
+        ),
+        Panel("Bytes in spools", "bytes", ((f"flywheel_log_spooled_bytes{{{CASE}}}", "{{use_case}}"),)),
+        Panel(
+            "Disk space left", "bytes", ((f"min by (use_case) (flywheel_disk_free_bytes{{{CASE}}})", "{{use_case}}"),)
+        ),
+        Panel("Answers without a record", "short", ((rate("flywheel_unlogged_answers_total", BOTH, CASE), SERVED),)),
+        Panel(
+            "Looks at the log that failed",
+            "short",
+            ((rate("flywheel_exporter_faults_total", "use_case", CASE), "{{use_case}}"),),
+        ),
+    ),
+    ("use_case",),
+)
+CLUSTER = "{{envoy_cluster_name}}"
+GATEWAY = Dashboard(
+    "flywheel-gateway",
+    "Flywheel: gateway",
+    (
+        Panel(
+            "Requests by class of status",
+            "reqps",
+            (
+                (
+                    "sum by (envoy_response_code_class) (rate(envoy_http_downstream_rq_xx[5m]))",
+                    "{{envoy_response_code_class}}xx",
+                ),
+            ),
+        ),
+        Panel("Open connections", "short", (("sum(envoy_http_downstream_cx_active)", "connections"),)),
+        Panel("Requests in flight by cluster", "short", (("envoy_cluster_upstream_rq_active", CLUSTER),)),
+        Panel("Retries by cluster", "reqps", (("rate(envoy_cluster_upstream_rq_retry[5m])", CLUSTER),)),
+        Panel("Healthy replicas by cluster", "short", (("envoy_cluster_membership_healthy", CLUSTER),)),
+        Panel("Memory", "bytes", (("envoy_server_memory_allocated", "allocated"),)),
+    ),
+)
+DASHBOARDS = (OVERVIEW, VERSION, LOG, GATEWAY)
+
+
+def document(dashboard: Dashboard) -> dict[str, Any]:
+    """Return Grafana's JSON model of a dashboard."""
+    panels = [_panel(panel, number) for number, panel in enumerate(dashboard.panels)]
+    source = {"name": "source", "label": "Source", "type": "datasource", "query": "prometheus"}
+    return {
+        "uid": dashboard.uid,
+        "title": dashboard.title,
+        "tags": ["flywheel"],
+        "schemaVersion": 39,
+        "editable": False,
+        "refresh": "15s",
+        "time": {"from": "now-1h", "to": "now"},
+        "templating": {"list": [source, *(_choice(name) for name in dashboard.choices)]},
+        "panels": panels,
+    }
+
+
+def _panel(panel: Panel, number: int) -> dict[str, Any]:
+    targets = [
+        {"refId": chr(ord("A") + index), "datasource": SOURCE, "expr": query, "legendFormat": legend}
+        for index, (query, legend) in enumerate(panel.queries)
+    ]
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "datasource": SOURCE,
+        "gridPos": {"x": number % 2 * WIDTH, "y": number // 2 * HEIGHT, "w": WIDTH, "h": HEIGHT},
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "options": {"tooltip": {"mode": "multi"}, "legend": {"displayMode": "list", "placement": "bottom"}},
+        "targets": targets,
+    }
+
+
+def _choice(label: str) -> dict[str, Any]:
+    query = f"label_values(flywheel_ready, {label})"
+    return {
+        "name": label,
+        "type": "query",
+        "datasource": SOURCE,
+        "query": {"query": query, "refId": label},
+        "refresh": 2,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".*",
+    }
+
+
+def write(folder: Path, dashboards: Sequence[Dashboard] = DASHBOARDS) -> None:
+    """Write each dashboard into its file."""
+    for dashboard in dashboards:
+        (folder / f"{dashboard.uid}.json").write_text(json.dumps(document(dashboard), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    write(FOLDER)
+    sys.exit(0)

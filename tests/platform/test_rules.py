@@ -1,0 +1,156 @@
+"""Each alert rings where it must and is quiet where it must be: asked of promtool, which is Prometheus itself."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "platform" / "prometheus"
+RULES = PROMETHEUS / "rules" / "flywheel.yml"
+KNOWN = 'use_case="a",version="1"'
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not on PATH (Debian: apt-get install prometheus)"
+)
+
+# Alert: series at which it rings after two hours, and series at which it does not; one point a minute.
+CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "FlywheelErrorsFast": (
+        {
+            f'flywheel_requests_total{{{KNOWN},status="200"}}': "0+90x120",
+            f'flywheel_requests_total{{{KNOWN},status="503"}}': "0+10x120",
+        },
+        {
+            f'flywheel_requests_total{{{KNOWN},status="200"}}': "0+90x120",
+            f'flywheel_requests_total{{{KNOWN},status="422"}}': "0+10x120",  # the caller's fault
+        },
+    ),
+    "FlywheelErrorsSlow": (
+        {
+            f'flywheel_requests_total{{{KNOWN},status="200"}}': "0+990x120",
+            f'flywheel_requests_total{{{KNOWN},status="500"}}': "0+10x120",
+        },
+        {
+            f'flywheel_requests_total{{{KNOWN},status="200"}}': "0+9990x120",
+            f'flywheel_requests_total{{{KNOWN},status="500"}}': "0+5x120",
+        },
+    ),
+    "FlywheelLatency": (
+        {
+            f'flywheel_request_seconds_bucket{{{KNOWN},le="0.25"}}': "0+95x120",
+            f"flywheel_request_seconds_count{{{KNOWN}}}": "0+100x120",
+        },
+        {
+            f'flywheel_request_seconds_bucket{{{KNOWN},le="0.25"}}': "0+995x120",
+            f"flywheel_request_seconds_count{{{KNOWN}}}": "0+1000x120",
+        },
+    ),
+    "FlywheelAgentDown": ({'up{job="agent"}': "1x100 0x20"}, {'up{job="agent"}': "0x100 1x20"}),
+    "FlywheelNotReady": ({f"flywheel_ready{{{KNOWN}}}": "0x120"}, {f"flywheel_ready{{{KNOWN}}}": "0x110 1x10"}),
+    "FlywheelQueueFull": (
+        {f'flywheel_requests_total{{{KNOWN},status="429"}}': "0+5x120"},
+        {
+            f'flywheel_requests_total{{{KNOWN},status="200"}}': "0+1000x120",
+            f'flywheel_requests_total{{{KNOWN},status="429"}}': "0+5x120",
+        },
+    ),
+    "FlywheelNoTraffic": (
+        {f"flywheel_requests_total{{{KNOWN}}}": "0+100x80 8000x40"},
+        {f"flywheel_requests_total{{{KNOWN}}}": "0+100x120"},
+    ),
+    "FlywheelLogLag": (
+        {'flywheel_log_lag_seconds{use_case="a"}': "0+60x120"},
+        {'flywheel_log_lag_seconds{use_case="a"}': "120x120"},
+    ),
+    "FlywheelLogUnknown": (
+        {'flywheel_exporter_faults_total{use_case="a"}': "0+1x120"},
+        {'flywheel_exporter_faults_total{use_case="a"}': "0+1x60 60x60"},
+    ),
+    "FlywheelUnloggedAnswers": (
+        {f"flywheel_unlogged_answers_total{{{KNOWN}}}": "0x118 5 9"},
+        {f"flywheel_unlogged_answers_total{{{KNOWN}}}": "5x120"},
+    ),
+    "FlywheelSpoolNotWritable": (
+        {f"flywheel_spool_writable{{{KNOWN}}}": "0x120"},
+        {f"flywheel_spool_writable{{{KNOWN}}}": "1x120"},
+    ),
+    "FlywheelDiskFilling": (
+        {f"flywheel_disk_free_bytes{{{KNOWN}}}": "18e9-1e8x120"},
+        {f"flywheel_disk_free_bytes{{{KNOWN}}}": "18e9x120"},
+    ),
+    "FlywheelDependencyDown": (
+        {'flywheel_dependency_up{name="mlflow"}': "0x120"},
+        {'flywheel_dependency_up{name="mlflow"}': "0x110 1x9"},
+    ),
+    "FlywheelGatewayDown": ({'up{job="gateway"}': "0x120"}, {'up{job="gateway"}': "1x120"}),
+    "FlywheelCertificateExpiry": (
+        {"envoy_server_days_until_first_cert_expiring": "7x120"},
+        {"envoy_server_days_until_first_cert_expiring": "60x120"},
+    ),
+}
+
+
+def alerts() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, cwd=PROMETHEUS)
+
+
+def asked(alert: str, series: dict[str, str], *, rings: bool) -> dict[str, Any]:
+    expected = [{"labels": "{}", "value": 1}] if rings else []
+    firing = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})'
+    return {
+        "interval": "1m",
+        "name": f"{alert} {'rings' if rings else 'is quiet'}",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": firing, "eval_time": "119m", "exp_samples": expected}],
+    }
+
+
+@needs_promtool
+def test_promtool_accepts_the_rules_and_their_own_tests_pass() -> None:
+    for arguments in (("check", "rules", str(RULES)), ("test", "rules", "rules_test.yml")):
+        done = promtool(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_each_alert_rings_in_its_case_and_is_quiet_in_the_other(tmp_path: Path) -> None:
+    assert set(CASES) == {rule["alert"] for rule in alerts()}
+    tests = []
+    for alert, (ringing, quiet) in CASES.items():
+        tests += [asked(alert, ringing, rings=True), asked(alert, quiet, rings=False)]
+    file = tmp_path / "cases.json"  # JSON is YAML
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}))
+    done = promtool("test", "rules", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
+    text = (PROMETHEUS / "prometheus.yml").read_text()
+    (tmp_path / "rules").mkdir()
+    shutil.copy(RULES, tmp_path / "rules")
+    file = tmp_path / "prometheus.yml"
+    file.write_text(text.replace("FLYWHEEL_HOME", str(tmp_path)).replace("ENVOY_ADMIN", "127.0.0.1:1"))
+    done = promtool("check", "config", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_says_what_to_do_and_leads_into_the_page() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text()
+    for rule in alerts():
+        said = rule["annotations"]
+        assert said["summary"], rule["alert"]
+        assert len(said["description"]) > 40, rule["alert"]
+        assert said["runbook_url"] == f"docs/observability.md#{rule['alert'].lower()}"
+        assert f"### {rule['alert']}\n" in page, rule["alert"]
+        assert rule["labels"]["severity"] in {"page", "ticket"}
