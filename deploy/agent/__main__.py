@@ -92,10 +92,10 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
             metrics.add(SpoolCollector(options.spool, identity.use_case, identity.version))
             work = (dataplane.batcher.run(), health.run(), watch_loop(metrics))
             tasks = [asyncio.create_task(one) for one in work]
-            await server.start(options.host, options.port)
-            gc.set_threshold(*GC_THRESHOLD)
-            gc.freeze()  # what exists now lives as long as the process: collections need not look at it
             async with _grpc_door(options, limits, dataplane=dataplane, health=health, metrics=metrics):
+                await server.start(options.host, options.port)
+                gc.set_threshold(*GC_THRESHOLD)
+                gc.freeze()  # what exists now lives as long as the process: collections need not look at it
                 await _signalled()
                 health.draining = True
                 await asyncio.sleep(options.drain)
@@ -111,7 +111,7 @@ def _grpc_door(
 ) -> contextlib.AbstractAsyncContextManager[object]:
     if not options.grpc_port:
         return contextlib.nullcontext()
-    from deploy.agent.grpc import server, service  # noqa: PLC0415  # 25 MB that an agent without this door does without
+    from deploy.agent.grpc import server, service  # noqa: PLC0415  # 10 MB that an agent without this door does without
 
     served = service.InferenceService(dataplane, health, limits, metrics)
     return server.serving(f"{options.host}:{options.grpc_port}", served, health, limits)

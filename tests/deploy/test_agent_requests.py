@@ -132,6 +132,7 @@ async def test_what_is_neither_json_nor_csv_by_its_own_word_is_refused() -> None
     async with serving() as (app, _):
         for media_type in (b"text/plain", b"application/xml", b"text/csv; charset=latin-1", b""):
             assert (await call(app, b"a,b", headers={b"content-type": media_type}))[0] == 415
+        assert (await call(app, b"{}", headers={b"content-encoding": b"gzip"}))[0] == 415
         fine = {b"content-type": b"application/json; charset=utf-8"}
         assert (await call(app, orjson.dumps({"instances": [row()]}), headers=fine))[0] == 200
 

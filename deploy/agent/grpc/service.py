@@ -21,9 +21,11 @@ from deploy.agent.health import Health
 from deploy.agent.limits import Limits
 from deploy.agent.refusal import RefusalError
 from deploy.agent.served_model import ServedModel
+from deploy.agent.telemetry.access_log import AccessLog
 from deploy.agent.telemetry.metrics import Metrics
 from deploy.agent.tensors import TensorReader, shown
 
+PROTOCOL = "v2-grpc"
 NAME = "inference.GRPCInferenceService"
 Headers = Mapping[bytes, bytes]
 M = TypeVar("M", bound=Message)
@@ -58,6 +60,7 @@ class InferenceService:
         self._dataplane = dataplane
         self._health = health
         self._metrics = metrics
+        self._access_log = AccessLog(dataplane.identity.use_case, dataplane.identity.version)
         self._model = ServedModel(dataplane.identity, dataplane.contract)
         self._reader = TensorReader(dataplane.contract, limits.request_rows)
 
@@ -92,19 +95,27 @@ class InferenceService:
         return _reply(wire.ModelMetadataResponse(**self._model.metadata()))
 
     async def _counted_infer(self, call: Call) -> Reply:
-        began, status = time.perf_counter(), 200
+        began = time.perf_counter()
+        status, rule = 200, None
         try:
             return await self._infer(call)
         except RefusalError as refusal:
-            status = refusal.status
-            self._metrics.refused("v2-grpc", refusal.rule)
+            status, rule = refusal.status, refusal.rule
             raise
         except Exception as fault:  # the process's edge: the log gets the trace, the client a sentence
             log.exception("unexpected fault", path="ModelInfer")
-            status = 503
-            raise RefusalError("scorer", "The agent failed unexpectedly. Try again.") from fault
+            failure = RefusalError("scorer", "The agent failed unexpectedly. Try again.")
+            status, rule = failure.status, failure.rule
+            raise failure from fault
         finally:
-            self._metrics.answered("v2-grpc", counted_arm(call.headers), status, time.perf_counter() - began)
+            self._tell(call.headers, status, rule, time.perf_counter() - began)
+
+    def _tell(self, headers: Headers, status: int, rule: str | None, seconds: float) -> None:
+        arm = counted_arm(headers)
+        self._metrics.answered(PROTOCOL, arm, status, seconds)
+        if rule is not None:
+            self._metrics.refused(PROTOCOL, rule)
+        self._access_log.answered(headers, PROTOCOL, status, arm=arm, rule=rule, seconds=seconds)
 
     async def _infer(self, call: Call) -> Reply:
         asked = _parse(wire.ModelInferRequest, call.message)

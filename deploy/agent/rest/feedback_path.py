@@ -21,6 +21,6 @@ class FeedbackPath:
         return {"/feedback": Route("POST", self._take, protocol="feedback")}
 
     async def _take(self, request: Request) -> Response:
-        check_media_type(request.headers.get(b"content-type"), b"application/json")
+        check_media_type(request.headers, b"application/json")
         accepted, repeated = self._feedback.take(self._reader.read(request.body, utc_now()))
         return Response(200, orjson.dumps({"accepted": accepted, "repeated": repeated}))

@@ -35,7 +35,7 @@ class MlflowPaths:
         }
 
     async def _invocations(self, request: Request) -> Response:
-        media_type = check_media_type(request.headers.get(b"content-type"), JSON, CSV)
+        media_type = check_media_type(request.headers, JSON, CSV)
         caller = read_caller(request.headers)
         answer = await self._dataplane.predict(self._rows(media_type, request.body), caller)
         return Response(200, orjson.dumps({"predictions": answer.predictions}), headers=answer_headers(answer, caller))

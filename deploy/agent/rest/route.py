@@ -1,6 +1,6 @@
 """One path of the agent: what it takes, what answers it, and in which form it refuses."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from deploy.agent.http import Request, Response
@@ -29,12 +29,15 @@ class Route:
 Routes = dict[str, Route]
 
 
-def check_media_type(given: bytes | None, *allowed: bytes) -> bytes:
+def check_media_type(headers: Mapping[bytes, bytes], *allowed: bytes) -> bytes:
     """Return the media type of a body, the first one allowed where the client names none.
 
     Raises:
-        RefusalError: It is none of those allowed, or its text is in another encoding than UTF-8.
+        RefusalError: It is none of those allowed, its text is in another encoding than UTF-8, or it is compressed.
     """
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise RefusalError("media type", "The body is compressed. Send it as it is, without content-encoding.")
+    given = headers.get(b"content-type")
     if given is None:
         return allowed[0]
     if given in allowed:

@@ -56,7 +56,7 @@ class V2Paths:
         return Response(200, orjson.dumps(self._model.metadata()))
 
     async def _infer(self, request: Request) -> Response:
-        check_media_type(request.headers.get(b"content-type"), *MEDIA_TYPES)
+        check_media_type(request.headers, *MEDIA_TYPES)
         asked = read_request(request.body, request.headers.get(LENGTH_HEADER))
         self._model.check_outputs(None if asked.outputs is None else [output.name for output in asked.outputs])
         caller = read_caller(request.headers)

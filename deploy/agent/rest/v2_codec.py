@@ -15,7 +15,7 @@ import orjson
 from deploy.agent.refusal import RefusalError
 from deploy.agent.tensors import DATATYPES, Tensor, shown
 
-# struct and not numpy, whose import costs an agent without ONNX 25 MB.
+# struct and not numpy, whose import costs an agent without ONNX 16 MB.
 CODES = {
     "INT8": "b",
     "INT16": "h",

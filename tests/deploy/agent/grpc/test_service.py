@@ -200,6 +200,18 @@ async def test_a_call_that_cannot_be_answered_is_refused_with_its_code(
             await served.infer(message)
     assert code_of(caught.value) is code
     assert served.written == []
+    assert f'status="{caught.value.status}"'.encode() in served.metrics.page()
+
+
+async def test_a_fault_of_the_agent_is_one_sentence_to_the_client() -> None:
+    def broken(rows: object, timeout: float) -> Any:
+        raise KeyError("a secret of the inside")
+
+    async with running(scorer=broken) as served:
+        served.dataplane.predict = broken  # type: ignore[method-assign,assignment]
+        with pytest.raises(RefusalError, match=r"^The agent failed unexpectedly\. Try again\.$") as caught:
+            await served.infer(typed())
+    assert code_of(caught.value) is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_over_the_wire_codes_sizes_and_health_are_what_a_client_expects() -> None:
@@ -235,9 +247,9 @@ async def test_a_callers_deadline_ends_the_wait_for_a_slow_model() -> None:
         async with door as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             infer: Ask = channel.unary_unary(f"/{NAME}/ModelInfer")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await infer(typed().SerializeToString(), timeout=0.2)
+                await infer(typed().SerializeToString(), timeout=2)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0 < waits[0] <= 0.2
+    assert 0 < waits[0] <= 2
 
 
 NAMES = st.sampled_from(["at", "chance", "count", "gap", "mood", "key", "x", ""])
