@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from flywheel.serving import Serving
 
 app = typer.Typer()
+log = typer.Typer(help="Look into the prediction log.", no_args_is_help=True)
+app.add_typer(log, name="log")
 
 OUTCOMES_EPILOG = (
     "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome (0 or 1, a number, or the name of a"
@@ -77,6 +79,22 @@ def undeploy(
         version = record_undeployment(ledger, registry, use_case, reason)
     _reconcile(settings, use_case, timeout)
     typer.echo(f"{use_case} is out of service; version {version} was live.")
+
+
+@log.command(epilog="Example: flywheel log find 019367c2-8f5c-7c3a-9a53-0c2d7c1f2a10")
+def find(
+    prediction_id: Annotated[str, typer.Argument(help="As the answer's header x-flywheel-prediction-id names it.")],
+) -> None:
+    """Show one prediction as JSON: its record, what the gateway answered, and the outcomes that were reported."""
+    from deploy.log.found import find as find_prediction
+    from flywheel.storage import PredictionLog
+
+    found = find_prediction(PredictionLog(load_settings().root / "log"), prediction_id)
+    if found is None:
+        raise UsageError(
+            f"No prediction '{prediction_id}' is in the log. One of the last seconds may still be in a spool."
+        )
+    typer.echo(json.dumps(found.document(), default=str, indent=1))
 
 
 @app.command(epilog=OUTCOMES_EPILOG)

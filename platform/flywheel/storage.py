@@ -60,13 +60,15 @@ class PredictionLog:
             frame = frame.filter(pl.col("event_time") < end)
         return frame.collect()
 
-    def requests(self, use_case: str) -> pl.DataFrame:
-        """Return the gateway's lines for a use case."""
-        return self._scan(use_case, "requests", REQUESTS).collect()
+    def requests(self, use_case: str, request_id: str | None = None) -> pl.DataFrame:
+        """Return the gateway's lines for a use case, or for one request."""
+        frame = self._scan(use_case, "requests", REQUESTS)
+        return (frame if request_id is None else frame.filter(pl.col("request_id") == request_id)).collect()
 
-    def outcomes(self, use_case: str) -> pl.DataFrame:
-        """Return what became true, as far as it was reported."""
-        return self._scan(use_case, "outcomes", OUTCOMES).select(OUTCOMES.names).collect()
+    def outcomes(self, use_case: str, prediction_id: str | None = None) -> pl.DataFrame:
+        """Return what became true, as far as it was reported; or what was reported of one prediction by its id."""
+        frame = self._scan(use_case, "outcomes", OUTCOMES).select(OUTCOMES.names)
+        return (frame if prediction_id is None else frame.filter(pl.col("prediction_id") == prediction_id)).collect()
 
     def reported_outcomes(self, use_case: str, ids: pl.Series) -> pl.Series:
         """Return those of these outcome ids (text) that the table holds."""

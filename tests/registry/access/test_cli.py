@@ -40,6 +40,19 @@ def test_the_token_alone_is_on_stdout_and_logs_in_until_it_is_revoked(server: Se
     assert [one["state"] for one in shown if one["id"] == number] == ["revoked"]
 
 
+def test_a_token_that_predicts_does_nothing_else(server: Server) -> None:
+    token = run("issue", "shop", "--user", "ada", "--scope", "predict").stdout.strip()
+    for method, path in (
+        ("GET", "experiments/search?max_results=1"),
+        ("GET", "registered-models/search"),
+        ("POST", "registered-models/create"),
+    ):
+        answer = server.call(None, method, f"/api/2.0/mlflow/{path}", headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code == 403, path
+        assert "only predicts" in answer.text
+    run("revoke", token.split("_")[1], "--as", "ada")
+
+
 def test_without_a_home_the_environments_own_login_issues(
     server: Server, stack: Settings, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

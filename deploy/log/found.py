@@ -1,0 +1,35 @@
+"""What the log knows of one prediction: its record, what the gateway answered, and what became true."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flywheel.storage import PredictionLog
+
+
+@dataclass(frozen=True)
+class Found:
+    """A prediction with what belongs to it; `requests` and `outcomes` are empty while nothing is known."""
+
+    use_case: str
+    record: dict[str, Any]
+    requests: list[dict[str, Any]]
+    outcomes: list[dict[str, Any]]
+
+    def document(self) -> dict[str, Any]:
+        """Return it for people and machines: fields of other versions, which are null here, left out."""
+        record = dict(self.record)
+        for name in ("inputs", "outputs"):
+            record[name] = {
+                key.split("__")[0]: value for key, value in (record[name] or {}).items() if value is not None
+            }
+        return {"use_case": self.use_case, **record, "requests": self.requests, "outcomes": self.outcomes}
+
+
+def find(log: PredictionLog, prediction_id: str) -> Found | None:
+    """Look a prediction up in the logs of all use cases; None where none has it."""
+    for use_case in log.use_cases():
+        record = log.find(use_case, prediction_id)
+        if record is not None:
+            requests = log.requests(use_case, record["request_id"]).to_dicts()
+            return Found(use_case, record, requests, log.outcomes(use_case, prediction_id).to_dicts())
+    return None

@@ -1,0 +1,50 @@
+"""`flywheel log find`: one prediction with all that belongs to it."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from deploy.cli import app
+from flywheel.errors import UsageError
+from flywheel.records import OUTCOMES, REQUESTS
+from flywheel.storage import PredictionLog
+from tests.flywheel.test_storage import rows
+
+AT = datetime(2013, 1, 1)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_prediction_is_shown_with_its_request_and_its_outcomes(home: Path) -> None:
+    log = PredictionLog(home / "log")
+    for use_case, kind in (("other", "long"), ("tiny", "double")):
+        table = rows(2, a=(kind, 1))  # type: ignore[arg-type]
+        place = table.schema.get_field_index("request_id")
+        ids = [f"{use_case}-{n}" for n in range(2)]
+        table = table.set_column(place, "request_id", pa.array(ids))
+        table = table.set_column(table.schema.get_field_index("prediction_id"), "prediction_id", pa.array(ids))
+        log.append(use_case, "predictions", table, "s", 1)
+    request = {"request_id": "tiny-1", "time": AT, "code": 200, "attempts": 1}
+    log.append("tiny", "requests", pa.Table.from_pylist([request], REQUESTS), "r", 1)
+    outcome = {"prediction_id": "tiny-1", "outcome": 1.0, "event_time": AT, "time_known": AT}
+    log.append("tiny", "outcomes", pa.Table.from_pylist([outcome], OUTCOMES), "o", 1)
+    shown = CliRunner().invoke(app, ["log", "find", "tiny-1"])
+    assert shown.exit_code == 0, shown.output
+    document = json.loads(shown.stdout)
+    assert (document["use_case"], document["prediction_id"], document["inputs"]["a"]) == ("tiny", "tiny-1", 1.0)
+    assert [one["code"] for one in document["requests"]] == [200]
+    assert [one["outcome"] for one in document["outcomes"]] == [1.0]
+
+
+def test_what_is_not_there_is_one_sentence(home: Path) -> None:
+    result = CliRunner().invoke(app, ["log", "find", "nothing"])
+    assert isinstance(result.exception, UsageError)
+    assert "No prediction 'nothing' is in the log" in str(result.exception)
