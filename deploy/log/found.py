@@ -19,10 +19,9 @@ class Found:
         """Return it for people and machines: fields of other versions, which are null here, left out."""
         record = dict(self.record)
         for name in ("inputs", "outputs"):
-            record[name] = {
-                key.split("__")[0]: value for key, value in (record[name] or {}).items() if value is not None
-            }
-        return {"use_case": self.use_case, **record, "requests": self.requests, "outcomes": self.outcomes}
+            fields = (record[name] or {}).items()
+            record[name] = {key.split("__")[0]: value for key, value in fields if value is not None}
+        return {**record, "use_case": self.use_case, "requests": self.requests, "outcomes": self.outcomes}
 
 
 def find(log: PredictionLog, prediction_id: str) -> Found | None:
