@@ -76,7 +76,8 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
                 width=backend.width,
                 metrics=metrics,
             )
-            health = Health(backend, dataplane.validate(package.example))
+            can_record = spool.is_writable if not limits.unlogged else lambda: True
+            health = Health(backend, dataplane.validate(package.example), can_record)
             signature = read_signature(options.package)
             paths = Paths(
                 dataplane,
@@ -96,7 +97,7 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
                 await server.start(options.host, options.port)
                 gc.set_threshold(*GC_THRESHOLD)
                 gc.freeze()  # what exists now lives as long as the process: collections need not look at it
-                await _signalled()
+                await _until_signalled(tasks)
                 health.draining = True
                 await asyncio.sleep(options.drain)
                 await server.stop(limits.deadline_seconds + 5)
@@ -144,12 +145,15 @@ def _serving(text: str) -> UseCaseServing:
         raise UsageError(f"--serving: {where}: {first['msg']}. Give a section of serving.yaml as JSON.") from fault
 
 
-async def _signalled() -> None:
-    """Return at SIGTERM or SIGINT."""
+async def _until_signalled(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Return at SIGTERM or SIGINT; raise what ended one of the tasks, without which this agent is of no use."""
     came = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, came.set)
-    await came.wait()
+    signalled = asyncio.create_task(came.wait())
+    done, _ = await asyncio.wait([signalled, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in done - {signalled}:
+        task.result()
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import structlog
+
 from deploy.agent.backends.backend import ScorerError, ScorerUnreachableError
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
@@ -20,6 +22,8 @@ from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import ValidRow
 
 C = TypeVar("C")
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True, eq=False)
@@ -132,11 +136,11 @@ class Batcher(Generic[C]):
         while True:
             await self._arrived.wait()
             turn = self._clock() + TURN_SECONDS
-            await self._serve(self._take())
+            await self._serve_whole(self._take())
             # A backend in this process never gives the loop a turn by itself. Under overload a turn of the loop reads
             # thousands of sockets, so that one batch a turn would leave most of the time to refusals.
             while self._waiting_rows >= self._limits.batch_rows and self._clock() < turn:
-                await self._serve(self._take())
+                await self._serve_whole(self._take())
             await asyncio.sleep(0)  # so that whoever sent something meanwhile joins the next batch
 
     def _take(self) -> list[Job[C]]:
@@ -152,6 +156,15 @@ class Batcher(Generic[C]):
         if self._metrics is not None:
             self._metrics.waiting(self._waiting_rows)
         return batch
+
+    async def _serve_whole(self, batch: list[Job[C]]) -> None:
+        try:
+            await self._serve(batch)
+        except Exception:  # whatever a batch does to backend or log, the next one must be served
+            log.exception("a batch failed unexpectedly", requests=len(batch))
+            for job in batch:
+                if not job.answer.done():
+                    job.answer.set_exception(RefusalError("scorer", "The agent failed unexpectedly. Try again."))
 
     async def _serve(self, batch: list[Job[C]]) -> None:
         """Score a batch; when it fails, halve it until each row's own request stands alone with its fault."""

@@ -22,7 +22,7 @@ def read_caller(headers: Mapping[bytes, bytes]) -> Caller:
         rollout=_text(headers, b"x-flywheel-rollout"),
         arm=_text(headers, b"x-flywheel-arm"),
         unit=_text(headers, b"x-flywheel-unit"),
-        patience=_seconds(headers.get(b"x-envoy-expected-rq-timeout-ms")),
+        patience=_patience(headers),
     )
 
 
@@ -46,6 +46,12 @@ def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
         return None
     text = value.decode("ascii")
     return text if text.isprintable() else None
+
+
+def _patience(headers: Mapping[bytes, bytes]) -> float | None:
+    """Return the shorter of what the client and the gateway wait."""
+    named = (_seconds(headers.get(name)) for name in (b"x-flywheel-deadline-ms", b"x-envoy-expected-rq-timeout-ms"))
+    return min((seconds for seconds in named if seconds is not None), default=None)
 
 
 def _seconds(milliseconds: bytes | None) -> float | None:

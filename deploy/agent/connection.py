@@ -126,7 +126,9 @@ class Connection(asyncio.Protocol):
         self._grow(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
+        """Take a header; trailers, which come behind the body, would pass for one."""
+        if self._head is not None:
+            return
         self._headers[name.lower()] = value
         self._grow(len(name) + len(value))
 

@@ -116,6 +116,7 @@ class DataPlane:
         self._nothing: dict[str, None] = dict.fromkeys(output.name for output in contract.outputs)
         self._append = append
         self._deadline_seconds = limits.deadline_seconds
+        self._ignore_unknown = limits.ignore_unknown
         self._unlogged, self._metrics, self._gap = limits.unlogged, metrics, Gap(identity.use_case, identity.version)
         self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits, width=width, metrics=metrics)
 
@@ -142,7 +143,7 @@ class DataPlane:
         valid = []
         for index, row in enumerate(rows):
             try:
-                valid.append(self.contract.validate_row(row))
+                valid.append(self.contract.validate_row(row, ignore_unknown=self._ignore_unknown))
             except ContractError as fault:
                 raise RefusalError(fault.rule, str(fault), field=fault.field, row=index) from fault
         return valid

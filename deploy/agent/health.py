@@ -1,6 +1,7 @@
-"""Whether this agent may get traffic: it has scored the package's example once, and its scorer answers."""
+"""Whether this agent may get traffic: the example was scored, its scorer answers, and records can be written."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -20,7 +21,9 @@ log = structlog.get_logger()
 class Health:
     """A state that a background task refreshes every second, so that asking for it costs nothing."""
 
-    def __init__(self, scorer: Backend, example: list[ValidRow]) -> None:
+    def __init__(self, scorer: Backend, example: list[ValidRow], can_record: Callable[[], bool] = lambda: True) -> None:
+        self._can_record = can_record
+        self._records = True
         self._scorer = scorer
         self._example = example
         self._warm = False
@@ -30,7 +33,7 @@ class Health:
     @property
     def ready(self) -> bool:
         """Whether traffic is welcome."""
-        return self._warm and not self.draining
+        return self._warm and self._records and not self.draining
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -39,7 +42,10 @@ class Health:
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def refresh(self) -> None:
-        """Look once: warm up a cold scorer, ping a warm one."""
+        """Look once: whether records can be written; warm up a cold scorer, ping a warm one."""
+        if self._can_record() != self._records:
+            self._records = not self._records
+            log.warning("records can be written" if self._records else "records cannot be written")
         if not self._warm:
             self._warm = await self._warm_up()
         elif await self._scorer.answers(ANSWER_SECONDS):

@@ -23,6 +23,8 @@ class Limits:
     reserve_bytes: int = 0
     # A record survives the machine's loss of power, not only the process's death.
     synced: bool = False
+    # Fields that the contract does not name are passed over.
+    ignore_unknown: bool = False
     # What cannot be recorded is answered all the same.
     unlogged: bool = False
 
@@ -36,6 +38,7 @@ class Limits:
             queue_rows=serving.queue_rows,
             queue_seconds=serving.queue_seconds,
             deadline_seconds=serving.deadline_seconds,
+            ignore_unknown=serving.unknown_fields == "ignore",
             reserve_bytes=serving.log.reserve_mb << 20,
             synced=serving.log.durability == "power",
             unlogged=serving.log.full_disk == "unlogged",

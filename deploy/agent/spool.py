@@ -87,6 +87,14 @@ class Spool:
         if self._limits.synced:
             os.fdatasync(self._descriptor)
 
+    def is_writable(self) -> bool:
+        """Say whether a record could be written now, as far as the disk's free space and the folder's mode tell."""
+        try:
+            room = self._free(self._folder) - self._limits.reserve_bytes
+        except OSError:
+            return False
+        return room > 0 and os.access(self._folder, os.W_OK)
+
     def close(self) -> None:
         """Give the last segment to the shipper."""
         os.close(self._descriptor)

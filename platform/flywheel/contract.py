@@ -107,8 +107,8 @@ class Contract(BaseModel):
         keys = {key for key in (self.entity, self.subject) if key is not None}
         self._allowed = frozenset(column.name for column in self.columns) | keys
 
-    def validate_row(self, row: Mapping[str, Any]) -> ValidRow:
-        """Check one row of a request, as parsed from JSON.
+    def validate_row(self, row: Mapping[str, Any], *, ignore_unknown: bool = False) -> ValidRow:
+        """Check one row of a request, as parsed from JSON; fields that no column names are refused, or ignored.
 
         Raises:
             ContractError: A column is missing, unknown, of the wrong type, not finite, out of range or none of its
@@ -130,7 +130,7 @@ class Contract(BaseModel):
         for name, limit in self._flagged:
             if (value := inputs[name]) is not None and (rule := limit(value)) is not None:
                 flags.append(f"{rule}:{name}")
-        if not row.keys() <= self._allowed:
+        if not ignore_unknown and not row.keys() <= self._allowed:
             self._refuse_unknown(row)
         entity = _key(self.entity, row)
         if self.entity is not None and entity is None:

@@ -181,3 +181,24 @@ async def test_what_cannot_be_answered_in_time_is_refused_when_it_comes() -> Non
         batcher.submit(Job([valid_row(0.5)], 30, now, now + 5))
     assert (caught.value.status, caught.value.retry_after) == (429, 10)
     batcher.submit(Job([valid_row(0.5)], 31, now, now + 11))
+
+
+async def test_whatever_a_batch_does_the_next_one_is_served() -> None:
+    calls = 0
+
+    async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise AttributeError("nobody foresaw this")
+        return [{"value": row.inputs["value"]} for row in rows]
+
+    recorder = Recorder()
+    batcher = Batcher(score, recorder.settle, Limits())
+    task = asyncio.create_task(batcher.run())
+    with pytest.raises(RefusalError, match="unexpectedly") as caught:
+        await batcher.submit(Job([valid_row(0.5)], 0, time.monotonic(), LATER))
+    assert caught.value.status == 503
+    await batcher.submit(Job([valid_row(0.25)], 1, time.monotonic(), LATER))
+    task.cancel()
+    assert recorder.settled == {1: [{"value": 0.25}]}

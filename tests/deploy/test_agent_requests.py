@@ -169,6 +169,30 @@ async def test_where_the_settings_say_so_an_answer_is_given_without_a_record_and
     assert b'flywheel_unlogged_answers_total{use_case="tiny",version="1"} 2.0' in metrics.page()
 
 
+async def test_unknown_fields_are_refused_or_ignored_as_the_settings_say() -> None:
+    body = orjson.dumps({"instances": [row(surprise=1)]})
+    async with serving() as (app, _):
+        status, answer = await call(app, body)
+        assert (status, answer["error"]["rule"], answer["error"]["field"]) == (422, "unknown", "surprise")
+    async with serving(replace(LIMITS, ignore_unknown=True)) as (app, written):
+        assert (await call(app, body))[0] == 200
+        assert "surprise" not in orjson.loads(written[0])["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({b"x-flywheel-deadline-ms": b"250"}, 0.25),
+        ({b"x-envoy-expected-rq-timeout-ms": b"100", b"x-flywheel-deadline-ms": b"250"}, 0.1),
+        ({b"x-flywheel-deadline-ms": b"soon"}, None),
+        ({b"x-flywheel-deadline-ms": b"0"}, 0.001),
+    ],
+)
+def test_a_caller_waits_no_longer_than_anybody_says(headers: dict[bytes, bytes], seconds: float | None) -> None:
+    assert read_caller(headers).patience == seconds
+
+
 async def test_a_record_has_exactly_the_fields_of_the_schema() -> None:
     async with serving() as (app, written):
         await call(app, orjson.dumps({"instances": [row()]}))

@@ -35,6 +35,7 @@ TYPES: dict[ColumnType, pl.DataType] = {
 }
 # A batch that takes longer goes to a thread, so that the event loop still answers; a hop costs about 0.1 ms.
 INLINE_SECONDS = 0.01
+MANY_ROWS = 32  # from where on a call's time says what a row takes, and not what a call does
 
 
 class Onnx:
@@ -56,7 +57,7 @@ class Onnx:
         self._inputs = [(one.name, one.type == "tensor(string)") for one in self._session.get_inputs()]
         self._outputs = [output.name for output in contract.outputs]
         self._read = [column_reader(output) for output in contract.outputs]
-        self._row_seconds = 0.0
+        self._lone_seconds = self._row_seconds = 0.0
 
     async def __aenter__(self) -> Self:
         """Nothing is to be opened."""
@@ -74,7 +75,7 @@ class Onnx:
             ScorerError: The feature function or the graph failed on these rows.
             ScorerUnreachableError: A slow feature function took longer than `timeout` seconds.
         """
-        if self._row_seconds * len(rows) <= INLINE_SECONDS:
+        if self._lone_seconds + self._row_seconds * len(rows) <= INLINE_SECONDS:
             return self._timed(rows)
         try:
             async with asyncio.timeout(timeout):
@@ -91,13 +92,17 @@ class Onnx:
         try:
             return self._score(rows)
         finally:
-            self._row_seconds = (time.perf_counter() - began) / len(rows)
+            took = time.perf_counter() - began
+            if len(rows) >= MANY_ROWS:
+                self._row_seconds = took / len(rows)
+            else:
+                self._lone_seconds = took / len(rows)
 
     def _score(self, rows: list[ValidRow]) -> list[Outputs | None]:
         inputs = [row.inputs for row in rows]
-        # Polars computes a lone value otherwise than a column, in the last bit: training asks with two equal rows.
-        frame = pl.from_dicts(inputs if len(inputs) > 1 else inputs * 2, schema=self._schema)
         try:
+            # Polars computes a lone value otherwise than a column, in the last bit: training asks with two equal rows.
+            frame = pl.from_dicts(inputs if len(inputs) > 1 else inputs * 2, schema=self._schema)
             features = self._features(frame)
             found = self._session.run(self._outputs, {name: _feed(features[name], text) for name, text in self._inputs})
         except Exception as fault:  # the user's own code: whatever it raises on a valid row is the model's fault

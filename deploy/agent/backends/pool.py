@@ -16,11 +16,14 @@ from deploy.agent.backends.worker import Worker
 from deploy.agent.outputs import Outputs
 from flywheel.contract import ValidRow
 
+FIRST_SHARE = 0.5  # of a call's time that the first worker has where there is a second
+FAIR_SECONDS = 0.05  # a worker that did not answer in less is not thereby broken
+
 log = structlog.get_logger()
 
 
 class Pool:
-    """The workers of one version. A worker that broke a call is asked last until it answers again."""
+    """The workers of one version. A worker that broke a call is passed by until its `/ping` answers."""
 
     name = "mlflow"
 
@@ -53,18 +56,19 @@ class Pool:
             ScorerUnreachableError: No worker answered within `timeout` seconds.
         """
         end = asyncio.get_running_loop().time() + timeout
-        first = await self._take()
+        alone = len(self._workers) == 1
+        first = await self._take(end)
         try:
-            return await self._ask(first, rows, timeout)
+            # A worker that hangs must leave time for another.
+            return await self._ask(first, rows, timeout if alone else timeout * FIRST_SHARE)
         except ScorerUnreachableError:
-            if len(self._workers) == 1:
+            if alone:
                 raise
         finally:
             await self._give_back(first)
-        left = end - asyncio.get_running_loop().time()
-        second = await self._take(other_than=first)
+        second = await self._take(end, other_than=first)
         try:
-            return await self._ask(second, rows, max(left, 0.001))
+            return await self._ask(second, rows, max(end - asyncio.get_running_loop().time(), 0.001))
         finally:
             await self._give_back(second)
 
@@ -86,17 +90,27 @@ class Pool:
         try:
             return await worker.score(rows, timeout)
         except ScorerUnreachableError as fault:
-            self._broken.add(worker)
+            if timeout >= FAIR_SECONDS:
+                self._broken.add(worker)
             log.warning("worker does not answer", worker=worker.url, reason=str(fault))
             raise
 
-    async def _take(self, other_than: Worker | None = None) -> Worker:
+    async def _take(self, end: float, other_than: Worker | None = None) -> Worker:
+        """Wait for a worker that lives; where none does, any that is idle has to do."""
         async with self._freed:
-            await self._freed.wait_for(lambda: any(worker is not other_than for worker in self._idle))
-            free = [worker for worker in self._idle if worker is not other_than]
-            chosen = min(free, key=lambda worker: worker in self._broken)
+            try:
+                async with asyncio.timeout_at(end):
+                    await self._freed.wait_for(lambda: bool(self._free(other_than)))
+            except TimeoutError as fault:
+                raise ScorerUnreachableError("No worker was free in time.") from fault
+            chosen = self._free(other_than)[0]
             self._idle.remove(chosen)
             return chosen
+
+    def _free(self, other_than: Worker | None) -> list[Worker]:
+        wanted = [worker for worker in self._workers if worker is not other_than]
+        living = [worker for worker in wanted if worker not in self._broken] or wanted
+        return [worker for worker in living if worker in self._idle]
 
     async def _give_back(self, worker: Worker) -> None:
         async with self._freed:

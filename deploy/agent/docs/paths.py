@@ -16,8 +16,8 @@ POLICY = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-in
 class DocsPaths:
     """The only place where the whole schema is shown."""
 
-    def __init__(self, identity: Identity, contract: Contract, *, feedback: bool) -> None:
-        self._document = orjson.dumps(document(identity, contract, feedback=feedback))
+    def __init__(self, identity: Identity, contract: Contract, *, feedback: bool, open_ended: bool) -> None:
+        self._document = orjson.dumps(document(identity, contract, feedback=feedback, open_ended=open_ended))
         self._page = page(identity, contract, feedback=feedback).encode()
 
     def routes(self) -> Routes:

@@ -68,7 +68,10 @@ class Paths:
         if outcomes is not None:
             self._routes |= FeedbackPath(dataplane.contract, outcomes, limits).routes()
         if docs:
-            self._routes |= DocsPaths(identity, dataplane.contract, feedback=outcomes is not None).routes()
+            schema = DocsPaths(
+                identity, dataplane.contract, feedback=outcomes is not None, open_ended=limits.ignore_unknown
+            )
+            self._routes |= schema.routes()
 
     def body_limit(self, method: str, path: str) -> int:
         """Return how many bytes a body may have."""

@@ -168,6 +168,15 @@ async def test_what_cannot_be_taken_is_refused_and_the_connection_ended(sent: by
     assert server.open == 0
 
 
+async def test_a_trailer_passes_for_no_header() -> None:
+    app = Echo()
+    head = b"POST / HTTP/1.1\r\nhost: a\r\nx-arm: mine\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with serving(app) as (_, port):
+        received = await talk(port, head + b"1\r\nx\r\n0\r\nx-arm: trailer\r\n\r\n")
+    assert statuses(received) == [200]
+    assert app.seen[0].headers[b"x-arm"] == b"mine"
+
+
 async def test_an_upgrade_is_passed_over() -> None:
     async with serving(Echo()) as (_, port):
         received = await talk(port, post(b"x", "/x", "connection: upgrade, http2-settings", "upgrade: h2c"), answers=9)
