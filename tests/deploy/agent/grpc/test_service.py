@@ -246,6 +246,7 @@ async def test_a_callers_deadline_ends_the_wait_for_a_slow_model() -> None:
         door = serving("127.0.0.1:0", served.service, served.health, Limits(deadline_seconds=0.5))
         async with door as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             infer: Ask = channel.unary_unary(f"/{NAME}/ModelInfer")
+            await channel.channel_ready()  # or connecting uses up the time on a busy machine
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await infer(typed().SerializeToString(), timeout=2)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
