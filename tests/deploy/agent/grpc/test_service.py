@@ -250,7 +250,7 @@ async def test_a_callers_deadline_ends_the_wait_for_a_slow_model() -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await infer(typed().SerializeToString(), timeout=2)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0 < waits[0] <= 2
+    assert 0 < waits[0] < 2.1, "gRPC rounds a deadline up to its wire form; the agent's own would be longer by seconds"
 
 
 NAMES = st.sampled_from(["at", "chance", "count", "gap", "mood", "key", "x", ""])
