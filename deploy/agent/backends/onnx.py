@@ -6,7 +6,7 @@ Answers as the mlflow backend does, which training has measured (onnx.json) and 
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,8 +22,8 @@ import polars as pl
 from deploy.agent.backends.backend import ScorerError, ScorerUnreachableError
 from deploy.agent.outputs import Outputs, column_reader
 from flywheel.contract import ColumnType, Contract, ValidRow
-from flywheel.errors import IntegrityError
-from flywheel.feature_module import load_features
+from flywheel.errors import DataError, IntegrityError
+from flywheel.modules import load_module
 from flywheel.package import INSIDE
 
 TYPES: dict[ColumnType, pl.DataType] = {
@@ -51,7 +51,7 @@ class Onnx:
     def __init__(self, package: Path, contract: Contract) -> None:
         inside = package / INSIDE
         _check_form(inside)
-        self._features = load_features(inside / "features.py")
+        self._features = _load_features(inside / "features.py")
         self._session = _open_session(inside / "model.onnx")
         self._schema = {column.name: TYPES[column.type] for column in contract.columns}
         self._inputs = [(one.name, one.type == "tensor(string)") for one in self._session.get_inputs()]
@@ -112,6 +112,14 @@ class Onnx:
             None if None in values else dict(zip(self._outputs, values, strict=True))
             for values in zip(*(column[: len(rows)] for column in columns), strict=True)
         ]
+
+
+def _load_features(path: Path) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    try:
+        features: Callable[[pl.DataFrame], pl.DataFrame] = load_module(path, "feature function").features
+    except (DataError, AttributeError) as fault:
+        raise IntegrityError(f"Features {path} cannot be loaded: {fault}") from fault
+    return features
 
 
 def _feed(values: pl.Series, is_text: bool) -> npt.NDArray[Any]:

@@ -114,7 +114,8 @@ def test_a_feature_function_that_fails_is_the_models_fault(built: Built, tmp_pat
         ("onnx.json", json.dumps({"available": False, "reason": "too far off"}), "no ONNX form: too far off"),
         ("onnx.json", "{", "onnx.json is missing or damaged"),
         ("model.onnx", "no graph", "cannot be loaded"),
-        ("features.py", "def features(:", "cannot be loaded: SyntaxError"),
+        ("features.py", "def features(:", "cannot be loaded: .*SyntaxError"),
+        ("features.py", "x = 1", "cannot be loaded: .*'features'"),
     ],
 )
 def test_a_package_without_a_sound_onnx_form_says_so(
