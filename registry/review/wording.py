@@ -177,6 +177,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.ROLLOUT_PROMOTED: _said("finished the rollout: all traffic goes to it"),
     EventKind.ROLLOUT_ROLLED_BACK: _said("rolled it back"),
     EventKind.ROLLOUT_HELD: _said("held the rollout"),
+    EventKind.ROLLOUT_UNDEPLOYED: _said("took the use case out of traffic"),
     EventKind.MONITOR_WINDOW: _said("judged a window of its traffic"),
     EventKind.RETRAIN_STARTED: _said("started training again"),
     EventKind.RETRAIN_FINISHED: _retrained,

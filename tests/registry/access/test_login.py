@@ -73,7 +73,7 @@ def test_a_token_has_no_more_rights_than_its_user_has_now(apart: "Apart", token_
     refused = apart.call(ADMIN, "POST", "/flywheel/api/tokens", json=asked)
     assert (refused.status_code, refused.json()["message"]) == (
         403,
-        f"A token of '{AGENTS}' cannot have scope 'registry': {AGENTS} has read. Leave it out.",
+        f"A token of '{AGENTS}' cannot have scope 'registry': {AGENTS} has predict, read. Leave it out.",
     )
 
 
