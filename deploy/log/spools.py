@@ -15,6 +15,8 @@ from flywheel.storage import PredictionLog, TableName
 
 FOLDER_NAME = re.compile(r"(?P<use_case>[a-z][a-z0-9-]{1,62})-v(?P<version>[0-9]+)")
 
+COMMIT_BYTES = 48 << 20  # of lines in one commit, about
+
 # Whole lines in; the sound ones as a table, and the others as they are.
 Parser = Callable[[bytes], tuple[pa.Table, list[bytes]]]
 
@@ -75,8 +77,14 @@ class Spools:
         parse = self._parser(folder)
         tables: list[pa.Table] = []
         ends: dict[Path, int] = {}
+        looked: set[Path] = set()
+        taken = 0
         for path in segments:
+            if taken >= COMMIT_BYTES:
+                break  # after a day without the store there is more than fits into memory
+            looked.add(path)
             block = read_block(path, self._offset(use_case, path))
+            taken += len(block.content)
             if block.content:
                 table, rejected = parse(block.content)
                 self._reject(path, block.start, rejected)
@@ -86,7 +94,7 @@ class Spools:
             versions = {path.stem: end for path, end in ends.items()}
             self._commit(use_case, pa.concat_tables(tables), versions)
             self._offsets |= ends
-        for path in finished:
+        for path in looked.intersection(finished):
             self._remove_shipped(path)
         return sum(table.num_rows for table in tables) if ends else None
 

@@ -30,8 +30,8 @@ class LogServing(_Strict):
     Attributes:
         full_disk: When no record can be written: `refuse` the request (503), or answer it `unlogged`, with an alarm.
         reserve_mb: Disk space that the spool leaves free; below it the disk counts as full.
-        durability: `process`: a record survives the death of the agent; `power`: also of the machine (fsync).
-        retention_days: Predictions and requests older than that are erased; None keeps them.
+        durability: `process`: a record survives the death of the agent; `power`: its lines are synced to disk as well.
+        retention_days: Without effect yet: nothing is erased.
     """
 
     full_disk: Literal["refuse", "unlogged"] = "refuse"

@@ -93,6 +93,23 @@ def test_records_of_a_living_agent_are_shipped_and_its_segment_stays(tmp_path: P
     assert shipped(tmp_path) == ["p-1", "p-2", "p-3"]
 
 
+def test_what_piled_up_is_shipped_in_commits_of_bounded_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.log.spools.COMMIT_BYTES", 1000)
+    limits = Limits(segment_bytes=1)
+    with spool(tmp_path, limits=limits) as agent:
+        for number in range(10):
+            agent.append(record(number))
+    (tmp_path / "logs").mkdir(exist_ok=True)
+    shipper = Shipper(tmp_path)
+    ticks = 0
+    while shipper.tick():
+        ticks += 1
+    assert ticks > 3
+    assert shipper.unshipped() == []
+    assert shipped(tmp_path) == sorted(f"p-{number}" for number in range(10))
+    assert list((tmp_path / "spool" / "tiny-v1").glob("*.jsonl")) == []
+
+
 def test_a_row_of_the_table_says_what_the_record_said(tmp_path: Path) -> None:
     with spool(tmp_path) as agent:
         agent.append(record(7, arm="challenger", error=None))
