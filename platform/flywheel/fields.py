@@ -11,15 +11,8 @@ from collections.abc import Mapping
 import polars as pl
 import pyarrow as pa
 
+from flywheel.column_types import POLARS
 from flywheel.contract import ColumnType
-
-POLARS: dict[ColumnType, pl.DataType] = {
-    "long": pl.Int64(),
-    "double": pl.Float64(),
-    "string": pl.String(),
-    "boolean": pl.Boolean(),
-    "datetime": pl.Datetime("us"),
-}
 
 
 def name_beside(name: str, kind: ColumnType) -> str:

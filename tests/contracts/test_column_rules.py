@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.column_rules import EARLIEST, LATEST
+from flywheel.column_types import POLARS
 from flywheel.contract import Column, ColumnType, Contract
 from flywheel.errors import ContractError
-from training.checks.rules import DTYPES, row_rules, wrong_types
+from training.checks.rules import row_rules, wrong_types
 from training.checks.schema import pandera_schema
 
 NOON = datetime(2024, 5, 1, 12)
@@ -94,7 +95,7 @@ def contract_of(checked: Column) -> Contract:
 
 
 def frame_of(checked: Column, value: Any) -> pl.DataFrame:
-    typed = DTYPES[checked.type] if value is None else None
+    typed = POLARS[checked.type] if value is None else None
     return pl.DataFrame({"at": [NOON], "x": pl.Series([value], dtype=typed)}).with_columns(
         pl.col("at").cast(pl.Datetime("us"))
     )

@@ -9,9 +9,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from flywheel.column_types import POLARS
 from flywheel.contract import Column, ColumnType, Contract
 from flywheel.errors import IntegrityError
-from flywheel.fields import POLARS, read_fields
+from flywheel.fields import read_fields
 from flywheel.records import prediction_schema
 from flywheel.storage import PredictionLog, append_outcomes
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import polars as pl
 
+from flywheel.column_types import POLARS
 from flywheel.contract import Column, Contract
 from flywheel.errors import DataError
 from flywheel.profile import DataProfile
@@ -19,7 +20,7 @@ from training.checks.breaches import VERDICTS, Breach, set_aside, to_finding
 from training.checks.days import time_span
 from training.checks.finding import SEVERITY, CheckFailedError, CheckReport, CheckResult, Finding, Verdict
 from training.checks.profiling import profile_data
-from training.checks.rules import DTYPES, RowRule, row_rules, wrong_types
+from training.checks.rules import RowRule, row_rules, wrong_types
 from training.checks.screen import Screening, screen
 from training.checks.uniqueness import repeated_rows
 from training.checks.volume import check_days, check_freshness, check_size, check_volume
@@ -197,7 +198,7 @@ def _check_patterns(case: Examination, clean: pl.DataFrame) -> Iterator[Finding]
 
 def _report(case: Examination, clean: int, rules: int, findings: list[Finding]) -> CheckReport:
     name, last = case.contract.event_time, case.last
-    typed = case.frame.schema.get(name) == DTYPES["datetime"]
+    typed = case.frame.schema.get(name) == POLARS["datetime"]
     start, end = time_span(case.frame[name]) if typed else (None, None)
     return CheckReport(
         usecase=case.usecase.name,

@@ -9,16 +9,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from flywheel.column_rules import EARLIEST, LATEST
-from flywheel.contract import Column, ColumnType, Contract
+from flywheel.column_types import POLARS
+from flywheel.contract import Column, Contract
 from training.checks.finding import Rule
-
-DTYPES: dict[ColumnType, pl.DataType] = {
-    "long": pl.Int64(),
-    "double": pl.Float64(),
-    "string": pl.String(),
-    "boolean": pl.Boolean(),
-    "datetime": pl.Datetime("us"),
-}
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class RowRule:
 
 def wrong_types(frame: pl.DataFrame, contract: Contract) -> list[Column]:
     """Return the contract's columns that the frame lacks or has with another type."""
-    return [column for column in contract.columns if frame.schema.get(column.name) != DTYPES[column.type]]
+    return [column for column in contract.columns if frame.schema.get(column.name) != POLARS[column.type]]
 
 
 def row_rules(contract: Contract) -> list[RowRule]:

@@ -10,8 +10,8 @@ import polars as pl
 from pandera.api.polars.types import PolarsData
 
 from flywheel.column_rules import EARLIEST, LATEST
+from flywheel.column_types import POLARS
 from flywheel.contract import Column, Contract
-from training.checks.rules import DTYPES
 
 
 def pandera_schema(contract: Contract) -> pa.DataFrameSchema:
@@ -24,7 +24,7 @@ def pandera_schema(contract: Contract) -> pa.DataFrameSchema:
 
 
 def _column(column: Column) -> pa.Column:
-    return pa.Column(DTYPES[column.type], checks=_checks(column), nullable=True, required=True)
+    return pa.Column(POLARS[column.type], checks=_checks(column), nullable=True, required=True)
 
 
 def _checks(column: Column) -> list[pa.Check]:

@@ -21,18 +21,12 @@ import polars as pl
 
 from deploy.agent.backends.backend import ScorerError, ScorerUnreachableError
 from deploy.agent.outputs import Outputs, column_reader
-from flywheel.contract import ColumnType, Contract, ValidRow
+from flywheel.column_types import POLARS
+from flywheel.contract import Contract, ValidRow
 from flywheel.errors import DataError, IntegrityError
 from flywheel.modules import load_module
 from flywheel.package import INSIDE
 
-TYPES: dict[ColumnType, pl.DataType] = {
-    "long": pl.Int64(),
-    "double": pl.Float64(),
-    "string": pl.String(),
-    "boolean": pl.Boolean(),
-    "datetime": pl.Datetime("us"),
-}
 # A batch that takes longer goes to a thread, so that the event loop still answers; a hop costs about 0.1 ms.
 INLINE_SECONDS = 0.01
 MANY_ROWS = 32  # from where on a call's time says what a row takes, and not what a call does
@@ -53,7 +47,7 @@ class Onnx:
         _check_form(inside)
         self._features = _load_features(inside / "features.py")
         self._session = _open_session(inside / "model.onnx")
-        self._schema = {column.name: TYPES[column.type] for column in contract.columns}
+        self._schema = {column.name: POLARS[column.type] for column in contract.columns}
         self._inputs = [(one.name, one.type == "tensor(string)") for one in self._session.get_inputs()]
         self._outputs = [output.name for output in contract.outputs]
         self._read = [column_reader(output) for output in contract.outputs]
