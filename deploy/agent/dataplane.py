@@ -4,7 +4,7 @@ No answer leaves before its record is in the spool; where the spool cannot take 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,12 +17,13 @@ from deploy.agent.batching import Batcher, Failure, Job, Outcome, Score
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
-from deploy.agent.rest.forms import Row
 from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import Contract, ValidRow
 from flywheel.errors import ContractError
 
 SCHEMA_VERSION = 1
+# One row of a request, as parsed: column to value.
+Row = Mapping[str, Any]
 UNRECORDED = Failure("log", "The prediction could not be recorded, so it is not given. Try again.")
 
 log = structlog.get_logger()

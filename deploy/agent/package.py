@@ -6,8 +6,9 @@ from pathlib import Path
 
 import orjson
 
+from deploy.agent.dataplane import Row
 from deploy.agent.refusal import RefusalError
-from deploy.agent.rest.forms import Row, parse_rows
+from deploy.agent.rest.forms import parse_rows
 from flywheel.contract import Contract, read_contract
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError

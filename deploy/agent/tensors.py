@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from deploy.agent.dataplane import Row
 from deploy.agent.refusal import RefusalError
-from deploy.agent.rest.forms import Row
 from flywheel.column_rules import EPOCH
 from flywheel.contract import Column, Contract
 

@@ -15,9 +15,8 @@ import pytest
 from aiohttp import web
 
 from deploy.agent.backends.worker import Worker
-from deploy.agent.dataplane import Caller, DataPlane, Identity
+from deploy.agent.dataplane import Caller, DataPlane, Identity, Row
 from deploy.agent.limits import Limits
-from deploy.agent.rest.forms import Row
 from deploy.agent.spool import Spool
 from deploy.log.shipper import drain
 from deploy.outcomes import record_file

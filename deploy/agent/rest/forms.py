@@ -6,14 +6,14 @@
 {"instances": [{...}, ...]}
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from deploy.agent.dataplane import Row
 from deploy.agent.refusal import RefusalError
 
-Row = Mapping[str, Any]
 SPLIT = frozenset({"columns", "data"})
 SPLIT_OR_INDEX = SPLIT | {"index"}
 

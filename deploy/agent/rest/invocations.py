@@ -3,11 +3,11 @@
 import orjson
 
 from deploy.agent.caller import answer_headers, read_caller
-from deploy.agent.dataplane import DataPlane
+from deploy.agent.dataplane import DataPlane, Row
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
 from deploy.agent.limits import Limits
-from deploy.agent.rest.forms import Row, parse_rows
+from deploy.agent.rest.forms import parse_rows
 from deploy.agent.rest.route import Route, Routes, check_media_type
 from deploy.agent.rest.tables import CsvReader
 from deploy.agent.signature import Signature

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from deploy.agent.dataplane import Row
 from deploy.agent.refusal import RefusalError
-from deploy.agent.rest.forms import Row, check_count
+from deploy.agent.rest.forms import check_count
 from flywheel.contract import ColumnType, Contract
 
 WHOLE = re.compile(r"[+-]?\d{1,30}", re.ASCII)
