@@ -18,7 +18,6 @@ from pathlib import Path
 
 import structlog
 import uvloop
-from pydantic import ValidationError
 
 from deploy.agent.backends.backend import Backend
 from deploy.agent.backends.pool import Pool
@@ -35,8 +34,8 @@ from deploy.agent.spool import Spool
 from deploy.agent.telemetry.metrics import Metrics
 from deploy.agent.telemetry.watch import SpoolCollector, watch_loop
 from flywheel.contract import Contract
-from flywheel.errors import FlywheelError, UsageError
-from flywheel.serving import UseCaseServing
+from flywheel.errors import FlywheelError
+from flywheel.serving import UseCaseServing, parse_section
 from flywheel.telemetry import configure_logs
 
 # Records and requests die by their reference counts; looking for cycles every 700 objects costs and finds nothing.
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     configure_logs(machine=True)
     try:
-        uvloop.run(_serve(options, _serving(options.serving)))
+        uvloop.run(_serve(options, parse_section(options.serving)))
     except FlywheelError as fault:
         sys.stderr.write(f"Error: {fault}\n")
         return fault.exit_code
@@ -134,15 +133,6 @@ def _backend(options: argparse.Namespace, contract: Contract) -> Backend:
     from deploy.agent.backends.onnx import Onnx  # noqa: PLC0415  # 80 MB that the other backend does without
 
     return Onnx(options.package, contract)
-
-
-def _serving(text: str) -> UseCaseServing:
-    try:
-        return UseCaseServing.model_validate_json(text)
-    except ValidationError as fault:
-        first = fault.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise UsageError(f"--serving: {where}: {first['msg']}. Give a section of serving.yaml as JSON.") from fault
 
 
 async def _until_signalled(tasks: Sequence["asyncio.Task[None]"]) -> None:

@@ -1,4 +1,4 @@
-"""JSON documents of a package: read as the strict model that describes them, or refused in one sentence."""
+"""Documents held against the strict model that describes them: read, or refused in one sentence."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -26,3 +26,8 @@ def read_document(path: Path, kind: type[T]) -> T:
         raise IntegrityError(
             f"{kind.__name__} {path} is damaged: {fault.errors()[0]['msg']}. Train the model again."
         ) from fault
+
+
+def place_of(fault: ValidationError, whole: str) -> str:
+    """Return where the first fault of a document stands, keys with dots between; `whole`: in no key of it."""
+    return ".".join(str(part) for part in fault.errors()[0]["loc"]) or whole

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from flywheel.documents import place_of
 from flywheel.errors import SpecError
 from flywheel.freeze import Freeze
 from flywheel.identities import SERVICES
@@ -190,7 +191,7 @@ class OnceOnly(yaml.SafeLoader):
 
 def _told(fault: ValidationError) -> str:
     first = fault.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "people"
+    place = place_of(fault, "people")
     reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if first["type"] == "enum":
         roles = ", ".join(Role)

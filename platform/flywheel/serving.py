@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from flywheel.errors import SpecError
+from flywheel.documents import place_of
+from flywheel.errors import SpecError, UsageError
 
 NAME = "serving.yaml"
 Positive = Annotated[int, Field(gt=0)]
@@ -181,9 +182,23 @@ def load_serving(home: Path) -> Serving:
     try:
         return Serving.model_validate(document or {})
     except ValidationError as fault:
-        first = fault.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise SpecError(f"{path}: {where}: {first['msg']}. Correct it.") from fault
+        raise SpecError(f"{path}: {_told(fault)} Correct it.") from fault
+
+
+def parse_section(text: str) -> UseCaseServing:
+    """Read a use case's section as an agent is given it: JSON.
+
+    Raises:
+        UsageError: It says something that a section cannot say.
+    """
+    try:
+        return UseCaseServing.model_validate_json(text)
+    except ValidationError as fault:
+        raise UsageError(f"--serving: {_told(fault)} Give a section of serving.yaml as JSON.") from fault
+
+
+def _told(fault: ValidationError) -> str:
+    return f"{place_of(fault, 'the document')}: {fault.errors()[0]['msg']}."
 
 
 def check_files(source: Path, door: GatewayServing) -> None:

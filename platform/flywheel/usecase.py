@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
+from flywheel.documents import place_of
 from flywheel.errors import SpecError
 from flywheel.limits import Limits
 
@@ -285,7 +286,7 @@ def parse_usecase(document: Any, where: str) -> UseCase:
         return UseCase.model_validate(document)
     except ValidationError as fault:
         first = fault.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "data"
+        key = place_of(fault, "data")
         reason = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             raise SpecError(f"Use case {where}: unknown key '{key}'. Remove it or correct its spelling.") from fault

@@ -21,6 +21,7 @@ import urllib3
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from flywheel.documents import place_of
 from flywheel.errors import SpecError, TransientError
 from flywheel.events import Event
 from registry.hooks.consumers import RefusedError
@@ -174,7 +175,7 @@ def parse_hooks(text: str, where: str) -> Hooks:
         raise SpecError(f"Hooks {where}: no YAML{place}. Correct it.") from fault
     except ValidationError as fault:
         first = fault.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        place = place_of(fault, "the whole")
         raise SpecError(f"Hooks {where}: '{place}' is wrong: {first['msg']}. Correct it.") from fault
 
 
