@@ -9,6 +9,7 @@ request was due (so a server that stalls cannot hide the requests that it kept w
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -165,7 +166,7 @@ async def connect(target: Target, result: Measured, done: Done, lost: Lost) -> C
     return made
 
 
-class _Loop:
+class _Loop(ABC):
     """What both loops share: connections that are opened again when the server has closed them, as clients do."""
 
     def __init__(self, target: Target, result: Measured) -> None:
@@ -173,13 +174,13 @@ class _Loop:
         self.open: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
 
+    @abstractmethod
     def done(self, connection: Connection, code: int, due: float) -> None:
         """Take an answer; a code of 0 stands for none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ready(self, connection: Connection) -> None:
         """Take a connection that can be asked."""
-        raise NotImplementedError
 
     async def connect(self) -> None:
         """Open one more connection."""

@@ -20,11 +20,9 @@ class Backend(Protocol):
     """One version's model, used as an async context. `answers` may be asked at any time.
 
     Attributes:
-        name: `mlflow` or `onnx`.
         width: How many tasks may call `score` at once with profit.
     """
 
-    name: str
     width: int
 
     async def __aenter__(self) -> Self:

@@ -39,7 +39,6 @@ class Onnx:
         IntegrityError: The package has no ONNX form, or a part of it cannot be loaded.
     """
 
-    name = "onnx"
     width = 1
 
     def __init__(self, package: Path, contract: Contract) -> None:

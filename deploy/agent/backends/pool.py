@@ -25,8 +25,6 @@ log = structlog.get_logger()
 class Pool:
     """The workers of one version. A worker that broke a call is passed by until its `/ping` answers."""
 
-    name = "mlflow"
-
     def __init__(self, workers: Sequence[Worker]) -> None:
         self._workers = list(workers)
         self._idle: list[Worker] = list(workers)
