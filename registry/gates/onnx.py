@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 import polars as pl
 
 from flywheel.errors import IntegrityError
 from flywheel.limits import Limits
+from flywheel.onnx_session import FATAL, open_session
 from flywheel.package import INSIDE
 from registry.gates.answers import differences
 from registry.gates.evidence import Measurement
@@ -69,11 +69,8 @@ def run_graph(content: bytes, features: pl.DataFrame) -> pl.DataFrame:
     Raises:
         UnmeasurableError: It is no graph, or asks for other features.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = open_session(content, log_from=FATAL)
         feeds = {entry.name: _feed(features[entry.name], entry.type) for entry in session.get_inputs()}
         outputs = session.run(None, feeds)
     except Exception as fault:  # onnxruntime's errors share no base class

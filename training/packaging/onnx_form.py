@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 import polars as pl
 
+from flywheel.onnx_session import open_session
 from flywheel.statistics import Floats
 from training.data.dataset import Columns, Matrix
 from training.packaging.model_code import calibrate, encode, predict_matrix
@@ -56,14 +57,6 @@ def onnx_inputs(features: pl.DataFrame, columns: Columns) -> Feeds:
             values = features[name].cast(pl.String).fill_null("").to_numpy().astype(object)
         feeds[name] = values.reshape(-1, 1)
     return feeds
-
-
-def open_session(path: Path) -> ort.InferenceSession:
-    """Open a graph to run on one thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _measured(path: Path, parts: OnnxParts, features: pl.DataFrame) -> dict[str, Any]:

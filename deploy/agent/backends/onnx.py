@@ -25,6 +25,7 @@ from flywheel.column_types import POLARS
 from flywheel.contract import Contract, ValidRow
 from flywheel.errors import DataError, IntegrityError
 from flywheel.modules import load_module
+from flywheel.onnx_session import open_session
 from flywheel.package import INSIDE
 
 # A batch that takes longer goes to a thread, so that the event loop still answers; a hop costs about 0.1 ms.
@@ -45,7 +46,7 @@ class Onnx:
         inside = package / INSIDE
         _check_form(inside)
         self._features = _load_features(inside / "features.py")
-        self._session = _open_session(inside / "model.onnx")
+        self._session = _open(inside / "model.onnx")
         self._schema = {column.name: POLARS[column.type] for column in contract.columns}
         self._inputs = [(one.name, one.type == "tensor(string)") for one in self._session.get_inputs()]
         self._outputs = [output.name for output in contract.outputs]
@@ -146,11 +147,8 @@ def _check_form(inside: Path) -> None:
         )
 
 
-def _open_session(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only
+def _open(path: Path) -> ort.InferenceSession:
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return open_session(path)
     except Exception as fault:  # onnxruntime's own classes of faults, which it does not publish
         raise IntegrityError(f"Graph {path} cannot be loaded: {fault}. Train the model again.") from fault

@@ -11,12 +11,13 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.neighbors import KNeighborsClassifier
 
 from flywheel.contract import outputs_of
+from flywheel.onnx_session import open_session
 from flywheel.usecase import Task
 from tests.training.tiny_package import CLASSES, tiny_parts
 from training.data.dataset import Columns
 from training.families.catalogue import BUILT_IN
 from training.packaging.model_code import calibrate, encode, predict_matrix
-from training.packaging.onnx_form import TOLERANCE, differences, onnx_inputs, open_session, write_onnx
+from training.packaging.onnx_form import TOLERANCE, differences, onnx_inputs, write_onnx
 from training.packaging.onnx_graph import OnnxParts
 from training.packaging.package import PackageParts
 
