@@ -32,7 +32,7 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Head:
-    """A request whose body is being read."""
+    """A request whose body is being read; with a refusal it is read only to be passed over."""
 
     method: str
     path: str
@@ -40,6 +40,7 @@ class Head:
     headers: dict[bytes, bytes]
     limit: int
     keep_alive: bool
+    refusal: Response | None
 
 
 class Connection(asyncio.Protocol):
@@ -67,7 +68,6 @@ class Connection(asyncio.Protocol):
         self._head: Head | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
-        self._refusal: Response | None = None
         self._waiting: list[tuple[Head, bytes]] = []
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         self._url, self._headers, self._head_bytes = b"", {}, 0
-        self._head, self._body, self._body_bytes, self._refusal = None, [], 0, None
+        self._head, self._body, self._body_bytes = None, [], 0
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
@@ -143,13 +143,13 @@ class Connection(asyncio.Protocol):
             return
         limit = self._application.body_limit(method, target)
         keep = self._parser.should_keep_alive() and b"upgrade" not in self._headers
-        self._head = Head(method, target, query, self._headers, limit, keep)
+        refusal = self._application.turned_away(method, target)
+        self._head = Head(method, target, query, self._headers, limit, keep, refusal)
         announced = self._headers.get(b"content-length", b"")
         if announced.isdigit() and int(announced[:20]) > limit:
             self._refuse(self._application.too_large(limit))
             return
-        self._refusal = self._application.turned_away(method, target)
-        if self._refusal is None and self._headers.get(b"expect", b"").lower() == b"100-continue":
+        if refusal is None and self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(CONTINUE)
 
     def on_body(self, body: bytes) -> None:
@@ -157,15 +157,15 @@ class Connection(asyncio.Protocol):
         self._body_bytes += len(body)
         if self._head is not None and self._body_bytes > self._head.limit:
             self._refuse(self._application.too_large(self._head.limit))
-        elif self._refusal is None:
+        elif self._head is not None and self._head.refusal is None:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
         """Answer, or line up behind the request before."""
         if self._closing or self._head is None:
             return
-        if self._refusal is not None and self._task is None and not self._waiting:
-            if self._write(self._refusal, self._head):
+        if self._head.refusal is not None and self._task is None and not self._waiting:
+            if self._write(self._head.refusal, self._head):
                 self._rest()
             return
         self._waiting.append((self._head, b"".join(self._body)))
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
         self._task = asyncio.get_running_loop().create_task(self._answer(head, request))
 
     async def _answer(self, head: Head, request: Request) -> None:
-        response = await self._application.handle(request)
+        response = head.refusal or await self._application.handle(request)
         self._task = None
         if self._closing:
             return

@@ -27,12 +27,14 @@ class Echo:
     may_go: asyncio.Event = field(default_factory=asyncio.Event)
     seen: list[Request] = field(default_factory=list)
     full: bool = False
+    fills: bool = False
 
     def body_limit(self, method: str, path: str) -> int:
         return LIMIT
 
     def turned_away(self, method: str, path: str) -> Response | None:
-        return Response(429, b"full", headers=((b"retry-after", b"3"),)) if self.full else None
+        full, self.full = self.full, self.full or self.fills
+        return Response(429, b"full", headers=((b"retry-after", b"3"),)) if full else None
 
     def too_large(self, limit: int) -> Response:
         return Response(413, f"more than {limit}".encode())
@@ -198,6 +200,14 @@ async def test_a_full_queue_refuses_at_the_head_and_keeps_the_connection() -> No
     assert statuses(received) == [429, 429]
     assert b"retry-after: 3" in received
     assert app.seen == []
+
+
+async def test_a_refusal_behind_an_answer_that_is_being_made_is_still_a_refusal() -> None:
+    app = Echo(fills=True)  # between the two heads, which come in one piece
+    async with serving(app) as (_, port):
+        received = await talk(port, post(b"first", "/1") + post(b"second", "/2"), answers=2)
+    assert statuses(received) == [200, 429]
+    assert [request.path for request in app.seen] == ["/1"]
 
 
 async def test_a_head_request_gets_no_body() -> None:
