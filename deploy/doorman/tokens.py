@@ -4,10 +4,8 @@ The events are the contract: `token.issued` holds a secret's SHA-256, scopes and
 token counts here when `predict` is among its scopes. No secret is ever kept, written or logged.
 """
 
-import hashlib
 import hmac
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,9 +15,9 @@ import sqlalchemy as sa
 
 from flywheel.connections import write_private
 from flywheel.events import EVENTS, Event, EventKind, from_row
+from flywheel.service_tokens import FORM, secret_digest
 
 SCOPE = "predict"
-FORM = re.compile(r"fwt_(?P<id>[0-9a-f]{12})_(?P<secret>[0-9a-f]{64})")
 KINDS = (EventKind.TOKEN_ISSUED, EventKind.TOKEN_REVOKED)
 # How long tokens are believed while the trail cannot be read; nobody can revoke one in that time either.
 TRUST = timedelta(hours=24)
@@ -60,7 +58,7 @@ class Book:
         if match is None:
             return None
         held = self.tokens.get(match["id"])
-        digest = hashlib.sha256(match["secret"].encode()).hexdigest()
+        digest = secret_digest(match["secret"])
         known = hmac.compare_digest(digest, held.digest if held else "")
         return held.client if held and known and now < datetime.fromisoformat(held.expires_at) else None
 

@@ -16,9 +16,10 @@ from mlflow.server import auth, handlers
 from werkzeug.datastructures import Authorization
 
 from flywheel.errors import FlywheelError
+from flywheel.service_tokens import PREFIX
 from registry.access import passwords, sso
 from registry.access.roles import RoleBook
-from registry.access.tokens import PREFIX, TokenError, admit
+from registry.access.tokens import TokenError, admit
 from registry.doors.census import SAFE_METHODS, Area, area_of
 
 BOOK = RoleBook()

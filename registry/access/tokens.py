@@ -5,9 +5,7 @@ trail's index by subject (0.3 ms) says everything, and a revocation holds from i
 is cached, and nothing is written when a token is used. A token may do what its user may, within its scopes.
 """
 
-import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,10 +16,9 @@ import sqlalchemy as sa
 from flywheel import events
 from flywheel.errors import FlywheelError
 from flywheel.events import Event, EventKind
+from flywheel.service_tokens import FORM, PREFIX, secret_digest
 from registry.doors.census import Area
 
-PREFIX = "fwt_"
-FORM = re.compile(r"fwt_(?P<id>[0-9a-f]{12})_(?P<secret>[0-9a-f]{64})")
 DAYS, MOST_DAYS = 90, 365
 # Not `own`: a token makes no others, and sets no password.
 SCOPES = (Area.READ, Area.TRACKING, Area.REGISTRY, Area.REVIEW, Area.ADMIN, Area.PREDICT)
@@ -76,7 +73,7 @@ def issue(
         "name": name,
         "user": user,
         "scopes": sorted(set(scopes)),
-        "digest": _digest(secret),
+        "digest": secret_digest(secret),
         "expires_at": (now + timedelta(days=days)).isoformat(),
     }
     event = events.append(connection, EventKind.TOKEN_ISSUED, _subject(number), actor, body, now)
@@ -126,7 +123,7 @@ def admit(connection: sa.Connection, text: str, now: datetime) -> Token:
     if match is None:
         raise TokenError("This service token is malformed: one reads fwt_<12 digits>_<64 digits>. Copy all of it.")
     token = find(connection, match["id"])
-    if not hmac.compare_digest(_digest(match["secret"]), token.digest if token else ""):
+    if not hmac.compare_digest(secret_digest(match["secret"]), token.digest if token else ""):
         raise TokenError("This service token is not known here. Issue another.")
     assert token is not None  # noqa: S101  # the digest of nothing is ''
     state = token.state(now)
@@ -152,7 +149,3 @@ def _issued(event: Event) -> Token:
 def _subject(number: str) -> str:
     # A model's name holds no colon, so that no event of a model is ever taken for a token's.
     return f"token:{number}"
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()

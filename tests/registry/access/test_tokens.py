@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flywheel.events import GENESIS, Event, EventKind, Head, chained
-from registry.access.tokens import FORM, MOST_DAYS, SCOPES, fold
+from flywheel.service_tokens import FORM
+from registry.access.tokens import MOST_DAYS, SCOPES, fold
 from registry.doors.census import Area
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
