@@ -3,7 +3,8 @@
 import uuid
 from collections.abc import Mapping
 
-from deploy.agent.dataplane import Answer, Caller
+from deploy.agent.dataplane import Answer
+from deploy.agent.recording import Caller
 
 HEADER_LENGTH = 256
 # More ids than this would not fit into the header size that clients accept; `x-request-id` and the row tell them apart.
