@@ -74,6 +74,7 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
                 append=spool.append,
                 limits=limits,
                 width=backend.width,
+                remote=backend.remote,
                 metrics=metrics,
             )
             can_record = spool.is_writable if not limits.unlogged else lambda: True

@@ -66,6 +66,7 @@ class DataPlane:
         append: Makes complete record lines durable; raises OSError.
         limits: Bounds on queue, batch and time.
         width: Calls of `score` in flight at once.
+        remote: `score` waits for another process.
         metrics: Is told of queue and calls.
     """
 
@@ -78,6 +79,7 @@ class DataPlane:
         append: Callable[[bytes], None],
         limits: Limits,
         width: int = 1,
+        remote: bool = False,
         metrics: Metrics | None = None,
     ) -> None:
         self.identity = identity
@@ -87,7 +89,7 @@ class DataPlane:
         self._deadline_seconds = limits.deadline_seconds
         self._ignore_unknown = limits.ignore_unknown
         self._unlogged, self._metrics, self._gap = limits.unlogged, metrics, Gap(identity.use_case, identity.version)
-        self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits, width=width, metrics=metrics)
+        self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits, width=width, remote=remote, metrics=metrics)
 
     async def predict(self, rows: list[Row], caller: Caller) -> Answer:
         """Answer a request of one or many rows.
