@@ -1,6 +1,7 @@
 """The client of this version's `mlflow models serve`: validated rows in, the outputs of each row out."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Self
 
@@ -32,7 +33,7 @@ class Worker:
     async def __aexit__(self, *exception: object) -> None:
         await self._session.close()
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(self, rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         """Return the outputs of each row (n_rows), None where the model gave none that keep the contract.
 
         Raises:
@@ -43,7 +44,9 @@ class Worker:
             {"dataframe_split": {"columns": self._columns, "data": [self._values(row) for row in rows]}}
         )
         try:
-            status, answer = await self._post(body, timeout)
+            status, answer = await self._post(
+                body, timeout, None if traceparent is None else {"traceparent": traceparent}
+            )
         except aiohttp.ClientConnectorError as fault:
             raise ScorerUnreachableError("The scorer does not accept connections.") from fault
         except TimeoutError as fault:
@@ -63,18 +66,18 @@ class Worker:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
-    async def _post(self, body: bytes, seconds: float) -> tuple[int, bytes]:
+    async def _post(self, body: bytes, seconds: float, headers: Mapping[str, str] | None) -> tuple[int, bytes]:
         async with asyncio.timeout(seconds):
             try:
-                return await self._post_once(body)
+                return await self._post_once(body, headers)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as fault:
                 if isinstance(fault, aiohttp.ClientConnectorError):
                     raise
                 # A kept connection that the other side had closed; scoring has no effects, so once more.
-                return await self._post_once(body)
+                return await self._post_once(body, headers)
 
-    async def _post_once(self, body: bytes) -> tuple[int, bytes]:
-        async with self._session.post(f"{self.url}/invocations", data=body) as response:
+    async def _post_once(self, body: bytes, headers: Mapping[str, str] | None) -> tuple[int, bytes]:
+        async with self._session.post(f"{self.url}/invocations", data=body, headers=headers) as response:
             return response.status, await response.read()
 
     def _values(self, row: ValidRow) -> list[Any]:
