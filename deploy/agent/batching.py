@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -21,6 +21,9 @@ from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
 from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import ValidRow
+
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace
 
 C = TypeVar("C")
 
@@ -36,6 +39,7 @@ class Job(Generic[C]):
     received: float
     deadline: float
     answer: "asyncio.Future[list[Outputs]]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    trace: "Trace | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,19 @@ class Failure:
 
 
 Outcome = list[Outputs] | Failure
-Score = Callable[[list[ValidRow], float], Awaitable[list[Outputs | None]]]
 Finished = Sequence[tuple[Job[C], Outcome]]
 Settle = Callable[[Finished[C]], None]
+
+
+class Score(Protocol):
+    """A backend's `score`."""
+
+    def __call__(
+        self, rows: list[ValidRow], timeout: float, traceparent: str | None = None, /
+    ) -> Awaitable[list[Outputs | None]]:
+        """Return the outputs of each row."""
+        ...
+
 
 TURN_SECONDS = 0.02  # of scoring between two turns of the event loop, while full batches wait
 RECENT = 0.2  # weight of the latest call in what a call takes
@@ -132,6 +146,8 @@ class Batcher(Generic[C]):
         self._waiting.append(job)
         self._waiting_rows += len(job.rows)
         self._arrived.set()
+        if job.trace is not None:
+            job.trace.queued()
         return job.answer
 
     async def run(self) -> None:
@@ -167,6 +183,8 @@ class Batcher(Generic[C]):
         while self._waiting and (not batch or rows + len(self._waiting[0].rows) <= self._limits.batch_rows):
             job = self._waiting.popleft()
             batch.append(job)
+            if job.trace is not None:
+                job.trace.dequeued()
             rows += len(job.rows)
         self._waiting_rows -= rows
         if not self._waiting:
@@ -201,7 +219,7 @@ class Batcher(Generic[C]):
         rows = [row for job in alive for row in job.rows]
         began = self._clock()
         try:
-            values = await self._score(rows, self._remaining(alive))
+            values = await self._call(alive, rows)
         except ScorerUnreachableError as fault:
             return [(job, Failure("scorer", str(fault))) for job in alive]
         except ScorerError as fault:
@@ -212,6 +230,13 @@ class Batcher(Generic[C]):
             return await self._serve(alive[middle:])
         self._learn(len(rows), self._clock() - began)
         return _divide(alive, values)
+
+    async def _call(self, jobs: list[Job[C]], rows: list[ValidRow]) -> list[Outputs | None]:
+        traces = [job.trace for job in jobs if job.trace is not None]
+        if not traces:
+            return await self._score(rows, self._remaining(jobs))
+        with traces[0].scoring(traces[1:], len(rows)) as traceparent:
+            return await self._score(rows, self._remaining(jobs), traceparent)
 
     def _learn(self, rows: int, seconds: float) -> None:
         if self._metrics is not None:

@@ -6,7 +6,7 @@ No answer leaves before its record is in the spool; where the spool cannot take 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uuid_utils
@@ -19,6 +19,9 @@ from deploy.agent.refusal import RefusalError
 from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import Contract, ValidRow
 from flywheel.errors import ContractError
+
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace
 
 # One row of a request, as parsed: column to value.
 Row = Mapping[str, Any]
@@ -100,9 +103,9 @@ class DataPlane:
         received = time.monotonic()
         deadline = received + min(self._deadline_seconds, caller.patience or self._deadline_seconds)
         self.batcher.admit(len(rows), deadline)  # before the work of validation
-        valid = self.validate(rows)
+        valid = self.validate(rows) if caller.trace is None else self._validate_traced(rows, caller, caller.trace)
         asked = Asked(caller, [str(uuid_utils.uuid7()) for _ in valid])
-        predictions = await self.batcher.submit(Job(valid, asked, received, deadline))
+        predictions = await self.batcher.submit(Job(valid, asked, received, deadline, trace=caller.trace))
         return Answer(predictions, asked.prediction_ids)
 
     def validate(self, rows: list[Row]) -> list[ValidRow]:
@@ -119,10 +122,14 @@ class DataPlane:
                 raise RefusalError(fault.rule, str(fault), field=fault.field, row=index) from fault
         return valid
 
+    def _validate_traced(self, rows: list[Row], caller: Caller, trace: "Trace") -> list[ValidRow]:
+        trace.about(caller.request_id, len(rows))
+        return trace.timed("validate", self.validate, rows)
+
     def _settle(self, finished: Sequence[tuple[Job[Asked], Outcome]]) -> None:
         """Record first, in one write, then answer."""
         try:
-            self._append(self._recorder.lines(finished))
+            self._write(self._recorder.lines(finished), finished)
         except OSError as fault:
             finished = self._unrecorded(finished, fault)
         else:
@@ -134,6 +141,13 @@ class DataPlane:
                 job.answer.set_exception(RefusalError(outcome.rule, outcome.message))
             else:
                 job.answer.set_result(outcome)
+
+    def _write(self, lines: bytes, finished: Sequence[tuple[Job[Asked], Outcome]]) -> None:
+        traces = [job.trace for job, _ in finished if job.trace is not None]
+        if traces:
+            traces[0].timed("append", self._append, lines, traces[1:])
+        else:
+            self._append(lines)
 
     def _unrecorded(
         self, finished: Sequence[tuple[Job[Asked], Outcome]], fault: OSError

@@ -12,12 +12,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from deploy.agent.batching import Failure, Job, Outcome
 from flywheel.contract import Contract
+
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace
 
 SCHEMA_VERSION = 1
 # A line that would be longer is split; far below what the shipper reads of a file in one go.
@@ -48,6 +51,8 @@ class Caller:
     unit: str | None = None
     # Seconds that the caller waits; None: as long as this agent allows.
     patience: float | None = None
+    # Its spans, where it is traced.
+    trace: "Trace | None" = None
 
 
 @dataclass(frozen=True, slots=True)

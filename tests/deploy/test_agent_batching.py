@@ -34,7 +34,7 @@ class Recorder:
         self.settled: dict[int, Outcome] = {}
         self.in_flight = 0
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(self, rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         assert self.in_flight == 0, "two calls at once"
         self.in_flight += 1
         await asyncio.sleep(0)
@@ -124,7 +124,7 @@ async def test_a_request_past_its_deadline_fails_without_being_scored() -> None:
 async def test_a_scorer_that_is_gone_is_asked_once_for_the_whole_batch() -> None:
     asked = 0
 
-    async def gone(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def gone(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         nonlocal asked
         asked += 1
         raise ScorerUnreachableError("gone")
@@ -143,7 +143,7 @@ async def test_calls_in_flight_are_as_many_as_the_backend_is_wide() -> None:
     in_flight, most = 0, 0
     both = asyncio.Event()
 
-    async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         nonlocal in_flight, most
         in_flight += 1
         most = max(most, in_flight)
@@ -168,7 +168,7 @@ async def test_a_scorer_in_another_process_has_its_next_full_batch_before_the_la
     events: list[str] = []
     now = 0.0
 
-    async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         nonlocal now
         now += 1.0  # far more than the turn of a scorer in this process
         events.append("asked")
@@ -197,7 +197,7 @@ async def test_a_scorer_in_another_process_has_its_next_full_batch_before_the_la
 async def test_what_cannot_be_answered_in_time_is_refused_when_it_comes() -> None:
     now = 0.0
 
-    async def slow(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def slow(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         nonlocal now
         now += 1.0
         return [{"value": row.inputs["value"]} for row in rows]
@@ -219,7 +219,7 @@ async def test_what_cannot_be_answered_in_time_is_refused_when_it_comes() -> Non
 async def test_whatever_a_batch_does_the_next_one_is_served() -> None:
     calls = 0
 
-    async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         nonlocal calls
         calls += 1
         if calls == 1:

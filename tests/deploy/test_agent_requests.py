@@ -48,7 +48,7 @@ REQUEST = st.dictionaries(FORM, JSON | SPLIT | st.lists(ROW, max_size=9), min_si
 BODY = st.binary(max_size=100) | REQUEST.map(lambda value: json.dumps(value).encode()) | st.just(b"[" * 9_000)
 
 
-async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
     return [{"probability": 0.5} for _ in rows]
 
 

@@ -37,8 +37,13 @@ class Backend(Protocol):
         """Close it."""
         ...
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(self, rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         """Return the outputs of each row (n_rows), None where the model gave none that keep the contract.
+
+        Args:
+            rows: The batch.
+            timeout: Seconds.
+            traceparent: Of the span in which a server is asked, if the batch is traced.
 
         Raises:
             ScorerError: It refused the batch or answered something else.

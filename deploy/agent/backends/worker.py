@@ -1,6 +1,7 @@
 """The client of this version's `mlflow models serve`: validated rows in, the outputs of each row out."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Self
 
 import aiohttp
@@ -31,16 +32,17 @@ class Worker:
     async def __aexit__(self, *exception: object) -> None:
         await self._session.close()
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(self, rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         """Return the outputs of each row (n_rows), None where the model gave none that keep the contract.
 
         Raises:
             ScorerError: The scorer refused the batch or answered something else.
             ScorerUnreachableError: No answer within `timeout` seconds, or no connection.
         """
+        headers = None if traceparent is None else {"traceparent": traceparent}
         try:
             async with asyncio.timeout(timeout):
-                values = [value for body in self._body.write(rows) for value in await self._ask(body)]
+                values = [value for body in self._body.write(rows) for value in await self._ask(body, headers)]
         except aiohttp.ClientConnectorError as fault:
             raise ScorerUnreachableError("The scorer does not accept connections.") from fault
         except TimeoutError as fault:
@@ -60,20 +62,20 @@ class Worker:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
-    async def _ask(self, body: bytes) -> list[Outputs | None]:
+    async def _ask(self, body: bytes, headers: Mapping[str, str] | None) -> list[Outputs | None]:
         try:
-            status, answer = await self._post(body)
+            status, answer = await self._post(body, headers)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as fault:
             if isinstance(fault, aiohttp.ClientConnectorError):
                 raise
             # A kept connection that the other side had closed; scoring has no effects, so once more.
-            status, answer = await self._post(body)
+            status, answer = await self._post(body, headers)
         if status != 200:
             raise ScorerError(f"The scorer answered {status}.")
         return self._read(answer)
 
-    async def _post(self, body: bytes) -> tuple[int, bytes]:
-        async with self._session.post(f"{self.url}/invocations", data=body) as response:
+    async def _post(self, body: bytes, headers: Mapping[str, str] | None) -> tuple[int, bytes]:
+        async with self._session.post(f"{self.url}/invocations", data=body, headers=headers) as response:
             return response.status, await response.read()
 
     def _read(self, answer: bytes) -> list[Outputs | None]:

@@ -23,7 +23,7 @@ from tests.deploy.tiny_contract import CONTRACT
 LIMITS = Limits(body_bytes=200_000, request_rows=8)
 
 
-async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
     return [{"probability": abs(float(row.inputs["chance"])) % 1} for row in rows]
 
 
