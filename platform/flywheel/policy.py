@@ -33,6 +33,7 @@ from flywheel.policy_parts import (
     once,
     tightened,
 )
+from flywheel.yaml_text import parse_yaml, yaml_reason
 
 __all__ = [
     "Changes",
@@ -147,9 +148,9 @@ def parse_policy(text: str, where: str) -> Policy:
         SpecError: It is no YAML, or says something that a policy cannot say.
     """
     try:
-        document = yaml.load(text, OnceOnly)  # noqa: S506  # a safe loader
+        document = parse_yaml(text)
     except yaml.YAMLError as fault:
-        raise SpecError(f"Policy {where} is no YAML: {' '.join(str(fault).split())}. Correct it.") from fault
+        raise SpecError(f"Policy {where} is no YAML: {yaml_reason(fault)}. Correct it.") from fault
     if document is None:
         document = {}
     if not isinstance(document, dict):
@@ -167,26 +168,6 @@ def parse_policy(text: str, where: str) -> Policy:
 def unworkable(policy: Policy) -> str | None:
     """Return why a well-formed policy could not work, in sentences with a remedy; None when it could."""
     return _people(policy) or _gates(policy) or _sections(policy)
-
-
-class OnceOnly(yaml.SafeLoader):
-    """YAML in which a key that stands twice is a fault: plain YAML would drop the first silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping.
-
-        Raises:
-            ConstructorError: A key is there twice.
-        """
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen and isinstance(key_node, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key_node.value}' is there twice", key_node.start_mark
-                )
-            if isinstance(key_node, yaml.ScalarNode):
-                seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
 
 
 def _told(fault: ValidationError) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from flywheel.documents import place_of
 from flywheel.errors import SpecError, UsageError
+from flywheel.yaml_text import parse_yaml, yaml_reason
 
 NAME = "serving.yaml"
 Positive = Annotated[int, Field(gt=0)]
@@ -172,13 +173,13 @@ def load_serving(home: Path) -> Serving:
     """
     path = home / NAME
     try:
-        document = yaml.safe_load(path.read_text())
+        document = parse_yaml(path.read_text())
     except FileNotFoundError:
         return Serving()
     except (OSError, UnicodeDecodeError) as fault:
         raise SpecError(f"{path} cannot be read: {fault}. Correct its mode or remove it.") from fault
     except yaml.YAMLError as fault:
-        raise SpecError(f"{path} is no YAML: {' '.join(str(fault).split())}. Correct it.") from fault
+        raise SpecError(f"{path} is no YAML: {yaml_reason(fault)}. Correct it.") from fault
     try:
         return Serving.model_validate(document or {})
     except ValidationError as fault:

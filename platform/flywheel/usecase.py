@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from flywheel.documents import place_of
 from flywheel.errors import SpecError
 from flywheel.limits import Limits
+from flywheel.yaml_text import parse_yaml, yaml_reason
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -302,11 +303,9 @@ def load_usecase(path: Path) -> UseCase:
         SpecError: The file cannot be read, is no YAML, or is no use case.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = parse_yaml(path.read_text())
     except OSError as fault:
         raise SpecError(f"Use case {path} cannot be read: {fault.strerror}. Name a usecase.yaml.") from fault
     except yaml.YAMLError as fault:
-        line = getattr(getattr(fault, "problem_mark", None), "line", None)
-        place = f" near line {line + 1}" if line is not None else ""
-        raise SpecError(f"Use case {path} is no YAML{place}. Correct it.") from fault
+        raise SpecError(f"Use case {path} is no YAML: {yaml_reason(fault)}. Correct it.") from fault
     return parse_usecase(document, str(path))

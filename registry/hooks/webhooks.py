@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from flywheel.documents import place_of
 from flywheel.errors import SpecError, TransientError
 from flywheel.events import Event
+from flywheel.yaml_text import parse_yaml, yaml_reason
 from registry.hooks.consumers import RefusedError
 
 # As in mlflow/webhooks/constants.py, whose package takes seconds to import.
@@ -168,11 +169,9 @@ def parse_hooks(text: str, where: str) -> Hooks:
         SpecError: It is no YAML, or says something that it cannot say.
     """
     try:
-        return Hooks.model_validate(yaml.safe_load(text) or {})
+        return Hooks.model_validate(parse_yaml(text) or {})
     except yaml.YAMLError as fault:
-        line = getattr(getattr(fault, "problem_mark", None), "line", None)
-        place = "" if line is None else f" in line {line + 1}"
-        raise SpecError(f"Hooks {where}: no YAML{place}. Correct it.") from fault
+        raise SpecError(f"Hooks {where}: no YAML: {yaml_reason(fault)}. Correct it.") from fault
     except ValidationError as fault:
         first = fault.errors()[0]
         place = place_of(fault, "the whole")

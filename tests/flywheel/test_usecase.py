@@ -100,7 +100,7 @@ def test_a_file_that_is_missing_no_yaml_or_no_mapping_is_refused(tmp_path: Path)
         load_usecase(tmp_path / "gone.yaml")
     path = tmp_path / "usecase.yaml"
     path.write_text("name: [unclosed\n")
-    with pytest.raises(SpecError, match="is no YAML near line"):
+    with pytest.raises(SpecError, match="is no YAML: while parsing"):
         load_usecase(path)
     path.write_text("- a list\n")
     with pytest.raises(SpecError, match="must be a mapping"):
