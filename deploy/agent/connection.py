@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._waiting: list[tuple[Head, bytes]] = []
         self._task: asyncio.Task[None] | None = None
+        self._arriving = False  # a part of a request is here
         self._closing = False
         self._deaf = False  # the client wants to speak something else from here on
         self._unread = False  # the client does not read its answers
@@ -117,6 +118,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Begin a request."""
+        self._arriving = True
         self._url, self._headers, self._head_bytes = b"", {}, 0
         self._head, self._body, self._body_bytes = None, [], 0
 
@@ -162,6 +164,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer, or line up behind the request before."""
+        self._arriving = False
         if self._closing or self._head is None:
             return
         if self._head.refusal is not None and self._task is None and not self._waiting:
@@ -220,7 +223,8 @@ class Connection(asyncio.Protocol):
             self._go_on()
 
     def _rest(self) -> None:
-        self.phase, self.since = Phase.IDLE, self._clock()
+        """Wait for the next request, of which a part may have come with the last one."""
+        self.phase, self.since = Phase.READING if self._arriving else Phase.IDLE, self._clock()
 
     def _write(self, response: Response, head: Head | None) -> bool:
         """Send an answer; return whether the connection goes on."""

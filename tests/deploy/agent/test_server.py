@@ -262,6 +262,15 @@ async def test_slow_senders_are_given_up() -> None:
     assert server.open == 0
 
 
+async def test_a_slow_sender_is_given_up_behind_an_answer_as_well() -> None:
+    async with serving(Echo(), Patience(reading=0.1)) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(post(b"whole") + post(b"never whole")[:-3])
+        received = await asyncio.wait_for(reader.read(), 10)
+        assert statuses(received) == [200, 400]
+        writer.close()
+
+
 async def test_a_client_that_does_not_read_costs_a_bounded_buffer() -> None:
     loop = asyncio.get_running_loop()
     async with serving(Echo()) as (server, port):
