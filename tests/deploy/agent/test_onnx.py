@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import mlflow
 import polars as pl
 import pytest
 
-from deploy.agent.backends.backend import ScorerError
+from deploy.agent.backends.backend import ScorerError, ScorerUnreachableError
 from deploy.agent.backends.onnx import Onnx
 from deploy.agent.outputs import Outputs
 from deploy.agent.package import read_served
@@ -97,6 +98,31 @@ def test_a_batch_that_would_hold_up_the_loop_goes_to_a_thread_and_has_the_same_a
     built.backend._row_seconds = 1.0
     assert built.ask(built.rows) == at_once
     assert built.backend._row_seconds < 1.0, "it learns again what a row takes"
+
+
+async def test_a_call_whose_time_is_over_is_never_joined_by_a_second(built: Built) -> None:
+    backend, features = built.backend, built.backend._features
+    may_go_on, most, running = threading.Event(), 0, 0
+
+    def slow(frame: pl.DataFrame) -> pl.DataFrame:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        may_go_on.wait(10)
+        running -= 1
+        return features(frame)
+
+    backend._lone_seconds, backend._features = 1.0, slow
+    try:
+        for _ in range(2):
+            with pytest.raises(ScorerUnreachableError, match="did not answer within"):
+                await backend.score(built.rows[:1], 0.1)
+        may_go_on.set()
+        backend._lone_seconds = 1.0
+        assert same(await backend.score(built.rows[:3], 10.0), built.expected(built.frame.head(3)))
+    finally:
+        backend._features = features
+    assert most == 1
 
 
 def test_a_feature_function_that_fails_is_the_models_fault(built: Built, tmp_path: Path) -> None:
