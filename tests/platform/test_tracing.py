@@ -4,13 +4,14 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from flywheel.errors import SpecError
-from flywheel.serving import Observability
+from flywheel.serving import Observability, load_serving
 from flywheel.stack.tracing import collector_cluster, tracing_section
 from tests.deploy.conftest import free_port, wait_for
 from tests.platform.conftest import StartEnvoy
@@ -93,6 +94,7 @@ def test_nothing_is_traced_unless_it_is_asked_for() -> None:
     assert collector_cluster(Observability()) is None
 
 
-def test_an_address_that_is_no_url_is_refused_with_what_to_write() -> None:
-    with pytest.raises(SpecError, match="Give http"):
-        collector_cluster(Observability(otlp="collector:4318"))
+def test_an_address_that_is_no_url_is_refused_with_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "serving.yaml").write_text('observability: {otlp: "collector:4318"}')
+    with pytest.raises(SpecError, match=r"observability\.otlp: .*give http"):
+        load_serving(tmp_path)

@@ -12,7 +12,7 @@ from deploy.local.routing import safe_split
 from deploy.packages import Packages
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
-from flywheel.serving import UseCaseServing
+from flywheel.serving import Observability, UseCaseServing
 from flywheel.settings import Settings
 
 ONE, TWO = Backend("flights", "1", (Replica(4001),)), Backend("flights", "2", (Replica(4002),))
@@ -83,7 +83,9 @@ def test_a_worker_has_one_thread_that_never_spins_and_leaves_its_package_alone(t
 
 def test_an_agent_is_told_all_workers_its_ports_and_its_part_of_serving_yaml(tmp_path: Path) -> None:
     serving = UseCaseServing(unknown_fields="ignore", replicas=2)
-    version = Version(Served("flights", "3", "sha256:d"), tmp_path / "package", "mlflow", (4002, 4003), serving)
+    version = Version(
+        Served("flights", "3", "sha256:d"), tmp_path / "package", "mlflow", (4002, 4003), serving, Observability()
+    )
     agent = agent_program(Settings(home=tmp_path), version, Agent(2, 4004, 4005, version.spec, Role.COMING))
     told = dict(zip(agent.command[3::2], agent.command[4::2], strict=True))
     assert told["--scorer"] == "http://127.0.0.1:4002,http://127.0.0.1:4003"
@@ -95,7 +97,7 @@ def test_an_agent_is_told_all_workers_its_ports_and_its_part_of_serving_yaml(tmp
 
 def test_what_only_the_gateway_reads_replaces_no_agent(tmp_path: Path) -> None:
     def spec(serving: UseCaseServing) -> str:
-        return Version(Served("flights", "3", "d"), tmp_path, "onnx", (), serving).spec
+        return Version(Served("flights", "3", "d"), tmp_path, "onnx", (), serving, Observability()).spec
 
     assert spec(UseCaseServing(mirror_percent=5, replicas=3)) == spec(UseCaseServing())
     assert spec(UseCaseServing(deadline_seconds=2)) != spec(UseCaseServing())

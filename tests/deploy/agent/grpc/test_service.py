@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from deploy.agent.backends.pool import Pool
 from deploy.agent.dataplane import DataPlane, Identity
+from deploy.agent.grpc.codes import code_of
 from deploy.agent.grpc.open_inference_pb2 import (
     ModelInferRequest,
     ModelInferResponse,
@@ -25,7 +26,7 @@ from deploy.agent.grpc.open_inference_pb2 import (
     ModelReadyResponse,
     ServerMetadataResponse,
 )
-from deploy.agent.grpc.server import code_of, serving
+from deploy.agent.grpc.server import serving
 from deploy.agent.grpc.service import NAME, Call, InferenceService
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
