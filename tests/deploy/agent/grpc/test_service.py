@@ -32,6 +32,7 @@ from deploy.agent.health import Health
 from deploy.agent.limits import Limits
 from deploy.agent.refusal import RefusalError
 from deploy.agent.telemetry.metrics import Metrics
+from deploy.agent.telemetry.tracing import Tracing
 from tests.deploy.agent.rest.serving import LIMITS, score
 from tests.deploy.tiny_contract import CONTRACT
 
@@ -42,14 +43,14 @@ NEW_YEAR = 1_356_998_400_000_000  # 2013-01-01, in microseconds since 1970
 class Served:
     """A service with the lines that it recorded and what it counted."""
 
-    def __init__(self, limits: Limits = LIMITS, scorer: Any = score) -> None:
+    def __init__(self, limits: Limits = LIMITS, scorer: Any = score, tracing: Tracing | None = None) -> None:
         self.written: list[bytes] = []
         append = self.written.append
         identity = Identity("tiny", "1", "d")
         self.dataplane = DataPlane(identity, CONTRACT, score=scorer, append=append, limits=limits)
         self.health = Health(Pool([]), [])
         self.metrics = Metrics("tiny", "1")
-        self.service = InferenceService(self.dataplane, self.health, limits, self.metrics)
+        self.service = InferenceService(self.dataplane, self.health, limits, self.metrics, tracing=tracing)
 
     async def ask(self, method: str, message: bytes, **headers: str) -> Any:
         given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
