@@ -76,6 +76,7 @@ def test_a_request_is_one_trace_from_envoy_through_the_agent_to_the_worker(
         seen = list(relay.traceparents)
     assert {span.trace_id.hex() for span in receiver.spans} == {TRACE}
     (door,) = (span for span in receiver.spans if span.parent_span_id.hex() == PARENT)
+    assert attributes(door)["guid:x-request-id"] == "r-1"  # as it came, though Envoy's own would be a UUID
     (call,) = children(receiver.spans, door)
     (request,) = children(receiver.spans, call)
     stages = children(receiver.spans, request)

@@ -30,6 +30,19 @@ def tracing_section(observability: Observability) -> dict[str, Any] | None:
     }
 
 
+def plain_request_ids() -> dict[str, Any]:
+    """Return the extension that makes request ids, without the sampling that Envoy hides in them by default.
+
+    By default it writes its decision into a digit of a client's own id, and traces no request whose id is no UUID.
+    """
+    config = {
+        "@type": f"{TYPES}.extensions.request_id.uuid.v3.UuidRequestIdConfig",
+        "pack_trace_reason": False,
+        "use_request_id_for_trace_sampling": False,
+    }
+    return {"typed_config": config}
+
+
 def collector_cluster(observability: Observability) -> dict[str, Any] | None:
     """Return the static cluster that `tracing_section` names."""
     if observability.otlp is None:
