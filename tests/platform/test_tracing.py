@@ -108,6 +108,16 @@ def test_what_the_gateway_does_not_sample_makes_no_span_anywhere(
     assert len({span.trace_id for span in receiver.spans}) == 1
 
 
+def test_a_caller_that_traces_is_traced_whatever_the_share(start_envoy: StartEnvoy, receiver: Receiver) -> None:
+    port = receiver.server_address[1]
+    envoy = start_envoy(serving(port).replace("100", "0"), upstream=port)
+    statuses = [get(envoy.url), get(envoy.url, traceparent=SAMPLED), get(envoy.url)]
+    assert statuses == [200] * 3
+    wait_for(lambda: len(receiver.spans) >= 2, "the export of both spans")
+    assert {span.trace_id.hex() for span in receiver.spans} == {TRACE}
+    assert [value[-3:] for value in receiver.traceparents] == ["-00", "-01", "-00"]
+
+
 def test_predictions_go_on_while_the_collector_is_away_and_it_is_said_once(
     start_agent: StartAgent, tiny_scorer: str
 ) -> None:

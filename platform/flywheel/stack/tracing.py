@@ -20,12 +20,11 @@ def tracing_section(observability: Observability) -> dict[str, Any] | None:
         "@type": f"{TYPES}.config.trace.v3.OpenTelemetryConfig",
         "service_name": "flywheel-gateway",
         "http_service": http,
+        "sampler": _sampler(observability.sample_percent),
     }
-    share = {"value": observability.sample_percent}
     return {
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": provider},
-        "random_sampling": share,
-        "overall_sampling": {"value": 100},
+        "random_sampling": {"value": 100},  # the sampler decides
         "spawn_upstream_span": True,
     }
 
@@ -34,6 +33,7 @@ def plain_request_ids() -> dict[str, Any]:
     """Return the extension that makes request ids, without the sampling that Envoy hides in them by default.
 
     By default it writes its decision into a digit of a client's own id, and traces no request whose id is no UUID.
+    Without that `random_sampling` has no effect, which is why the tracer has a sampler.
     """
     config = {
         "@type": f"{TYPES}.extensions.request_id.uuid.v3.UuidRequestIdConfig",
@@ -41,6 +41,18 @@ def plain_request_ids() -> dict[str, Any]:
         "use_request_id_for_trace_sampling": False,
     }
     return {"typed_config": config}
+
+
+def _sampler(percent: float) -> dict[str, Any]:
+    """Go by the caller's decision, and without one trace a share, as agents do."""
+    share = {"numerator": round(percent * 10_000), "denominator": "MILLION"}
+    ratio = _extension("trace_id_ratio_based", "TraceIdRatioBasedSamplerConfig", sampling_percentage=share)
+    return _extension("parent_based", "ParentBasedSamplerConfig", wrapped_sampler=ratio)
+
+
+def _extension(name: str, kind: str, **values: Any) -> dict[str, Any]:
+    config = {"@type": f"{TYPES}.extensions.tracers.opentelemetry.samplers.v3.{kind}", **values}
+    return {"name": f"envoy.tracers.opentelemetry.samplers.{name}", "typed_config": config}
 
 
 def collector_cluster(observability: Observability) -> dict[str, Any] | None:
