@@ -43,6 +43,7 @@ class Receiver(ThreadingHTTPServer):
 
     Attributes:
         status: What it answers to spans.
+        open: While it is not set, spans are not answered.
     """
 
     daemon_threads = True
@@ -54,6 +55,8 @@ class Receiver(ThreadingHTTPServer):
         self.traceparents: list[str] = []
         self.posts = 0
         self.status = 200
+        self.open = threading.Event()
+        self.open.set()
 
     @property
     def url(self) -> str:
@@ -76,6 +79,7 @@ class SpanHandler(Handler):
     def do_POST(self) -> None:
         told = ExportTraceServiceRequest.FromString(self.body())
         self.server.posts += 1
+        self.server.open.wait(60)
         if self.server.status == 200:
             self.server.take(told)
         self.done(status=self.server.status)

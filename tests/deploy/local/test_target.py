@@ -95,6 +95,22 @@ def test_an_agent_is_told_all_workers_its_ports_and_its_part_of_serving_yaml(tmp
     assert agent.address == "http://127.0.0.1:4004 (mlflow)"  # what `flywheel status` shows
 
 
+def test_an_agent_is_told_of_a_collector_and_replaced_when_that_changes(tmp_path: Path) -> None:
+    def version(observability: Observability) -> Version:
+        return Version(Served("flights", "3", "d"), tmp_path, "onnx", (), UseCaseServing(), observability)
+
+    def command(observability: Observability) -> list[str]:
+        one = version(observability)
+        return agent_program(Settings(home=tmp_path), one, Agent(1, 4004, 4005, one.spec, Role.COMING)).command
+
+    assert "--otlp" not in command(Observability(sample_percent=5))
+    told = command(Observability(otlp="http://collector:4318", sample_percent=0.5))
+    assert told[told.index("--otlp") :][:4] == ["--otlp", "http://collector:4318", "--trace-percent", "0.5"]
+    assert version(Observability(sample_percent=5)).spec == version(Observability()).spec
+    traced = [Observability(otlp="http://collector:4318", sample_percent=percent) for percent in (1, 5)]
+    assert len({version(one).spec for one in (*traced, Observability())}) == 3
+
+
 def test_what_only_the_gateway_reads_replaces_no_agent(tmp_path: Path) -> None:
     def spec(serving: UseCaseServing) -> str:
         return Version(Served("flights", "3", "d"), tmp_path, "onnx", (), serving, Observability()).spec
