@@ -25,7 +25,7 @@ from deploy.agent.telemetry.access_log import AccessLog
 from deploy.agent.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
-    from deploy.agent.telemetry.tracing import Trace, Tracing
+    from deploy.agent.telemetry.tracing import Tracing
 
 SMALL_BODY = 1 << 12
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -113,16 +113,13 @@ class Paths:
             return self._nothing_there(request.path)
         if request.method != route.method:
             return _other_method(route, request.path)
-        trace = self._trace(route, request)
+        trace = None
+        if self._tracing is not None and route.protocol is not None:
+            trace = self._tracing.request(request.headers, request.method, request.path)
         if trace is None:
             return await self._answer(route, request)
         with trace:
             return await self._answer(route, replace(request, trace=trace))
-
-    def _trace(self, route: Route, request: Request) -> "Trace | None":
-        if self._tracing is None or route.protocol is None:
-            return None
-        return self._tracing.request(request.headers, request.method, request.path)
 
     async def _answer(self, route: Route, request: Request) -> Response:
         began = time.perf_counter()

@@ -28,7 +28,7 @@ from opentelemetry.trace import (
 from deploy.agent.refusal import RefusalError
 from deploy.agent.telemetry.traceparent import HEADER, Traceparent, read_traceparent
 
-UNSAMPLED = b"-00"
+UNSAMPLED = b"-00"  # the end of what most requests behind the gateway bring, which need no look at the rest
 Headers = Mapping[bytes, bytes]
 Attributes = Mapping[str, str | int]  # named by OpenTelemetry's semantic conventions, and `flywheel.…` beside them
 A = TypeVar("A")
@@ -63,7 +63,10 @@ class Tracing:
 
     def request(self, headers: Headers, method: str, path: str) -> "Trace | None":
         """Begin the trace of an HTTP request to one of our own paths, if it is to be traced."""
-        decided = self._decide(headers)
+        value = headers.get(HEADER)
+        if value is not None and value.endswith(UNSAMPLED):
+            return None
+        decided = self._decide(value)
         if decided is None:
             return None
         named = {"http.request.method": method, "http.route": path, "url.path": path, "url.scheme": "http"}
@@ -71,17 +74,13 @@ class Tracing:
 
     def call(self, headers: Headers, method: str) -> "Trace | None":
         """Begin the trace of a gRPC call of `package.Service/Method`, if it is to be traced."""
-        decided = self._decide(headers)
+        decided = self._decide(headers.get(HEADER))
         if decided is None:
             return None
         return self._begin(decided, method, {"rpc.system.name": "grpc", "rpc.method": method})
 
-    def _decide(self, headers: Headers) -> Span | None:
+    def _decide(self, value: bytes | None) -> Span | None:
         """Return the caller's span, an invalid one where a trace begins here, and None for what is not traced."""
-        value = headers.get(HEADER)
-        # Most requests behind the gateway end so, and need no look at the rest.
-        if value is not None and value.endswith(UNSAMPLED):
-            return None
         caller = read_traceparent(value)
         if caller is None:
             return INVALID_SPAN if self._chance() < self._share else None

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.agent.telemetry.traceparent import Traceparent, read_traceparent
@@ -15,16 +15,19 @@ IDS = st.builds(Traceparent, st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 
 WELL_FORMED = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.DOTALL)
 
 
+@settings(deadline=None)
 @given(IDS)
 def test_what_is_written_is_what_is_read(span: Traceparent) -> None:
     assert read_traceparent(str(span).encode()) == span
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode))
 def test_garbage_is_no_caller(value: bytes) -> None:
     assert read_traceparent(value) is None or WELL_FORMED.match(value)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(VALID) - 1), st.binary(max_size=2))
 def test_a_value_with_a_fault_anywhere_never_gives_ids_that_no_span_has(place: int, put: bytes) -> None:
     spoilt = VALID[:place] + put + VALID[place + 1 :]

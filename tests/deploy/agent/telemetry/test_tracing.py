@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import SpanKind, StatusCode
 from structlog.testing import capture_logs
@@ -64,6 +64,7 @@ async def test_a_callers_decision_counts_for_more_than_the_share() -> None:
         assert kept.spans == []  # probes are no traffic
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 100), st.binary(max_size=60).filter(lambda value: not value.endswith(b"-00")))
 def test_without_a_decision_the_share_is_traced(percent: int, garbage: bytes) -> None:
     chances = iter(number / 100 for number in range(100))
