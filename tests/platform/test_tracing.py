@@ -1,16 +1,20 @@
 """One trace from Envoy through the agent to the worker: a real Envoy, agents, a scorer, and a receiver of OTLP."""
 
+import asyncio
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import orjson
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from deploy.agent.grpc.service import NAME
 from flywheel.errors import SpecError
 from flywheel.serving import Observability, load_serving
 from flywheel.stack.tracing import collector_cluster, tracing_section
+from tests.deploy.agent.grpc.test_service import Ask, typed
 from tests.deploy.conftest import RunningAgent, free_port, row, wait_for
 from tests.platform.conftest import StartEnvoy
 from tests.platform.otlp_receiver import Receiver, Relay, running
@@ -89,6 +93,22 @@ def test_a_request_is_one_trace_from_envoy_through_the_agent_to_the_worker(
     score = ordered[2]
     assert seen == [f"00-{TRACE}-{score.span_id.hex()}-01"]  # what the worker was asked with
     assert [link.span_id for link in score.links] == [request.span_id]
+
+
+async def test_a_grpc_call_is_traced_by_its_metadata(
+    start_agent: StartAgent, tiny_scorer: str, receiver: Receiver
+) -> None:
+    port = free_port()
+    options = ("--otlp", receiver.url, "--trace-percent", "0", "--grpc-port", str(port))
+    start_agent(tiny_scorer, options=options)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        infer: Ask = channel.unary_unary(f"/{NAME}/ModelInfer")
+        await infer(typed(1).SerializeToString(), metadata=(("traceparent", SAMPLED),))
+    await asyncio.to_thread(wait_for, lambda: len(receiver.spans) >= 5, "the export of all spans")
+    (request,) = (span for span in receiver.spans if span.parent_span_id.hex() == PARENT)
+    assert request.name == f"{NAME}/ModelInfer"
+    assert attributes(request)["rpc.response.status_code"] == "OK"
+    assert {span.name for span in children(receiver.spans, request)} == {"validate", "queue", "score", "append"}
 
 
 def test_what_the_gateway_does_not_sample_makes_no_span_anywhere(
