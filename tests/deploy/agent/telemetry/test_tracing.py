@@ -24,7 +24,7 @@ UNSAMPLED = Traceparent(CALLER.trace_id, CALLER.span_id, sampled=False)
 STAGES = ["append", "queue", "score", "validate"]
 
 
-async def ask(served: Served, caller: Traceparent = CALLER, **changes: object) -> int:
+async def ask(served: Served, caller: Traceparent | str = CALLER, **changes: object) -> int:
     headers = {"content_type": "application/json", "traceparent": str(caller)}
     return (await served.ask("/invocations", {"instances": [row(**changes)]}, **headers)).status
 
@@ -55,10 +55,11 @@ async def test_the_request_id_of_a_record_finds_its_trace() -> None:
     assert told(request)["flywheel.request_id"] == served.records()[0]["request_id"]
 
 
-async def test_a_callers_decision_counts_for_more_than_the_share() -> None:
+@pytest.mark.parametrize("flags", ["00", "02", "fe"])
+async def test_a_callers_decision_counts_for_more_than_the_share(flags: str) -> None:
     kept = Kept(percent=100)
     async with serving(tracing=kept.tracing) as served:
-        assert await ask(served, UNSAMPLED) == 200
+        assert await ask(served, f"{str(CALLER)[:-2]}{flags}") == 200
         assert kept.spans == []
         assert (await served.ask("/ping", method="GET", traceparent=str(CALLER))).status in (200, 503)
         assert kept.spans == []  # probes are no traffic
