@@ -1,9 +1,10 @@
 """The spans of a request on its way through the agent: the request itself, validate, queue, score and append.
 
 Only what is sampled gets a `Trace`; all other code asks whether a request has one, and does nothing where it has not.
-Imported only by an agent that has a collector: OpenTelemetry costs 10 MB.
+Imported only by an agent that has a collector: OpenTelemetry costs 9 MB.
 """
 
+import asyncio
 import contextlib
 import random
 import time
@@ -105,9 +106,9 @@ class Trace:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the request's span; a client that went away leaves no status, but the name of the fault."""
-        if kind is not None:
-            self._span.set_attribute("error.type", kind.__name__)
+        """End the request's span; a client that went away got no answer to tell of."""
+        if isinstance(fault, asyncio.CancelledError):
+            self._span.set_attribute("error.type", "cancelled")
         self._span.end()
 
     @property
