@@ -8,7 +8,8 @@ answer that nobody waits for any more takes the time of one that somebody does.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -50,7 +51,8 @@ class Failure:
 
 
 Outcome = list[Outputs] | Failure
-Settle = Callable[[Sequence[tuple[Job[C], Outcome]]], None]
+Finished = Sequence[tuple[Job[C], Outcome]]
+Settle = Callable[[Finished[C]], None]
 
 
 class Score(Protocol):
@@ -81,6 +83,8 @@ class Batcher(Generic[C]):
         settle: Gets finished jobs.
         limits: Bounds on queue and batch.
         width: How many calls of `score` are in flight at once.
+        remote: `score` waits for another process, which then need not wait for this one: the next full batch is on its
+            way before the last one is settled.
         metrics: Is told of queue and calls.
         clock: Gives monotonic seconds.
     """
@@ -92,6 +96,7 @@ class Batcher(Generic[C]):
         limits: Limits,
         *,
         width: int = 1,
+        remote: bool = False,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,6 +105,9 @@ class Batcher(Generic[C]):
         self._settle = settle
         self._limits = limits
         self._width = width
+        self._remote = remote
+        self._calls = asyncio.Semaphore(width)
+        self._turn = 0.0
         self._metrics = metrics
         self._waiting: deque[Job[C]] = deque()
         self._waiting_rows = 0
@@ -145,19 +153,29 @@ class Batcher(Generic[C]):
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._width):
+            for _ in range(self._width + self._remote):
                 group.create_task(self._run())
 
     async def _run(self) -> None:
         while True:
-            await self._arrived.wait()
-            turn = self._clock() + TURN_SECONDS
-            await self._serve_whole(self._take())
-            # A backend in this process never gives the loop a turn by itself. Under overload a turn of the loop reads
-            # thousands of sockets, so that one batch a turn would leave most of the time to refusals.
-            while self._waiting_rows >= self._limits.batch_rows and self._clock() < turn:
-                await self._serve_whole(self._take())
-            await asyncio.sleep(0)  # so that whoever sent something meanwhile joins the next batch
+            async with self._calls:
+                await self._arrived.wait()
+                if self._waiting_rows < self._limits.batch_rows or self._turn_is_over():
+                    await asyncio.sleep(0)  # so that whoever sent something meanwhile joins this batch
+                    self._turn = self._clock() + TURN_SECONDS
+                batch, last = self._take(), None
+                with self._guarded(batch):
+                    last = await self._serve(batch)
+            with self._guarded(batch):
+                self._hand_over(last)
+
+    def _turn_is_over(self) -> bool:
+        """Say whether the event loop must have its turn before the next full batch.
+
+        A backend in this process never gives it one by itself. Under overload a turn of the loop reads thousands of
+        sockets, so that one batch a turn would leave most of the time to refusals.
+        """
+        return not self._remote and self._clock() >= self._turn
 
     def _take(self) -> list[Job[C]]:
         batch: list[Job[C]] = []
@@ -175,36 +193,43 @@ class Batcher(Generic[C]):
             self._metrics.waiting(self._waiting_rows)
         return batch
 
-    async def _serve_whole(self, batch: list[Job[C]]) -> None:
+    @contextmanager
+    def _guarded(self, batch: list[Job[C]]) -> Iterator[None]:
+        """Whatever a batch does to backend or log, the next one must be served."""
         try:
-            await self._serve(batch)
-        except Exception:  # whatever a batch does to backend or log, the next one must be served
+            yield
+        except Exception:
             log.exception("a batch failed unexpectedly", requests=len(batch))
             for job in batch:
                 if not job.answer.done():
                     job.answer.set_exception(RefusalError("scorer", "The agent failed unexpectedly. Try again."))
 
-    async def _serve(self, batch: list[Job[C]]) -> None:
-        """Score a batch; when it fails, halve it until each row's own request stands alone with its fault."""
+    def _hand_over(self, finished: Finished[C] | None) -> None:
+        if finished:
+            self._settle(finished)
+
+    async def _serve(self, batch: list[Job[C]]) -> Finished[C] | None:
+        """Score a batch and return what is finished and not settled yet.
+
+        When it fails, it is halved until each row's own request stands alone with its fault.
+        """
         alive = self._drop_expired(batch)
         if not alive:
-            return
+            return None
         rows = [row for job in alive for row in job.rows]
         began = self._clock()
         try:
             values = await self._call(alive, rows)
         except ScorerUnreachableError as fault:
-            self._settle([(job, Failure("scorer", str(fault))) for job in alive])
+            return [(job, Failure("scorer", str(fault))) for job in alive]
         except ScorerError as fault:
             if len(alive) == 1:
-                self._settle([(alive[0], Failure("scorer", str(fault)))])
-                return
+                return [(alive[0], Failure("scorer", str(fault)))]
             middle = len(alive) // 2
-            await self._serve(alive[:middle])
-            await self._serve(alive[middle:])
-        else:
-            self._learn(len(rows), self._clock() - began)
-            self._settle(_divide(alive, values))
+            self._hand_over(await self._serve(alive[:middle]))
+            return await self._serve(alive[middle:])
+        self._learn(len(rows), self._clock() - began)
+        return _divide(alive, values)
 
     async def _call(self, jobs: list[Job[C]], rows: list[ValidRow]) -> list[Outputs | None]:
         traces = [job.trace for job in jobs if job.trace is not None]

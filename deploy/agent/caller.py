@@ -4,7 +4,8 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from deploy.agent.dataplane import Answer, Caller
+from deploy.agent.dataplane import Answer
+from deploy.agent.recording import Caller
 
 if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
     from deploy.agent.telemetry.tracing import Trace

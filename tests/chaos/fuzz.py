@@ -24,6 +24,7 @@ import orjson
 from deploy.agent.grpc import open_inference_pb2 as wire
 from tests.chaos.fuzz_agent import running
 from tests.chaos.mutations import LENGTH, Sound, mutate, sound_requests
+from tests.deploy.spool_lines import records_in
 
 PATIENCE = 30.0
 AT_ONCE = 32
@@ -54,19 +55,19 @@ class Report:
 
     def check_records(self, spool: Path, outcomes: Path) -> None:
         """Hold what is in the two spools against the answers."""
-        records = [record for line in _lines(spool) if (record := orjson.loads(line))["status"] == "scored"]
+        records = [record for record in records_in(_content(spool)) if record["status"] == "scored"]
         recorded = Counter(record["prediction_id"] for record in records)
         if len(records) != self.rows or max(recorded.values(), default=0) > 1:
             self.faults.append(f"{self.rows} rows were answered, {len(records)} recorded, {len(recorded)} of them once")
         if lost := set(self.ids) - recorded.keys():
             self.faults.append(f"{len(lost)} answered predictions have no record, such as {min(lost)}")
-        taken = [orjson.loads(line)["outcome_id"] for line in _lines(outcomes)]
+        taken = [orjson.loads(line)["outcome_id"] for line in _content(outcomes).splitlines()]
         if len(taken) != self.outcomes or len(set(taken)) != len(taken):
             self.faults.append(f"{self.outcomes} outcomes were accepted, {len(taken)} recorded, {len(set(taken))} once")
 
 
-def _lines(spool: Path) -> list[bytes]:
-    return b"".join(path.read_bytes() for path in sorted(spool.glob("*.jsonl"))).splitlines()
+def _content(spool: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(spool.glob("*.jsonl")))
 
 
 async def fuzz(url: str, grpc_target: str, *, requests: int, seed: int) -> Report:

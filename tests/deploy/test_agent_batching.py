@@ -58,11 +58,13 @@ REQUESTS = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(requests=REQUESTS, pauses=st.sets(st.integers(0, 29)))
-def test_each_request_gets_the_answer_to_its_own_rows(requests: list[list[float]], pauses: set[int]) -> None:
+@given(requests=REQUESTS, pauses=st.sets(st.integers(0, 29)), remote=st.booleans())
+def test_each_request_gets_the_answer_to_its_own_rows(
+    requests: list[list[float]], pauses: set[int], remote: bool
+) -> None:
     async def scenario() -> Recorder:
         recorder = Recorder()
-        batcher = Batcher(recorder.score, recorder.settle, Limits(batch_rows=8))
+        batcher = Batcher(recorder.score, recorder.settle, Limits(batch_rows=8), remote=remote)
         task = asyncio.create_task(batcher.run())
         answers = []
         for number, values in enumerate(requests):
@@ -159,6 +161,37 @@ async def test_calls_in_flight_are_as_many_as_the_backend_is_wide() -> None:
     task.cancel()
     assert most == 2
     assert len(recorder.settled) == 6
+
+
+@pytest.mark.parametrize("remote", [True, False])
+async def test_a_scorer_in_another_process_has_its_next_full_batch_before_the_last_is_answered(remote: bool) -> None:
+    events: list[str] = []
+    now = 0.0
+
+    async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
+        nonlocal now
+        now += 1.0  # far more than the turn of a scorer in this process
+        events.append("asked")
+        await asyncio.sleep(0)
+        return [{"value": 0.5} for _ in rows]
+
+    def settle(finished: Sequence[tuple[Job[int], Outcome]]) -> None:
+        for job, _ in finished:
+            job.answer.set_result([])
+
+    async def client(answer: asyncio.Future[list[Outputs]]) -> None:
+        await answer
+        events.append("answered")
+
+    batcher = Batcher(score, settle, Limits(batch_rows=2), remote=remote, clock=lambda: now)
+    clients = [
+        asyncio.create_task(client(batcher.submit(Job([valid_row(0.5)], number, 0, LATER)))) for number in range(4)
+    ]
+    task = asyncio.create_task(batcher.run())
+    await asyncio.gather(*clients)
+    task.cancel()
+    first = ["asked", "asked"] if remote else ["asked", "answered"]
+    assert events[:2] == first
 
 
 async def test_what_cannot_be_answered_in_time_is_refused_when_it_comes() -> None:

@@ -21,9 +21,11 @@ class Backend(Protocol):
 
     Attributes:
         width: How many tasks may call `score` at once with profit.
+        remote: The model is in another process, so that this one has time while it scores.
     """
 
     width: int
+    remote: bool
 
     async def __aenter__(self) -> Self:
         """Open what is needed; the model need not answer yet."""

@@ -41,6 +41,7 @@ class Onnx:
     """
 
     width = 1
+    remote = False
 
     def __init__(self, package: Path, contract: Contract) -> None:
         inside = package / INSIDE

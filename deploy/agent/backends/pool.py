@@ -25,6 +25,8 @@ log = structlog.get_logger()
 class Pool:
     """The workers of one version. A worker that broke a call is passed by until its `/ping` answers."""
 
+    remote = True
+
     def __init__(self, workers: Sequence[Worker]) -> None:
         self._workers = list(workers)
         self._idle: list[Worker] = list(workers)

@@ -10,13 +10,15 @@ import orjson
 
 from deploy.agent.backends.pool import Pool
 from deploy.agent.batching import Score
-from deploy.agent.dataplane import DataPlane, Identity
+from deploy.agent.dataplane import DataPlane
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
+from deploy.agent.recording import Identity
 from deploy.agent.rest.app import Paths
 from flywheel.contract import Contract, ValidRow
+from tests.deploy.spool_lines import records_in
 from tests.deploy.tiny_contract import CONTRACT
 
 LIMITS = Limits(body_bytes=200_000, request_rows=8)
@@ -39,7 +41,7 @@ class Served:
         return await asyncio.wait_for(self.app.handle(Request(method, path, given, content)), 10)
 
     def records(self) -> list[dict[str, Any]]:
-        return [orjson.loads(line) for line in b"".join(self.written).splitlines()]
+        return records_in(b"".join(self.written))
 
 
 @asynccontextmanager
