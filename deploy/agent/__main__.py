@@ -2,6 +2,7 @@
 
     python -m deploy.agent --package DIR --usecase NAME --version V --digest D --port P --spool DIR
                            --backend mlflow --scorer URL[,URL…] | --backend onnx  [--serving JSON]
+                           [--otlp URL --trace-percent N]
 
 SIGTERM: `/ping` says no, so that the router looks elsewhere; then no new connection is taken, what is in flight is
 finished and recorded, and the process ends with 0.
@@ -15,6 +16,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
@@ -36,8 +38,11 @@ from deploy.agent.telemetry.metrics import Metrics
 from deploy.agent.telemetry.watch import SpoolCollector, watch_loop
 from flywheel.contract import Contract
 from flywheel.errors import FlywheelError
-from flywheel.serving import UseCaseServing, parse_section
+from flywheel.serving import UseCaseServing, collector_url, parse_section
 from flywheel.telemetry import configure_logs
+
+if TYPE_CHECKING:
+    from deploy.agent.telemetry.tracing import Tracing
 
 # Records and requests die by their reference counts; looking for cycles every 700 objects costs and finds nothing.
 GC_THRESHOLD = (50_000, 20, 20)
@@ -65,6 +70,7 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
     contract = package.contract.model_dump_json().encode()
     metrics = Metrics(identity.use_case, identity.version)
     with contextlib.ExitStack() as opened:
+        tracing = opened.enter_context(_tracing(options))
         spool = opened.enter_context(Spool(options.spool, contract, limits))
         async with _backend(options, package.contract) as backend:
             dataplane = DataPlane(
@@ -88,13 +94,16 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
                 signature=signature,
                 outcomes=opened.enter_context(_outcomes(options, contract, limits)),
                 docs=serving.docs,
+                tracing=tracing,
             )
             server = HttpServer(paths, [(b"x-flywheel-version", identity.version.encode())])
             metrics.watch_ready(lambda: health.ready)
             metrics.add(SpoolCollector(options.spool, identity.use_case, identity.version))
             work = (dataplane.batcher.run(), health.run(), watch_loop(metrics))
             tasks = [asyncio.create_task(one) for one in work]
-            async with _grpc_door(options, limits, dataplane=dataplane, health=health, metrics=metrics):
+            async with _grpc_door(
+                options, limits, dataplane=dataplane, health=health, metrics=metrics, tracing=tracing
+            ):
                 await server.start(options.host, options.port)
                 gc.set_threshold(*GC_THRESHOLD)
                 gc.freeze()  # what exists now lives as long as the process: collections need not look at it
@@ -109,14 +118,29 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
 
 
 def _grpc_door(
-    options: argparse.Namespace, limits: Limits, *, dataplane: DataPlane, health: Health, metrics: Metrics
+    options: argparse.Namespace,
+    limits: Limits,
+    *,
+    dataplane: DataPlane,
+    health: Health,
+    metrics: Metrics,
+    tracing: "Tracing | None",
 ) -> contextlib.AbstractAsyncContextManager[object]:
     if not options.grpc_port:
         return contextlib.nullcontext()
     from deploy.agent.grpc import server, service  # noqa: PLC0415  # 10 MB that an agent without this door does without
 
-    served = service.InferenceService(dataplane, health, limits, metrics)
+    served = service.InferenceService(dataplane, health, limits, metrics, tracing=tracing)
     return server.serving(f"{options.host}:{options.grpc_port}", served, health, limits)
+
+
+def _tracing(options: argparse.Namespace) -> "contextlib.AbstractContextManager[Tracing | None]":
+    if options.otlp is None:
+        return contextlib.nullcontext()
+    from deploy.agent.telemetry import collector, tracing  # noqa: PLC0415  # 9 MB that an agent without a collector does without
+
+    source = tracing.Source(options.usecase, options.version, options.backend)
+    return collector.collecting(options.otlp, source, options.trace_percent)
 
 
 @contextlib.contextmanager
@@ -164,6 +188,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--spool", type=Path, required=True, help="folder for prediction records")
     parser.add_argument("--outcomes", type=Path, help="folder for outcomes; without, POST /feedback does not exist")
+    parser.add_argument("--otlp", type=collector_url, help="OTLP/HTTP collector; without, nothing is traced")
+    parser.add_argument("--trace-percent", type=float, default=1.0, help="of what no caller decides about (1)")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds between SIGTERM and closing the door")
     options = parser.parse_args(arguments)
     if options.backend == "mlflow" and not options.scorer:

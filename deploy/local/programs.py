@@ -8,7 +8,7 @@ from pathlib import Path
 from deploy.desired import Served
 from deploy.local.choice import Name
 from deploy.local.places import Agent, Worker, program_name
-from flywheel.serving import UseCaseServing
+from flywheel.serving import Observability, UseCaseServing
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import Program
 
@@ -32,6 +32,7 @@ class Version:
         backend: What scores.
         scorers: Ports of MLflow's workers; none with `onnx`.
         serving: Its part of serving.yaml.
+        observability: Where its traces go.
     """
 
     served: Served
@@ -39,6 +40,7 @@ class Version:
     backend: Name
     scorers: tuple[int, ...]
     serving: UseCaseServing
+    observability: Observability
 
     @property
     def settings(self) -> str:
@@ -46,9 +48,15 @@ class Version:
         return self.serving.model_dump_json(exclude=NOT_THE_AGENTS)
 
     @property
+    def traces(self) -> list[str]:
+        """The agent's options about traces; none where there is no collector."""
+        told = self.observability
+        return [] if told.otlp is None else ["--otlp", told.otlp, "--trace-percent", f"{told.sample_percent:g}"]
+
+    @property
     def spec(self) -> str:
         """A digest of everything here: an agent with another one is out of date."""
-        whole = f"{self.served} {self.folder} {self.backend} {self.scorers} {self.settings}"
+        whole = f"{self.served} {self.folder} {self.backend} {self.scorers} {self.settings}{' '.join(self.traces)}"
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
@@ -80,7 +88,7 @@ def agent_program(settings: Settings, version: Version, agent: Agent) -> Program
     speak += ["--version", served.version, "--digest", served.digest, "--spool", str(spool)]
     speak += ["--outcomes", str(settings.root / "outcomes" / spool.name)]
     speak += ["--port", str(agent.http), "--grpc-port", str(agent.grpc)]
-    speak += ["--backend", version.backend, "--serving", version.settings]
+    speak += ["--backend", version.backend, "--serving", version.settings, *version.traces]
     if version.scorers:
         speak += ["--scorer", ",".join(f"http://127.0.0.1:{port}" for port in version.scorers)]
     seconds = int(version.serving.deadline_seconds) + 10

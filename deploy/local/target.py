@@ -80,8 +80,15 @@ class LocalTarget:
             folder = self._packages.place(served) if place.agents else self._packages.fetch(served)
         except IntegrityError as fault:
             return Condition(Readiness.FAILED, str(fault))
-        serving = load_serving(self._settings.root).of(served.usecase)
-        place = self._upkeep.bring(place, Wanted(served, folder, serving, frozen=self._is_compared(served)))
+        serving = load_serving(self._settings.root)
+        wanted = Wanted(
+            served,
+            folder,
+            serving.of(served.usecase),
+            serving.observability,
+            frozen=self._is_compared(served),
+        )
+        place = self._upkeep.bring(place, wanted)
         return replace(self._condition(place), serving=summary(place))
 
     def route(self, shares: Sequence[Share]) -> set[str]:

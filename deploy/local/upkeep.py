@@ -13,7 +13,7 @@ from deploy.local.places import Agent, Place, Places, program_name
 from deploy.local.programs import EXPORTER, SHIPPER, Version
 from deploy.targets import AgentTarget, write_targets
 from flywheel.package import INSIDE
-from flywheel.serving import UseCaseServing
+from flywheel.serving import Observability, UseCaseServing
 from flywheel.settings import Settings
 from flywheel.stack.ports import free_port
 from flywheel.stack.probes import healthy
@@ -35,12 +35,14 @@ class Wanted:
         served: The version.
         folder: Its verified package.
         serving: Its part of serving.yaml.
+        observability: Where its traces go.
         frozen: Whether a canary compares it: what runs then stays as it is, so that both arms stay comparable.
     """
 
     served: Served
     folder: Path
     serving: UseCaseServing
+    observability: Observability
     frozen: bool = False
 
     def workers(self, choice: Choice) -> int:
@@ -67,7 +69,7 @@ class Upkeep:
         if not frozen:
             place = plan.with_workers(place, wanted.workers(choice), self._free)
         scorers = tuple(one.port for one in place.workers[: wanted.workers(choice)])
-        version = Version(wanted.served, wanted.folder, choice.backend, scorers, wanted.serving)
+        version = Version(wanted.served, wanted.folder, choice.backend, scorers, wanted.serving, wanted.observability)
         if not frozen:
             place = plan.with_agents(place, version.spec, wanted.serving.replicas, self._free)
         place = self._without_lost(place, version.spec)

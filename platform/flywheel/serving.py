@@ -8,9 +8,10 @@ import json
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flywheel.documents import place_of
 from flywheel.errors import SpecError, UsageError
@@ -145,10 +146,22 @@ class GatewayServing(_Strict):
         return next((held for name, held in self.clients.items() if fnmatchcase(client, name)), self.limits)
 
 
+def collector_url(otlp: str) -> str:
+    """Return the base address of an OTLP/HTTP collector.
+
+    Raises:
+        ValueError: It is no http or https URL.
+    """
+    parts = urlsplit(otlp)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"'{otlp}' is no URL; give http://HOST:4318 of a collector")
+    return otlp
+
+
 class Observability(_Strict):
     """Where traces go: the base address of an OTLP/HTTP collector, and the share of requests that are traced."""
 
-    otlp: str | None = None
+    otlp: Annotated[str, AfterValidator(collector_url)] | None = None
     sample_percent: Percent = 1.0
 
 

@@ -6,18 +6,13 @@ from typing import Any
 
 import grpc
 
+from deploy.agent.grpc.codes import code_of
 from deploy.agent.grpc.service import NAME, Call, InferenceService, Method
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
 from deploy.agent.refusal import RefusalError
 from flywheel.errors import StackError
 
-CODES = {
-    404: grpc.StatusCode.NOT_FOUND,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-}
 # grpc.health.v1.HealthCheckResponse, whose only field is a status: 1 is SERVING, 2 NOT_SERVING.
 HEALTH, SERVING, NOT_SERVING = "grpc.health.v1.Health", b"\x08\x01", b"\x08\x02"
 STREAMS = 1024
@@ -61,13 +56,6 @@ async def serving(address: str, service: InferenceService, health: Health, limit
         yield port
     finally:
         await server.stop(limits.deadline_seconds)
-
-
-def code_of(refusal: RefusalError) -> grpc.StatusCode:
-    """Return gRPC's code for a refusal."""
-    if refusal.rule == "deadline":
-        return grpc.StatusCode.DEADLINE_EXCEEDED
-    return CODES.get(refusal.status, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 def _unary(behaviour: Behaviour) -> Any:

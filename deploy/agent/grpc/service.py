@@ -8,7 +8,7 @@ another one's generated messages cannot import these.
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from google.protobuf.message import DecodeError, Message
@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from deploy.agent.caller import answer_headers, counted_arm, read_caller
 from deploy.agent.dataplane import DataPlane
 from deploy.agent.grpc import open_inference_pb2 as wire
+from deploy.agent.grpc.codes import code_of
 from deploy.agent.grpc.messages import read_tensors, write_tensors
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
@@ -25,6 +26,9 @@ from deploy.agent.served_model import ServedModel
 from deploy.agent.telemetry.access_log import AccessLog
 from deploy.agent.telemetry.metrics import Metrics
 from deploy.agent.tensors import TensorReader, shown
+
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace, Tracing
 
 PROTOCOL = "v2-grpc"
 NAME = "inference.GRPCInferenceService"
@@ -36,11 +40,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its message's bytes, its metadata, and the seconds until its deadline, if it has one."""
+    """One call: its message's bytes, its metadata, the seconds until its deadline, and its spans, if it has them."""
 
     message: bytes
     headers: Headers
     remaining: float | None = None
+    trace: "Trace | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,19 @@ Method = Callable[[Call], Awaitable[Reply]]
 class InferenceService:
     """Serves one version. Each method raises RefusalError where it has no answer."""
 
-    def __init__(self, dataplane: DataPlane, health: Health, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        health: Health,
+        limits: Limits,
+        metrics: Metrics,
+        *,
+        tracing: "Tracing | None" = None,
+    ) -> None:
         self._dataplane = dataplane
         self._health = health
         self._metrics = metrics
+        self._tracing = tracing
         self._access_log = AccessLog(dataplane.identity.use_case, dataplane.identity.version)
         self._model = ServedModel(dataplane.identity, dataplane.contract)
         self._reader = TensorReader(dataplane.contract, limits.request_rows)
@@ -73,7 +87,7 @@ class InferenceService:
             "ServerMetadata": self._server_metadata,
             "ModelReady": self._model_ready,
             "ModelMetadata": self._model_metadata,
-            "ModelInfer": self._counted_infer,
+            "ModelInfer": self._traced_infer,
         }
 
     async def _server_live(self, call: Call) -> Reply:
@@ -95,35 +109,45 @@ class InferenceService:
         self._check_model(asked.name, asked.version)
         return _reply(wire.ModelMetadataResponse(**self._model.metadata()))
 
+    async def _traced_infer(self, call: Call) -> Reply:
+        trace = None if self._tracing is None else self._tracing.call(call.headers, f"{NAME}/ModelInfer")
+        if trace is None:
+            return await self._counted_infer(call)
+        with trace:
+            return await self._counted_infer(replace(call, trace=trace))
+
     async def _counted_infer(self, call: Call) -> Reply:
         began = time.perf_counter()
-        status, rule = 200, None
         try:
-            return await self._infer(call)
+            reply = await self._infer(call)
         except RefusalError as refusal:
-            status, rule = refusal.status, refusal.rule
+            self._tell(call, refusal, time.perf_counter() - began)
             raise
         except Exception as fault:  # the process's edge: the log gets the trace, the client a sentence
             log.exception("unexpected fault", path="ModelInfer")
             failure = RefusalError("scorer", "The agent failed unexpectedly. Try again.")
-            status, rule = failure.status, failure.rule
+            self._tell(call, failure, time.perf_counter() - began)
             raise failure from fault
-        finally:
-            self._tell(call.headers, status, rule, time.perf_counter() - began)
+        self._tell(call, None, time.perf_counter() - began)
+        return reply
 
-    def _tell(self, headers: Headers, status: int, rule: str | None, seconds: float) -> None:
-        arm = counted_arm(headers)
+    def _tell(self, call: Call, refused: RefusalError | None, seconds: float) -> None:
+        status, rule = (200, None) if refused is None else (refused.status, refused.rule)
+        arm = counted_arm(call.headers)
         self._metrics.answered(PROTOCOL, arm, status, seconds)
         if rule is not None:
             self._metrics.refused(PROTOCOL, rule)
-        self._access_log.answered(headers, PROTOCOL, status, arm=arm, rule=rule, seconds=seconds)
+        if call.trace is not None:
+            code = "OK" if refused is None else code_of(refused).name
+            call.trace.answered(status, arm, rule, {"rpc.response.status_code": code})
+        self._access_log.answered(call.headers, PROTOCOL, status, arm=arm, rule=rule, seconds=seconds, trace=call.trace)
 
     async def _infer(self, call: Call) -> Reply:
         asked = _parse(wire.ModelInferRequest, call.message)
         self._check_model(asked.model_name, asked.model_version)
         wanted = [output.name for output in asked.outputs] or None
         self._model.check_outputs(wanted)
-        caller = _with_deadline(read_caller(call.headers), call.remaining)
+        caller = _with_deadline(read_caller(call.headers, call.trace), call.remaining)
         answer = await self._dataplane.predict(self._reader.rows(read_tensors(asked)), caller)
         identity = self._dataplane.identity
         response = wire.ModelInferResponse(model_name=identity.use_case, model_version=identity.version, id=asked.id)

@@ -2,6 +2,8 @@
 
 import math
 import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,6 +24,9 @@ from deploy.agent.signature import Signature
 from deploy.agent.telemetry.access_log import AccessLog
 from deploy.agent.telemetry.metrics import Metrics
 
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Tracing
+
 SMALL_BODY = 1 << 12
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -41,6 +46,7 @@ class Paths:
         signature: What the package is to MLflow.
         outcomes: Where feedback goes; without, there is no such path.
         docs: Whether the schema is shown, at /openapi.json and /docs.
+        tracing: Makes spans of sampled requests; without, there are none.
     """
 
     def __init__(
@@ -53,11 +59,13 @@ class Paths:
         signature: Signature | None = None,
         outcomes: OutcomeSink | None = None,
         docs: bool = True,
+        tracing: "Tracing | None" = None,
     ) -> None:
         identity = dataplane.identity
         self._limits = limits
         self._full: dict[tuple[str, int], Response] = {}
         self._dataplane = dataplane
+        self._tracing = tracing
         self._metrics = metrics or Metrics(identity.use_case, identity.version)
         self._access_log = AccessLog(identity.use_case, identity.version)
         self._routes: Routes = {
@@ -100,23 +108,41 @@ class Paths:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request."""
-        began = time.perf_counter()
         route = self._routes.get(request.path)
         if route is None:
             return self._nothing_there(request.path)
         if request.method != route.method:
             return _other_method(route, request.path)
-        response, rule = await _answer(route, request)
+        trace = None
+        if self._tracing is not None and route.protocol is not None:
+            trace = self._tracing.request(request.headers, request.method, request.path)
+        if trace is None:
+            return await self._answer(route, request)
+        with trace:
+            return await self._answer(route, replace(request, trace=trace))
+
+    async def _answer(self, route: Route, request: Request) -> Response:
+        began = time.perf_counter()
+        rule = None
+        try:
+            response = await route.handler(request)
+        except RefusalError as refusal:
+            response, rule = route.refuse(refusal), refusal.rule
+        except Exception:  # the process's edge: the log gets the trace, the client a sentence
+            log.exception("unexpected fault", path=request.path)
+            response, rule = route.refuse(RefusalError("scorer", "The agent failed unexpectedly. Try again.")), "scorer"
         if route.protocol is not None:
             self._tell(route.protocol, request, response.status, rule=rule, seconds=time.perf_counter() - began)
         return response
 
     def _tell(self, protocol: str, request: Request, status: int, *, rule: str | None, seconds: float) -> None:
-        arm = counted_arm(request.headers)
+        arm, trace = counted_arm(request.headers), request.trace
         self._metrics.answered(protocol, arm, status, seconds)
         if rule is not None:
             self._metrics.refused(protocol, rule)
-        self._access_log.answered(request.headers, protocol, status, arm=arm, rule=rule, seconds=seconds)
+        if trace is not None:
+            trace.answered(status, arm, rule, {"http.response.status_code": status})
+        self._access_log.answered(request.headers, protocol, status, arm=arm, rule=rule, seconds=seconds, trace=trace)
 
     def _nothing_there(self, path: str) -> Response:
         if path.startswith("/v2/"):
@@ -125,17 +151,6 @@ class Paths:
 
     async def _page(self, request: Request) -> Response:
         return Response(200, self._metrics.page(), METRICS_TYPE)
-
-
-async def _answer(route: Route, request: Request) -> tuple[Response, str | None]:
-    """Answer, and name the rule that a refused request broke."""
-    try:
-        return await route.handler(request), None
-    except RefusalError as refusal:
-        return route.refuse(refusal), refusal.rule
-    except Exception:  # the process's edge: the log gets the trace, the client a sentence
-        log.exception("unexpected fault", path=request.path)
-        return route.refuse(RefusalError("scorer", "The agent failed unexpectedly. Try again.")), "scorer"
 
 
 def _other_method(route: Route, path: str) -> Response:

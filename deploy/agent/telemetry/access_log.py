@@ -6,8 +6,14 @@ not fill the disk, lines are limited; the first line after a pause says how many
 
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import structlog
+
+from deploy.agent.telemetry.traceparent import HEADER, read_traceparent
+
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace
 
 SLOW_SECONDS = 1.0
 LINES_PER_SECOND = 5.0
@@ -41,6 +47,7 @@ class AccessLog:
         arm: str | None,
         rule: str | None,
         seconds: float,
+        trace: "Trace | None" = None,
     ) -> None:
         """Tell of a request, if it is worth a line."""
         if status < 400 and seconds < SLOW_SECONDS:
@@ -54,7 +61,7 @@ class AccessLog:
             what,
             **self._known,
             request_id=_printable(headers.get(b"x-request-id")),
-            trace_id=_trace_id(headers.get(b"traceparent")),
+            trace_id=_caller_trace(headers) if trace is None else trace.trace_id,
             protocol=protocol,
             arm=arm,
             status=status,
@@ -80,7 +87,7 @@ def _printable(value: bytes | None) -> str | None:
     return text if text.isprintable() else None
 
 
-def _trace_id(traceparent: bytes | None) -> str | None:
-    """Return the trace's id of a W3C traceparent (version-trace-span-flags)."""
-    parts = (traceparent or b"").split(b"-")
-    return parts[1].decode("ascii") if len(parts) == 4 and len(parts[1]) == 32 and parts[1].isalnum() else None
+def _caller_trace(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the id of the trace that the caller goes on with, whether it is recorded or not."""
+    caller = read_traceparent(headers.get(HEADER))
+    return None if caller is None else f"{caller.trace_id:032x}"

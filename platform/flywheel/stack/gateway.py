@@ -15,7 +15,7 @@ from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_s
 from flywheel.stack.ports import Ports
 from flywheel.stack.probes import healthy
 from flywheel.stack.supervisor import Program, socket_path
-from flywheel.stack.tracing import collector_cluster, tracing_section
+from flywheel.stack.tracing import collector_cluster, plain_request_ids, tracing_section
 
 NAME = "gateway"
 NOTHING_HERE = {
@@ -192,7 +192,7 @@ def http_manager(
         "access_log": [access_log],
         "http_filters": [*filters(door or GatewayServing()), router],
         "rds": {"route_config_name": "models", "config_source": _from_file(settings, "rds.json")},
-        **({"tracing": tracing} if tracing is not None else {}),
+        **({"tracing": tracing, "request_id_extension": plain_request_ids()} if tracing is not None else {}),
     }
 
 

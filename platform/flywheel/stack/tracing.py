@@ -3,7 +3,6 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from flywheel.errors import SpecError
 from flywheel.serving import Observability
 
 CLUSTER = "otlp"
@@ -21,29 +20,46 @@ def tracing_section(observability: Observability) -> dict[str, Any] | None:
         "@type": f"{TYPES}.config.trace.v3.OpenTelemetryConfig",
         "service_name": "flywheel-gateway",
         "http_service": http,
+        "sampler": _sampler(observability.sample_percent),
     }
-    share = {"value": observability.sample_percent}
     return {
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": provider},
-        "random_sampling": share,
-        "overall_sampling": {"value": 100},
+        "random_sampling": {"value": 100},  # the sampler decides
         "spawn_upstream_span": True,
     }
 
 
-def collector_cluster(observability: Observability) -> dict[str, Any] | None:
-    """Return the static cluster that `tracing_section` names.
+def plain_request_ids() -> dict[str, Any]:
+    """Return the extension that makes request ids, without the sampling that Envoy hides in them by default.
 
-    Raises:
-        SpecError: The collector's address is no http or https URL.
+    By default it writes its decision into a digit of a client's own id, and traces no request whose id is no UUID.
+    Without that `random_sampling` has no effect, which is why the tracer has a sampler.
     """
+    config = {
+        "@type": f"{TYPES}.extensions.request_id.uuid.v3.UuidRequestIdConfig",
+        "pack_trace_reason": False,
+        "use_request_id_for_trace_sampling": False,
+    }
+    return {"typed_config": config}
+
+
+def _sampler(percent: float) -> dict[str, Any]:
+    """Go by the caller's decision, and without one trace a share, as agents do."""
+    share = {"numerator": round(percent * 10_000), "denominator": "MILLION"}
+    ratio = _extension("trace_id_ratio_based", "TraceIdRatioBasedSamplerConfig", sampling_percentage=share)
+    return _extension("parent_based", "ParentBasedSamplerConfig", wrapped_sampler=ratio)
+
+
+def _extension(name: str, kind: str, **values: Any) -> dict[str, Any]:
+    config = {"@type": f"{TYPES}.extensions.tracers.opentelemetry.samplers.v3.{kind}", **values}
+    return {"name": f"envoy.tracers.opentelemetry.samplers.{name}", "typed_config": config}
+
+
+def collector_cluster(observability: Observability) -> dict[str, Any] | None:
+    """Return the static cluster that `tracing_section` names."""
     if observability.otlp is None:
         return None
     parts = urlsplit(observability.otlp)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SpecError(
-            f"serving.yaml: observability.otlp: '{observability.otlp}' is no URL. Give http://HOST:4318 of a collector."
-        )
     port = parts.port or (443 if parts.scheme == "https" else 4318)
     address = {"socket_address": {"address": parts.hostname, "port_value": port}}
     endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]

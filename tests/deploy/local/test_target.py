@@ -12,7 +12,7 @@ from deploy.local.routing import safe_split
 from deploy.packages import Packages
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
-from flywheel.serving import UseCaseServing
+from flywheel.serving import Observability, UseCaseServing
 from flywheel.settings import Settings
 
 ONE, TWO = Backend("flights", "1", (Replica(4001),)), Backend("flights", "2", (Replica(4002),))
@@ -83,7 +83,9 @@ def test_a_worker_has_one_thread_that_never_spins_and_leaves_its_package_alone(t
 
 def test_an_agent_is_told_all_workers_its_ports_and_its_part_of_serving_yaml(tmp_path: Path) -> None:
     serving = UseCaseServing(unknown_fields="ignore", replicas=2)
-    version = Version(Served("flights", "3", "sha256:d"), tmp_path / "package", "mlflow", (4002, 4003), serving)
+    version = Version(
+        Served("flights", "3", "sha256:d"), tmp_path / "package", "mlflow", (4002, 4003), serving, Observability()
+    )
     agent = agent_program(Settings(home=tmp_path), version, Agent(2, 4004, 4005, version.spec, Role.COMING))
     told = dict(zip(agent.command[3::2], agent.command[4::2], strict=True))
     assert told["--scorer"] == "http://127.0.0.1:4002,http://127.0.0.1:4003"
@@ -93,9 +95,25 @@ def test_an_agent_is_told_all_workers_its_ports_and_its_part_of_serving_yaml(tmp
     assert agent.address == "http://127.0.0.1:4004 (mlflow)"  # what `flywheel status` shows
 
 
+def test_an_agent_is_told_of_a_collector_and_replaced_when_that_changes(tmp_path: Path) -> None:
+    def version(observability: Observability) -> Version:
+        return Version(Served("flights", "3", "d"), tmp_path, "onnx", (), UseCaseServing(), observability)
+
+    def command(observability: Observability) -> list[str]:
+        one = version(observability)
+        return agent_program(Settings(home=tmp_path), one, Agent(1, 4004, 4005, one.spec, Role.COMING)).command
+
+    assert "--otlp" not in command(Observability(sample_percent=5))
+    told = command(Observability(otlp="http://collector:4318", sample_percent=0.5))
+    assert told[told.index("--otlp") :][:4] == ["--otlp", "http://collector:4318", "--trace-percent", "0.5"]
+    assert version(Observability(sample_percent=5)).spec == version(Observability()).spec
+    traced = [Observability(otlp="http://collector:4318", sample_percent=percent) for percent in (1, 5)]
+    assert len({version(one).spec for one in (*traced, Observability())}) == 3
+
+
 def test_what_only_the_gateway_reads_replaces_no_agent(tmp_path: Path) -> None:
     def spec(serving: UseCaseServing) -> str:
-        return Version(Served("flights", "3", "d"), tmp_path, "onnx", (), serving).spec
+        return Version(Served("flights", "3", "d"), tmp_path, "onnx", (), serving, Observability()).spec
 
     assert spec(UseCaseServing(mirror_percent=5, replicas=3)) == spec(UseCaseServing())
     assert spec(UseCaseServing(deadline_seconds=2)) != spec(UseCaseServing())

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.agent.backends.pool import Pool
 from deploy.agent.dataplane import DataPlane
+from deploy.agent.grpc.codes import code_of
 from deploy.agent.grpc.open_inference_pb2 import (
     ModelInferRequest,
     ModelInferResponse,
@@ -24,13 +25,14 @@ from deploy.agent.grpc.open_inference_pb2 import (
     ModelReadyResponse,
     ServerMetadataResponse,
 )
-from deploy.agent.grpc.server import code_of, serving
+from deploy.agent.grpc.server import serving
 from deploy.agent.grpc.service import NAME, Call, InferenceService
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
 from deploy.agent.recording import Identity
 from deploy.agent.refusal import RefusalError
 from deploy.agent.telemetry.metrics import Metrics
+from deploy.agent.telemetry.tracing import Tracing
 from tests.deploy.agent.rest.serving import LIMITS, score
 from tests.deploy.spool_lines import records_in
 from tests.deploy.tiny_contract import CONTRACT
@@ -42,14 +44,14 @@ NEW_YEAR = 1_356_998_400_000_000  # 2013-01-01, in microseconds since 1970
 class Served:
     """A service with the lines that it recorded and what it counted."""
 
-    def __init__(self, limits: Limits = LIMITS, scorer: Any = score) -> None:
+    def __init__(self, limits: Limits = LIMITS, scorer: Any = score, tracing: Tracing | None = None) -> None:
         self.written: list[bytes] = []
         append = self.written.append
         identity = Identity("tiny", "1", "d")
         self.dataplane = DataPlane(identity, CONTRACT, score=scorer, append=append, limits=limits)
         self.health = Health(Pool([]), [])
         self.metrics = Metrics("tiny", "1")
-        self.service = InferenceService(self.dataplane, self.health, limits, self.metrics)
+        self.service = InferenceService(self.dataplane, self.health, limits, self.metrics, tracing=tracing)
 
     async def ask(self, method: str, message: bytes, **headers: str) -> Any:
         given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}

@@ -1,7 +1,7 @@
 """The agent's application in this process, with a function in place of the model: what goes in and out of its paths."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from deploy.agent.backends.pool import Pool
+from deploy.agent.batching import Score
 from deploy.agent.dataplane import DataPlane
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
@@ -44,9 +45,17 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(contract: Contract = CONTRACT, limits: Limits = LIMITS, **options: Any) -> AsyncIterator[Served]:
+async def serving(
+    contract: Contract = CONTRACT,
+    limits: Limits = LIMITS,
+    *,
+    score: Score = score,
+    append: Callable[[bytes], None] | None = None,
+    **options: Any,
+) -> AsyncIterator[Served]:
     written: list[bytes] = []
-    dataplane = DataPlane(Identity("tiny", "1", "d"), contract, score=score, append=written.append, limits=limits)
+    identity = Identity("tiny", "1", "d")
+    dataplane = DataPlane(identity, contract, score=score, append=append or written.append, limits=limits)
     task = asyncio.create_task(dataplane.batcher.run())
     yield Served(Paths(dataplane, Health(Pool([]), []), limits, **options), written)
     task.cancel()
