@@ -1,8 +1,11 @@
 """Commands for the stack: up, status, env, down."""
 
 import json
+import os
 import shlex
+import shutil
 import signal
+import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from flywheel.stack.status import Row
 
 app = typer.Typer()
+
+UNBOUNDED = 1000  # columns
 
 
 @app.command()
@@ -39,17 +44,21 @@ def up() -> None:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
 ) -> None:
-    """Check every part now; exit 1 when one is not healthy.
+    """Check every part now, and show how each version is served; exit 1 when a part of the stack is not healthy.
 
     Example: flywheel status --json
     """
+    from flywheel.stack.sections import sections
     from flywheel.stack.status import stack_rows
 
-    rows = stack_rows(load_settings())
+    settings = load_settings()
+    rows = stack_rows(settings)
+    below = sections(settings)
     if as_json:
-        typer.echo(json.dumps([row.document() for row in rows], indent=1))
+        documents = [*(row.document() for row in rows), *(one.document() for one in below)]
+        typer.echo(json.dumps(documents, indent=1))
     else:
-        typer.echo(_table(rows))
+        typer.echo("\n\n".join([_table(rows), *(one.shown(_width()) for one in below)]))
     if not all(row.healthy for row in rows):
         raise typer.Exit(1)
 
@@ -94,6 +103,11 @@ def _table(rows: "list[Row]") -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     # Not a table that fits itself to the terminal: paths and addresses are there to be copied whole.
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _width() -> int:
+    """Return the terminal's columns; a file or a pipe has room for everything."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,92 @@
+"""Asks agents and exporter for their pages, all at once: who does not answer costs seconds, and a sentence."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from deploy.local.places import Place, Role, program_name
+from deploy.local.programs import EXPORTER
+from deploy.status.page import Page, read_page, read_values
+from flywheel.settings import Settings
+from flywheel.stack.probes import request
+from flywheel.stack.supervisor import program_address
+
+TIMEOUT_SECONDS = 2.0
+AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read at one moment.
+
+    Args:
+        at: Seconds since 1970.
+        pages: Of the agents that answered, by program.
+        lags: Of the prediction log in seconds, by use case.
+        faults: What did not answer, a sentence each.
+    """
+
+    at: float
+    pages: Mapping[str, Page] = field(default_factory=dict)
+    lags: Mapping[str, float] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+
+def read(settings: Settings, places: Iterable[Place], clock: Callable[[], float] = time.time) -> Reading:
+    """Ask every agent that serves or comes, and the exporter where there is one to ask about."""
+    agents = {
+        program_name("agent", place.served, agent.number): agent
+        for place in places
+        for agent in place.agents
+        if agent.role is not Role.LEAVING
+    }
+    if not agents:
+        return Reading(clock())
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        lags = pool.submit(_lags, settings)
+        asked = {name: pool.submit(_page, f"http://127.0.0.1:{one.http}/metrics") for name, one in agents.items()}
+        answers = {name: one.result() for name, one in asked.items()}
+    pages = {name: answer for name, answer in answers.items() if isinstance(answer, Page)}
+    faults = [
+        f"{name} does not answer ({answer}): its log is {settings.root / 'logs' / f'{name}.log'}."
+        for name, answer in answers.items()
+        if isinstance(answer, str)
+    ]
+    found = lags.result()
+    if isinstance(found, str):
+        faults.append(f"The exporter does not answer ({found}): how far behind the log is cannot be told.")
+        found = {}
+    return Reading(clock(), pages, found, tuple(faults))
+
+
+def _page(url: str) -> Page | str:
+    try:
+        return read_page(_text(url))
+    except (OSError, ValueError, KeyError) as fault:
+        return _reason(fault)
+
+
+def _lags(settings: Settings) -> dict[str, float] | str:
+    address = program_address(settings, EXPORTER)
+    if not address:
+        return "it was never started"
+    try:
+        return read_values(_text(address), "flywheel_log_lag_seconds", "use_case")
+    except (OSError, ValueError, KeyError) as fault:
+        return _reason(fault)
+
+
+def _text(url: str) -> str:
+    status, body = request("GET", url, timeout=TIMEOUT_SECONDS)
+    if status != 200:
+        raise OSError(f"status {status}")
+    return body.decode()
+
+
+def _reason(fault: Exception) -> str:
+    if isinstance(fault, ConnectionRefusedError):
+        return "nobody listens"
+    if isinstance(fault, TimeoutError):
+        return f"no answer within {TIMEOUT_SECONDS:.0f} s"
+    return str(fault).rstrip(".")

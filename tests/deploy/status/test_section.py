@@ -1,0 +1,122 @@
+"""The section `Serving` with real agents: what they answer is shown, and who does not answer is named."""
+
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from deploy.desired import Served
+from deploy.gateway.routes import route_document
+from deploy.gateway.traffic import Backend, Replica, Split
+from deploy.local.choice import Choice
+from deploy.local.places import Agent, Place, Places, Role
+from deploy.status.section import NOTHING, serving
+from flywheel.settings import Settings
+from tests.deploy.conftest import RunningAgent, free_port, row
+
+StartAgent = Callable[..., RunningAgent]
+CHOICE = Choice("mlflow", "mlflow", "serving.yaml asks for MLflow's worker.")
+
+
+def ask(agent: RunningAgent, arm: str, times: int, body: bytes | None = None) -> None:
+    content = body or json.dumps({"dataframe_records": [row()]}, default=str).encode()
+    for _ in range(times):
+        headers = {"content-type": "application/json", "x-flywheel-arm": arm}
+        request = urllib.request.Request(f"{agent.url}/invocations", content, headers)  # noqa: S310  # http, of our own
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            assert answer.status == 200
+
+
+def port_of(agent: RunningAgent) -> int:
+    port = urlsplit(agent.url).port
+    assert port is not None
+    return port
+
+
+def serve(home: Path, ports: dict[str, list[int]], split: Split | None) -> Settings:
+    """Write what the local target writes: places, and routes."""
+    places = Places(home / "run" / "serving.json")
+    for version, mine in ports.items():
+        agents = tuple(Agent(number + 1, port, 0, "spec", Role.SERVING) for number, port in enumerate(mine))
+        places.keep(Place(Served("tiny", version, "sha256:d"), (), agents, CHOICE))
+    if split is not None:
+        routes = home / "envoy" / "dynamic" / "rds.json"
+        routes.parent.mkdir(parents=True)
+        routes.write_text(json.dumps(route_document([split])))
+    return Settings(home=home)
+
+
+def backend(version: str, *ports: int) -> Backend:
+    return Backend("tiny", version, tuple(Replica(port) for port in ports))
+
+
+def test_each_version_and_arm_is_told_with_what_its_agents_answered(
+    start_agent: StartAgent, tiny_scorer: str, tmp_path: Path
+) -> None:
+    one, two = start_agent(tiny_scorer), start_agent(tiny_scorer, version="2")
+    first, second, dead = port_of(one), port_of(two), free_port()
+    (tmp_path / "serving.yaml").write_text("defaults: {mirror_percent: 20}")
+    split = Split(backend("1", first, dead), backend("2", second), 25, "r")
+    settings = serve(tmp_path, {"1": [first, dead], "2": [second]}, split)
+    ask(one, "champion", 3)
+    ask(two, "challenger", 2)
+    ask(two, "shadow", 1)
+    (one.spool / "a.7.rejected").write_bytes(b"no record\ntorn")
+    section = serving(settings)
+    champion, challenger, shadow = section.document()["arms"]
+    assert (champion["arm"], champion["version"], champion["share_percent"]) == ("champion", "1", 75)
+    assert (champion["replicas_ready"], champion["replicas"], champion["backend"]) == (1, 2, "mlflow")
+    assert champion["requests_per_second"] * champion["window_seconds"] == pytest.approx(3)
+    assert champion["error_ratio"] == 0
+    assert 0 < champion["p50_seconds"] <= champion["p99_seconds"]
+    assert champion["spool_bytes"] == sum(path.stat().st_size for path in one.spool.glob("*.jsonl")) > 0
+    assert champion["quarantined_lines"] == 2
+    assert (challenger["arm"], challenger["share_percent"], shadow["arm"], shadow["share_percent"]) == (
+        ("challenger", 25, "shadow", 20)
+    )
+    assert challenger["requests_per_second"] * challenger["window_seconds"] == pytest.approx(2)
+    assert shadow["requests_per_second"] * shadow["window_seconds"] == pytest.approx(1)
+    assert champion["log_lag_seconds"] is None
+    log = tmp_path / "logs" / "agent-tiny-v1-2.log"
+    assert section.faults == (
+        f"agent-tiny-v1-2 does not answer (nobody listens): its log is {log}.",
+        "The exporter does not answer (it was never started): how far behind the log is cannot be told.",
+    )
+
+
+def test_what_answers_nobody_is_told_when_no_agent_is_left(tmp_path: Path) -> None:
+    port = free_port()
+    settings = serve(tmp_path, {"3": [port]}, Split(backend("3", port)))
+    section = serving(settings)
+    (arm,) = section.document()["arms"]
+    assert (arm["replicas_ready"], arm["replicas"], arm["requests_per_second"], arm["queue_rows"]) == (0, 1, None, None)
+    assert "No agent of tiny is ready: its requests fail." in section.faults
+    shown = section.shown(80).splitlines()
+    assert shown[4].split() == ["v3", "champion", "100", "%", "0/1", "mlflow", "–", "–", "–", "–", "–"]
+    assert shown[-1] == "! No agent of tiny is ready: its requests fail."
+
+
+def test_where_nothing_is_served_a_sentence_says_so(tmp_path: Path) -> None:
+    section = serving(Settings(home=tmp_path))
+    assert section.shown(80) == f"Serving\n{NOTHING}"
+    assert section.document() == {"part": "Serving", "healthy": True, "reason": "", "arms": []}
+
+
+def test_a_version_that_waits_for_its_backend_has_no_figures_and_no_fault(tmp_path: Path) -> None:
+    places = Places(tmp_path / "run" / "serving.json")
+    places.keep(Place(Served("tiny", "1", "sha256:d")))
+    section = serving(Settings(home=tmp_path))
+    assert [(arm["arm"], arm["backend"]) for arm in section.document()["arms"]] == [("unrouted", None)]
+    assert section.faults == ()
+
+
+def test_a_wrong_serving_yaml_and_lines_of_the_access_log_that_were_set_aside_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "gateway.0.rejected").write_bytes(b"no request\n")
+    (tmp_path / "serving.yaml").write_text("defaults: {replicas: none}")
+    wrong, aside = serving(Settings(home=tmp_path)).faults
+    assert "serving.yaml: defaults.replicas" in wrong
+    assert aside.startswith("1 lines of the gateway's access log were no requests")
