@@ -140,7 +140,7 @@ def test_promtool_accepts_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     shutil.copy(RULES, tmp_path / "rules")
     file = tmp_path / "prometheus.yml"
-    file.write_text(text.replace("FLYWHEEL_HOME", str(tmp_path)).replace("ENVOY_ADMIN", "127.0.0.1:1"))
+    file.write_text(text.replace("FLYWHEEL_HOME", str(tmp_path)))
     done = promtool("check", "config", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
 
