@@ -85,7 +85,7 @@ class TextfileCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Read them now; one that is damaged is logged and left out."""
         written = GaugeMetricFamily(
-            "flywheel_textfile_mtime_seconds", "When a process wrote its metrics last.", labels=("process",)
+            "flywheel_textfile_mtime_seconds", "When a process wrote its metrics last.", labels=("program",)
         )
         for path in sorted(self._folder.glob(f"*{SUFFIX}")):
             try:

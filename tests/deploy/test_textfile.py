@@ -25,9 +25,9 @@ def test_what_a_process_writes_is_passed_on_with_its_types_and_the_time(tmp_path
     found = told(tmp_path)
     assert found['flywheel_one_total{kind="a \\"b\\"\\n"}'] == 3
     assert found['flywheel_took_seconds_bucket{le="1.0"}'] == found["flywheel_took_seconds_count"] == 1
-    written = found['flywheel_textfile_mtime_seconds{process="one"}']
+    written = found['flywheel_textfile_mtime_seconds{program="one"}']
     assert written == (tmp_path / "run" / "metrics" / "one.prom").stat().st_mtime
-    assert 'flywheel_textfile_mtime_seconds{process="two"}' in found
+    assert 'flywheel_textfile_mtime_seconds{program="two"}' in found
     assert not [name for name in found if "_created" in name]
 
 
