@@ -2,8 +2,8 @@
 
     python -m deploy.exporter --port P
 
-It only reads, and goes on when everything else is down: that is when it is wanted. What it tells was looked at in the
-last `PERIOD_SECONDS`, so a scrape never waits for a part that does not answer.
+It changes nothing, and goes on when everything else is down: that is when it is wanted. What it tells was looked at in
+the last `PERIOD_SECONDS`, so a scrape never waits for a part that does not answer.
 """
 
 import argparse
@@ -12,17 +12,17 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
+from deploy.status.recent import Recent
 from deploy.textfile import TextfileCollector
 from deploy.watching.parts import Parts, Probe, stack_probes
 from deploy.watching.prediction_log import LoggedPredictions
 from deploy.watching.programs import Programs, States
 from flywheel.errors import FlywheelError
-from flywheel.settings import load_settings
+from flywheel.settings import Settings, load_settings
 from flywheel.stack.supervisor import program_states
 from flywheel.telemetry import configure_logs
 
@@ -33,7 +33,7 @@ class Exporter:
     """What is told of one home.
 
     Args:
-        home: Whose spools.
+        settings: Whose home.
         probes: By the part's name: says why it does not answer, or None.
         states: Returns the state of each program; raises StackError while the supervisor does not answer.
         clock: Gives the time.
@@ -41,17 +41,18 @@ class Exporter:
 
     def __init__(
         self,
-        home: Path,
+        settings: Settings,
         probes: Mapping[str, Probe],
         states: States = dict,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.registry.register(TextfileCollector(home))
+        self.registry.register(TextfileCollector(settings.root))
         self._clock = clock
-        self._log = LoggedPredictions(home, self.registry, clock)
+        self._log = LoggedPredictions(settings.root, self.registry, clock)
         self._programs = Programs(states, self.registry)
+        self._recent = Recent(settings, lambda: clock().timestamp())
         self._parts = Parts(probes, self.registry)
         self._last = Gauge(
             "flywheel_exporter_last_look_timestamp_seconds", "When it has looked last.", registry=self.registry
@@ -61,6 +62,7 @@ class Exporter:
         """Look at everything once; what may take seconds comes last."""
         self._log.look()
         self._programs.look()
+        self._recent.look()
         self._parts.look()
         self._last.set(self._clock().timestamp())
 
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         settings = load_settings()
-        exporter = Exporter(settings.root, stack_probes(settings), lambda: program_states(settings))
+        exporter = Exporter(settings, stack_probes(settings), lambda: program_states(settings))
         server, thread = start_http_server(options.port, "127.0.0.1", registry=exporter.registry)
     except FlywheelError as fault:
         sys.stderr.write(f"Error: {fault}\n")

@@ -33,7 +33,7 @@ class Textfile:
 
     def __init__(self, home: Path, process: str) -> None:
         self.registry = CollectorRegistry()
-        self._path = _folder(home) / f"{process}{SUFFIX}"
+        self._path = textfile_path(home, process)
         self._former = {family.name: family for family in _families(self._path)}
         self._fault = ""
 
@@ -94,6 +94,11 @@ class TextfileCollector(Collector):
                 continue
             yield from _families(path)
         yield written
+
+
+def textfile_path(home: Path, process: str) -> Path:
+    """Return the file of a process."""
+    return _folder(home) / f"{process}{SUFFIX}"
 
 
 def _folder(home: Path) -> Path:

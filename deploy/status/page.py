@@ -107,6 +107,15 @@ def read_values(text: str, name: str, label: str) -> dict[str, float]:
     return {sample.labels[label]: sample.value for sample in _samples(text) if sample.name == name}
 
 
+def read_single(text: str, name: str) -> float | None:
+    """Return the value of a series without labels, None where there is none.
+
+    Raises:
+        ValueError: The text is no page of metrics.
+    """
+    return next((sample.value for sample in _samples(text) if sample.name == name), None)
+
+
 def _samples(text: str) -> Iterable[Sample]:
     for family in text_string_to_metric_families(text):
         yield from family.samples

@@ -1,4 +1,4 @@
-"""Asks agents and exporter for their pages, all at once: who does not answer costs seconds, and a sentence."""
+"""Asks agents, all at once, and the exporter for their pages: who does not answer costs seconds, and a sentence."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -35,29 +35,34 @@ class Reading:
 
 def read(settings: Settings, places: Iterable[Place], clock: Callable[[], float] = time.time) -> Reading:
     """Ask every agent that serves or comes, and the exporter where there is one to ask about."""
+    pages, silent = agent_pages(settings, places)
+    if not pages and not silent:
+        return Reading(clock())
+    lags = _lags(settings)
+    if isinstance(lags, str):
+        silent.append(f"The exporter does not answer ({lags}): how far behind the log is cannot be told.")
+        lags = {}
+    return Reading(clock(), pages, lags, tuple(silent))
+
+
+def agent_pages(settings: Settings, places: Iterable[Place]) -> tuple[dict[str, Page], list[str]]:
+    """Ask every agent that serves or comes; return pages by program, and a sentence for each that gave none."""
     agents = {
         program_name("agent", place.served, agent.number): agent
         for place in places
         for agent in place.agents
         if agent.role is not Role.LEAVING
     }
-    if not agents:
-        return Reading(clock())
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        lags = pool.submit(_lags, settings)
-        asked = {name: pool.submit(_page, f"http://127.0.0.1:{one.http}/metrics") for name, one in agents.items()}
-        answers = {name: one.result() for name, one in asked.items()}
-    pages = {name: answer for name, answer in answers.items() if isinstance(answer, Page)}
-    faults = [
-        f"{name} does not answer ({answer}): its log is {settings.root / 'logs' / f'{name}.log'}."
+        urls = [f"http://127.0.0.1:{agent.http}/metrics" for agent in agents.values()]
+        answers = dict(zip(agents, pool.map(_page, urls), strict=True))
+    logs = settings.root / "logs"
+    silent = [
+        f"{name} does not answer ({answer}): its log is {logs / f'{name}.log'}."
         for name, answer in answers.items()
         if isinstance(answer, str)
     ]
-    found = lags.result()
-    if isinstance(found, str):
-        faults.append(f"The exporter does not answer ({found}): how far behind the log is cannot be told.")
-        found = {}
-    return Reading(clock(), pages, found, tuple(faults))
+    return {name: answer for name, answer in answers.items() if isinstance(answer, Page)}, silent
 
 
 def _page(url: str) -> Page | str:

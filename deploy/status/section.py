@@ -1,5 +1,7 @@
 """The section `Serving` of `flywheel status`: found by the kernel through the entry point group `flywheel.status`."""
 
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -7,9 +9,11 @@ from deploy.gateway.routes import read_splits
 from deploy.gateway.traffic import Split
 from deploy.local.places import Places
 from deploy.status.arms import Arm, arms_of
+from deploy.status.controller import controller_state
 from deploy.status.reading import read
+from deploy.status.recent import minute_ago
 from deploy.status.spooled import quarantined_lines, spooled
-from deploy.status.view import shown
+from deploy.status.view import controller_line, shown
 from flywheel.errors import SpecError
 from flywheel.serving import Serving, load_serving
 from flywheel.settings import Settings
@@ -18,8 +22,12 @@ from flywheel.stack.sections import Section
 NOTHING = "Nothing is served. Train a version, have it approved, and run `flywheel deploy`."
 
 
-def serving(settings: Settings) -> Section:
+def serving(settings: Settings, clock: Callable[[], float] = time.time) -> Section:
     """Look at all that is served.
+
+    Args:
+        settings: Whose home.
+        clock: Gives seconds since 1970.
 
     Raises:
         FlywheelError: HOME/run/serving.json is damaged.
@@ -29,7 +37,8 @@ def serving(settings: Settings) -> Section:
         key=lambda place: (place.served.usecase, int(place.served.version)),
     )
     splits = read_splits(settings.root / "envoy" / "dynamic" / "rds.json")
-    now, (said, wrong) = read(settings, places), _said(settings)
+    now, (said, wrong) = read(settings, places, clock), _said(settings)
+    earlier, controller = minute_ago(settings, now.at), controller_state(settings.root, now.at)
     arms = [
         arm
         for place in places
@@ -37,7 +46,7 @@ def serving(settings: Settings) -> Section:
             place,
             splits.get(place.served.usecase),
             now,
-            None,
+            earlier,
             spooled=spooled(settings.root, place.served.usecase, place.served.version),
             mirrored=said.of(place.served.usecase).mirror_percent,
         )
@@ -46,8 +55,11 @@ def serving(settings: Settings) -> Section:
     return Section(
         "Serving",
         faults,
-        lambda width: shown(arms, width) if arms else NOTHING,
-        {"arms": [_document(arm) for arm in arms]},
+        lambda width: f"{shown(arms, width) if arms else NOTHING}\n{controller_line(controller)}",
+        {
+            "controller": {"at_work": controller.at_work, **asdict(controller)},
+            "arms": [_document(arm) for arm in arms],
+        },
     )
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.status.arms import SHADOW, Arm
+from deploy.status.controller import ControllerState
 
 UNKNOWN = "–"
 UNBOUNDED = 1000  # columns
@@ -47,6 +48,15 @@ def shown(arms: Sequence[Arm], width: int) -> str:
         return "\n".join(whole)
     versions = [arm for arm in arms if arm.arm != SHADOW]  # a shadow's spool is its version's
     return "\n".join([*_lines(arms, TRAFFIC), "", *_lines(versions, LOG)])
+
+
+def controller_line(state: ControllerState) -> str:
+    """Say whether a controller is at work."""
+    if state.last_pass_seconds_ago is None:
+        return "No controller has been at work yet."
+    if state.at_work:
+        return "A controller is at work."
+    return f"No controller is at work; the last pass was {_duration(state.last_pass_seconds_ago)} ago."
 
 
 def _lines(arms: Sequence[Arm], columns: Sequence[Column]) -> list[str]:

@@ -7,12 +7,13 @@ import orjson
 
 from deploy.exporter import Exporter
 from deploy.log.segments import set_aside
+from flywheel.settings import Settings
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def exporter(home: Path) -> Exporter:
-    return Exporter(home, {}, clock=lambda: NOW)
+    return Exporter(Settings(home=home), {}, clock=lambda: NOW)
 
 
 def spool(home: Path, *ages: float) -> Path:
@@ -25,11 +26,11 @@ def spool(home: Path, *ages: float) -> Path:
     return path
 
 
-def test_a_part_that_is_down_or_whose_probe_fails_is_0_and_the_others_are_told() -> None:
+def test_a_part_that_is_down_or_whose_probe_fails_is_0_and_the_others_are_told(tmp_path: Path) -> None:
     def broken() -> str | None:
         raise ValueError("no such thing")
 
-    told = Exporter(Path("/nonexistent"), {"s3": broken, "mlflow": lambda: "no answer", "postgres": lambda: None})
+    told = Exporter(Settings(home=tmp_path), {"s3": broken, "mlflow": lambda: "no answer", "postgres": lambda: None})
     told.look()
     up = {
         name: told.registry.get_sample_value("flywheel_dependency_up", {"name": name})

@@ -113,7 +113,7 @@ def told(
     Passes(files[2])
     for file in files:
         file.write()
-    exporter = Exporter(tmp_path, {})
+    exporter = Exporter(Settings(home=tmp_path), {})
     return Told(type_names(page(f"{agent.url}/metrics")), type_names(generate_latest(exporter.registry).decode()))
 
 

@@ -6,12 +6,14 @@ import shlex
 import shutil
 import signal
 import sys
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flywheel.connections import login
+from flywheel.errors import UsageError
 from flywheel.settings import load_settings
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 UNBOUNDED = 1000  # columns
+WATCH_SECONDS = 2.0
+CLEAR = "\x1b[H\x1b[2J"
 
 
 @app.command()
@@ -42,25 +46,37 @@ def up() -> None:
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every 2 seconds, until Ctrl-C.")] = False,
 ) -> None:
     """Check every part now, and show how each version is served; exit 1 when a part of the stack is not healthy.
 
     Example: flywheel status --json
     """
+    if watch and as_json:
+        raise UsageError("--watch and --json exclude each other. Take one of them.")
+    shown, healthy = _status(as_json=as_json)
+    typer.echo(shown)
+    while watch:
+        time.sleep(WATCH_SECONDS)
+        shown, healthy = _status()
+        typer.echo((CLEAR if sys.stdout.isatty() else "\n") + shown)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _status(*, as_json: bool = False) -> tuple[str, bool]:
+    """Look once; return what is shown, and whether every part of the stack is healthy."""
+    # Heavy (SQLAlchemy, psycopg2): only the commands that need them pay.
     from flywheel.stack.sections import sections
     from flywheel.stack.status import stack_rows
 
     settings = load_settings()
-    rows = stack_rows(settings)
-    below = sections(settings)
+    rows, below = stack_rows(settings), sections(settings)
+    healthy = all(row.healthy for row in rows)
     if as_json:
-        documents = [*(row.document() for row in rows), *(one.document() for one in below)]
-        typer.echo(json.dumps(documents, indent=1))
-    else:
-        typer.echo("\n\n".join([_table(rows), *(one.shown(_width()) for one in below)]))
-    if not all(row.healthy for row in rows):
-        raise typer.Exit(1)
+        return json.dumps([*(row.document() for row in rows), *(one.document() for one in below)], indent=1), healthy
+    return "\n\n".join([_table(rows), *(one.shown(_width()) for one in below)]), healthy
 
 
 @app.command()

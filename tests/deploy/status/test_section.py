@@ -1,6 +1,7 @@
 """The section `Serving` with real agents: what they answer is shown, and who does not answer is named."""
 
 import json
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,10 @@ from deploy.gateway.routes import route_document
 from deploy.gateway.traffic import Backend, Replica, Split
 from deploy.local.choice import Choice
 from deploy.local.places import Agent, Place, Places, Role
+from deploy.passes import Passes
+from deploy.status.recent import Recent
 from deploy.status.section import NOTHING, serving
+from deploy.textfile import Textfile, textfile_path
 from flywheel.settings import Settings
 from tests.deploy.conftest import RunningAgent, free_port, row
 
@@ -101,8 +105,55 @@ def test_what_answers_nobody_is_told_when_no_agent_is_left(tmp_path: Path) -> No
 
 def test_where_nothing_is_served_a_sentence_says_so(tmp_path: Path) -> None:
     section = serving(Settings(home=tmp_path))
-    assert section.shown(80) == f"Serving\n{NOTHING}"
-    assert section.document() == {"part": "Serving", "healthy": True, "reason": "", "arms": []}
+    assert section.shown(80) == f"Serving\n{NOTHING}\nNo controller has been at work yet."
+    controller = {"at_work": False, "last_pass_seconds_ago": None}
+    assert section.document() == {
+        "part": "Serving",
+        "healthy": True,
+        "reason": "",
+        "controller": controller,
+        "arms": [],
+    }
+
+
+def test_whether_a_controller_is_at_work_is_told(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    Passes(Textfile(tmp_path, "controller")).ended("done", 1.0)
+    assert "A controller is at work." in serving(settings).shown(80)
+    later = serving(settings, lambda: time.time() + 300)
+    assert "No controller is at work; the last pass was 5 min ago." in later.shown(80)
+    assert later.document()["controller"]["at_work"] is False
+    textfile_path(tmp_path, "controller").write_bytes(b"damaged {")
+    assert "No controller has been at work yet." in serving(settings).shown(80)
+
+
+def test_figures_are_of_the_last_minute_where_the_exporter_has_looked_and_else_of_the_time_since_the_start(
+    start_agent: StartAgent, tiny_scorer: str, tmp_path: Path
+) -> None:
+    agent = start_agent(tiny_scorer)
+    settings = serve(tmp_path, {"1": [port_of(agent)]}, Split(backend("1", port_of(agent))))
+    ask(agent, "champion", 3)
+    began = time.time()
+    moments = iter([began, began + 30, began + 61])
+    recent = Recent(settings, lambda: next(moments, began + 61))
+    recent.look()
+
+    def told(at: float) -> tuple[float, float]:
+        (arm,) = serving(settings, lambda: at).document()["arms"]
+        return round(arm["window_seconds"], 1), round(arm["requests_per_second"] * arm["window_seconds"])
+
+    ask(agent, "champion", 4)
+    assert told(began + 10) == (10, 4)
+    recent.look()
+    ask(agent, "champion", 5)
+    assert told(began + 59) == (59, 9)
+    recent.look()  # a minute after the first reading the second, of half a minute ago, is too young
+    assert told(began + 62)[1] == 9
+    window, requests = told(began + 1000)  # the exporter has ended
+    assert window > 1000
+    assert requests == 12
+    (tmp_path / "run" / "traffic.json").write_text("[damaged")
+    assert told(began + 10)[1] == 12
 
 
 def test_a_version_that_waits_for_its_backend_has_no_figures_and_no_fault(tmp_path: Path) -> None:
