@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from deploy.local.places import Place, Role, program_name
 from deploy.local.programs import EXPORTER
-from deploy.status.page import Page, read_page, read_values
+from deploy.status.page import Page, read_page, read_single, read_values
 from flywheel.settings import Settings
 from flywheel.stack.probes import request
 from flywheel.stack.supervisor import program_address
 
 TIMEOUT_SECONDS = 2.0
 AT_ONCE = 16
+OLDEST_SECONDS = 60.0  # of what the exporter tells
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ def read(settings: Settings, places: Iterable[Place], clock: Callable[[], float]
     pages, silent = agent_pages(settings, places)
     if not pages and not silent:
         return Reading(clock())
-    lags = _lags(settings)
+    lags = _lags(settings, clock())
     if isinstance(lags, str):
-        silent.append(f"The exporter does not answer ({lags}): how far behind the log is cannot be told.")
+        silent.append(f"The exporter {lags}: how far behind the log is cannot be told.")
         lags = {}
     return Reading(clock(), pages, lags, tuple(silent))
 
@@ -72,14 +73,19 @@ def _page(url: str) -> Page | str:
         return _reason(fault)
 
 
-def _lags(settings: Settings) -> dict[str, float] | str:
+def _lags(settings: Settings, now: float) -> dict[str, float] | str:
+    """Return the log's lags by use case, or what is wrong with the exporter."""
     address = program_address(settings, EXPORTER)
     if not address:
-        return "it was never started"
+        return "was never started"
     try:
-        return read_values(_text(address), "flywheel_log_lag_seconds", "use_case")
+        text = _text(address)
+        looked = read_single(text, "flywheel_exporter_last_look_timestamp_seconds") or now  # it has just begun
+        if now - looked > OLDEST_SECONDS:
+            return f"has not looked for {now - looked:.0f} s"
+        return read_values(text, "flywheel_log_lag_seconds", "use_case")
     except (OSError, ValueError, KeyError) as fault:
-        return _reason(fault)
+        return f"does not answer ({_reason(fault)})"
 
 
 def _text(url: str) -> str:

@@ -79,7 +79,9 @@ def _unserved(splits: dict[str, Split], arms: list[Arm]) -> list[str]:
 def _requests_set_aside(settings: Settings) -> list[str]:
     folder = settings.root / "logs"
     count = quarantined_lines(folder)
-    return [f"{count} lines of the gateway's access log were no requests: see {folder}/*.rejected."] if count else []
+    return (
+        [f"Lines of the gateway's access log that were no requests: {count}. See {folder}/*.rejected."] if count else []
+    )
 
 
 def _document(arm: Arm) -> dict[str, Any]:

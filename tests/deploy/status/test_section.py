@@ -4,22 +4,30 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client import start_http_server
 
+from deploy.agent.limits import Limits
+from deploy.agent.spool import Spool
 from deploy.desired import Served
+from deploy.exporter import Exporter
 from deploy.gateway.routes import route_document
 from deploy.gateway.traffic import Backend, Replica, Split
 from deploy.local.choice import Choice
 from deploy.local.places import Agent, Place, Places, Role
+from deploy.local.programs import exporter_program
 from deploy.passes import Passes
 from deploy.status.recent import Recent
 from deploy.status.section import NOTHING, serving
 from deploy.textfile import Textfile, textfile_path
 from flywheel.settings import Settings
+from flywheel.stack.supervisor import write_program
 from tests.deploy.conftest import RunningAgent, free_port, row
+from tests.deploy.tiny_contract import CONTRACT
 
 StartAgent = Callable[..., RunningAgent]
 CHOICE = Choice("mlflow", "mlflow", "serving.yaml asks for MLflow's worker.")
@@ -87,7 +95,7 @@ def test_each_version_and_arm_is_told_with_what_its_agents_answered(
     log = tmp_path / "logs" / "agent-tiny-v1-2.log"
     assert section.faults == (
         f"agent-tiny-v1-2 does not answer (nobody listens): its log is {log}.",
-        "The exporter does not answer (it was never started): how far behind the log is cannot be told.",
+        "The exporter was never started: how far behind the log is cannot be told.",
     )
 
 
@@ -170,4 +178,28 @@ def test_a_wrong_serving_yaml_and_lines_of_the_access_log_that_were_set_aside_ar
     (tmp_path / "serving.yaml").write_text("defaults: {replicas: none}")
     wrong, aside = serving(Settings(home=tmp_path)).faults
     assert "serving.yaml: defaults.replicas" in wrong
-    assert aside.startswith("1 lines of the gateway's access log were no requests")
+    assert aside.startswith("Lines of the gateway's access log that were no requests: 1.")
+
+
+def test_the_logs_lag_is_the_exporters_and_unknown_once_the_exporter_has_stopped_looking(tmp_path: Path) -> None:
+    port = free_port()
+    settings = serve(tmp_path, {"1": [port]}, None)
+    with Spool(tmp_path / "spool" / "tiny-v1", CONTRACT.model_dump_json().encode(), Limits()) as spool:
+        spool.append(b'{"recorded_time": "2026-01-01T11:59:00"}\n')
+    looked = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    exporter = Exporter(settings, {}, clock=lambda: looked)
+    exporter.look()
+    server, thread = start_http_server(0, "127.0.0.1", registry=exporter.registry)
+    write_program(settings, exporter_program(settings, server.server_port))
+    try:
+        (arm,) = serving(settings, lambda: looked.timestamp() + 5).document()["arms"]
+        assert arm["log_lag_seconds"] == 60
+        late = serving(settings, lambda: looked.timestamp() + 90)
+        assert "The exporter has not looked for 90 s: how far behind the log is cannot be told." in late.faults
+        assert late.document()["arms"][0]["log_lag_seconds"] is None
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    gone = serving(settings).faults
+    assert "The exporter does not answer (nobody listens): how far behind the log is cannot be told." in gone
