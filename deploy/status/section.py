@@ -86,4 +86,5 @@ def _requests_set_aside(settings: Settings) -> list[str]:
 
 def _document(arm: Arm) -> dict[str, Any]:
     fields = asdict(arm)
-    return {**fields, **fields.pop("figures"), **fields.pop("spooled")}
+    figures, held = fields.pop("figures"), fields.pop("spooled")
+    return {**fields, **figures, **held}

@@ -23,6 +23,8 @@ app = typer.Typer()
 
 UNBOUNDED = 1000  # columns
 WATCH_SECONDS = 2.0
+HEAD = ("part", "program", "state", "health", "pid", "address", "log")
+GIVEN_UP = ("log", "pid", "address")  # on a narrow terminal, in this order
 CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -76,7 +78,7 @@ def _status(*, as_json: bool = False) -> tuple[str, bool]:
     healthy = all(row.healthy for row in rows)
     if as_json:
         return json.dumps([*(row.document() for row in rows), *(one.document() for one in below)], indent=1), healthy
-    return "\n\n".join([_table(rows), *(one.shown(_width()) for one in below)]), healthy
+    return "\n\n".join([_table(rows, _width()), *(one.shown(_width()) for one in below)]), healthy
 
 
 @app.command()
@@ -111,14 +113,20 @@ def down(
     typer.echo(f"Ended {len(ended)} processes." if ended else "Nothing was running.", err=True)
 
 
-def _table(rows: "list[Row]") -> str:
-    lines = [("part", "program", "state", "health", "pid", "address", "log")]
+def _table(rows: "list[Row]", width: int) -> str:
+    """Write a table of the columns that fit; paths and addresses are there to be copied, so none is cut."""
+    lines = [HEAD]
     for row in rows:
         health = "healthy" if row.healthy else row.reason
         lines.append((row.part, row.program, row.state, health, str(row.pid or ""), row.address, row.log))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    # Not a table that fits itself to the terminal: paths and addresses are there to be copied whole.
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    shown, given_up = list(range(len(HEAD))), [HEAD.index(name) for name in GIVEN_UP]
+    while given_up and sum(widths[column] + 2 for column in shown) - 2 > width:
+        shown.remove(given_up.pop(0))
+    text = ["  ".join(line[column].ljust(widths[column]) for column in shown).rstrip() for line in lines]
+    left_out = [name for column, name in enumerate(HEAD) if column not in shown]
+    hint = [f"Left out for want of width, and in --json: {', '.join(left_out)}."] if left_out else []
+    return "\n".join([*text, *hint])
 
 
 def _width() -> int:

@@ -92,6 +92,7 @@ def test_each_version_and_arm_is_told_with_what_its_agents_answered(
     assert challenger["requests_per_second"] * challenger["window_seconds"] == pytest.approx(2)
     assert shadow["requests_per_second"] * shadow["window_seconds"] == pytest.approx(1)
     assert champion["log_lag_seconds"] is None
+    assert not [name for name, value in champion.items() if isinstance(value, dict)]
     log = tmp_path / "logs" / "agent-tiny-v1-2.log"
     assert section.faults == (
         f"agent-tiny-v1-2 does not answer (nobody listens): its log is {log}.",
