@@ -23,6 +23,7 @@ from flywheel.errors import FlywheelError
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
 from flywheel.stack.gateway import doorman_socket
+from flywheel.stack.gateway_door import DOORMAN
 
 log = structlog.get_logger("doorman")
 READ_SECONDS = 0.5
@@ -79,7 +80,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, ended.set)
     socket.parent.mkdir(parents=True, exist_ok=True)
     socket.unlink(missing_ok=True)
-    told = Textfile(settings.root, "doorman")
+    told = Textfile(settings.root, DOORMAN)
     judge = DoorCounts(told, _book(copy)).watched(door.judge)
     server = await loop.create_unix_server(lambda: Connection(judge), socket)
     socket.chmod(0o600)

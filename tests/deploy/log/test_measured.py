@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
+from deploy.local.programs import SHIPPER
 from deploy.log.measured import MeasuredLog
 from deploy.textfile import Textfile, TextfileCollector
 from flywheel.errors import StackError
@@ -37,6 +38,8 @@ def test_a_shipper_tells_records_bytes_commits_and_their_time(tmp_path: Path) ->
         assert found is not None, name
         return found
 
+    # The supervisor's name of it: an alert joins the two.
+    assert told("flywheel_textfile_mtime_seconds", program=SHIPPER) > 1.7e9
     assert told("flywheel_shipper_records_total", **PREDICTIONS) == 5
     assert told("flywheel_shipper_commits_total", **PREDICTIONS) == 1
     assert told("flywheel_shipper_bytes_total", **PREDICTIONS) > 5 * 50
