@@ -18,9 +18,8 @@ from flywheel.settings import Settings, load_settings
 from flywheel.signing import trusted_key
 
 if TYPE_CHECKING:
-    from deploy.controller import Controller
     from deploy.ledger import PostgresLedger
-    from deploy.reconcile import Result
+    from deploy.reconcile import Result, Ticking
     from flywheel.serving import Serving
 
 app = typer.Typer()
@@ -139,13 +138,15 @@ def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Resu
 
 
 @contextmanager
-def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Iterator[Controller]":
+def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Iterator[Ticking]":
     """Wire the parts together once this process leads."""
     from deploy.controller import Controller
     from deploy.gateway.admin import Gateway
     from deploy.journal import Journal
     from deploy.local.target import LocalTarget
     from deploy.packages import Packages
+    from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
+    from deploy.textfile import Textfile
     from deploy.versions import MlflowRegistry
     from flywheel.tracking import Tracking
 
@@ -155,7 +156,10 @@ def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Ite
     target = LocalTarget(settings, gateway, packages)
     journal = Journal(settings.root / "run" / "rollouts")
     with _ledger(settings, timeout) as ledger:
-        yield Controller(ledger, registry, target, journal, lambda: datetime.now(UTC), usecase)
+        passes = Passes(Textfile(settings.root, PROCESS))
+        watched = WatchedLedger(ledger, passes)
+        controller = Controller(watched, registry, target, journal, lambda: datetime.now(UTC), usecase)
+        yield WatchedController(controller, passes)
 
 
 @contextmanager

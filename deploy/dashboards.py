@@ -43,8 +43,12 @@ def rate(name: str, by: str, scope: str = SCOPE) -> str:
     return f"sum by ({by}) (rate({name}{{{scope}}}[5m]))"
 
 
+def mean(histogram: str, by: str, scope: str = SCOPE) -> str:
+    """Return the query for the mean of what a histogram counts."""
+    return f"{rate(f'{histogram}_sum', by, scope)} / {rate(f'{histogram}_count', by, scope)}"
+
+
 BOTH, ARMS = "use_case, version", "version, arm"
-ERRORS = 'use_case=~"$use_case",version=~"$version",status=~"5.."'
 SERVED = "{{use_case}} v{{version}}"
 OVERVIEW = Dashboard(
     "flywheel-serving",
@@ -56,6 +60,8 @@ OVERVIEW = Dashboard(
         Panel("Duration, p99", "s", ((quantile(0.99, BOTH), SERVED),)),
         Panel("Rows that wait", "short", ((f"sum by ({BOTH}) (flywheel_queue_rows{{{SCOPE}}})", SERVED),)),
         Panel("Ready replicas", "short", ((f"sum by ({BOTH}) (flywheel_ready{{{SCOPE}}})", SERVED),)),
+        Panel("Workers that answer", "short", ((f"sum by ({BOTH}) (flywheel_workers_live{{{SCOPE}}})", SERVED),)),
+        Panel("Open connections", "short", ((f"sum by ({BOTH}) (flywheel_open_connections{{{SCOPE}}})", SERVED),)),
         Panel("Parts of the stack that answer", "bool", (("flywheel_dependency_up", "{{name}}"),)),
         Panel("Memory of agents", "bytes", (('process_resident_memory_bytes{job="agent"}', "{{instance}}"),)),
     ),
@@ -66,32 +72,24 @@ VERSION = Dashboard(
     "Flywheel: one version, arms side by side",
     (
         Panel("Requests by arm", "reqps", ((rate("flywheel_requests_total", ARMS), "v{{version}} {{arm}}"),)),
-        Panel("Failures by arm", "reqps", ((rate("flywheel_requests_total", ARMS, ERRORS), "v{{version}} {{arm}}"),)),
+        Panel(
+            "Share of requests that fail, by arm",
+            "percentunit",
+            ((f"use_case_version_arm:flywheel_errors:ratio5m{{{SCOPE}}}", "v{{version}} {{arm}}"),),
+        ),
         Panel("Duration by arm, p50", "s", ((quantile(0.5, ARMS), "v{{version}} {{arm}}"),)),
         Panel("Duration by arm, p99", "s", ((quantile(0.99, ARMS), "v{{version}} {{arm}}"),)),
         Panel("Requests by protocol", "reqps", ((rate("flywheel_requests_total", "protocol"), "{{protocol}}"),)),
         Panel("Refusals by rule", "reqps", ((rate("flywheel_refusals_total", "rule"), "{{rule}}"),)),
-        Panel(
-            "Rows in a call of the model, mean",
-            "short",
-            ((f"{rate('flywheel_batch_rows_sum', BOTH)} / {rate('flywheel_batch_rows_count', BOTH)}", SERVED),),
-        ),
-        Panel(
-            "Time of a call of the model, mean",
-            "s",
-            (
-                (
-                    f"{rate('flywheel_scoring_seconds_sum', BOTH)} / {rate('flywheel_scoring_seconds_count', BOTH)}",
-                    SERVED,
-                ),
-            ),
-        ),
+        Panel("Rows in a call of the model, mean", "short", ((mean("flywheel_batch_rows", BOTH), SERVED),)),
+        Panel("Time of a call of the model, mean", "s", ((mean("flywheel_scoring_seconds", BOTH), SERVED),)),
         Panel("Event loop's lag", "s", ((f"flywheel_event_loop_lag_seconds{{{SCOPE}}}", "{{instance}}"),)),
         Panel("CPU of agents", "percentunit", (('rate(process_cpu_seconds_total{job="agent"}[5m])', "{{instance}}"),)),
     ),
     ("use_case", "version"),
 )
 CASE = 'use_case=~"$use_case"'
+TABLE, TABLES = "use_case, table", "{{use_case}} {{table}}"
 LOG = Dashboard(
     "flywheel-log",
     "Flywheel: prediction log",
@@ -99,6 +97,7 @@ LOG = Dashboard(
         Panel(
             "Age of the oldest record not in the log", "s", ((f"flywheel_log_lag_seconds{{{CASE}}}", "{{use_case}}"),)
         ),
+        Panel("Bytes not in the log", "bytes", ((f"flywheel_log_backlog_bytes{{{CASE}}}", "{{use_case}}"),)),
         Panel("Bytes in spools", "bytes", ((f"flywheel_log_spooled_bytes{{{CASE}}}", "{{use_case}}"),)),
         Panel(
             "Disk space left", "bytes", ((f"min by (use_case) (flywheel_disk_free_bytes{{{CASE}}})", "{{use_case}}"),)
@@ -109,6 +108,13 @@ LOG = Dashboard(
             "short",
             ((rate("flywheel_exporter_faults_total", "use_case", CASE), "{{use_case}}"),),
         ),
+        Panel("Lines set aside", "short", ((f"flywheel_log_quarantined_lines{{{CASE}}}", "{{use_case}}"),)),
+        Panel("Rows shipped", "rowsps", ((rate("flywheel_shipper_records_total", TABLE, CASE), TABLES),)),
+        Panel("Bytes shipped", "Bps", ((rate("flywheel_shipper_bytes_total", TABLE, CASE), TABLES),)),
+        Panel("Commits", "ops", ((rate("flywheel_shipper_commits_total", TABLE, CASE), TABLES),)),
+        Panel("Time of a commit, mean", "s", ((mean("flywheel_shipper_commit_seconds", "table", ""), "{{table}}"),)),
+        Panel("Failures of the store", "ops", ((rate("flywheel_shipper_failures_total", TABLE, CASE), TABLES),)),
+        Panel("Since the last commit", "s", (("time() - flywheel_shipper_last_commit_timestamp_seconds", "ago"),)),
     ),
     ("use_case",),
 )
@@ -134,7 +140,38 @@ GATEWAY = Dashboard(
         Panel("Memory", "bytes", (("envoy_server_memory_allocated", "allocated"),)),
     ),
 )
-DASHBOARDS = (OVERVIEW, VERSION, LOG, GATEWAY)
+DOOR = "flywheel_doorman_check_seconds"
+STACK = Dashboard(
+    "flywheel-stack",
+    "Flywheel: stack",
+    (
+        Panel("Parts that answer", "bool", (("flywheel_dependency_up", "{{name}}"),)),
+        Panel("Time until a part answers", "s", (("flywheel_dependency_probe_seconds", "{{name}}"),)),
+        Panel("Programs that run", "bool", (("flywheel_program_running", "{{program}}"),)),
+        Panel("Restarts in 15 minutes", "short", (("increase(flywheel_program_restarts_total[15m])", "{{program}}"),)),
+        Panel(
+            "Passes of the controller", "ops", ((rate("flywheel_controller_passes_total", "result", ""), "{{result}}"),)
+        ),
+        Panel("Since the last pass", "s", (("time() - flywheel_controller_last_pass_timestamp_seconds", "ago"),)),
+        Panel("Time of a pass", "s", (("flywheel_controller_last_pass_seconds", "last"),)),
+        Panel(
+            "Decisions in an hour",
+            "short",
+            (("sum by (event) (increase(flywheel_controller_decisions_total[1h]))", "{{event}}"),),
+        ),
+        Panel("Checks at the door", "reqps", ((rate("flywheel_doorman_checks_total", "result", ""), "{{result}}"),)),
+        Panel(
+            "Time of a check, p99", "s", ((f"histogram_quantile(0.99, sum by (le) (rate({DOOR}_bucket[5m])))", "p99"),)
+        ),
+        Panel("Tokens that are known", "short", (("flywheel_doorman_tokens", "tokens"),)),
+        Panel("Age of the tokens", "s", (("time() - flywheel_doorman_trail_read_timestamp_seconds", "age"),)),
+        Panel("GPU's work", "percentunit", (("flywheel_gpu_utilization_ratio", "{{instance}} {{gpu}}"),)),
+        Panel("GPU's memory", "bytes", (("flywheel_gpu_memory_used_bytes", "{{instance}} {{gpu}}"),)),
+        Panel("Days until a certificate ends", "d", (("envoy_server_days_until_first_cert_expiring", "days"),)),
+        Panel("Silence of programs", "s", (("time() - flywheel_textfile_mtime_seconds", "{{program}}"),)),
+    ),
+)
+DASHBOARDS = (OVERVIEW, VERSION, LOG, GATEWAY, STACK)
 
 
 def document(dashboard: Dashboard) -> dict[str, Any]:

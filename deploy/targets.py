@@ -13,6 +13,8 @@ from flywheel.connections import write_private
 from flywheel.settings import Settings
 
 NAME = "prometheus-targets.json"
+# Where a job does not tell at /metrics.
+PATHS = {"gateway": "/stats/prometheus"}
 
 
 @dataclass(frozen=True, order=True)
@@ -36,7 +38,8 @@ def write_targets(settings: Settings, agents: Iterable[AgentTarget], others: Map
     Args:
         settings: Whose home.
         agents: That run now.
-        others: Ports of what is scraped besides, by job: `exporter`.
+        others: Ports of what is scraped besides, by job: `exporter`, `gateway`. What has no port of its own (shipper,
+            doorman, controller) is told by the exporter.
     """
     path = targets_path(settings)
     content = json.dumps(target_document(agents, others), indent=1)
@@ -58,5 +61,6 @@ def target_document(agents: Iterable[AgentTarget], others: Mapping[str, int]) ->
         labels |= {"served_use_case": agent.use_case, "served_version": agent.version}
         groups.append({"targets": [f"127.0.0.1:{agent.port}"], "labels": labels})
     for job, port in sorted(others.items()):
-        groups.append({"targets": [f"127.0.0.1:{port}"], "labels": {"job": job}})
+        path = {"__metrics_path__": PATHS[job]} if job in PATHS else {}
+        groups.append({"targets": [f"127.0.0.1:{port}"], "labels": {"job": job, **path}})
     return groups

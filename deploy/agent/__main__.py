@@ -34,6 +34,7 @@ from deploy.agent.rest.app import Paths
 from deploy.agent.server import HttpServer
 from deploy.agent.signature import read_signature
 from deploy.agent.spool import Spool
+from deploy.agent.telemetry.gpu import GpuCollector
 from deploy.agent.telemetry.metrics import Metrics
 from deploy.agent.telemetry.watch import SpoolCollector, watch_loop
 from flywheel.contract import Contract
@@ -97,9 +98,14 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
                 tracing=tracing,
             )
             server = HttpServer(paths, [(b"x-flywheel-version", identity.version.encode())])
+            gpus = GpuCollector()
             metrics.watch_ready(lambda: health.ready)
-            metrics.add(SpoolCollector(options.spool, identity.use_case, identity.version))
-            work = (dataplane.batcher.run(), health.run(), watch_loop(metrics))
+            metrics.watch_connections(lambda: server.open)
+            if isinstance(backend, Pool):
+                metrics.watch_workers(lambda: backend.live, backend.width)
+            for collector in (SpoolCollector(options.spool, identity.use_case, identity.version), gpus):
+                metrics.add(collector)
+            work = (dataplane.batcher.run(), health.run(), watch_loop(metrics), gpus.run())
             tasks = [asyncio.create_task(one) for one in work]
             async with _grpc_door(
                 options, limits, dataplane=dataplane, health=health, metrics=metrics, tracing=tracing

@@ -12,15 +12,18 @@ import sqlalchemy as sa
 import structlog
 import uvloop
 
+from deploy.doorman.counts import DoorCounts
 from deploy.doorman.door import Door
 from deploy.doorman.quotas import Quotas
 from deploy.doorman.server import Connection
 from deploy.doorman.tokens import Book, load, read_trail, save
+from deploy.textfile import Textfile
 from flywheel.connections import secrets
 from flywheel.errors import FlywheelError
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
 from flywheel.stack.gateway import doorman_socket
+from flywheel.stack.gateway_door import DOORMAN
 
 log = structlog.get_logger("doorman")
 READ_SECONDS = 0.5
@@ -77,11 +80,14 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, ended.set)
     socket.parent.mkdir(parents=True, exist_ok=True)
     socket.unlink(missing_ok=True)
-    server = await loop.create_unix_server(lambda: Connection(door.judge), socket)
+    told = Textfile(settings.root, DOORMAN)
+    judge = DoorCounts(told, _book(copy)).watched(door.judge)
+    server = await loop.create_unix_server(lambda: Connection(judge), socket)
     socket.chmod(0o600)
     reader.start()
     log.info("doorman answers", socket=str(socket), tokens=len(copy.book.tokens))
-    await ended.wait()
+    with told.kept():
+        await ended.wait()
     stop.set()
     server.close()
     quotas.close()

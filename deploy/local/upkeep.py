@@ -15,7 +15,7 @@ from deploy.targets import AgentTarget, write_targets
 from flywheel.package import INSIDE
 from flywheel.serving import Observability, UseCaseServing
 from flywheel.settings import Settings
-from flywheel.stack.ports import free_port
+from flywheel.stack.ports import free_port, remembered_ports
 from flywheel.stack.probes import healthy
 from flywheel.stack.supervisor import (
     Program,
@@ -95,8 +95,9 @@ class Upkeep:
             for place in self._places.read().values()
             for agent in place.agents
         ]
-        exporter = urlsplit(program_address(self._settings, EXPORTER)).port
-        write_targets(self._settings, agents, {"exporter": exporter} if exporter else {})
+        exporter, ports = urlsplit(program_address(self._settings, EXPORTER)).port, remembered_ports(self._settings)
+        others = {"exporter": exporter, "gateway": ports.envoy_admin if ports else None}
+        write_targets(self._settings, agents, {job: port for job, port in others.items() if port})
 
     def stop(self, place: Place) -> None:
         """Stop all programs of a version and forget its place."""

@@ -21,8 +21,10 @@ from pathlib import Path
 import structlog
 
 from deploy.log.access_log import AccessLog
+from deploy.log.measured import MeasuredLog
 from deploy.log.outcome_spools import OutcomeSpools
 from deploy.log.spools import Spools
+from deploy.textfile import Textfile
 from flywheel.errors import FlywheelError, StackError
 from flywheel.storage import PredictionLog, TableName
 from flywheel.telemetry import configure_logs
@@ -38,8 +40,8 @@ log = structlog.get_logger()
 class Shipper:
     """Ships what is there, one `tick` at a time. Only one may work on a home: see `ownership`."""
 
-    def __init__(self, home: Path) -> None:
-        self._log = PredictionLog(home / "log")
+    def __init__(self, home: Path, *, tables: PredictionLog | None = None) -> None:
+        self._log = tables or PredictionLog(home / "log")
         self._spools = Spools(home / "spool", self._log)
         self._outcomes = OutcomeSpools(home / "outcomes", self._log)
         position = home / "log" / ".gateway-position.json"
@@ -113,7 +115,7 @@ def drain(home: Path, *, deadline_seconds: float = DRAIN_SECONDS) -> None:
     raise StackError(f"The shipper of {home} did not catch up within {deadline_seconds:.0f} seconds. See its log.")
 
 
-def run(home: Path, *, period_seconds: float, stop: threading.Event) -> None:
+def run(home: Path, *, period_seconds: float, stop: threading.Event, tables: PredictionLog | None = None) -> None:
     """Ship until `stop` is set, and once more then.
 
     Raises:
@@ -122,7 +124,7 @@ def run(home: Path, *, period_seconds: float, stop: threading.Event) -> None:
     with ownership(home) as owner:
         if not owner:
             raise StackError(f"Another shipper works on {home}. Stop it first, or leave the work to it.")
-        shipper = Shipper(home)
+        shipper = Shipper(home, tables=tables)
         while not stop.wait(period_seconds):
             shipper.tick()
         shipper.tick()
@@ -146,7 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.once:
             drain(home)
         else:
-            run(home, period_seconds=options.period, stop=stop)
+            told = Textfile(home, "shipper")
+            with told.kept():
+                run(home, period_seconds=options.period, stop=stop, tables=MeasuredLog(home / "log", told))
     except FlywheelError as fault:
         sys.stderr.write(f"Error: {fault}\n")
         return fault.exit_code

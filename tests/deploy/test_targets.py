@@ -18,3 +18,14 @@ def test_each_replica_is_a_target_and_an_unchanged_file_is_left_alone(tmp_path: 
     assert not write_targets(settings, reversed(agents), {"exporter": 5100})
     assert write_targets(settings, [], {})
     assert json.loads(targets_path(settings).read_text()) == []
+
+
+def test_the_gateway_is_scraped_where_envoy_tells(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    write_targets(settings, [], {"exporter": 5100, "gateway": 5200})
+    exporter, gateway = json.loads(targets_path(settings).read_text())
+    assert gateway == {
+        "targets": ["127.0.0.1:5200"],
+        "labels": {"job": "gateway", "__metrics_path__": "/stats/prometheus"},
+    }
+    assert exporter["labels"] == {"job": "exporter"}

@@ -29,9 +29,9 @@ from flywheel.stack.up import bring_up
 PRIVATE = ["endpoints.json", "secrets.json", "credentials.json", "mlflow-login.ini"]
 
 
-def flywheel(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+def flywheel(settings: Settings, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     code = "from flywheel.stack.cli import app; app()"
-    environment = {**os.environ, "FLYWHEEL_HOME": str(settings.root)}
+    environment = {**os.environ, "FLYWHEEL_HOME": str(settings.root), **variables}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
@@ -55,6 +55,38 @@ def test_status_is_a_table_for_people_and_a_document_for_machines(stack: Setting
     assert table.stdout.splitlines()[0].split() == ["part", "program", "state", "health", "pid", "address", "log"]
     document = json.loads(flywheel(stack, "status", "--json").stdout)
     assert {row["part"]: row["healthy"] for row in document}["MLflow"] is True
+
+
+def test_status_shows_the_sections_of_installed_packages_below_the_parts(stack: Settings, tmp_path: Path) -> None:
+    installed = tmp_path / "installed-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text(
+        "[flywheel.status]\nserving = deploy.status.section:serving\nzz = gone_for_good:section\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    shown = flywheel(stack, "status", PYTHONPATH=path)
+    assert shown.returncode == 0
+    below = shown.stdout.split("\n\n", 1)[1].splitlines()
+    assert below[:2] == ["Serving", "Nothing is served. Train a version, have it approved, and run `flywheel deploy`."]
+    assert below[-2:] == ["zz", "! No module named 'gone_for_good'."]
+    document = json.loads(flywheel(stack, "status", "--json", PYTHONPATH=path).stdout)
+    assert (document[-2]["part"], document[-2]["healthy"], document[-2]["arms"]) == ("Serving", True, [])
+    assert document[-1] == {"part": "zz", "healthy": False, "reason": "No module named 'gone_for_good'."}
+
+
+def test_watching_shows_it_again_until_it_is_interrupted_and_is_nothing_for_machines(stack: Settings) -> None:
+    code = "from flywheel.stack.cli import app; app()"
+    environment = {**os.environ, "FLYWHEEL_HOME": str(stack.root), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", code, "status", "--watch"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        heads = (line for line in process.stdout if line.startswith("part "))
+        assert [next(heads), next(heads)]
+        process.terminate()
+    both = flywheel(stack, "status", "--watch", "--json")
+    assert both.returncode != 0
+    assert "exclude each other" in both.stderr
 
 
 def test_the_registrys_process_has_the_servers_database_store_and_policy_and_the_callers_hook_secrets(

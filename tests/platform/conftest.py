@@ -1,17 +1,36 @@
-"""A real Envoy with the gateway's own configuration, and a receiver of its traces."""
+"""A real Envoy with the gateway's own configuration, and all that our own processes tell."""
 
 import json
+import os
+import re
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
+from deploy.doorman.counts import DoorCounts
+from deploy.doorman.tokens import Book
+from deploy.exporter import Exporter
+from deploy.log.measured import MeasuredLog
+from deploy.passes import Passes
+from deploy.textfile import Textfile
 from flywheel.settings import Settings
 from flywheel.stack.gateway import program, write_configuration
 from flywheel.stack.ports import Ports
-from tests.deploy.conftest import free_port, start_agent, status_of, tiny_package, tiny_scorer, wait_for
+from tests.deploy.conftest import (
+    ENVIRONMENT,
+    RunningAgent,
+    free_port,
+    start_agent,
+    status_of,
+    tiny_package,
+    tiny_scorer,
+    wait_for,
+)
 
 __all__ = ["start_agent", "tiny_package", "tiny_scorer"]  # fixtures of deploy's tests
 
@@ -49,6 +68,53 @@ def start_envoy(tmp_path: Path) -> Iterator[StartEnvoy]:
     for process in processes:
         process.terminate()
         process.wait(20)
+
+
+def page(url: str) -> str:
+    """Return what a page tells."""
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  # http, of our own
+        return str(answer.read().decode())
+
+
+def type_names(text: str) -> frozenset[str]:
+    """Return the names of a page's series, counters with their `_total`."""
+    found = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    return frozenset(name for name in found if not name.endswith("_created"))
+
+
+@dataclass(frozen=True)
+class Told:
+    """Names of the series that agents tell, and that the exporter does."""
+
+    agent: frozenset[str]
+    exporter: frozenset[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return self.agent | self.exporter
+
+
+@pytest.fixture
+def told(
+    start_agent: Callable[..., RunningAgent], tiny_scorer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Told:
+    """Ask a real agent, with a stand-in for nvidia-smi, and an exporter that passes on what each process tells."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho '0, 37, 1024, 24576'\n")
+    tool.chmod(0o755)
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tool.parent}{os.pathsep}{ENVIRONMENT['PATH']}")
+    agent = start_agent(tiny_scorer)
+    wait_for(lambda: "flywheel_gpu" in page(f"{agent.url}/metrics"), "an answer of nvidia-smi")
+    files = [Textfile(tmp_path, name) for name in ("shipper", "doorman", "controller")]
+    MeasuredLog(tmp_path / "log", files[0])
+    DoorCounts(files[1], Book)
+    Passes(files[2])
+    for file in files:
+        file.write()
+    exporter = Exporter(Settings(home=tmp_path), {})
+    return Told(type_names(page(f"{agent.url}/metrics")), type_names(generate_latest(exporter.registry).decode()))
 
 
 def _route(folder: Path, upstream: int) -> None:

@@ -3,17 +3,18 @@
 No Grafana binary is to be had here: what is checked is what its JSON model asks of a dashboard, not that it draws one.
 """
 
+import json
 import re
-import urllib.request
-from collections.abc import Callable
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from deploy.dashboards import DASHBOARDS, FOLDER, document, write
-from deploy.exporter import Exporter
-from tests.deploy.conftest import RunningAgent, free_port
-from tests.platform.conftest import StartEnvoy
+from tests.deploy.conftest import free_port
+from tests.platform.conftest import StartEnvoy, Told, page, type_names
 
 ROOT = Path(__file__).parents[2]
 NAME = re.compile(r"\b((?:flywheel|envoy|process)_[a-z0-9_]+)")
@@ -43,11 +44,6 @@ def test_panels_have_titles_and_units_and_do_not_overlap() -> None:
         assert len(set(titles)) == len(titles)
 
 
-def page(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  # http, of our own
-        return str(answer.read().decode())
-
-
 def asked_names() -> set[str]:
     rules = yaml.safe_load((ROOT / "platform" / "prometheus" / "rules" / "flywheel.yml").read_text())
     asked = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
@@ -57,13 +53,19 @@ def asked_names() -> set[str]:
 
 
 def test_every_series_of_rules_and_dashboards_is_told_by_an_agent_the_exporter_or_envoy(
-    start_agent: Callable[..., RunningAgent], tiny_scorer: str, start_envoy: StartEnvoy, tmp_path: Path
+    told: Told, start_envoy: StartEnvoy
 ) -> None:
-    agent = start_agent(tiny_scorer)
     envoy = start_envoy(upstream=free_port())
-    exporter = Exporter(tmp_path, {})
-    told = page(f"{agent.url}/metrics") + page(f"{envoy.admin}/stats/prometheus")
-    told += "".join(f"# TYPE {family.name}_total\n# TYPE {family.name} \n" for family in exporter.registry.collect())
-    names = set(re.findall(r"^# TYPE (\S+)", told, re.MULTILINE))
+    names = told.names | type_names(page(f"{envoy.admin}/stats/prometheus"))
     bare = {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked_names()}
     assert bare - names == set()
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH (apt-get install prometheus)")
+def test_every_query_is_one_that_prometheus_can_read(tmp_path: Path) -> None:
+    queries = [query for dashboard in DASHBOARDS for panel in dashboard.panels for query, _ in panel.queries]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    file = tmp_path / "queries.json"  # JSON is YAML
+    file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
+    done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,6 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from deploy.agent.telemetry.counts import RequestCounts
-from deploy.agent.telemetry.gpu import GpuCollector
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -24,8 +23,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         names, known = ("use_case", "version"), (use_case, version)
         self._requests = RequestCounts(known, SECONDS)
-        for collector in (self._requests, GpuCollector()):
-            self.registry.register(collector)
+        self.registry.register(self._requests)
         ProcessCollector(registry=self.registry)
         self._batch = Histogram(
             "flywheel_batch_rows", "Rows scored in one call.", names, buckets=ROWS, registry=self.registry
@@ -69,6 +67,15 @@ class Metrics:
     def watch_ready(self, ready: Callable[[], bool]) -> None:
         """Ask `ready` at each scrape."""
         self._ready.set_function(lambda: float(ready()))
+
+    def watch_connections(self, count: Callable[[], int]) -> None:
+        """Ask at each scrape how many HTTP connections are open."""
+        self._gauge("flywheel_open_connections", "HTTP connections that are open.", self._known).set_function(count)
+
+    def watch_workers(self, live: Callable[[], int], count: int) -> None:
+        """Ask at each scrape how many of `count` workers answered when they were last asked."""
+        self._gauge("flywheel_workers", "Workers behind this agent.", self._known).set(count)
+        self._gauge("flywheel_workers_live", "Workers that answer.", self._known).set_function(live)
 
     def add(self, collector: Collector) -> None:
         """Have one more collector asked at each scrape."""

@@ -1,20 +1,31 @@
 """Commands for the stack: up, status, env, down."""
 
 import json
+import os
 import shlex
+import shutil
 import signal
+import sys
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flywheel.connections import login
+from flywheel.errors import UsageError
 from flywheel.settings import load_settings
 
 if TYPE_CHECKING:
     from flywheel.stack.status import Row
 
 app = typer.Typer()
+
+UNBOUNDED = 1000  # columns
+WATCH_SECONDS = 2.0
+HEAD = ("part", "program", "state", "health", "pid", "address", "log")
+GIVEN_UP = ("log", "pid", "address")  # on a narrow terminal, in this order
+CLEAR = "\x1b[H\x1b[2J"
 
 
 @app.command()
@@ -37,21 +48,37 @@ def up() -> None:
 
 @app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again every 2 seconds, until Ctrl-C.")] = False,
 ) -> None:
-    """Check every part now; exit 1 when one is not healthy.
+    """Check every part now, and show how each version is served; exit 1 when a part of the stack is not healthy.
 
     Example: flywheel status --json
     """
+    if watch and as_json:
+        raise UsageError("--watch and --json exclude each other. Take one of them.")
+    shown, healthy = _status(as_json=as_json)
+    typer.echo(shown)
+    while watch:
+        time.sleep(WATCH_SECONDS)
+        shown, healthy = _status()
+        typer.echo((CLEAR if sys.stdout.isatty() else "\n") + shown)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def _status(*, as_json: bool = False) -> tuple[str, bool]:
+    """Look once; return what is shown, and whether every part of the stack is healthy."""
+    # Heavy (SQLAlchemy, psycopg2): only the commands that need them pay.
+    from flywheel.stack.sections import sections
     from flywheel.stack.status import stack_rows
 
-    rows = stack_rows(load_settings())
+    settings = load_settings()
+    rows, below = stack_rows(settings), sections(settings)
+    healthy = all(row.healthy for row in rows)
     if as_json:
-        typer.echo(json.dumps([row.document() for row in rows], indent=1))
-    else:
-        typer.echo(_table(rows))
-    if not all(row.healthy for row in rows):
-        raise typer.Exit(1)
+        return json.dumps([*(row.document() for row in rows), *(one.document() for one in below)], indent=1), healthy
+    return "\n\n".join([_table(rows, _width()), *(one.shown(_width()) for one in below)]), healthy
 
 
 @app.command()
@@ -86,14 +113,25 @@ def down(
     typer.echo(f"Ended {len(ended)} processes." if ended else "Nothing was running.", err=True)
 
 
-def _table(rows: "list[Row]") -> str:
-    lines = [("part", "program", "state", "health", "pid", "address", "log")]
+def _table(rows: "list[Row]", width: int) -> str:
+    """Write a table of the columns that fit; paths and addresses are there to be copied, so none is cut."""
+    lines = [HEAD]
     for row in rows:
         health = "healthy" if row.healthy else row.reason
         lines.append((row.part, row.program, row.state, health, str(row.pid or ""), row.address, row.log))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    # Not a table that fits itself to the terminal: paths and addresses are there to be copied whole.
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    shown, given_up = list(range(len(HEAD))), [HEAD.index(name) for name in GIVEN_UP]
+    while given_up and sum(widths[column] + 2 for column in shown) - 2 > width:
+        shown.remove(given_up.pop(0))
+    text = ["  ".join(line[column].ljust(widths[column]) for column in shown).rstrip() for line in lines]
+    left_out = [name for column, name in enumerate(HEAD) if column not in shown]
+    hint = [f"Left out for want of width, and in --json: {', '.join(left_out)}."] if left_out else []
+    return "\n".join([*text, *hint])
+
+
+def _width() -> int:
+    """Return the terminal's columns; a file or a pipe has room for everything."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.agent.telemetry.gpu import GpuCollector
 from deploy.agent.telemetry.metrics import SECONDS, Metrics
 from deploy.agent.telemetry.watch import SpoolCollector
 
@@ -70,16 +69,11 @@ def test_a_spool_that_is_gone_is_told_and_fails_no_scrape(tmp_path: Path) -> Non
     assert not list(samples(metrics, "flywheel_disk_free_bytes"))
 
 
-def test_gpus_are_read_from_the_tool_and_absent_where_it_fails(tmp_path: Path) -> None:
-    """A stand-in for nvidia-smi: no machine of the tests has a GPU."""
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho '0, 37, 1024, 24576'\n")
-    tool.chmod(0o755)
-    found = {sample.name: sample.value for family in GpuCollector(str(tool)).collect() for sample in family.samples}
-    assert found["flywheel_gpu_utilization_ratio"] == 0.37
-    assert found["flywheel_gpu_memory_used_bytes"] == 1 << 30
-    tool.write_text("#!/bin/sh\necho 'No devices were found'; exit 6\n")
-    assert list(GpuCollector(str(tool)).collect()) == []
-    tool.write_text("#!/bin/sh\necho '0, [N/A], x, y'\n")
-    assert list(GpuCollector(str(tool)).collect()) == []
-    assert list(GpuCollector(str(tmp_path / "none")).collect()) == []
+def test_connections_and_workers_are_asked_at_the_scrape() -> None:
+    metrics, open_now = Metrics("flights", "3"), [4]
+    metrics.watch_connections(lambda: open_now[0])
+    metrics.watch_workers(lambda: 1, 2)
+    assert value(metrics, "flywheel_open_connections") == 4
+    open_now[0] = 7
+    assert value(metrics, "flywheel_open_connections") == 7
+    assert (value(metrics, "flywheel_workers_live"), value(metrics, "flywheel_workers")) == (1, 2)
