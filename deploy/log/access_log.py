@@ -13,10 +13,10 @@ import pyarrow as pa
 import structlog
 
 from deploy.log.segments import Block, read_block, set_aside
+from deploy.log.tables import Tables
 from flywheel.connections import write_private
 from flywheel.errors import FlywheelError
 from flywheel.records import REQUESTS
-from flywheel.storage import PredictionLog
 
 USE_CASE = re.compile(r"[a-z][a-z0-9-]{1,62}")
 
@@ -32,7 +32,7 @@ class AccessLog:
     one. Each table knows how far the file is in it; a small file keeps a lower bound of that for the next start.
     """
 
-    def __init__(self, path: Path, position: Path, target: PredictionLog) -> None:
+    def __init__(self, path: Path, position: Path, target: Tables) -> None:
         self._path = path
         self._position = position
         self._log = target

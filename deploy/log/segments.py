@@ -5,7 +5,6 @@ grows, and is set aside once it is finished. Lines that are no records are set a
 the way.
 """
 
-import fcntl
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
+
+from deploy.log.disk import LOCAL, Disk
 
 # What is read of one file in one go; far above the longest record.
 BLOCK_BYTES = 8 << 20
@@ -33,32 +34,18 @@ class Block:
         return self.start + len(self.content)
 
 
-def read_block(path: Path, start: int) -> Block:
+def read_block(path: Path, start: int, disk: Disk = LOCAL) -> Block:
     """Read whole lines from offset `start`; empty when there is none yet."""
-    with path.open("rb") as file:
-        file.seek(start)
-        content = file.read(BLOCK_BYTES)
+    content = disk.read(path, start, BLOCK_BYTES)
     end = content.rfind(b"\n") + 1
     if end == 0 and len(content) == BLOCK_BYTES:
         end = BLOCK_BYTES  # no record is this long: damage, which the parser sets aside
     return Block(content[:end], start)
 
 
-def read_rest(path: Path, start: int) -> bytes:
-    """Return what follows offset `start`, a line without an end for example."""
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read()
-
-
-def is_finished(path: Path) -> bool:
+def is_finished(path: Path, disk: Disk = LOCAL) -> bool:
     """Say whether the writer of a segment has closed it or died."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+    return not disk.is_held(path)
 
 
 def parse_predictions(content: bytes, schema: pa.Schema) -> tuple[pa.Table, list[bytes]]:
@@ -81,7 +68,7 @@ def _parse(content: bytes, schema: pa.Schema) -> pa.Table:
         return schema.empty_table()
     options = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
     # One block, because a record may not straddle two.
-    reading = pyarrow.json.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
+    reading = pyarrow.json.ReadOptions(use_threads=False, block_size=len(content) + 1)
     table = pyarrow.json.read_json(io.BytesIO(content), read_options=reading, parse_options=options)
     if table.num_rows != content.count(b"\n") or any(table.column(name).null_count for name in REQUIRED):
         raise pa.ArrowInvalid("a line is no record")
@@ -90,10 +77,15 @@ def _parse(content: bytes, schema: pa.Schema) -> pa.Table:
     return table.select(schema.names).cast(schema)
 
 
-def set_aside(path: Path, start: int, lines: list[bytes]) -> Path:
-    """Keep lines that are no records beside their file; the name carries the offset, so a repeat overwrites itself."""
+def set_aside(path: Path, start: int, lines: list[bytes], disk: Disk = LOCAL) -> Path:
+    """Keep lines that are no records beside their file, also over loss of power.
+
+    The name carries the offset, so that a repeat overwrites itself.
+    """
     target = path.with_name(f"{path.stem}.{start}.rejected")
     temporary = target.with_suffix(".new")
-    temporary.write_bytes(b"".join(lines))
-    temporary.replace(target)
+    disk.write(temporary, b"".join(lines))
+    disk.sync(temporary)
+    disk.rename(temporary, target)
+    disk.sync(target.parent)
     return target

@@ -8,21 +8,23 @@ offset), so a kill at any point repeats nothing and loses nothing.
 """
 
 import argparse
-import fcntl
 import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import structlog
 
 from deploy.log.access_log import AccessLog
+from deploy.log.clock import Clock, SystemClock
+from deploy.log.disk import LOCAL, Disk
 from deploy.log.outcome_spools import OutcomeSpools
 from deploy.log.spools import Spools
+from deploy.log.tables import OutcomeTables
 from flywheel.errors import FlywheelError, StackError
 from flywheel.storage import PredictionLog, TableName
 from flywheel.telemetry import configure_logs
@@ -38,12 +40,15 @@ log = structlog.get_logger()
 class Shipper:
     """Ships what is there, one `tick` at a time. Only one may work on a home: see `ownership`."""
 
-    def __init__(self, home: Path) -> None:
-        self._log = PredictionLog(home / "log")
-        self._spools = Spools(home / "spool", self._log)
-        self._outcomes = OutcomeSpools(home / "outcomes", self._log)
+    def __init__(
+        self, home: Path, *, tables: OutcomeTables | None = None, disk: Disk = LOCAL, clock: Clock | None = None
+    ) -> None:
+        clock = clock or SystemClock()
+        self._tables = tables = tables or PredictionLog(home / "log")
+        self._spools = Spools(home / "spool", tables, disk, clock)
+        self._outcomes = OutcomeSpools(home / "outcomes", tables, disk, clock)
         position = home / "log" / ".gateway-position.json"
-        self._access_log = AccessLog(home / "logs" / "gateway.jsonl", position, self._log)
+        self._access_log = AccessLog(home / "logs" / "gateway.jsonl", position, tables)
         self._commits: Counter[tuple[str, TableName]] = Counter()
 
     def tick(self) -> int:
@@ -76,23 +81,14 @@ class Shipper:
         self._commits[use_case, table] += 1
         if self._commits[use_case, table] % COMPACT_EVERY == 0:
             try:
-                self._log.compact(use_case, table)
+                self._tables.compact(use_case, table)
             except StackError as fault:  # untidy, but nothing is lost
                 log.warning("not compacted", use_case=use_case, table=table, reason=str(fault))
 
 
-@contextmanager
-def ownership(home: Path) -> Iterator[bool]:
+def ownership(home: Path, disk: Disk = LOCAL) -> AbstractContextManager[bool]:
     """Try to become the home's only shipper; says whether that worked. The lock ends with the process."""
-    path = home / "log" / ".shipper.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    return disk.own(home / "log" / ".shipper.lock")
 
 
 def drain(home: Path, *, deadline_seconds: float = DRAIN_SECONDS) -> None:
@@ -113,17 +109,16 @@ def drain(home: Path, *, deadline_seconds: float = DRAIN_SECONDS) -> None:
     raise StackError(f"The shipper of {home} did not catch up within {deadline_seconds:.0f} seconds. See its log.")
 
 
-def run(home: Path, *, period_seconds: float, stop: threading.Event) -> None:
-    """Ship until `stop` is set, and once more then.
+def run(home: Path, clock: Clock, *, period_seconds: float, shipper: Shipper, disk: Disk = LOCAL) -> None:
+    """Ship until the clock says that it is time to end, and once more then.
 
     Raises:
         StackError: Another shipper owns this home.
     """
-    with ownership(home) as owner:
+    with ownership(home, disk) as owner:
         if not owner:
             raise StackError(f"Another shipper works on {home}. Stop it first, or leave the work to it.")
-        shipper = Shipper(home)
-        while not stop.wait(period_seconds):
+        while not clock.wait(period_seconds):
             shipper.tick()
         shipper.tick()
 
@@ -146,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.once:
             drain(home)
         else:
-            run(home, period_seconds=options.period, stop=stop)
+            clock = SystemClock(stop)
+            run(home, clock, period_seconds=options.period, shipper=Shipper(home, clock=clock))
     except FlywheelError as fault:
         sys.stderr.write(f"Error: {fault}\n")
         return fault.exit_code

@@ -24,6 +24,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from flywheel.durable import sync_table
 from flywheel.errors import IntegrityError, StackError
 from flywheel.fields import holds, place
 from flywheel.lookup import find_record
@@ -46,6 +47,7 @@ class PredictionLog:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._tables: dict[Path, DeltaTable] = {}
+        self._synced: dict[Path, set[Path]] = {}
 
     def use_cases(self) -> list[str]:
         """Return the use cases that have a log."""
@@ -70,10 +72,12 @@ class PredictionLog:
         frame = self._scan(use_case, "outcomes", OUTCOMES).select(OUTCOMES.names)
         return (frame if prediction_id is None else frame.filter(pl.col("prediction_id") == prediction_id)).collect()
 
-    def reported_outcomes(self, use_case: str, ids: pl.Series) -> pl.Series:
-        """Return those of these outcome ids (text) that the table holds."""
+    def new_outcomes(self, use_case: str, reported: pl.DataFrame) -> pl.DataFrame:
+        """Return those rows (n_rows) of `REPORTED` that the table does not hold yet, each once."""
+        once = reported.unique("outcome_id", keep="first", maintain_order=True)
         known = self._scan(use_case, "outcomes", REPORTED).select("outcome_id")
-        return known.filter(pl.col("outcome_id").is_in(ids.to_list())).collect()["outcome_id"]
+        held = known.filter(pl.col("outcome_id").is_in(once["outcome_id"].to_list())).collect()
+        return once.join(held, on="outcome_id", how="anti", maintain_order="left")
 
     def find(self, use_case: str, prediction_id: str) -> dict[str, Any] | None:
         """Return a prediction's record, None where there is none.
@@ -167,6 +171,29 @@ class PredictionLog:
             where = self._path(use_case, table)
             raise StackError(f"Log table {where} cannot be compacted: {fault}. Check disk space.") from fault
 
+    def settle(self, use_case: str, table: TableName) -> None:
+        """Return when all that was committed survives loss of power, as far as the local disk goes.
+
+        Raises:
+            StackError: The disk has a fault.
+        """
+        known, folder = self._kept(use_case, table), self._path(use_case, table)
+        if known is None:
+            return
+        try:
+            self._synced[folder] = sync_table(known, folder, self._synced.get(folder, set()))
+        except OSError as fault:
+            raise StackError(f"Log table {folder} cannot be synced: {fault}. Check the disk.") from fault
+
+    @contextmanager
+    def outcomes_alone(self, use_case: str) -> Iterator[None]:
+        """Hold the table of outcomes, to which a person's files and the shipper append."""
+        path = self.root / use_case / ".outcomes.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def _path(self, use_case: str, table: TableName) -> Path:
         return self.root / use_case / table
 
@@ -221,19 +248,9 @@ def append_outcomes(log_root: Path, use_case: str, frame: pl.DataFrame) -> bool:
     # Without the empty column, so that numbers sent before there were labels are still known.
     unlabelled = ["label"] if ordered["label"].is_null().all() else []
     content = hashlib.sha256(ordered.drop("source", *unlabelled).write_csv().encode()).hexdigest()
-    with outcomes_alone(log_root, use_case):
-        rows = ordered.to_arrow().cast(OUTCOMES)
-        return PredictionLog(log_root).append(use_case, "outcomes", rows, f"outcomes-{content}", 1)
-
-
-@contextmanager
-def outcomes_alone(log_root: Path, use_case: str) -> Iterator[None]:
-    """Hold the table of outcomes, to which a person's files and the shipper append."""
-    path = log_root / use_case / ".outcomes.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    log = PredictionLog(log_root)
+    with log.outcomes_alone(use_case):
+        return log.append(use_case, "outcomes", ordered.to_arrow().cast(OUTCOMES), f"outcomes-{content}", 1)
 
 
 def _fit(rows: pa.Table, known: pa.Schema) -> pa.Table:

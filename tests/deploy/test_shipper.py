@@ -3,7 +3,6 @@
 import random
 import subprocess
 import sys
-import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
+from deploy.log.clock import SystemClock
 from deploy.log.shipper import COMPACT_EVERY, Shipper, drain, ownership, run
 from flywheel.contract import Column, ColumnType, Contract, Output
 from flywheel.errors import StackError
@@ -256,7 +256,7 @@ def test_draining_leaves_the_work_to_a_shipper_that_runs(tmp_path: Path) -> None
 
 def test_a_home_has_one_shipper_only(tmp_path: Path) -> None:
     with ownership(tmp_path), pytest.raises(StackError, match="Another shipper"):
-        run(tmp_path, period_seconds=0.01, stop=threading.Event())
+        run(tmp_path, SystemClock(), period_seconds=0.01, shipper=Shipper(tmp_path))
 
 
 def test_many_small_commits_leave_few_files(tmp_path: Path) -> None:
