@@ -1,5 +1,6 @@
 """Shipping outcomes that clients reported to agents: each once, whichever agents took it and however often."""
 
+import random
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -30,8 +31,8 @@ class OutcomeSpools(Spools):
 
     table: TableName = "outcomes"
 
-    def __init__(self, root: Path, tables: OutcomeTables, disk: Disk, clock: Clock) -> None:
-        super().__init__(root, tables, disk, clock)
+    def __init__(self, root: Path, tables: OutcomeTables, disk: Disk, clock: Clock, *, chance: random.Random) -> None:
+        super().__init__(root, tables, disk, clock, chance=chance)
         self._outcomes = tables
 
     def _parser(self, folder: Path) -> Parser:

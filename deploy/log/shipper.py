@@ -8,6 +8,7 @@ offset), so a kill at any point repeats nothing and loses nothing.
 """
 
 import argparse
+import random
 import signal
 import sys
 import threading
@@ -41,12 +42,19 @@ class Shipper:
     """Ships what is there, one `tick` at a time. Only one may work on a home: see `ownership`."""
 
     def __init__(
-        self, home: Path, *, tables: OutcomeTables | None = None, disk: Disk = LOCAL, clock: Clock | None = None
+        self,
+        home: Path,
+        *,
+        tables: OutcomeTables | None = None,
+        disk: Disk = LOCAL,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
     ) -> None:
         clock = clock or SystemClock()
+        chance = chance or random.Random()  # noqa: S311  # for jitter
         self._tables = tables = tables or PredictionLog(home / "log")
-        self._spools = Spools(home / "spool", tables, disk, clock)
-        self._outcomes = OutcomeSpools(home / "outcomes", tables, disk, clock)
+        self._spools = Spools(home / "spool", tables, disk, clock, chance=chance)
+        self._outcomes = OutcomeSpools(home / "outcomes", tables, disk, clock, chance=chance)
         position = home / "log" / ".gateway-position.json"
         self._access_log = AccessLog(home / "logs" / "gateway.jsonl", position, tables)
         self._commits: Counter[tuple[str, TableName]] = Counter()

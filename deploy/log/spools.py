@@ -38,11 +38,12 @@ class Spools:
 
     table: TableName = "predictions"
 
-    def __init__(self, root: Path, tables: Tables, disk: Disk, clock: Clock) -> None:
+    def __init__(self, root: Path, tables: Tables, disk: Disk, clock: Clock, *, chance: random.Random) -> None:
         self._root = root
         self._tables = tables
         self._disk = disk
         self._clock = clock
+        self._chance = chance
         self._leftovers = Leftovers(disk, clock)
         self._offsets: dict[Path, int] = {}
         self._backoffs: dict[Path, Backoff] = {}
@@ -54,7 +55,7 @@ class Spools:
         A folder that cannot be shipped keeps its segments, and is tried again later.
         """
         for folder, use_case in self._folders():
-            backoff = self._backoffs.setdefault(folder, Backoff(str(folder), self._clock, random.Random()))  # noqa: S311
+            backoff = self._backoffs.setdefault(folder, Backoff(str(folder), self._clock, self._chance))
             if not backoff.is_due():
                 continue
             try:

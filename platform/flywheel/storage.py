@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from flywheel.durable import sync_table
+from flywheel.durable import sync_new
 from flywheel.errors import IntegrityError, StackError
 from flywheel.fields import holds, place
 from flywheel.lookup import find_record
@@ -180,8 +181,11 @@ class PredictionLog:
         known, folder = self._kept(use_case, table), self._path(use_case, table)
         if known is None:
             return
+        names = pa.table(known.get_add_actions(flatten=True))["path"].to_pylist()
         try:
-            self._synced[folder] = sync_table(known, folder, self._synced.get(folder, set()))
+            commits = [path for path in (folder / "_delta_log").iterdir() if path.is_file()]
+            files = [*commits, *(folder / unquote(name) for name in names), folder, folder.parent]
+            self._synced[folder] = sync_new(files, self._synced.get(folder, set()))
         except OSError as fault:
             raise StackError(f"Log table {folder} cannot be synced: {fault}. Check the disk.") from fault
 

@@ -25,6 +25,10 @@ def outcome(number: int, **changes: Any) -> dict[str, Any]:
     return known | {"time_known": AT, "source": "feedback", "outcome_id": f"o{number}"} | changes
 
 
+def outcome_line(number: int) -> bytes:
+    return orjson.dumps(outcome(number), option=orjson.OPT_APPEND_NEWLINE)
+
+
 def report(home: Path, rows: list[dict[str, Any]], version: str = "1") -> None:
     """Take outcomes as an agent does that ends at once."""
     folder = home / "outcomes" / f"tiny-v{version}"
