@@ -15,7 +15,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -29,7 +29,7 @@ from flywheel.durable import sync_new
 from flywheel.errors import IntegrityError, StackError
 from flywheel.fields import holds, place
 from flywheel.lookup import find_record
-from flywheel.records import OUTCOMES, REPORTED, REQUESTS, prediction_schema
+from flywheel.records import OUTCOMES, REPORTED, REQUESTS, prediction_schema, without_repeats
 
 TableName = Literal["predictions", "requests", "outcomes"]
 
@@ -40,6 +40,10 @@ ROW_GROUP = 8_192
 WRITER = WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD", compression_level=1)
 # Readers of an older state have this long to finish.
 RETENTION_HOURS = 1
+# How far a request's line may be from its record in time.
+REQUEST_MARGINS = (timedelta(minutes=1), timedelta(hours=1))
+# What makes a reported outcome the same.
+SAID = ["outcome_id", "time_known"]
 
 
 class PredictionLog:
@@ -63,22 +67,40 @@ class PredictionLog:
             frame = frame.filter(pl.col("event_time") < end)
         return frame.collect()
 
-    def requests(self, use_case: str, request_id: str | None = None) -> pl.DataFrame:
-        """Return the gateway's lines for a use case, or for one request."""
-        frame = self._scan(use_case, "requests", REQUESTS)
-        return (frame if request_id is None else frame.filter(pl.col("request_id") == request_id)).collect()
+    def requests(self, use_case: str) -> pl.DataFrame:
+        """Return the gateway's lines for a use case."""
+        return self._scan(use_case, "requests", REQUESTS).collect()
+
+    def requests_of(self, use_case: str, request_id: str, at: datetime) -> pl.DataFrame:
+        """Return the gateway's lines for one request, whose record is of `at` (naive UTC).
+
+        A line's time is when its request came; clocks may differ by an hour. Usually they do not, and a minute is
+        searched first, because ids of requests are in no order.
+        """
+        frame = self._scan(use_case, "requests", REQUESTS).filter(pl.col("request_id") == request_id)
+        for margin in REQUEST_MARGINS:
+            found = frame.filter(pl.col("time").is_between(at - margin, at + margin)).collect()
+            if found.height:
+                break
+        return found
 
     def outcomes(self, use_case: str, prediction_id: str | None = None) -> pl.DataFrame:
         """Return what became true, as far as it was reported; or what was reported of one prediction by its id."""
-        frame = self._scan(use_case, "outcomes", OUTCOMES).select(OUTCOMES.names)
-        return (frame if prediction_id is None else frame.filter(pl.col("prediction_id") == prediction_id)).collect()
+        frame = self._scan(use_case, "outcomes", REPORTED)
+        wanted = frame if prediction_id is None else frame.filter(pl.col("prediction_id") == prediction_id)
+        return without_repeats(wanted.collect()).select(OUTCOMES.names)
 
     def new_outcomes(self, use_case: str, reported: pl.DataFrame) -> pl.DataFrame:
-        """Return those rows (n_rows) of `REPORTED` that the table does not hold yet, each once."""
-        once = reported.unique("outcome_id", keep="first", maintain_order=True)
-        known = self._scan(use_case, "outcomes", REPORTED).select("outcome_id")
+        """Return those rows (n_rows) of `REPORTED` that the table does not hold yet, each once.
+
+        The id of an outcome tells all that a client said of it, its event's time too; `time_known` is no part of it
+        where the client left it out, and then makes another row: see `without_repeats`.
+        """
+        once = reported.unique(SAID, keep="first", maintain_order=True)
+        events = pl.col("event_time").is_between(once["event_time"].min(), once["event_time"].max())
+        known = self._scan(use_case, "outcomes", REPORTED).filter(events).select(SAID)
         held = known.filter(pl.col("outcome_id").is_in(once["outcome_id"].to_list())).collect()
-        return once.join(held, on="outcome_id", how="anti", maintain_order="left")
+        return once.join(held, on=SAID, how="anti", maintain_order="left")
 
     def find(self, use_case: str, prediction_id: str) -> dict[str, Any] | None:
         """Return a prediction's record, None where there is none.
