@@ -271,5 +271,30 @@ def test_many_small_commits_leave_few_files(tmp_path: Path) -> None:
     assert sum("remove" in action for action in checkpointed) == COMPACT_EVERY
 
 
+def test_files_of_a_table_are_synced_once_and_before_a_segment_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    segments_left: list[int] = []
+
+    def note(path: Path) -> None:
+        synced.append(path)
+        segments_left.append(len(list((tmp_path / "spool" / "tiny-v1").glob("*.jsonl"))))
+
+    monkeypatch.setattr("flywheel.durable.sync", note)
+    shipper = Shipper(tmp_path)
+    (tmp_path / "logs").mkdir()
+    for number in range(2):
+        with spool(tmp_path) as agent:
+            agent.append(record(number))
+        shipper.drain()
+    table = tmp_path / "log" / "tiny" / "predictions"
+    files = [path for path in table.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    assert {*files, table, table / "_delta_log", table.parent} <= set(synced)
+    assert [path for path in files if synced.count(path) != 1] == []
+    assert set(segments_left) == {1}
+
+
 def _last_commit(table: Path) -> list[bytes]:
     return max((table / "_delta_log").glob("*.json")).read_bytes().splitlines()
