@@ -76,7 +76,10 @@ class Agent:
                 file.content += content[: chance.randrange(len(content))]
                 torn = True
             else:
-                file.content += content
+                seen = chance.randint(1, len(content))  # a reader may see a part of a write first
+                file.content += content[:seen]
+                yield
+                file.content += content[seen:]
                 yield
                 if self.world.power:
                     file.synced = len(file.content)
