@@ -54,7 +54,7 @@ class GuardedDisk(VirtualDisk):
         self._node = node
 
     def remove(self, path: Path) -> None:
-        if path.suffix == ".jsonl":
+        if path.suffix == ".jsonl" and path in self._node.medium.files:
             self._node.check_removal(path)
         super().remove(path)
 
