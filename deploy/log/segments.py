@@ -43,6 +43,11 @@ def read_block(path: Path, start: int, disk: Disk = LOCAL) -> Block:
     return Block(content[:end], start)
 
 
+def read_rest(path: Path, start: int, disk: Disk = LOCAL) -> bytes:
+    """Return what follows offset `start`, a line without an end for example."""
+    return disk.read(path, start, -1)
+
+
 def is_finished(path: Path, disk: Disk = LOCAL) -> bool:
     """Say whether the writer of a segment has closed it or died."""
     return not disk.is_held(path)

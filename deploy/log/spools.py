@@ -13,7 +13,7 @@ from deploy.log.backoff import Backoff
 from deploy.log.clock import Clock
 from deploy.log.disk import Disk
 from deploy.log.leftovers import Leftovers
-from deploy.log.segments import is_finished, parse_predictions, read_block, set_aside
+from deploy.log.segments import is_finished, parse_predictions, read_block, read_rest, set_aside
 from deploy.log.tables import Tables
 from flywheel.contract import Contract
 from flywheel.errors import FlywheelError, StackError
@@ -146,7 +146,7 @@ class Spools:
         if shipped:
             self._tables.settle(use_case, self.table)
         for path in shipped:
-            if torn := self._disk.read(path, self._offsets[path], -1):
+            if torn := read_rest(path, self._offsets[path], self._disk):
                 self._reject(path, self._offsets[path], [torn])
             self._disk.remove(path)
             del self._offsets[path]

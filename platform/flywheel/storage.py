@@ -14,7 +14,7 @@ import fcntl
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -211,14 +211,9 @@ class PredictionLog:
         except OSError as fault:
             raise StackError(f"Log table {folder} cannot be synced: {fault}. Check the disk.") from fault
 
-    @contextmanager
-    def outcomes_alone(self, use_case: str) -> Iterator[None]:
-        """Hold the table of outcomes, to which a person's files and the shipper append."""
-        path = self.root / use_case / ".outcomes.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def outcomes_alone(self, use_case: str) -> AbstractContextManager[None]:
+        """Hold the table of outcomes."""
+        return outcomes_alone(self.root, use_case)
 
     def _path(self, use_case: str, table: TableName) -> Path:
         return self.root / use_case / table
@@ -274,9 +269,19 @@ def append_outcomes(log_root: Path, use_case: str, frame: pl.DataFrame) -> bool:
     # Without the empty column, so that numbers sent before there were labels are still known.
     unlabelled = ["label"] if ordered["label"].is_null().all() else []
     content = hashlib.sha256(ordered.drop("source", *unlabelled).write_csv().encode()).hexdigest()
-    log = PredictionLog(log_root)
-    with log.outcomes_alone(use_case):
-        return log.append(use_case, "outcomes", ordered.to_arrow().cast(OUTCOMES), f"outcomes-{content}", 1)
+    with outcomes_alone(log_root, use_case):
+        rows = ordered.to_arrow().cast(OUTCOMES)
+        return PredictionLog(log_root).append(use_case, "outcomes", rows, f"outcomes-{content}", 1)
+
+
+@contextmanager
+def outcomes_alone(log_root: Path, use_case: str) -> Iterator[None]:
+    """Hold the table of outcomes, to which a person's files and the shipper append."""
+    path = log_root / use_case / ".outcomes.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _fit(rows: pa.Table, known: pa.Schema) -> pa.Table:
