@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 
 from deploy.log.access_log import AccessLog
+from deploy.log.hourly import housekeeping
 from deploy.log.outcome_spools import OutcomeSpools
 from deploy.log.spools import Spools
 from flywheel.errors import FlywheelError, StackError
@@ -122,10 +123,12 @@ def run(home: Path, *, period_seconds: float, stop: threading.Event) -> None:
     with ownership(home) as owner:
         if not owner:
             raise StackError(f"Another shipper works on {home}. Stop it first, or leave the work to it.")
-        shipper = Shipper(home)
+        shipper, hourly = Shipper(home), housekeeping(home)
         while not stop.wait(period_seconds):
             shipper.tick()
+            hourly.tick()
         shipper.tick()
+        hourly.stop()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
