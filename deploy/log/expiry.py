@@ -44,7 +44,8 @@ def expire_by_hand(
         yield f"{use_case}: before {limit:%Y-%m-%d} UTC, {'would go' if dry_run else 'erased'}:"
         yield from (_line(one) for one in going)
     if not dry_run and any(limits.values()):
-        yield f"Their bytes leave the disk once no reader can need them: in {RETENTION_HOURS} to {RETENTION_HOURS + 1} hours."
+        hours = f"{RETENTION_HOURS} to {RETENTION_HOURS + 1} hours"
+        yield f"Their bytes leave the disk once no reader can need them: in {hours}, by the stack's own housekeeping."
 
 
 def _limits(
