@@ -48,7 +48,7 @@ def keep_house(home: Path, now: datetime, record: Record) -> None:
             days = serving.of(use_case).log.retention_days
             try:
                 if days is not None:
-                    expire_recorded(kept, use_case, limit_of(now, days), record)
+                    _log(use_case, expire_recorded(kept, use_case, limit_of(now, days), record))
                 tidy(kept, use_case)
             except FlywheelError as fault:
                 log.error("housekeeping failed", use_case=use_case, reason=str(fault))
@@ -63,7 +63,7 @@ def expire_recorded(kept: PredictionLog, use_case: str, limit: datetime, record:
     going = survey(kept, use_case, limit)
     if any(one.rows for one in going):
         record(use_case, {"before": limit.isoformat(), "rows": {one.table: one.rows for one in going}})
-        log.info("expired", use_case=use_case, before=limit.isoformat(), **expire(kept, use_case, limit))
+        expire(kept, use_case, limit)
     return going
 
 
@@ -75,6 +75,11 @@ def tidy(kept: PredictionLog, use_case: str) -> None:
     """
     for table in TABLES:
         Eraser(kept).tidy(use_case, table)
+
+
+def _log(use_case: str, gone: list[Going]) -> None:
+    if any(one.rows for one in gone):
+        log.info("expired", use_case=use_case, **{one.table: one.rows for one in gone})
 
 
 def in_audit_trail(settings: Settings) -> Record:
