@@ -23,6 +23,7 @@ import structlog
 from deploy.log.access_log import AccessLog
 from deploy.log.hourly import housekeeping
 from deploy.log.outcome_spools import OutcomeSpools
+from deploy.log.rotation import rotation
 from deploy.log.spools import Spools
 from flywheel.errors import FlywheelError, StackError
 from flywheel.storage import PredictionLog, TableName
@@ -44,11 +45,14 @@ class Shipper:
         self._spools = Spools(home / "spool", self._log)
         self._outcomes = OutcomeSpools(home / "outcomes", self._log)
         position = home / "log" / ".gateway-position.json"
-        self._access_log = AccessLog(home / "logs" / "gateway.jsonl", position, self._log)
+        lines = home / "logs" / "gateway.jsonl"
+        self._access_log = AccessLog(lines, position, self._log)
+        self._rotation = rotation(home, lines)
         self._commits: Counter[tuple[str, TableName]] = Counter()
 
     def tick(self) -> int:
         """Ship one block of each file; return the number of commits."""
+        self._rotation.tick()
         before = self._commits.total()
         for use_case, _ in self._spools.ship():
             self._count(use_case, "predictions")

@@ -120,6 +120,7 @@ class GatewayServing(_Strict):
         clients: Limits by client's name (patterns as in shells, the first match); others have `limits`.
         limits: Of each client without its own; without auth a client is an address.
         threads: Of Envoy.
+        access_log_mb: Size at which a new logs/gateway.jsonl is begun; the old one goes once it is in the log.
     """
 
     host: str = "127.0.0.1"
@@ -129,6 +130,7 @@ class GatewayServing(_Strict):
     limits: ClientLimits = ClientLimits()
     clients: dict[str, ClientLimits] = {}
     threads: Positive = 1
+    access_log_mb: Positive = 256
 
     @model_validator(mode="after")
     def _consistent(self) -> "GatewayServing":
