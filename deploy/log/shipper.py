@@ -23,7 +23,9 @@ import structlog
 from deploy.log.access_log import AccessLog
 from deploy.log.clock import Clock, SystemClock
 from deploy.log.disk import LOCAL, Disk
+from deploy.log.hourly import Hourly, housekeeping
 from deploy.log.outcome_spools import OutcomeSpools
+from deploy.log.rotation import rotation
 from deploy.log.spools import Spools
 from deploy.log.tables import OutcomeTables
 from flywheel.errors import FlywheelError, StackError
@@ -56,11 +58,14 @@ class Shipper:
         self._spools = Spools(home / "spool", tables, disk, clock, chance=chance)
         self._outcomes = OutcomeSpools(home / "outcomes", tables, disk, clock, chance=chance)
         position = home / "log" / ".gateway-position.json"
-        self._access_log = AccessLog(home / "logs" / "gateway.jsonl", position, tables)
+        lines = home / "logs" / "gateway.jsonl"
+        self._access_log = AccessLog(lines, position, tables)
+        self._rotation = rotation(home, lines)
         self._commits: Counter[tuple[str, TableName]] = Counter()
 
     def tick(self) -> int:
         """Ship one block of each file; return the number of commits."""
+        self._rotation.tick()
         before = self._commits.total()
         for use_case, _ in self._spools.ship():
             self._count(use_case, "predictions")
@@ -117,8 +122,16 @@ def drain(home: Path, *, deadline_seconds: float = DRAIN_SECONDS) -> None:
     raise StackError(f"The shipper of {home} did not catch up within {deadline_seconds:.0f} seconds. See its log.")
 
 
-def run(home: Path, clock: Clock, *, period_seconds: float, shipper: Shipper, disk: Disk = LOCAL) -> None:
-    """Ship until the clock says that it is time to end, and once more then.
+def run(
+    home: Path,
+    clock: Clock,
+    *,
+    period_seconds: float,
+    shipper: Shipper,
+    disk: Disk = LOCAL,
+    hourly: Hourly | None = None,
+) -> None:
+    """Ship until the clock says that it is time to end, and once more then; have the housekeeping run beside it.
 
     Raises:
         StackError: Another shipper owns this home.
@@ -128,7 +141,11 @@ def run(home: Path, clock: Clock, *, period_seconds: float, shipper: Shipper, di
             raise StackError(f"Another shipper works on {home}. Stop it first, or leave the work to it.")
         while not clock.wait(period_seconds):
             shipper.tick()
+            if hourly is not None:
+                hourly.tick()
         shipper.tick()
+        if hourly is not None:
+            hourly.stop()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,7 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             drain(home)
         else:
             clock = SystemClock(stop)
-            run(home, clock, period_seconds=options.period, shipper=Shipper(home, clock=clock))
+            shipper = Shipper(home, clock=clock)
+            run(home, clock, period_seconds=options.period, shipper=shipper, hourly=housekeeping(home))
     except FlywheelError as fault:
         sys.stderr.write(f"Error: {fault}\n")
         return fault.exit_code

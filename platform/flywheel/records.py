@@ -57,6 +57,9 @@ OUTCOMES = pa.schema(
 # Outcomes that clients report to agents: `outcome_id` says which are the same, however often they are sent.
 REPORTED = OUTCOMES.append(pa.field("outcome_id", pa.string()))
 
+# As the table of outcomes has them: the log adds when it took a row, since the times in it are claims.
+LOGGED_OUTCOMES = REPORTED.append(pa.field("recorded_time", TIME))
+
 
 def prediction_schema(contract: Contract | None) -> pa.Schema:
     """Return the schema of prediction records, version 1; without a contract `inputs` and `outputs` have no fields."""
