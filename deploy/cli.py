@@ -14,6 +14,7 @@ import typer
 from flywheel.connections import endpoints, login
 from flywheel.errors import TransientError, UsageError
 from flywheel.identities import CONTROLLER
+from flywheel.serving import LONGEST_DAYS
 from flywheel.settings import Settings, load_settings
 from flywheel.signing import trusted_key
 
@@ -94,6 +95,21 @@ def find(
             f"No prediction '{prediction_id}' is in the log. One of the last seconds may still be in a spool."
         )
     typer.echo(json.dumps(found.document(), default=str, indent=1))
+
+
+@log.command(epilog="Example: flywheel log expire --usecase flights-delay --days 90 --dry-run")
+def expire(
+    usecase: Annotated[str | None, typer.Option(help="Only this use case; all of them by default.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=LONGEST_DAYS, help="Instead of retention_days in serving.yaml.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and erase nothing.")] = False,
+) -> None:
+    """Erase predictions that are older than their retention, with their requests and outcomes; happens hourly too."""
+    from deploy.log.expiry import expire_by_hand  # polars and SQLAlchemy
+
+    for line in expire_by_hand(load_settings(), datetime.now(UTC), usecase=usecase, days=days, dry_run=dry_run):
+        typer.echo(line)
 
 
 @app.command(epilog=OUTCOMES_EPILOG)

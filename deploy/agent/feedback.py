@@ -1,14 +1,14 @@
 """Outcomes that clients report: read, checked, and taken once, however often they are sent.
 
 All that a client says of an outcome makes its `outcome_id`: sent again it is the same, and a correction is another,
-which then counts, because it was known later. This process remembers the newest ids, and by the id who ships them
-drops what another agent took as well.
+which then counts, because it was known later. So does taking a correction back: a repeat is only what says the same as
+the newest report of its event. This process remembers those; what another agent took as well is known by the id.
 """
 
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import orjson
@@ -23,6 +23,8 @@ SOURCE = "feedback"
 REMEMBERED = 100_000
 
 Outcome = dict[str, Any]
+# Prediction, entity, time of the event.
+Event = tuple[str | None, str | None, datetime]
 _time = value_check(Column(name="time", type="datetime", nullable=False))
 
 
@@ -70,7 +72,9 @@ class OutcomeReader:
             raise RefusalError("form", "'outcomes' must be a list of objects, at least one.")
         if len(entries) > self._max_rows:
             raise RefusalError("size", f"There are {len(entries)} outcomes, more than {self._max_rows}. Split them.")
-        return [self._outcome(entry, index, now) for index, entry in enumerate(entries)]
+        # Each is known a microsecond after the one before, so that of several reports of one event the last counts.
+        tick = timedelta(microseconds=1)
+        return [self._outcome(entry, index, now + index * tick) for index, entry in enumerate(entries)]
 
     def _outcome(self, entry: Mapping[str, Any], row: int, now: datetime) -> Outcome:
         try:
@@ -117,7 +121,7 @@ class Feedback:
 
     def __init__(self, sink: OutcomeSink) -> None:
         self._sink = sink
-        self._taken: dict[str, None] = {}
+        self._newest: dict[Event, str] = {}  # ids, by what was reported on
 
     def take(self, outcomes: Sequence[Outcome]) -> tuple[int, int]:
         """Write what is new; return how many were accepted, and how many had been sent before.
@@ -125,19 +129,25 @@ class Feedback:
         Raises:
             RefusalError: They could not be written: none was taken.
         """
-        new = {entry["outcome_id"]: entry for entry in outcomes if entry["outcome_id"] not in self._taken}
+        newest: dict[Event, str] = {}
+        new = []
+        for entry in outcomes:
+            event = (entry["prediction_id"], entry["entity"], entry["event_time"])
+            if newest.get(event, self._newest.get(event)) != entry["outcome_id"]:
+                newest[event] = entry["outcome_id"]
+                new.append(entry)
         if new:
             try:
-                self._sink.append(list(new.values()))
+                self._sink.append(new)
             except OSError as fault:
                 raise RefusalError("log", "The outcomes could not be recorded. Send them again.") from fault
-            self._remember(new)
+            self._remember(newest)
         return len(new), len(outcomes) - len(new)
 
-    def _remember(self, new: Mapping[str, Outcome]) -> None:
-        self._taken.update(dict.fromkeys(new))
-        for _ in range(len(self._taken) - REMEMBERED):
-            del self._taken[next(iter(self._taken))]
+    def _remember(self, newest: Mapping[Event, str]) -> None:
+        self._newest.update(newest)
+        for _ in range(len(self._newest) - REMEMBERED):
+            del self._newest[next(iter(self._newest))]
 
 
 def utc_now() -> datetime:

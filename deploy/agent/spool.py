@@ -18,6 +18,7 @@ from typing import Self
 import uuid_utils
 
 from deploy.agent.limits import Limits
+from flywheel.durable import sync
 from flywheel.errors import StackError
 
 CONTRACT = "contract.json"
@@ -54,7 +55,7 @@ class Spool:
         self._torn = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(folder / CONTRACT, contract)
+            _write_whole(folder / CONTRACT, contract, synced=limits.synced)
             self._open()
         except OSError as fault:
             raise StackError(
@@ -120,18 +121,33 @@ class Spool:
         os.close(previous)
 
     def _open(self) -> None:
-        # The lock comes before the name: a segment that a shipper can see unlocked is finished.
         name = str(uuid_utils.uuid7())
-        temporary = self._folder / f".{name}.new"
-        self._descriptor = os.open(temporary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        temporary.rename(self._folder / f"{name}.jsonl")
+        temporary, target = self._folder / f".{name}.new", self._folder / f"{name}.jsonl"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            # The lock comes before the name: a segment that a shipper can see unlocked is finished.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary.rename(target)
+            if self._limits.synced:
+                sync(self._folder)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
         self._opened = self._clock()
         self._size = 0
         self._torn = False
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def _write_whole(path: Path, content: bytes, *, synced: bool) -> None:
+    """Replace a file in one step; its lock tells a shipper that the temporary one has a writer."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with temporary.open("wb", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(content)
+        if synced:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    if synced:
+        for folder in (path.parent, path.parent.parent):
+            sync(folder)

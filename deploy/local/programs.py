@@ -4,6 +4,7 @@ import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deploy.desired import Served
 from deploy.local.choice import Name
@@ -18,8 +19,11 @@ EXPORTER = "exporter"
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
 # One thread a worker, and none that spins while it waits: on two shared cores spinning cost a factor of ten.
 THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-# What only the gateway or this target reads: a change of these replaces no agent.
-NOT_THE_AGENTS = {"backend", "workers", "replicas", "mirror_percent", "sticky"}
+# What only the gateway, this target or the log's housekeeping reads: a change of these replaces no agent.
+NOT_THE_AGENTS: dict[str, Any] = {
+    **dict.fromkeys(("backend", "workers", "replicas", "mirror_percent", "sticky"), True),
+    "log": {"retention_days"},
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Shipping the gateway's access log: one file of lines into the requests table of each use case."""
+"""Shipping the gateway's access log: a file of lines, and the one before it, into the requests table of each use case.
+
+Whoever rotates (see `deploy.log.rotation`) leaves the older file beside the new one. Envoy may go on writing into it
+until it has made the new one: so that one's being there means that the older grows no more, and can go once shipped.
+"""
 
 import hashlib
 import re
@@ -12,17 +16,22 @@ import orjson
 import pyarrow as pa
 import structlog
 
-from deploy.log.segments import Block, read_block, set_aside
+from deploy.log.segments import Block, read_block, read_rest, set_aside
+from deploy.log.tables import Tables
 from flywheel.connections import write_private
 from flywheel.errors import FlywheelError
 from flywheel.records import REQUESTS
-from flywheel.storage import PredictionLog
 
 USE_CASE = re.compile(r"[a-z][a-z0-9-]{1,62}")
 
 log = structlog.get_logger()
 
 Row = dict[str, Any]
+
+
+def rotated(path: Path) -> Path:
+    """Return where the file before this one lies, if there is one."""
+    return path.with_suffix(f".1{path.suffix}")
 
 
 class AccessLog:
@@ -32,7 +41,7 @@ class AccessLog:
     one. Each table knows how far the file is in it; a small file keeps a lower bound of that for the next start.
     """
 
-    def __init__(self, path: Path, position: Path, target: PredictionLog) -> None:
+    def __init__(self, path: Path, position: Path, target: Tables) -> None:
         self._path = path
         self._position = position
         self._log = target
@@ -51,56 +60,86 @@ class AccessLog:
             log.error("access log not shipped", path=str(self._path), reason=str(fault))
 
     def unshipped(self) -> list[Path]:
-        """Return the file if it has whole lines that have not been shipped."""
-        identity = self._identify()
-        if identity is None or not read_block(self._path, self._bound(identity)).content:
-            return []
-        return [self._path]
+        """Return the files that have whole lines that have not been shipped."""
+        return [path for path in (rotated(self._path), self._path) if self._has_more(path)]
+
+    def _has_more(self, path: Path) -> bool:
+        identity = _identify(path)
+        try:
+            return identity is not None and bool(read_block(path, self._bound(identity)).content)
+        except FileNotFoundError:
+            return False  # another process's shipper has finished with it meanwhile
 
     def _ship(self) -> Iterator[tuple[str, int]]:
-        identity = self._identify()
+        older = rotated(self._path)
+        if older.exists():
+            complete = self._path.exists()  # before reading: then nothing more comes
+            yield from self._ship_file(older)
+            if not complete or not self._removed(older):
+                return
+        yield from self._ship_file(self._path)
+
+    def _ship_file(self, path: Path) -> Iterator[tuple[str, int]]:
+        """Ship blocks up to one of which something is committed."""
+        identity = _identify(path)
         if identity is None:
             return
         if identity != self._identity:
             self._identity, self._offset = identity, self._bound(identity)
-        block = read_block(self._path, self._offset)
-        if not block.content:
-            return
-        for route, rows in self._by_route(block).items():
-            shipped = self._log.position(route, "requests", identity) or 0
-            fresh = [row for end, row in rows if end > shipped]
-            if fresh:
-                table = pa.Table.from_pylist(fresh, schema=REQUESTS)
-                self._log.commit(route, "requests", table, {identity: block.end})
-                yield route, len(fresh)
-        self._offset = block.end
-        write_private(self._position, orjson.dumps({"file": identity, "offset": block.end}).decode())
+        done = 0
+        while not done and (block := read_block(path, self._offset)).content:
+            routes = self._by_route(path, block)
+            for route, rows in routes.items():
+                if fresh := self._commit(route, rows, block.end):
+                    done += fresh
+                    yield route, fresh
+            for route in routes:  # the position survives loss of power, so what it stands for must
+                self._log.settle(route, "requests")
+            self._offset = block.end
+            write_private(self._position, orjson.dumps({"file": identity, "offset": block.end}).decode())
 
-    def _by_route(self, block: Block) -> dict[str, list[tuple[int, Row]]]:
+    def _commit(self, route: str, rows: list[tuple[int, Row]], end: int) -> int:
+        """Append the rows that the table does not have yet; return their number."""
+        assert self._identity is not None  # noqa: S101  # the file that they are from
+        shipped = self._log.position(route, "requests", self._identity) or 0
+        fresh = [row for line_end, row in rows if line_end > shipped]
+        if fresh:
+            table = pa.Table.from_pylist(fresh, schema=REQUESTS)
+            self._log.commit(route, "requests", table, {self._identity: end})
+        return len(fresh)
+
+    def _removed(self, older: Path) -> bool:
+        """Remove an older file if all of it is shipped; an end that is no line is set aside."""
+        identity = _identify(older)
+        start = self._offset if identity is not None else 0
+        if identity is not None and read_block(older, start).content:
+            return False
+        if torn := read_rest(older, start):
+            self._reject(older, start, [torn])
+        older.unlink()
+        return True
+
+    def _by_route(self, path: Path, block: Block) -> dict[str, list[tuple[int, Row]]]:
         """Return rows by use case, each with the offset of its line's end; lines of no use case are left out."""
         routes: dict[str, list[tuple[int, Row]]] = defaultdict(list)
         rejected = []
         end = block.start
         for line in block.content.splitlines(keepends=True):
             end += len(line)
-            row = parse_request(line)
-            if row is None:
-                rejected.append(line)
-            elif row["route"] is not None and USE_CASE.fullmatch(row["route"]):
+            torn, row = split_line(line)
+            if torn:
+                rejected.append(torn)
+            if row is not None and row["route"] is not None and USE_CASE.fullmatch(row["route"]):
                 routes[row["route"]].append((end, row))
         if rejected:
-            self.rejected += len(rejected)
-            kept = set_aside(self._path, block.start, rejected)
-            log.error("lines are no requests", count=len(rejected), total=self.rejected, kept=str(kept))
+            self._reject(path, block.start, rejected)
         return routes
 
-    def _identify(self) -> str | None:
-        try:
-            with self._path.open("rb") as file:
-                first = file.readline()
-        except FileNotFoundError:
-            return None
-        return f"gateway-{hashlib.sha256(first).hexdigest()[:16]}" if first.endswith(b"\n") else None
+    def _reject(self, path: Path, start: int, lines: list[bytes]) -> None:
+        self.rejected += len(lines)
+        # Named by the file's identity, since the next file has the same name and other lines.
+        kept = set_aside(path.with_name(f"{self._identity or path.stem}.jsonl"), start, lines)
+        log.error("lines are no requests", count=len(lines), total=self.rejected, kept=str(kept))
 
     def _bound(self, identity: str) -> int:
         try:
@@ -108,6 +147,27 @@ class AccessLog:
         except (FileNotFoundError, orjson.JSONDecodeError):
             return 0
         return int(bound["offset"]) if bound["file"] == identity else 0
+
+
+def _identify(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+    except FileNotFoundError:
+        return None
+    return f"gateway-{hashlib.sha256(first).hexdigest()[:16]}" if first.endswith(b"\n") else None
+
+
+def split_line(line: bytes) -> tuple[bytes, Row | None]:
+    """Return what of a line is no request, and the request.
+
+    Where Envoy was killed while it wrote, the next one's first line follows the torn one without an end between them.
+    A quote within a value is escaped, so a request in a client's path cannot be taken for one.
+    """
+    row, start = parse_request(line), len(line)
+    while row is None and (start := line.rfind(b'{"', 0, start)) > 0:
+        row = parse_request(line[start:])
+    return (b"" if start == len(line) else line[:start], row) if row is not None else (line, None)
 
 
 def parse_request(line: bytes) -> Row | None:

@@ -10,8 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from deploy.log.segments import BLOCK_BYTES
-
 # Said once a line.
 SHARED = (
     "schema_version",
@@ -60,7 +58,7 @@ def _read(content: bytes, schema: pa.Schema) -> pa.RecordBatch:
     expected = pa.schema([_as_written(field) for field in schema])
     options = pyarrow.json.ParseOptions(explicit_schema=expected, unexpected_field_behavior="error")
     # One block, because a line may not straddle two.
-    reading = pyarrow.json.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
+    reading = pyarrow.json.ReadOptions(use_threads=False, block_size=len(content) + 1)
     table = pyarrow.json.read_json(io.BytesIO(content), read_options=reading, parse_options=options)
     if table.num_rows != content.count(b"\n"):
         raise pa.ArrowInvalid("a line is no record")

@@ -29,6 +29,6 @@ def find(log: PredictionLog, prediction_id: str) -> Found | None:
     for use_case in log.use_cases():
         record = log.find(use_case, prediction_id)
         if record is not None:
-            requests = log.requests(use_case, record["request_id"]).to_dicts()
+            requests = log.requests_of(use_case, record["request_id"], record["recorded_time"]).to_dicts()
             return Found(use_case, record, requests, log.outcomes(use_case, prediction_id).to_dicts())
     return None

@@ -1,5 +1,6 @@
 """Shipping outcomes that clients reported to agents: each once, whichever agents took it and however often."""
 
+import random
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -9,9 +10,12 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
+from deploy.log.clock import Clock
+from deploy.log.disk import Disk
 from deploy.log.spools import Parser, Spools
+from deploy.log.tables import OutcomeTables
 from flywheel.records import REPORTED
-from flywheel.storage import TableName, outcomes_alone
+from flywheel.storage import TableName
 
 ID = "outcome_id"
 TIMES = ("event_time", "time_known")
@@ -21,21 +25,23 @@ TEXTS = ("prediction_id", "entity", "label", "source", ID)
 class OutcomeSpools(Spools):
     """All spools of outcomes below `root` (HOME/outcomes).
 
-    An outcome that the table holds already, by its id, is dropped. Files of outcomes are appended to the same table by
+    An outcome that the table holds already is dropped. Files of outcomes are appended to the same table by
     `flywheel outcomes`, so both hold its lock.
     """
 
     table: TableName = "outcomes"
 
+    def __init__(self, root: Path, tables: OutcomeTables, disk: Disk, clock: Clock, *, chance: random.Random) -> None:
+        super().__init__(root, tables, disk, clock, chance=chance)
+        self._outcomes = tables
+
     def _parser(self, folder: Path) -> Parser:
         return parse_outcomes
 
     def _commit(self, use_case: str, rows: pa.Table, versions: Mapping[str, int]) -> None:
-        with outcomes_alone(self._log.root, use_case):
-            reported = pl.DataFrame(rows).unique(ID, keep="first", maintain_order=True)
-            known = self._log.reported_outcomes(use_case, reported[ID])
-            fresh = reported.filter(~pl.col(ID).is_in(known))
-            self._log.commit(use_case, self.table, fresh.to_arrow().cast(REPORTED), versions)
+        with self._outcomes.outcomes_alone(use_case):
+            fresh = self._outcomes.new_outcomes(use_case, pl.DataFrame(rows))
+            self._outcomes.commit(use_case, self.table, fresh.to_arrow().cast(REPORTED), versions)
 
 
 def parse_outcomes(content: bytes) -> tuple[pa.Table, list[bytes]]:

@@ -5,9 +5,10 @@ grows, and is set aside once it is finished. Lines that are no records are set a
 the way.
 """
 
-import fcntl
 from dataclasses import dataclass
 from pathlib import Path
+
+from deploy.log.disk import LOCAL, Disk
 
 # What is read of one file in one go; far above the longest record.
 BLOCK_BYTES = 8 << 20
@@ -26,38 +27,34 @@ class Block:
         return self.start + len(self.content)
 
 
-def read_block(path: Path, start: int) -> Block:
+def read_block(path: Path, start: int, disk: Disk = LOCAL) -> Block:
     """Read whole lines from offset `start`; empty when there is none yet."""
-    with path.open("rb") as file:
-        file.seek(start)
-        content = file.read(BLOCK_BYTES)
+    content = disk.read(path, start, BLOCK_BYTES)
     end = content.rfind(b"\n") + 1
     if end == 0 and len(content) == BLOCK_BYTES:
         end = BLOCK_BYTES  # no record is this long: damage, which the parser sets aside
     return Block(content[:end], start)
 
 
-def read_rest(path: Path, start: int) -> bytes:
+def read_rest(path: Path, start: int, disk: Disk = LOCAL) -> bytes:
     """Return what follows offset `start`, a line without an end for example."""
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read()
+    return disk.read(path, start, -1)
 
 
-def is_finished(path: Path) -> bool:
+def is_finished(path: Path, disk: Disk = LOCAL) -> bool:
     """Say whether the writer of a segment has closed it or died."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+    return not disk.is_held(path)
 
 
-def set_aside(path: Path, start: int, lines: list[bytes]) -> Path:
-    """Keep lines that are no records beside their file; the name carries the offset, so a repeat overwrites itself."""
+def set_aside(path: Path, start: int, lines: list[bytes], disk: Disk = LOCAL) -> Path:
+    """Keep lines that are no records beside their file, also over loss of power.
+
+    The name carries the offset, so that a repeat overwrites itself.
+    """
     target = path.with_name(f"{path.stem}.{start}.rejected")
     temporary = target.with_suffix(".new")
-    temporary.write_bytes(b"".join(lines))
-    temporary.replace(target)
+    disk.write(temporary, b"".join(lines))
+    disk.sync(temporary)
+    disk.rename(temporary, target)
+    disk.sync(target.parent)
     return target

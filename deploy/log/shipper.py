@@ -8,22 +8,27 @@ offset), so a kill at any point repeats nothing and loses nothing.
 """
 
 import argparse
-import fcntl
+import random
 import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import structlog
 
 from deploy.log.access_log import AccessLog
+from deploy.log.clock import Clock, SystemClock
+from deploy.log.disk import LOCAL, Disk
+from deploy.log.hourly import Hourly, housekeeping
 from deploy.log.measured import MeasuredLog
 from deploy.log.outcome_spools import OutcomeSpools
+from deploy.log.rotation import rotation
 from deploy.log.spools import Spools
+from deploy.log.tables import OutcomeTables
 from deploy.textfile import Textfile
 from flywheel.errors import FlywheelError, StackError
 from flywheel.storage import PredictionLog, TableName
@@ -40,16 +45,29 @@ log = structlog.get_logger()
 class Shipper:
     """Ships what is there, one `tick` at a time. Only one may work on a home: see `ownership`."""
 
-    def __init__(self, home: Path, *, tables: PredictionLog | None = None) -> None:
-        self._log = tables or PredictionLog(home / "log")
-        self._spools = Spools(home / "spool", self._log)
-        self._outcomes = OutcomeSpools(home / "outcomes", self._log)
+    def __init__(
+        self,
+        home: Path,
+        *,
+        tables: OutcomeTables | None = None,
+        disk: Disk = LOCAL,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        chance = chance or random.Random()  # noqa: S311  # for jitter
+        self._tables = tables = tables or PredictionLog(home / "log")
+        self._spools = Spools(home / "spool", tables, disk, clock, chance=chance)
+        self._outcomes = OutcomeSpools(home / "outcomes", tables, disk, clock, chance=chance)
         position = home / "log" / ".gateway-position.json"
-        self._access_log = AccessLog(home / "logs" / "gateway.jsonl", position, self._log)
+        lines = home / "logs" / "gateway.jsonl"
+        self._access_log = AccessLog(lines, position, tables)
+        self._rotation = rotation(home, lines)
         self._commits: Counter[tuple[str, TableName]] = Counter()
 
     def tick(self) -> int:
         """Ship one block of each file; return the number of commits."""
+        self._rotation.tick()
         before = self._commits.total()
         for use_case, _ in self._spools.ship():
             self._count(use_case, "predictions")
@@ -78,23 +96,14 @@ class Shipper:
         self._commits[use_case, table] += 1
         if self._commits[use_case, table] % COMPACT_EVERY == 0:
             try:
-                self._log.compact(use_case, table)
+                self._tables.compact(use_case, table)
             except StackError as fault:  # untidy, but nothing is lost
                 log.warning("not compacted", use_case=use_case, table=table, reason=str(fault))
 
 
-@contextmanager
-def ownership(home: Path) -> Iterator[bool]:
+def ownership(home: Path, disk: Disk = LOCAL) -> AbstractContextManager[bool]:
     """Try to become the home's only shipper; says whether that worked. The lock ends with the process."""
-    path = home / "log" / ".shipper.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    return disk.own(home / "log" / ".shipper.lock")
 
 
 def drain(home: Path, *, deadline_seconds: float = DRAIN_SECONDS) -> None:
@@ -115,19 +124,30 @@ def drain(home: Path, *, deadline_seconds: float = DRAIN_SECONDS) -> None:
     raise StackError(f"The shipper of {home} did not catch up within {deadline_seconds:.0f} seconds. See its log.")
 
 
-def run(home: Path, *, period_seconds: float, stop: threading.Event, tables: PredictionLog | None = None) -> None:
-    """Ship until `stop` is set, and once more then.
+def run(
+    home: Path,
+    clock: Clock,
+    *,
+    period_seconds: float,
+    shipper: Shipper,
+    disk: Disk = LOCAL,
+    hourly: Hourly | None = None,
+) -> None:
+    """Ship until the clock says that it is time to end, and once more then; have the housekeeping run beside it.
 
     Raises:
         StackError: Another shipper owns this home.
     """
-    with ownership(home) as owner:
+    with ownership(home, disk) as owner:
         if not owner:
             raise StackError(f"Another shipper works on {home}. Stop it first, or leave the work to it.")
-        shipper = Shipper(home, tables=tables)
-        while not stop.wait(period_seconds):
+        while not clock.wait(period_seconds):
             shipper.tick()
+            if hourly is not None:
+                hourly.tick()
         shipper.tick()
+        if hourly is not None:
+            hourly.stop()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,9 +168,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.once:
             drain(home)
         else:
+            clock = SystemClock(stop)
             told = Textfile(home, "shipper")
+            shipper = Shipper(home, tables=MeasuredLog(home / "log", told), clock=clock)
             with told.kept():
-                run(home, period_seconds=options.period, stop=stop, tables=MeasuredLog(home / "log", told))
+                run(home, clock, period_seconds=options.period, shipper=shipper, hourly=housekeeping(home))
     except FlywheelError as fault:
         sys.stderr.write(f"Error: {fault}\n")
         return fault.exit_code

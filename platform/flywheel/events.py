@@ -20,7 +20,7 @@ from flywheel.errors import IntegrityError
 
 
 class EventKind(StrEnum):
-    """What can happen. The registry writes all up to `alert`; the controller `rollout.*`; monitoring the rest."""
+    """What can happen. The registry writes all up to `alert`; deploy `rollout.*` and `log.*`; monitoring the rest."""
 
     VERSION_CREATED = "version.created"
     VERSION_SIGNED = "version.signed"
@@ -52,6 +52,7 @@ class EventKind(StrEnum):
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
     ROLLOUT_HELD = "rollout.held"
     ROLLOUT_UNDEPLOYED = "rollout.undeployed"
+    LOG_EXPIRED = "log.expired"
     MONITOR_WINDOW = "monitor.window"
     RETRAIN_STARTED = "retrain.started"
     RETRAIN_FINISHED = "retrain.finished"
@@ -322,7 +323,7 @@ BEGIN
         RAISE EXCEPTION USING MESSAGE = 'only svc-gates puts pointers back, and ' || NEW.actor || ' is another.';
     END IF;
     IF (session_user = 'fw_controller'
-        AND (NEW.kind !~ '^rollout[.][a-z_]+$' OR NEW.actor <> 'svc-controller'))
+        AND (NEW.kind !~ '^(rollout|log)[.][a-z_]+$' OR NEW.actor <> 'svc-controller'))
        OR (session_user = 'fw_monitoring'
         AND (NEW.kind !~ '^(monitor|retrain)[.][a-z_]+$' OR NEW.actor <> 'svc-monitoring')) THEN
         RAISE EXCEPTION USING MESSAGE =

@@ -57,6 +57,9 @@ OUTCOMES = pa.schema(
 # Outcomes that clients report to agents: `outcome_id` says which are the same, however often they are sent.
 REPORTED = OUTCOMES.append(pa.field("outcome_id", pa.string()))
 
+# As the table of outcomes has them: the log adds when it took a row, since the times in it are claims.
+LOGGED_OUTCOMES = REPORTED.append(pa.field("recorded_time", TIME))
+
 
 def prediction_schema(contract: Contract | None) -> pa.Schema:
     """Return the schema of prediction records, version 1; without a contract `inputs` and `outputs` have no fields."""
@@ -176,11 +179,24 @@ def join_outcomes(predictions: pl.DataFrame, outcomes: pl.DataFrame, as_of: date
     """
     made = predictions.filter(pl.col("answered") & (pl.col("event_time") <= as_of)).with_row_index("_index")
     known = outcomes.filter(pl.col("time_known") <= as_of)
-    known = known.sort("time_known").unique(["prediction_id", "entity", "event_time"], keep="last", maintain_order=True)
+    known = known.sort("time_known").unique(EVENT, keep="last", maintain_order=True)
     found = pl.concat([_by_prediction(made, known), _by_entity(made, known)])
     found = found.sort("_direct", "outcome_time", "time_known", descending=[True, False, True])
     found = found.unique("_index", keep="first", maintain_order=True).drop("_direct")
     return made.join(found, on="_index", how="left").sort("_index").drop("_index")
+
+
+EVENT = ["prediction_id", "entity", "event_time"]
+
+
+def without_repeats(reported: pl.DataFrame) -> pl.DataFrame:
+    """Drop rows of `REPORTED` that say what the report before them, in order of `time_known`, said of the same event.
+
+    A client may repeat itself to another agent; whoever corrects an outcome and then takes that back does not. Rows
+    without `outcome_id` all stay.
+    """
+    before = pl.col("outcome_id").shift(1).over(EVENT, order_by="time_known")
+    return reported.filter((pl.col("outcome_id") != before).fill_null(value=True))
 
 
 FOUND = ["_index", "outcome", "label", "outcome_time", "time_known", "_direct"]

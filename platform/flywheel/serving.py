@@ -18,6 +18,7 @@ from flywheel.errors import SpecError, UsageError
 from flywheel.yaml_text import parse_yaml, yaml_reason
 
 NAME = "serving.yaml"
+LONGEST_DAYS = 36_500
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -34,13 +35,13 @@ class LogServing(_Strict):
         full_disk: When no record can be written: `refuse` the request (503), or answer it `unlogged`, with an alarm.
         reserve_mb: Disk space that the spool leaves free; below it the disk counts as full.
         durability: `process`: a record survives the death of the agent; `power`: its lines are synced to disk as well.
-        retention_days: Without effect yet: nothing is erased.
+        retention_days: That records are kept, in whole UTC days after the one in which they were made; None: for good.
     """
 
     full_disk: Literal["refuse", "unlogged"] = "refuse"
     reserve_mb: Annotated[int, Field(ge=0)] = 256
     durability: Literal["process", "power"] = "process"
-    retention_days: Positive | None = None
+    retention_days: Annotated[int, Field(gt=0, le=LONGEST_DAYS)] | None = None
 
 
 class Sticky(_Strict):
@@ -121,6 +122,7 @@ class GatewayServing(_Strict):
         clients: Limits by client's name (patterns as in shells, the first match); others have `limits`.
         limits: Of each client without its own; without auth a client is an address.
         threads: Of Envoy.
+        access_log_mb: Size at which a new logs/gateway.jsonl is begun; the old one goes once it is in the log.
     """
 
     host: str = "127.0.0.1"
@@ -130,6 +132,7 @@ class GatewayServing(_Strict):
     limits: ClientLimits = ClientLimits()
     clients: dict[str, ClientLimits] = {}
     threads: Positive = 1
+    access_log_mb: Positive = 256
 
     @model_validator(mode="after")
     def _consistent(self) -> "GatewayServing":

@@ -14,22 +14,25 @@ import fcntl
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+from urllib.parse import unquote
 
 import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from flywheel.durable import sync_new
 from flywheel.errors import IntegrityError, StackError
 from flywheel.fields import holds, place
 from flywheel.lookup import find_record
-from flywheel.records import OUTCOMES, REPORTED, REQUESTS, prediction_schema
+from flywheel.records import OUTCOMES, REPORTED, REQUESTS, TIME, prediction_schema, without_repeats
 
 TableName = Literal["predictions", "requests", "outcomes"]
+TABLES: tuple[TableName, ...] = get_args(TableName)
 
 # Small files are merged up to this size and then left alone, so that a merge never rewrites much.
 COMPACT_BYTES = 16 << 20
@@ -38,6 +41,18 @@ ROW_GROUP = 8_192
 WRITER = WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD", compression_level=1)
 # Readers of an older state have this long to finish.
 RETENTION_HOURS = 1
+# Else a commit a second leaves thirty days of commits, and a week of tombstones in every checkpoint.
+CONFIGURATION: dict[str, str] = {
+    "delta.logRetentionDuration": f"interval {RETENTION_HOURS} hours",
+    "delta.deletedFileRetentionDuration": f"interval {RETENTION_HOURS} hours",
+    "delta.checkpointInterval": "100",
+}
+# A commit is made again on the newer state when another was first: an expiry deletes while the shipper appends.
+TRIES = 10
+# How far a request's line may be from its record in time.
+REQUEST_MARGINS = (timedelta(minutes=1), timedelta(hours=1))
+# What makes a reported outcome the same.
+SAID = ["outcome_id", "time_known"]
 
 
 class PredictionLog:
@@ -46,34 +61,59 @@ class PredictionLog:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._tables: dict[Path, DeltaTable] = {}
+        self._synced: dict[Path, set[Path]] = {}
 
     def use_cases(self) -> list[str]:
         """Return the use cases that have a log."""
         return sorted(path.name for path in self.root.glob("*") if (path / "predictions" / "_delta_log").is_dir())
 
+    def logged(self) -> list[str]:
+        """Return the use cases that have a table of any kind: of a version that never answered there are requests."""
+        return sorted({path.parents[1].name for path in self.root.glob("*/*/_delta_log")})
+
     def predictions(self, use_case: str, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
         """Return prediction records with start <= event_time < end (naive UTC)."""
-        frame = self._scan(use_case, "predictions", prediction_schema(None))
+        frame = self.scan(use_case, "predictions", prediction_schema(None))
         if start is not None:
             frame = frame.filter(pl.col("event_time") >= start)
         if end is not None:
             frame = frame.filter(pl.col("event_time") < end)
         return frame.collect()
 
-    def requests(self, use_case: str, request_id: str | None = None) -> pl.DataFrame:
-        """Return the gateway's lines for a use case, or for one request."""
-        frame = self._scan(use_case, "requests", REQUESTS)
-        return (frame if request_id is None else frame.filter(pl.col("request_id") == request_id)).collect()
+    def requests(self, use_case: str) -> pl.DataFrame:
+        """Return the gateway's lines for a use case."""
+        return self.scan(use_case, "requests", REQUESTS).collect()
+
+    def requests_of(self, use_case: str, request_id: str, at: datetime) -> pl.DataFrame:
+        """Return the gateway's lines for one request, whose record is of `at` (naive UTC).
+
+        A line's time is when its request came; clocks may differ by an hour. Usually they do not, and a minute is
+        searched first, because ids of requests are in no order.
+        """
+        frame = self.scan(use_case, "requests", REQUESTS).filter(pl.col("request_id") == request_id)
+        for margin in REQUEST_MARGINS:
+            found = frame.filter(pl.col("time").is_between(at - margin, at + margin)).collect()
+            if found.height:
+                break
+        return found
 
     def outcomes(self, use_case: str, prediction_id: str | None = None) -> pl.DataFrame:
         """Return what became true, as far as it was reported; or what was reported of one prediction by its id."""
-        frame = self._scan(use_case, "outcomes", OUTCOMES).select(OUTCOMES.names)
-        return (frame if prediction_id is None else frame.filter(pl.col("prediction_id") == prediction_id)).collect()
+        frame = self.scan(use_case, "outcomes", REPORTED)
+        wanted = frame if prediction_id is None else frame.filter(pl.col("prediction_id") == prediction_id)
+        return without_repeats(wanted.collect()).select(OUTCOMES.names)
 
-    def reported_outcomes(self, use_case: str, ids: pl.Series) -> pl.Series:
-        """Return those of these outcome ids (text) that the table holds."""
-        known = self._scan(use_case, "outcomes", REPORTED).select("outcome_id")
-        return known.filter(pl.col("outcome_id").is_in(ids.to_list())).collect()["outcome_id"]
+    def new_outcomes(self, use_case: str, reported: pl.DataFrame) -> pl.DataFrame:
+        """Return those rows (n_rows) of `REPORTED` that the table does not hold yet, each once.
+
+        The id of an outcome tells all that a client said of it, its event's time too; `time_known` is no part of it
+        where the client left it out, and then makes another row: see `without_repeats`.
+        """
+        once = reported.unique(SAID, keep="first", maintain_order=True)
+        events = pl.col("event_time").is_between(once["event_time"].min(), once["event_time"].max())
+        known = self.scan(use_case, "outcomes", REPORTED).filter(events).select(SAID)
+        held = known.filter(pl.col("outcome_id").is_in(once["outcome_id"].to_list())).collect()
+        return once.join(held, on=SAID, how="anti", maintain_order="left")
 
     def find(self, use_case: str, prediction_id: str) -> dict[str, Any] | None:
         """Return a prediction's record, None where there is none.
@@ -83,18 +123,18 @@ class PredictionLog:
         known = self._kept(use_case, "predictions")
         if known is None:
             return None
-        return find_record(known, self._path(use_case, "predictions"), prediction_id)
+        return find_record(known, self.path(use_case, "predictions"), prediction_id)
 
     def count(self, use_case: str, table: TableName) -> int:
         """Return how many rows a table has."""
-        known = self._open(use_case, table)
+        known = self.open(use_case, table)
         return (
             0 if known is None else int(pa.table(known.get_add_actions(flatten=True))["num_records"].to_numpy().sum())
         )
 
     def tells_classes(self, use_case: str) -> bool:
         """Say whether a version has answered with the name of a class."""
-        known = self._open(use_case, "predictions")
+        known = self.open(use_case, "predictions")
         if known is None:
             return False
         return holds(pa.schema(known.schema().to_arrow()).field("outputs").type, "prediction", "string")
@@ -123,32 +163,42 @@ class PredictionLog:
             StackError: The table cannot be written, or a column has another type than in the table.
         """
         rows = frame.to_arrow() if isinstance(frame, pl.DataFrame) else frame
-        known = self._open(use_case, table)
+        if table == "outcomes" and "recorded_time" not in rows.schema.names:
+            rows = _stamped(rows)
+        where = self.path(use_case, table)
+        for left in reversed(range(TRIES)):
+            try:
+                return self._commit(use_case, table, rows, versions)
+            except CommitFailedError as fault:  # an expiry was first; nothing was written
+                if not left:
+                    raise StackError(f"Log table {where} is never left alone: {fault}. Try again.") from fault
+            except (DeltaError, OSError) as fault:
+                raise StackError(
+                    f"Log table {where} cannot be written: {fault}. Check disk space and permissions."
+                ) from fault
+        return None
+
+    def _commit(self, use_case: str, table: TableName, rows: pa.Table, versions: Mapping[str, int]) -> None:
+        known = self.open(use_case, table)
         for app_id, version in versions.items():
             position = known.transaction_version(app_id) if known is not None else None
             if position is not None and position >= version:
                 raise IntegrityError(f"{app_id} has already been logged up to {position}. Start from there.")
-        rows = _fit(rows, pa.schema(known.schema().to_arrow()) if known is not None else pa.schema({}))
         now = int(time.time() * 1000)
         marks = [Transaction(app_id, version, now) for app_id, version in versions.items()]
-        try:
-            write_deltalake(
-                str(self._path(use_case, table)) if known is None else known,
-                rows,
-                mode="append",
-                schema_mode="merge",
-                commit_properties=CommitProperties(app_transactions=marks),
-                writer_properties=WRITER,
-            )
-        except (DeltaError, OSError) as fault:
-            where = self._path(use_case, table)
-            raise StackError(
-                f"Log table {where} cannot be written: {fault}. Check disk space and permissions."
-            ) from fault
+        write_deltalake(
+            str(self.path(use_case, table)) if known is None else known,
+            _fit(rows, pa.schema(known.schema().to_arrow()) if known is not None else pa.schema({})),
+            mode="append",
+            schema_mode="merge",
+            configuration=CONFIGURATION if known is None else None,
+            commit_properties=CommitProperties(app_transactions=marks),
+            writer_properties=WRITER,
+        )
 
     def position(self, use_case: str, table: TableName, app_id: str) -> int | None:
         """Return how far an application has come in a table, None before its first append."""
-        known = self._open(use_case, table)
+        known = self.open(use_case, table)
         return None if known is None else known.transaction_version(app_id)
 
     def compact(self, use_case: str, table: TableName) -> None:
@@ -157,34 +207,61 @@ class PredictionLog:
         Raises:
             StackError: That failed; the rows are as before.
         """
-        known = self._open(use_case, table)
+        known = self.open(use_case, table)
         if known is None:
             return
         try:
             known.optimize.compact(target_size=COMPACT_BYTES, writer_properties=WRITER)
             known.vacuum(retention_hours=RETENTION_HOURS, dry_run=False, enforce_retention_duration=False)
         except (DeltaError, OSError) as fault:
-            where = self._path(use_case, table)
+            where = self.path(use_case, table)
             raise StackError(f"Log table {where} cannot be compacted: {fault}. Check disk space.") from fault
 
-    def _path(self, use_case: str, table: TableName) -> Path:
+    def settle(self, use_case: str, table: TableName) -> None:
+        """Return when all that was committed survives loss of power, as far as the local disk goes.
+
+        Raises:
+            StackError: The disk has a fault.
+        """
+        known, folder = self._kept(use_case, table), self.path(use_case, table)
+        if known is None:
+            return
+        names = pa.table(known.get_add_actions(flatten=True))["path"].to_pylist()
+        try:
+            commits = [path for path in (folder / "_delta_log").iterdir() if path.is_file()]
+            files = [*commits, *(folder / unquote(name) for name in names), folder, folder.parent]
+            self._synced[folder] = sync_new(files, self._synced.get(folder, set()))
+        except OSError as fault:
+            raise StackError(f"Log table {folder} cannot be synced: {fault}. Check the disk.") from fault
+
+    def outcomes_alone(self, use_case: str) -> AbstractContextManager[None]:
+        """Hold the table of outcomes."""
+        return outcomes_alone(self.root, use_case)
+
+    def path(self, use_case: str, table: TableName) -> Path:
+        """Return where a table lies."""
         return self.root / use_case / table
 
-    def _open(self, use_case: str, table: TableName) -> DeltaTable | None:
+    def open(self, use_case: str, table: TableName) -> DeltaTable | None:
+        """Open a table as it is now, None where there is none.
+
+        Raises:
+            StackError: It cannot be read.
+        """
         try:
-            return DeltaTable(str(self._path(use_case, table)))
+            return DeltaTable(str(self.path(use_case, table)))
         except TableNotFoundError:
             return None
         except DeltaError as fault:
-            where = self._path(use_case, table)
+            where = self.path(use_case, table)
             raise StackError(f"Log table {where} cannot be read: {fault}. Restore it from a copy.") from fault
 
     def _kept(self, use_case: str, table: TableName) -> DeltaTable | None:
         """Open a table once, and then read only what was committed since."""
-        path = self._path(use_case, table)
+        path = self.path(use_case, table)
         known = self._tables.get(path)
         if known is None:
-            known = self._open(use_case, table)
+            known = self.open(use_case, table)
             if known is not None:
                 self._tables[path] = known
             return known
@@ -195,10 +272,15 @@ class PredictionLog:
             return self._kept(use_case, table)
         return known
 
-    def _scan(self, use_case: str, table: TableName, schema: pa.Schema) -> pl.LazyFrame:
+    def scan(self, use_case: str, table: TableName, schema: pa.Schema) -> pl.LazyFrame:
+        """Return a table as it is now, unread, with the columns of `schema` where it lacks them.
+
+        Raises:
+            StackError: It cannot be read.
+        """
         empty = pl.from_arrow(schema.empty_table())
         assert isinstance(empty, pl.DataFrame)  # noqa: S101  # a table never becomes a series
-        known = self._open(use_case, table)
+        known = self.open(use_case, table)
         if known is None:
             return empty.lazy()
         frame = pl.scan_delta(known)
@@ -234,6 +316,12 @@ def outcomes_alone(log_root: Path, use_case: str) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _stamped(outcomes: pa.Table) -> pa.Table:
+    """Add when the log took them: the times that outcomes carry are claims."""
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return outcomes.append_column("recorded_time", pa.array([now] * outcomes.num_rows, TIME))
 
 
 def _fit(rows: pa.Table, known: pa.Schema) -> pa.Table:

@@ -134,6 +134,12 @@ def _retrained(body: Body) -> str:
     return f"finished training again: version {made} was registered" if made else "finished training again, in vain"
 
 
+def _expired(body: Body) -> str:
+    rows = body.get("rows")
+    count = rows.get("predictions") if isinstance(rows, Mapping) else None
+    return f"erased {count if isinstance(count, int) else 'some'} predictions made before {_text(body, 'before')}"
+
+
 def _renamed(body: Body) -> str:
     return f"renamed the model from {_text(body, 'from')} to {_text(body, 'to')}"
 
@@ -178,6 +184,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.ROLLOUT_ROLLED_BACK: _said("rolled it back"),
     EventKind.ROLLOUT_HELD: _said("held the rollout"),
     EventKind.ROLLOUT_UNDEPLOYED: _said("took the use case out of traffic"),
+    EventKind.LOG_EXPIRED: _expired,
     EventKind.MONITOR_WINDOW: _said("judged a window of its traffic"),
     EventKind.RETRAIN_STARTED: _said("started training again"),
     EventKind.RETRAIN_FINISHED: _retrained,

@@ -111,3 +111,32 @@ def test_a_synced_line_is_on_the_disk_before_append_returns(tmp_path: Path, monk
         spool.append(b"1\n")
         spool.append(b"2\n")
     assert synced == [b"1\n", b"1\n2\n"]
+
+
+def test_a_synced_spool_syncs_the_names_of_its_contract_and_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[Path, int]] = []
+    monkeypatch.setattr("deploy.agent.spool.sync", lambda path: synced.append((path, len(segments(tmp_path / "s")))))
+    with Spool(tmp_path / "s", b"{}", Limits(synced=True, segment_bytes=1)) as spool:
+        spool.append(b"1\n")
+        spool.append(b"2\n")
+    assert synced == [(tmp_path / "s", 0), (tmp_path, 0), (tmp_path / "s", 1), (tmp_path / "s", 2)]
+
+
+def test_a_segment_that_gets_no_name_costs_one_append_and_the_one_before_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, target: Path) -> None:
+        raise FileNotFoundError(2, "cleared away")
+
+    with Spool(tmp_path, b"{}", Limits(segment_bytes=2)) as spool:
+        spool.append(b"1\n")
+        monkeypatch.setattr(Path, "rename", fail)
+        with pytest.raises(FileNotFoundError):
+            spool.append(b"2\n")
+        monkeypatch.undo()
+        spool.append(b"3\n")
+        first, second = segments(tmp_path)
+        assert (first.read_bytes(), second.read_bytes()) == (b"1\n", b"3\n")
+        assert is_finished(first)

@@ -3,7 +3,6 @@
 import random
 import subprocess
 import sys
-import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
+from deploy.log.clock import SystemClock
 from deploy.log.shipper import COMPACT_EVERY, Shipper, drain, ownership, run
 from flywheel.contract import Column, ColumnType, Contract, Output
 from flywheel.errors import StackError
@@ -191,7 +191,8 @@ def test_lines_of_the_access_log_go_to_the_use_case_of_their_route(tmp_path: Pat
     log = PredictionLog(tmp_path / "log")
     assert set(log.requests("tiny").select("request_id", "code").rows()) == {("r-1", 200), ("r-5", 503)}
     assert log.requests("other")["attempts"].to_list() == [0]
-    assert (tmp_path / "logs" / "gateway.0.rejected").read_bytes() == b"garbage\n"
+    (rejected,) = (tmp_path / "logs").glob("gateway-*.0.rejected")
+    assert rejected.read_bytes() == b"garbage\n"
     assert {path.name for path in (tmp_path / "log").iterdir() if path.is_dir()} == {"tiny", "other"}
 
 
@@ -263,7 +264,7 @@ def test_draining_leaves_the_work_to_a_shipper_that_runs(tmp_path: Path) -> None
 
 def test_a_home_has_one_shipper_only(tmp_path: Path) -> None:
     with ownership(tmp_path), pytest.raises(StackError, match="Another shipper"):
-        run(tmp_path, period_seconds=0.01, stop=threading.Event())
+        run(tmp_path, SystemClock(), period_seconds=0.01, shipper=Shipper(tmp_path))
 
 
 def test_many_small_commits_leave_few_files(tmp_path: Path) -> None:
@@ -276,6 +277,31 @@ def test_many_small_commits_leave_few_files(tmp_path: Path) -> None:
     assert frame["prediction_id"].n_unique() == frame.height == COMPACT_EVERY
     checkpointed = [orjson.loads(line) for line in _last_commit(tmp_path / "log" / "tiny" / "predictions")]
     assert sum("remove" in action for action in checkpointed) == COMPACT_EVERY
+
+
+def test_files_of_a_table_are_synced_once_and_before_a_segment_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    segments_left: list[int] = []
+
+    def note(path: Path) -> None:
+        synced.append(path)
+        segments_left.append(len(list((tmp_path / "spool" / "tiny-v1").glob("*.jsonl"))))
+
+    monkeypatch.setattr("flywheel.durable.sync", note)
+    shipper = Shipper(tmp_path)
+    (tmp_path / "logs").mkdir()
+    for number in range(2):
+        with spool(tmp_path) as agent:
+            agent.append(record(number))
+        shipper.drain()
+    table = tmp_path / "log" / "tiny" / "predictions"
+    files = [path for path in table.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    assert {*files, table, table / "_delta_log", table.parent} <= set(synced)
+    assert [path for path in files if synced.count(path) != 1] == []
+    assert set(segments_left) == {1}
 
 
 def _last_commit(table: Path) -> list[bytes]:

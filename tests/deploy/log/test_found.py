@@ -1,7 +1,7 @@
 """`flywheel log find`: one prediction with all that belongs to it."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,8 +31,10 @@ def test_a_prediction_is_shown_with_its_request_and_its_outcomes(home: Path) -> 
         ids = [f"{use_case}-{n}" for n in range(2)]
         table = table.set_column(place, "request_id", pa.array(ids))
         table = table.set_column(table.schema.get_field_index("prediction_id"), "prediction_id", pa.array(ids))
+        times = pa.array([AT] * 2, pa.timestamp("us"))
+        table = table.set_column(table.schema.get_field_index("recorded_time"), "recorded_time", times)
         log.append(use_case, "predictions", table, "s", 1)
-    request = {"request_id": "tiny-1", "time": AT, "code": 200, "attempts": 1}
+    request = {"request_id": "tiny-1", "time": AT - timedelta(minutes=17), "code": 200, "attempts": 1}
     log.append("tiny", "requests", pa.Table.from_pylist([request], REQUESTS), "r", 1)
     outcome = {"prediction_id": "tiny-1", "outcome": 1.0, "event_time": AT, "time_known": AT}
     log.append("tiny", "outcomes", pa.Table.from_pylist([outcome], OUTCOMES), "o", 1)

@@ -1,6 +1,6 @@
 """Outcomes from agents to the log: each once, whoever took it, however often, whatever died in between."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ AT = datetime(2013, 1, 2)
 def outcome(number: int, **changes: Any) -> dict[str, Any]:
     known = {"prediction_id": f"p{number}", "entity": None, "outcome": 1.0, "label": None, "event_time": AT}
     return known | {"time_known": AT, "source": "feedback", "outcome_id": f"o{number}"} | changes
+
+
+def outcome_line(number: int) -> bytes:
+    return orjson.dumps(outcome(number), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def report(home: Path, rows: list[dict[str, Any]], version: str = "1") -> None:
@@ -48,6 +52,26 @@ def test_what_is_sent_twice_counts_once_also_by_another_agent_and_later(tmp_path
     assert list((tmp_path / "outcomes").glob("*/*.jsonl")) == []
     report(tmp_path, [outcome(1, outcome_id="correction", outcome=0.0)])
     assert shipped(tmp_path) == ["p1", "p1", "p2", "p3"]
+
+
+def test_a_correction_taken_back_counts_whichever_agents_took_it_and_a_repeat_does_not(tmp_path: Path) -> None:
+    said = [("yes", 1.0), ("yes", 1.0), ("no", 0.0), ("yes", 1.0), ("yes", 1.0)]
+    for minute, (name, value) in enumerate(said):
+        known = AT + timedelta(minutes=minute)
+        report(tmp_path, [outcome(1, outcome_id=name, outcome=value, time_known=known)], version=str(minute % 2))
+    assert shipped(tmp_path) == ["p1"] * 3
+    found = PredictionLog(tmp_path / "log").outcomes("tiny", "p1").sort("time_known")
+    assert found["outcome"].to_list() == [1.0, 0.0, 1.0]
+    assert found["time_known"].to_list() == [AT + timedelta(minutes=minute) for minute in (0, 2, 3)]
+
+
+def test_a_segment_without_one_outcome_is_set_aside_and_gone(tmp_path: Path) -> None:
+    report(tmp_path, [outcome(1)])
+    assert shipped(tmp_path) == ["p1"]
+    with Spool(tmp_path / "outcomes" / "tiny-v1", CONTRACT.model_dump_json().encode(), Limits()) as spool:
+        spool.append(b"garbage\n")
+    assert shipped(tmp_path) == ["p1"]
+    assert [path.suffix for path in (tmp_path / "outcomes" / "tiny-v1").glob("[!c]*")] == [".rejected"]
 
 
 def test_what_was_committed_before_a_kill_is_not_committed_again(

@@ -107,9 +107,24 @@ async def test_what_is_no_outcome_is_refused_by_field_and_nothing_is_written(
     assert (answer.status, error["field"], kept.rows) == (status, field, [])
 
 
+async def test_a_correction_taken_back_without_a_time_counts_and_repeats_do_not() -> None:
+    kept = Kept()
+    async with serving(outcomes=kept) as served:
+        for value in (1, 1, 0, 0, 1, 1):
+            assert (await served.ask("/feedback", outcome(outcome=value))).status == 200
+        both = {"outcomes": [outcome(outcome=0), outcome(outcome=1), outcome(outcome=1)]}
+        assert orjson.loads((await served.ask("/feedback", both)).body) == {"accepted": 2, "repeated": 1}
+    assert [row["outcome"] for row in kept.rows] == [1.0, 0.0, 1.0, 0.0, 1.0]
+    times = [row["time_known"] for row in kept.rows]
+    assert sorted(set(times)) == times
+
+
 def test_memory_of_what_was_taken_is_bounded() -> None:
+    def report(number: int) -> dict[str, Any]:
+        return {"prediction_id": str(number), "entity": None, "event_time": None, "outcome_id": str(number)}
+
     feedback = Feedback(Kept())
     for first in range(0, REMEMBERED + 10, 10):
-        feedback.take([{"outcome_id": str(number)} for number in range(first, first + 10)])
-    assert feedback.take([{"outcome_id": "0"}]) == (1, 0)
-    assert feedback.take([{"outcome_id": str(REMEMBERED)}]) == (0, 1)
+        feedback.take([report(number) for number in range(first, first + 10)])
+    assert feedback.take([report(0)]) == (1, 0)
+    assert feedback.take([report(REMEMBERED)]) == (0, 1)
