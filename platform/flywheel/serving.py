@@ -162,7 +162,12 @@ def collector_url(otlp: str) -> str:
 
 
 class Observability(_Strict):
-    """Where traces go: the base address of an OTLP/HTTP collector, and the share of requests that are traced."""
+    """Where the traces of gateway and agents go.
+
+    Attributes:
+        otlp: Base address of an OTLP/HTTP collector; without, nothing is traced.
+        sample_percent: Of the requests whose caller has not decided (`traceparent`) that are traced.
+    """
 
     otlp: Annotated[str, AfterValidator(collector_url)] | None = None
     sample_percent: Percent = 1.0

@@ -68,7 +68,7 @@ def test_envoy_continues_a_callers_trace_and_hands_it_on(start_envoy: StartEnvoy
 
 
 def test_a_request_is_one_trace_from_envoy_through_the_agent_to_the_worker(
-    start_envoy: StartEnvoy, start_agent: StartAgent, tiny_scorer: str, receiver: Receiver
+    start_envoy: StartEnvoy, start_agent: StartAgent, tiny_scorer: str, receiver: Receiver, tmp_path: Path
 ) -> None:
     with running(Relay(tiny_scorer)) as relay:
         agent = start_agent(relay.url, options=("--otlp", receiver.url, "--trace-percent", "0"))
@@ -93,6 +93,10 @@ def test_a_request_is_one_trace_from_envoy_through_the_agent_to_the_worker(
     score = ordered[2]
     assert seen == [f"00-{TRACE}-{score.span_id.hex()}-01"]  # what the worker was asked with
     assert [link.span_id for link in score.links] == [request.span_id]
+    access_log = tmp_path / "logs" / "gateway.jsonl"
+    wait_for(lambda: bool(access_log.read_bytes()), "the line in the access log")
+    line = orjson.loads(access_log.read_bytes())
+    assert (line["request_id"], line["trace_id"]) == ("r-1", TRACE)  # by which a record leads to its trace
 
 
 async def test_a_grpc_call_is_traced_by_its_metadata(
