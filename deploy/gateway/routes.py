@@ -130,27 +130,22 @@ def _metadata(split: Split) -> dict[str, Any]:
 def _too_long(split: Split, match: dict[str, Any], most: int) -> dict[str, Any]:
     announced = {"name": "content-length", "range_match": {"start": most + 1, "end": 2**63 - 1}}
     text = f"The body is larger than {most} bytes, which '{split.usecase}' takes at most. Send less."
-    # The gateway's local replies make JSON of it, as of the buffer's own refusal.
-    answer = {"direct_response": {"status": 413, "body": {"inline_string": text}}}
-    return {"name": split.usecase, "match": {**match, "headers": [announced]}, **answer}
+    return {"name": split.usecase, "match": {**match, "headers": [announced]}, "direct_response": _answer(413, text)}
 
 
 def _unknown(splits: Sequence[Split]) -> dict[str, Any]:
     known = ", ".join(f"/{split.usecase}/invocations" for split in splits) or "nothing yet"
     sentence = f"No use case answers at this path. Served here: {known}."
-    return {"name": "unknown", "match": {"prefix": "/"}, **_answer(404, sentence)}
+    return {"name": "unknown", "match": {"prefix": "/"}, "direct_response": _answer(404, sentence)}
 
 
 def _unknown_to_grpc(splits: Sequence[Split]) -> dict[str, Any]:
-    """Envoy turns 404 into UNIMPLEMENTED for a gRPC caller, and the body into its message."""
+    """Return the route that Envoy turns into UNIMPLEMENTED for a gRPC caller, with the body as its message."""
     known = ", ".join(split.usecase for split in splits if split.speaks_grpc) or "none"
     sentence = f"Name a use case in the metadata '{GRPC_USE_CASE}'. Those that speak gRPC here: {known}."
-    answer = {"status": 404, "body": {"inline_string": sentence}}
-    return {"name": "unknown", "match": {"prefix": "/", "grpc": {}}, "direct_response": answer}
+    return {"name": "unknown", "match": {"prefix": "/", "grpc": {}}, "direct_response": _answer(404, sentence)}
 
 
 def _answer(status: int, sentence: str) -> dict[str, Any]:
-    return {
-        "direct_response": {"status": status, "body": {"inline_string": json.dumps({"error": sentence})}},
-        "response_headers_to_add": [{"header": {"key": "content-type", "value": "application/json"}}],
-    }
+    """Return an answer of a route; the gateway's local replies put it into the form of the protocol."""
+    return {"status": status, "body": {"inline_string": sentence}}

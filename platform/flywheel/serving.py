@@ -118,6 +118,7 @@ class GatewayServing(_Strict):
         jwt: Needed for `jwt` and `any`.
         clients: Limits by client's name (patterns as in shells, the first match); others have `limits`.
         limits: Of each client without its own; without auth a client is an address.
+        token_trust_seconds: That known service tokens go on being let in while the database that revokes them is down.
         threads: Of Envoy.
     """
 
@@ -127,6 +128,7 @@ class GatewayServing(_Strict):
     jwt: Jwt | None = None
     limits: ClientLimits = ClientLimits()
     clients: dict[str, ClientLimits] = {}
+    token_trust_seconds: Seconds = 86_400.0
     threads: Positive = 1
 
     @model_validator(mode="after")

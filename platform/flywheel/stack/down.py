@@ -7,6 +7,7 @@ from contextlib import suppress
 from flywheel.errors import StackError
 from flywheel.settings import Settings
 from flywheel.stack import postgres
+from flywheel.stack.gateway import doorman_socket
 from flywheel.stack.processes import Record, end_leftovers, living
 from flywheel.stack.supervisor import program_states, shut_down, socket_path
 
@@ -45,6 +46,7 @@ def erase(settings: Settings) -> None:
 def _forget_socket(settings: Settings) -> None:
     path = socket_path(settings)
     path.unlink(missing_ok=True)
+    doorman_socket(settings).unlink(missing_ok=True)
     if path.parent != settings.root / "run":
         with suppress(OSError):  # not there, most of the time
             path.parent.rmdir()

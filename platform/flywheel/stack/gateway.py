@@ -1,6 +1,7 @@
 """Envoy: one static listener, whose routes and clusters it reads from HOME/envoy/dynamic, where deploy writes them."""
 
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from flywheel.serving import GatewayServing, Serving, check_files, load_serving
 from flywheel.settings import Settings
 from flywheel.stack.envoy import HTTP_MANAGER, TYPES, address, extension, listener_of, refusal
 from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman
+from flywheel.stack.gateway_replies import local_replies
 from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_socket
 from flywheel.stack.ports import Ports
 from flywheel.stack.probes import healthy
@@ -18,9 +20,7 @@ from flywheel.stack.supervisor import Program, socket_path
 from flywheel.stack.tracing import collector_cluster, tracing_section
 
 NAME = "gateway"
-NOTHING_HERE = {
-    "error": "No model is live at this address. `make deploy` brings approved versions here, as /<use case>/."
-}
+NOTHING_HERE = "No model is live at this address. `make deploy` brings approved versions here, as /<use case>/."
 # One line a request; the shipper joins it with the prediction log to know which attempt was answered.
 ACCESS_LOG = {
     "time": "%START_TIME%",
@@ -40,18 +40,6 @@ ACCESS_LOG = {
     "bytes_sent": "%BYTES_SENT%",
     "upstream_ms": "%RESPONSE_DURATION%",
     "trace_id": "%TRACE_ID%",
-}
-MUTE = "The gateway's doorman does not answer, so nobody is let in. Try again shortly."
-# What Envoy says by itself, by status. Texts of the routes (404) stand in the routes.
-SENTENCES: dict[int, str | None] = {
-    400: "The gateway cannot read this request. Check its path and headers.",
-    401: "Not let in: show a valid JSON Web Token as 'authorization: Bearer ...'.",
-    403: "Not let in: this JSON Web Token is not meant for this gateway.",
-    413: None,  # the route's own sentence
-    429: "Too many requests of this client. Wait as long as Retry-After says (seconds).",
-    502: "The version that was asked broke the connection. Try again.",
-    503: "No version of this use case answers now. Try again shortly.",
-    504: "No version of this use case answered in time. Try again, or send less.",
 }
 
 
@@ -115,8 +103,8 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
     manager = http_manager(settings, door, tracing_section(serving.observability))
     listener = listener_of("models", ports.gateway, manager, door.host)
     if door.tls is not None:
-        socket = transport_socket(door.tls, settings.root / "envoy" / "dynamic")
-        listener["filter_chains"][0]["transport_socket"] = socket
+        tls = transport_socket(door.tls, settings.root / "envoy" / "dynamic")
+        listener["filter_chains"][0]["transport_socket"] = tls
     clusters = [doorman_cluster(str(doorman_socket(settings)))] if needs_doorman(door) else []
     clusters += [collector] if collector else []
     return {
@@ -130,9 +118,8 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
 
 def no_routes() -> dict[str, Any]:
     """Return the route configuration that answers every path with 404 and a sentence."""
-    answer = {"status": 404, "body": {"inline_string": json.dumps(NOTHING_HERE)}}
-    json_type = {"header": {"key": "content-type", "value": "application/json"}}
-    route = {"match": {"prefix": "/"}, "direct_response": answer, "response_headers_to_add": [json_type]}
+    answer = {"status": 404, "body": {"inline_string": NOTHING_HERE}}
+    route = {"match": {"prefix": "/"}, "direct_response": answer}
     host = {"name": "models", "domains": ["*"], "routes": [route]}
     return {"@type": f"{TYPES}.config.route.v3.RouteConfiguration", "name": "models", "virtual_hosts": [host]}
 
@@ -166,6 +153,17 @@ def answers(ports: Ports) -> str | None:
     return healthy(f"http://127.0.0.1:{ports.envoy_admin}/ready")
 
 
+def doorman_answers(settings: Settings) -> str | None:
+    """Return why the doorman is not ready, or None when it is."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(doorman_socket(settings)))
+        except OSError as fault:
+            return f"it does not answer: {fault.strerror}"
+    return None
+
+
 def http_manager(
     settings: Settings, door: GatewayServing | None = None, tracing: dict[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -193,29 +191,6 @@ def http_manager(
         "http_filters": [*filters(door or GatewayServing()), router],
         "rds": {"route_config_name": "models", "config_source": _from_file(settings, "rds.json")},
         **({"tracing": tracing} if tracing is not None else {}),
-    }
-
-
-def local_replies() -> dict[str, Any]:
-    """Say in one JSON sentence what Envoy itself refuses; a gRPC caller gets its status, and plain text."""
-    grpc = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
-    asked = {"filter": {"response_flag_filter": {"flags": ["UAEX"]}}}  # the doorman's own sentence, unless it is mute
-    return {"mappers": [{"filter": grpc}, *([_sentence(503, MUTE, ["UAEX"]), asked]), *_sentences()]}
-
-
-def _sentences() -> list[dict[str, Any]]:
-    return [_sentence(status, text) for status, text in SENTENCES.items()]
-
-
-def _sentence(status: int, text: str | None, flags: list[str] | None = None) -> dict[str, Any]:
-    value = {"default_value": status, "runtime_key": f"flywheel.status.{status}"}
-    found: dict[str, Any] = {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
-    if flags:
-        found = {"and_filter": {"filters": [found, {"response_flag_filter": {"flags": flags}}]}}
-    return {
-        "filter": found,
-        **({"body": {"inline_string": text}} if text is not None else {}),
-        "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
     }
 
 

@@ -168,7 +168,9 @@ def test_paths_are_rewritten_and_unknown_ones_get_a_sentence(site: Site) -> None
     assert get(f"{site.url}/invocations")[0] == 200
     code, body = get(f"{site.url}/nobody/invocations")
     assert code == 404
-    assert body == {"error": "No use case answers at this path. Served here: /flights/invocations."}
+    sentence = "No use case answers at this path. Served here: /flights/invocations."
+    assert body == {"error": {"field": None, "rule": "path", "message": sentence, "row": None}}
+    assert get(f"{site.url}/nobody/v2/models/nobody/infer") == (404, {"error": sentence})
 
 
 FORGED = ("x-flywheel-arm", "x-flywheel-rollout", "x-envoy-attempt-count")

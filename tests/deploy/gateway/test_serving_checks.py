@@ -54,13 +54,12 @@ def event(seq: int, kind: EventKind, number: str, scopes: list[str]) -> Event:
     return Event(seq, kind, f"token:{number}", "ada", NOW, body, "", "")
 
 
-def test_only_tokens_that_may_predict_are_held_and_only_until_they_are_revoked() -> None:
+def test_tokens_are_held_with_what_they_may_and_only_until_they_are_revoked() -> None:
     issued = [event(1, EventKind.TOKEN_ISSUED, "a", ["predict"]), event(2, EventKind.TOKEN_ISSUED, "b", ["tracking"])]
     book = Book().fold(issued, NOW)
-    assert (set(book.tokens), book.seq) == ({"a"}, 2)
-    assert book.fold([event(3, EventKind.TOKEN_REVOKED, "a", [])], NOW).tokens == {}
-    assert not book.is_stale(NOW + timedelta(hours=24))
-    assert book.is_stale(NOW + timedelta(hours=25))
+    assert ({number: one.predicts for number, one in book.tokens.items()}, book.seq) == ({"a": True, "b": False}, 2)
+    assert set(book.fold([event(3, EventKind.TOKEN_REVOKED, "a", [])], NOW).tokens) == {"b"}
+    assert book.age(NOW + timedelta(hours=25)) == timedelta(hours=25)
 
 
 def test_a_killed_doorman_forgets_no_request_and_costs_a_client_at_most_a_step(tmp_path: Path) -> None:
