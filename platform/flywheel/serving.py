@@ -8,6 +8,7 @@ import json
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +17,7 @@ from flywheel.documents import place_of
 from flywheel.errors import SpecError, UsageError
 
 NAME = "serving.yaml"
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -92,12 +94,36 @@ class Tls(_Strict):
 
 
 class Jwt(_Strict):
-    """JSON Web Tokens of an issuer, checked against its keys in a file (JWKS); `claim` names the client."""
+    """JSON Web Tokens of an issuer, checked against its keys (JWKS), which are read again while the gateway runs.
+
+    Attributes:
+        issuer: Whom a token must name as its issuer.
+        jwks: A file with the keys, replaced by rename; or
+        jwks_url: The issuer's own address of them; https, or http on this machine.
+        jwks_ca: PEM of who signed that address's certificate; None: whom this machine trusts.
+        refresh_seconds: How often the address is asked. Its keys stay while it does not answer.
+        audiences: Of which a token must name one; empty: none need be named.
+        claim: What names the client.
+    """
 
     issuer: str
-    jwks: Path
+    jwks: Path | None = None
+    jwks_url: str | None = None
+    jwks_ca: Path | None = None
+    refresh_seconds: Seconds = 60.0
     audiences: tuple[str, ...] = ()
     claim: str = "sub"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Jwt":
+        if (self.jwks is None) == (self.jwks_url is None):
+            raise ValueError("name either 'jwks' (a file) or 'jwks_url'")
+        if self.jwks_url is not None:
+            parts = urlsplit(self.jwks_url)
+            local = parts.scheme == "http" and parts.hostname in LOCAL_HOSTS
+            if not parts.hostname or not (parts.scheme == "https" or local):
+                raise ValueError("'jwks_url' is neither https://… nor http on this machine: keys could be forged")
+        return self
 
 
 class ClientLimits(_Strict):
@@ -209,7 +235,9 @@ def check_files(source: Path, door: GatewayServing) -> None:
     Raises:
         SpecError: One is missing, cannot be read, or holds no keys; names it and the setting.
     """
-    named: dict[str, Path | None] = {"jwt.jwks": door.jwt.jwks if door.jwt else None}
+    named: dict[str, Path | None] = {}
+    if door.jwt is not None:
+        named |= {f"jwt.{name}": getattr(door.jwt, name) for name in ("jwks", "jwks_ca")}
     if door.tls is not None:
         named |= {f"tls.{name}": getattr(door.tls, name) for name in ("certificate", "key", "client_ca")}
     for name, path in named.items():

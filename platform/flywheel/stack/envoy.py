@@ -31,6 +31,17 @@ def listener_of(name: str, port: int, manager: dict[str, Any], host: str = "127.
     return {"name": name, "address": address(port, host), "filter_chains": [chain]}
 
 
+def pipe_listener(name: str, path: Path, manager: dict[str, Any]) -> dict[str, Any]:
+    """Return a listener on a unix socket that only the stack's user may open."""
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    return {"name": name, "address": pipe(path, mode=0o600), "filter_chains": [chain]}
+
+
+def pipe(path: Path, **more: int) -> dict[str, Any]:
+    """Return a unix socket."""
+    return {"pipe": {"path": str(path), **more}}
+
+
 def address(port: int, host: str = "127.0.0.1") -> dict[str, Any]:
     """Return where something listens."""
     return {"socket_address": {"address": host, "port_value": port}}

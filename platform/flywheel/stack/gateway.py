@@ -11,7 +11,8 @@ from flywheel.errors import SpecError
 from flywheel.serving import GatewayServing, Serving, check_files, load_serving
 from flywheel.settings import Settings
 from flywheel.stack.envoy import HTTP_MANAGER, TYPES, address, extension, listener_of, refusal
-from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman
+from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman, token_issuer
+from flywheel.stack.gateway_keys import keys_cluster, keys_listener
 from flywheel.stack.gateway_replies import local_replies
 from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_socket
 from flywheel.stack.ports import Ports
@@ -67,8 +68,7 @@ def check(settings: Settings, ports: Ports) -> None:
         found = secret_files(serving.gateway.tls).values()
         secrets = [{key: value for key, value in one["resources"][0].items() if key != "@type"} for one in found]
         document["static_resources"]["secrets"] = secrets
-        for listener in document["static_resources"]["listeners"]:
-            inline_secrets(listener["filter_chains"][0]["transport_socket"])
+        inline_secrets(document["static_resources"]["listeners"][0]["filter_chains"][0]["transport_socket"])
     del document["dynamic_resources"]
     manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     del manager["rds"]
@@ -88,6 +88,7 @@ def write_configuration(settings: Settings, ports: Ports) -> None:
     serving = checked_serving(settings)
     folder = settings.root / "envoy"
     (folder / "dynamic").mkdir(parents=True, exist_ok=True)
+    keys_socket(settings).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     secrets = secret_files(serving.gateway.tls) if serving.gateway.tls is not None else {}
     for name, document in secrets.items():
         write_private(folder / "dynamic" / f"{name}.json", json.dumps(document))
@@ -105,14 +106,17 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
     if door.tls is not None:
         tls = transport_socket(door.tls, settings.root / "envoy" / "dynamic")
         listener["filter_chains"][0]["transport_socket"] = tls
-    clusters = [doorman_cluster(str(doorman_socket(settings)))] if needs_doorman(door) else []
+    listeners, clusters = [listener], [doorman_cluster(str(doorman_socket(settings)))] if needs_doorman(door) else []
+    if (issuer := token_issuer(door)) is not None:
+        clusters.append(keys_cluster(issuer, keys_socket(settings)))
+        listeners += [served] if (served := keys_listener(issuer, keys_socket(settings))) else []
     clusters += [collector] if collector else []
     return {
         "node": {"id": "flywheel-gateway", "cluster": "flywheel"},
         "admin": {"address": address(ports.envoy_admin)},
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
         "dynamic_resources": {"cds_config": _from_file(settings, "cds.json")},
-        "static_resources": {"listeners": [listener], "clusters": clusters},
+        "static_resources": {"listeners": listeners, "clusters": clusters},
     }
 
 
@@ -137,9 +141,19 @@ def doorman_program(settings: Settings) -> Program:
 
 
 def doorman_socket(settings: Settings) -> Path:
-    """Return where the doorman listens: beside the supervisor's socket, whose path is short enough for the kernel."""
+    """Return where the doorman listens."""
+    return _socket(settings, "door")
+
+
+def keys_socket(settings: Settings) -> Path:
+    """Return where Envoy serves itself a file of keys."""
+    return _socket(settings, "keys")
+
+
+def _socket(settings: Settings, name: str) -> Path:
+    """Return a socket beside the supervisor's, whose path is short enough for the kernel."""
     beside = socket_path(settings)
-    return beside.with_name(f"door-{beside.name}")
+    return beside.with_name(f"{name}-{beside.name}")
 
 
 def url(settings: Settings, ports: Ports) -> str:

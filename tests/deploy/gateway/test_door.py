@@ -32,6 +32,7 @@ from flywheel.stack.envoy import program_path
 from flywheel.stack.gateway import write_configuration
 from flywheel.stack.gateway_door import needs_doorman
 from flywheel.stack.ports import Ports, free_port
+from flywheel.stack.probes import request
 
 ROOT = Path(__file__).parents[3]
 SECRET, NUMBER = "5" * 64, "0123456789ab"
@@ -122,6 +123,11 @@ class House:
             return answer.status, json.loads(answer.read() or b"{}"), answer.headers
         finally:
             connection.close()
+
+    def statistic(self, name: str) -> int:
+        """Read one of Envoy's counters."""
+        _, content = request("GET", f"http://127.0.0.1:{self.ports.envoy_admin}/stats?filter={name}&format=json")
+        return sum(int(one["value"]) for one in json.loads(content)["stats"] if one.get("name") == name)
 
     def seen(self, number: str) -> list[dict[str, Any]]:
         path = self.root / f"seen-{number}.jsonl"
