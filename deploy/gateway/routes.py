@@ -90,9 +90,8 @@ def _routes(split: Split, serving: Serving, *, sole: bool) -> list[dict[str, Any
         found.append(_too_long(split, match, most))
         found.append(_route(split, match, action(split, serving, rewrite=f"^/{name}/" if number == 0 else None), most))
     if split.speaks_grpc:
-        found += [
-            _route(split, match, action(split, serving, grpc=True), None) for match in _grpc_matches(split, sole=sole)
-        ]
+        act = action(split, serving, grpc=True)
+        found += [_route(split, match, act, most, grpc=True) for match in _grpc_matches(split, sole=sole)]
     return found
 
 
@@ -113,14 +112,17 @@ def _regex(pattern: str) -> dict[str, Any]:
     return {"safe_regex": {"regex": pattern}}
 
 
-def _route(split: Split, match: dict[str, Any], act: dict[str, Any], most: int | None) -> dict[str, Any]:
-    route = {"name": split.usecase, "match": match, "route": act, "metadata": _metadata(split)}
-    if most is None:
+def _route(
+    split: Split, match: dict[str, Any], act: dict[str, Any], most: int, *, grpc: bool = False
+) -> dict[str, Any]:
+    # Without this limit bodies above Envoy's 1 MiB would silently not be retried.
+    kept = {"request_body_buffer_limit": most}
+    route = {"name": split.usecase, "match": match, "route": act, "metadata": _metadata(split), **kept}
+    if grpc:  # an agent limits messages itself
         return route
+    # The buffer is off but where a route has this: else it would hold what no limit is known of.
     buffer = {"@type": TYPE + "envoy.extensions.filters.http.buffer.v3.BufferPerRoute"}
-    limit = {**buffer, "buffer": {"max_request_bytes": most}}
-    # Without the second limit bodies above Envoy's 1 MiB would silently not be retried.
-    return {**route, "typed_per_filter_config": {"buffer": limit}, "request_body_buffer_limit": most}
+    return {**route, "typed_per_filter_config": {"buffer": {**buffer, "buffer": {"max_request_bytes": most}}}}
 
 
 def _metadata(split: Split) -> dict[str, Any]:

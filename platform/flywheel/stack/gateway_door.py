@@ -49,9 +49,9 @@ def filters(serving: GatewayServing) -> list[dict[str, Any]]:
         found.append(_doorman())
     if rates := _rates(serving):
         found.append(rates)
-    # Its limit stands at each route; here is only that it is there.
-    found.append(extension("buffer", "filters.http.buffer.v3.Buffer", max_request_bytes=2**32 - 1))
-    return found
+    # Its limit stands at each route that takes a body, and only there it is on.
+    buffer = extension("buffer", "filters.http.buffer.v3.Buffer", max_request_bytes=1)
+    return [*found, {**buffer, "disabled": True}]
 
 
 def token_issuer(serving: GatewayServing) -> Jwt | None:

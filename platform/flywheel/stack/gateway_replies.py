@@ -38,12 +38,15 @@ SENTENCES: dict[int, str | None] = {
 }
 GRPC = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
 V2 = {"header_filter": {"header": {"name": ":path", "string_match": {"safe_regex": {"regex": V2_PATH}}}}}
+# A route refuses a body whose length is announced, in a sentence with the limit; one without is cut off by the buffer.
+UNANNOUNCED = {"header_filter": {"header": {"name": "content-length", "present_match": False}}}
+TOO_LONG = "The body is larger than this use case takes. Send less."
 DOORMANS = {"response_flag_filter": {"flags": ["UAEX"]}}
 
 
 def local_replies() -> dict[str, Any]:
     """Return the mappers, of which the first that matches is taken."""
-    mappers = []
+    mappers = _forms(413, RULES[413], TOO_LONG, [UNANNOUNCED])
     for status, rule in RULES.items():
         # The doorman's refusals are sentences already, unless it does not answer at all.
         mappers += _forms(status, rule, MUTE if status == 503 else None, [DOORMANS])

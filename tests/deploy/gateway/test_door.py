@@ -29,7 +29,7 @@ from flywheel.errors import FlywheelError
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
 from flywheel.stack.envoy import program_path
-from flywheel.stack.gateway import write_configuration
+from flywheel.stack.gateway import doorman_answers, write_configuration
 from flywheel.stack.gateway_door import needs_doorman
 from flywheel.stack.ports import Ports, free_port
 from flywheel.stack.probes import request
@@ -129,6 +129,12 @@ class House:
         _, content = request("GET", f"http://127.0.0.1:{self.ports.envoy_admin}/stats?filter={name}&format=json")
         return sum(int(one["value"]) for one in json.loads(content)["stats"] if one.get("name") == name)
 
+    def health(self, port: int) -> str:
+        """Return what Envoy thinks of a host: `healthy`, or why not."""
+        _, content = request("GET", f"http://127.0.0.1:{self.ports.envoy_admin}/clusters")
+        lines = content.decode().splitlines()
+        return next(line.rpartition("::")[2] for line in lines if f"127.0.0.1:{port}::health_flags" in line).strip("/")
+
     def seen(self, number: str) -> list[dict[str, Any]]:
         path = self.root / f"seen-{number}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -162,6 +168,7 @@ def house(root: Path, serving: str) -> Iterator[House]:
     try:
         if needs_doorman(load_serving(root).gateway):
             found.run([sys.executable, "-m", "deploy.doorman", "--home", str(root)])
+            until(lambda: doorman_answers(found.settings) is None)
         found.run(
             [program_path(), "-c", str(root / "envoy" / "bootstrap.json"), "--disable-hot-restart", "-l", "error"]
         )
