@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.gateway.traffic import GRPC_SUFFIX
+from deploy.gateway.traffic import GRPC_SUFFIX, MIRRORED
 from deploy.verdict import Look
 from flywheel.errors import TransientError
 from flywheel.stack.probes import request
@@ -92,7 +92,7 @@ class Gateway:
             f"/stats?format=json&filter=%5Ecluster%5C.[^.]%2B%5C.({COUNTERS})$".replace("[^.]", "%5B%5E.%5D")
         )
         values = {one["name"]: int(one["value"]) for one in arms["stats"] if "value" in one}
-        return _both_protocols({status["name"]: _counts(status, values) for status in self._clusters()})
+        return _by_version({status["name"]: _counts(status, values) for status in self._clusters()})
 
     def _clusters(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._read("/clusters?format=json").get("cluster_statuses", [])
@@ -137,13 +137,13 @@ def since(now: Counts, before: Counts) -> Counts:
     )
 
 
-def _both_protocols(counts: Mapping[str, Counts]) -> dict[str, Counts]:
-    """Add to each cluster what its agents took over gRPC."""
-    return {
-        name: _sum(one, counts.get(f"{name}{GRPC_SUFFIX}", Counts()))
-        for name, one in counts.items()
-        if not name.endswith(GRPC_SUFFIX)
-    }
+def _by_version(counts: Mapping[str, Counts]) -> dict[str, Counts]:
+    """Add to each cluster what its agents took over gRPC, and what a route sent there by way of a mirror."""
+    found: dict[str, Counts] = {}
+    for name, one in counts.items():
+        version = name.removesuffix(GRPC_SUFFIX).partition(MIRRORED)[0]
+        found[version] = _sum(found[version], one) if version in found else one
+    return found
 
 
 def _sum(one: Counts, other: Counts) -> Counts:

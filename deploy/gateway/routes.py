@@ -13,6 +13,7 @@ from typing import Any
 from deploy.gateway.actions import action
 from deploy.gateway.clusters import cluster_document
 from deploy.gateway.documents import TYPE, document, validate, write_document
+from deploy.gateway.sticky import set_cookie, without_cookie
 from deploy.gateway.traffic import Backend, Replica, Split, fallback_cluster
 from flywheel.serving import Serving
 
@@ -80,15 +81,20 @@ def _backend(values: dict[str, Any]) -> Backend:
 
 
 def _routes(split: Split, serving: Serving, *, sole: bool) -> list[dict[str, Any]]:
-    """List a use case's routes; before each that takes a body stands one that refuses what is announced as too long."""
+    """List a use case's routes; before each stands one that refuses what is announced as too long."""
     name = re.escape(split.usecase)
     matches = [_regex(f"/{name}/{AGENT_PATHS}"), _regex(f"/v2/models/{name}(/.*)?")]
     matches += [_regex(BARE_PATHS)] if sole else []
-    most = serving.of(split.usecase).body_bytes
+    most, sticky = serving.of(split.usecase).body_bytes, serving.of(split.usecase).sticky
     found = []
     for number, match in enumerate(matches):
+        route = _route(split, match, action(split, serving, rewrite=f"^/{name}/" if number == 0 else None), most)
         found.append(_too_long(split, match, most))
-        found.append(_route(split, match, action(split, serving, rewrite=f"^/{name}/" if number == 0 else None), most))
+        if split.challenger is not None and sticky.cookie:
+            given = set_cookie(sticky, secure=serving.gateway.tls is not None)
+            unmarked = {**match, "headers": without_cookie(sticky)}
+            found.append({**route, "match": unmarked, "response_headers_to_add": [given]})
+        found.append(route)
     if split.speaks_grpc:
         act = action(split, serving, grpc=True)
         found += [_route(split, match, act, most, grpc=True) for match in _grpc_matches(split, sole=sole)]

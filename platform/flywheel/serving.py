@@ -20,6 +20,7 @@ NAME = "serving.yaml"
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # of a header or a cookie
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -46,8 +47,8 @@ class LogServing(_Strict):
 class Sticky(_Strict):
     """What keeps a caller on one side of a split: the value of a header, else a cookie that the gateway sets."""
 
-    header: str | None = "x-flywheel-unit"
-    cookie: str | None = None
+    header: Name | None = "x-flywheel-unit"
+    cookie: Name | None = None
     cookie_seconds: Positive = 30 * 86400
 
 

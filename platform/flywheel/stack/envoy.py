@@ -12,6 +12,13 @@ from flywheel.errors import StackError
 TYPES = "type.googleapis.com/envoy"
 HTTP_MANAGER = f"{TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 CHECK_SECONDS = 30.0
+# By default Envoy refuses patterns above 100 instructions, which a use case's name of thirty letters already takes.
+RUNTIME = {
+    "layers": [
+        {"name": "limits", "static_layer": {"re2.max_program_size.error_level": 10_000}},
+        {"name": "admin", "admin_layer": {}},
+    ]
+}
 
 
 def extension(name: str, kind: str, **values: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from flywheel.connections import write_private
 from flywheel.errors import SpecError
 from flywheel.serving import GatewayServing, Serving, check_files, load_serving
 from flywheel.settings import Settings
-from flywheel.stack.envoy import HTTP_MANAGER, TYPES, address, extension, listener_of, refusal
+from flywheel.stack.envoy import HTTP_MANAGER, RUNTIME, TYPES, address, extension, listener_of, refusal
 from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman, token_issuer
 from flywheel.stack.gateway_keys import keys_cluster, keys_listener
 from flywheel.stack.gateway_replies import local_replies
@@ -114,7 +114,7 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
     return {
         "node": {"id": "flywheel-gateway", "cluster": "flywheel"},
         "admin": {"address": address(ports.envoy_admin)},
-        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+        "layered_runtime": RUNTIME,
         "dynamic_resources": {"cds_config": _from_file(settings, "cds.json")},
         "static_resources": {"listeners": listeners, "clusters": clusters},
     }
