@@ -14,6 +14,7 @@ from flywheel.errors import TransientError
 from flywheel.stack.probes import request
 
 TIMEOUT_SECONDS = 5.0
+REFUSALS = "%5E(cluster_manager.cds|http.models.rds.models).update_(rejected|failure)$"
 COUNTERS = "upstream_rq_completed|upstream_rq_5xx|upstream_rq_retry_success"
 
 
@@ -24,7 +25,6 @@ class Accepted:
     clusters: str | None
     routes: str | None
     warming: tuple[str, ...] = ()
-    rejected: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,16 @@ class Gateway:
             clusters=clusters.get("version_info"),
             routes=next((route.get("version_info") for route in dynamic), None),
             warming=tuple(sorted(_cluster_name(entry) for entry in warming)),
-            rejected=_rejection([*clusters.get("dynamic_active_clusters", []), *warming, *dynamic]),
         )
+
+    def refusals(self) -> int:
+        """Count the documents that Envoy refused since its start; of a watched file, no dump says which.
+
+        Raises:
+            TransientError: Envoy does not answer.
+        """
+        found = self._read(f"/stats?format=json&filter={REFUSALS}")["stats"]
+        return sum(int(one["value"]) for one in found if "value" in one)
 
     def healthy(self) -> set[str]:
         """Return the clusters with a host that passes its health check and is not ejected.
@@ -187,7 +195,3 @@ def _section(dump: Mapping[str, Any], suffix: str) -> dict[str, Any]:
 def _cluster_name(entry: Mapping[str, Any]) -> str:
     name: str = entry.get("cluster", {}).get("name", "?")
     return name
-
-
-def _rejection(entries: list[dict[str, Any]]) -> str | None:
-    return next((entry["error_state"].get("details", "unknown") for entry in entries if "error_state" in entry), None)
