@@ -10,13 +10,14 @@ from flywheel.connections import write_private
 from flywheel.errors import SpecError
 from flywheel.serving import GatewayServing, Serving, check_files, load_serving
 from flywheel.settings import Settings
-from flywheel.stack.envoy import HTTP_MANAGER, RUNTIME, TYPES, address, extension, listener_of, refusal
+from flywheel.stack.envoy import HTTP_MANAGER, RUNTIME, TYPES, extension, listener_of, refusal
+from flywheel.stack.gateway_admin import admin_cluster, admin_section, readable_listener
 from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman, token_issuer
 from flywheel.stack.gateway_keys import keys_cluster, keys_listener
 from flywheel.stack.gateway_replies import local_replies
 from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_socket
 from flywheel.stack.ports import Ports
-from flywheel.stack.probes import healthy
+from flywheel.stack.probes import healthy, unix_url
 from flywheel.stack.supervisor import Program, socket_path
 from flywheel.stack.tracing import collector_cluster, tracing_section
 
@@ -106,14 +107,15 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
     if door.tls is not None:
         tls = transport_socket(door.tls, settings.root / "envoy" / "dynamic")
         listener["filter_chains"][0]["transport_socket"] = tls
-    listeners, clusters = [listener], [doorman_cluster(str(doorman_socket(settings)))] if needs_doorman(door) else []
+    listeners, clusters = [listener, readable_listener(ports.envoy_admin)], [admin_cluster(admin_socket(settings))]
+    clusters += [doorman_cluster(str(doorman_socket(settings)))] if needs_doorman(door) else []
     if (issuer := token_issuer(door)) is not None:
         clusters.append(keys_cluster(issuer, keys_socket(settings)))
         listeners += [served] if (served := keys_listener(issuer, keys_socket(settings))) else []
     clusters += [collector] if collector else []
     return {
         "node": {"id": "flywheel-gateway", "cluster": "flywheel"},
-        "admin": {"address": address(ports.envoy_admin)},
+        "admin": admin_section(admin_socket(settings)),
         "layered_runtime": RUNTIME,
         "dynamic_resources": {"cds_config": _from_file(settings, "cds.json")},
         "static_resources": {"listeners": listeners, "clusters": clusters},
@@ -150,6 +152,11 @@ def keys_socket(settings: Settings) -> Path:
     return _socket(settings, "keys")
 
 
+def admin_socket(settings: Settings) -> Path:
+    """Return where Envoy is administered."""
+    return _socket(settings, "admin")
+
+
 def _socket(settings: Settings, name: str) -> Path:
     """Return a socket beside the supervisor's, whose path is short enough for the kernel."""
     beside = socket_path(settings)
@@ -162,9 +169,14 @@ def url(settings: Settings, ports: Ports) -> str:
     return f"{scheme}://127.0.0.1:{ports.gateway}"
 
 
-def answers(ports: Ports) -> str | None:
+def admin_url(settings: Settings) -> str:
+    """Return the address of Envoy's admin interface."""
+    return unix_url(admin_socket(settings))
+
+
+def answers(settings: Settings) -> str | None:
     """Return why the gateway is not ready, or None when it is."""
-    return healthy(f"http://127.0.0.1:{ports.envoy_admin}/ready")
+    return healthy(f"{admin_url(settings)}/ready")
 
 
 def doorman_answers(settings: Settings) -> str | None:

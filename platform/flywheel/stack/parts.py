@@ -46,7 +46,7 @@ def all_parts(
     parts = [
         Part("Postgres", postgres.NAME if embedded else None, place, lambda: databases.answers(database), 60),
         Part("S3", objects.NAME, f"http://127.0.0.1:{ports.s3}", lambda: objects.answers(ports), 20),
-        Part("Gateway", gateway.NAME, f"http://127.0.0.1:{ports.gateway}", lambda: gateway.answers(ports), 20),
+        Part("Gateway", gateway.NAME, f"http://127.0.0.1:{ports.gateway}", lambda: gateway.answers(settings), 20),
         Part("MLflow", tracking_server.NAME, mlflow, lambda: healthy(f"{mlflow}/health"), 180),
         Part(
             "Registry",

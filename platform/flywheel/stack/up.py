@@ -178,7 +178,7 @@ def _publish(plan: Plan) -> Endpoints:
         stack_id=uuid.uuid4().hex,
         mlflow_url=tracking_server.url(plan.ports),
         gateway_url=gateway.url(plan.settings, plan.ports),
-        envoy_admin_url=f"http://127.0.0.1:{plan.ports.envoy_admin}",
+        envoy_admin_url=gateway.admin_url(plan.settings),
         s3_url=f"http://127.0.0.1:{plan.ports.s3}",
         supervisor_socket=socket_path(plan.settings),
     )

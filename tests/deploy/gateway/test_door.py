@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import ssl
+import stat
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ from flywheel.errors import FlywheelError
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
 from flywheel.stack.envoy import program_path
-from flywheel.stack.gateway import doorman_answers, write_configuration
+from flywheel.stack.gateway import admin_socket, admin_url, doorman_answers, write_configuration
 from flywheel.stack.gateway_door import needs_doorman
 from flywheel.stack.ports import Ports, free_port
 from flywheel.stack.probes import request
@@ -83,7 +84,7 @@ class House:
 
     @property
     def admin(self) -> Gateway:
-        return Gateway(f"http://127.0.0.1:{self.ports.envoy_admin}")
+        return Gateway(admin_url(self.settings))
 
     def version(self, number: str, use_case: str = "flights") -> Backend:
         replica = Replica(free_port(), free_port())
@@ -303,6 +304,28 @@ def test_mirrored_requests_say_shadow_and_count_for_no_arm(tmp_path: Path) -> No
         assert {one["headers"]["x-flywheel-arm"] for one in home.seen("1")} == {"champion"}
         counts = home.admin.counts()
         assert (counts[canary.cluster].attempts, counts[champion.cluster].requests) == (0, 20)
+
+
+def test_envoy_is_administered_by_its_user_alone_and_read_by_anybody(tmp_path: Path) -> None:
+    with house(tmp_path, "{}") as home:
+        home.route(Split(home.version("1")))
+        assert stat.S_IMODE(admin_socket(home.settings).stat().st_mode) == 0o600
+        readable, admin = f"http://127.0.0.1:{home.ports.envoy_admin}", admin_url(home.settings)
+        assert b"# TYPE envoy_cluster_upstream_rq" in request("GET", f"{readable}/stats/prometheus")[1]
+        for path in ("/ready", "/stats?filter=x", "/clusters?format=json"):
+            assert request("GET", readable + path)[0] == 200
+        for method, path in (
+            ("POST", "/quitquitquit"),
+            ("POST", "/drain_listeners"),
+            ("POST", "/stats"),
+            ("POST", "/runtime_modify?x=1"),
+            ("GET", "/config_dump"),
+            ("GET", "/stats/../config_dump"),
+            ("GET", "/"),
+        ):
+            assert request(method, readable + path)[0] == 403, path
+        assert request("POST", f"{admin}/reopen_logs")[0] == 200
+        assert home.ask()[0] == 200
 
 
 def test_grpc_goes_to_the_use_case_that_its_metadata_names(tmp_path: Path) -> None:
