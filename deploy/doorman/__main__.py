@@ -29,7 +29,15 @@ log = structlog.get_logger("doorman")
 READ_SECONDS = 0.5
 # The copy is written when a token changes, and now and then to say that the trail was read.
 SAVE_EVERY = timedelta(seconds=60)
-LIMITS = "-c statement_timeout=1000"
+# The server ends what takes too long; where the server itself is gone without a word, the kernel notices.
+LIMITS = {
+    "connect_timeout": 2,
+    "options": "-c statement_timeout=1000",
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 3000,
+}
 
 
 class Copy:
@@ -55,7 +63,7 @@ class Copy:
 
     def _engine(self) -> sa.Engine:
         url = secrets(self._settings).databases["reader"]
-        return sa.create_engine(url, connect_args={"connect_timeout": 2, "options": LIMITS}, pool_size=1)
+        return sa.create_engine(url, connect_args=LIMITS, pool_size=1)
 
     def _read(self, engine: sa.Engine) -> None:
         now = datetime.now(UTC)

@@ -1,9 +1,8 @@
 """The decision about one request: who asks, and may it. No I/O, but for a quota's step."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from deploy.doorman.quotas import Quotas
 from deploy.doorman.tokens import Book
@@ -14,26 +13,21 @@ SCHEME = b"bearer "
 
 @dataclass(frozen=True)
 class Verdict:
-    """A status, headers of the answer, and its sentence; with 200 the headers go to the agent."""
+    """A status, headers of the answer, and its sentence, which the gateway puts into the form of the caller's protocol.
+
+    With 200 the headers go to the agent.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     sentence: str = ""
-
-    @property
-    def body(self) -> bytes:
-        """The sentence as JSON; nothing when there is none."""
-        return json.dumps({"error": self.sentence}).encode() if self.sentence else b""
 
 
 UNKNOWN = Verdict(
     401,
     (("www-authenticate", "Bearer"),),
     "Not let in: show a valid token of scope 'predict' as 'authorization: Bearer ...'. "
-    "`flywheel token issue NAME --scope predict` makes one.",
-)
-STALE = Verdict(
-    503, (("retry-after", "60"),), "Tokens could not be checked for a day: the database does not answer. Try later."
+    "`flywheel token issue NAME --user USER --scope predict` makes one.",
 )
 
 
@@ -51,15 +45,21 @@ class Door:
         self, serving: GatewayServing, book: Callable[[], Book], quotas: Quotas, clock: Callable[[], datetime]
     ) -> None:
         self._serving, self._book, self._quotas, self._clock = serving, book, quotas, clock
+        self._trust = timedelta(seconds=serving.token_trust_seconds)
 
     def judge(self, headers: Mapping[bytes, bytes]) -> Verdict:
         """Judge a request by its headers, whose names are in small letters."""
         client, by_token = self._named(headers), False
         if client is None:
             now, book = self._clock(), self._book()
-            client, by_token = book.bearer(_bearer(headers), now), True
-            if client is None or book.is_stale(now):
-                return STALE if book.is_stale(now) else UNKNOWN
+            if book.age(now) > self._trust:
+                return _stale(self._trust)
+            held, by_token = book.bearer(_bearer(headers), now), True
+            if held is None:
+                return UNKNOWN
+            client = held.client
+            if not held.predicts:
+                return _misplaced(client)
         limit = self._serving.of(client).requests_per_day
         if limit is not None and not self._quotas.take(client, limit):
             return self._spent(client, limit)
@@ -80,6 +80,16 @@ class Door:
         wait = self._quotas.seconds_left()
         sentence = f"Client '{client}' has made its {limit} requests of today (UTC). Come back in {wait} seconds."
         return Verdict(429, (("retry-after", str(wait)),), sentence)
+
+
+def _misplaced(client: str) -> Verdict:
+    sentence = f"Not let in: token '{client}' is not of scope 'predict'. `flywheel token issue` makes one that is."
+    return Verdict(403, sentence=sentence)
+
+
+def _stale(trust: timedelta) -> Verdict:
+    sentence = f"Tokens could not be checked for more than {trust}: the database does not answer. Try later."
+    return Verdict(503, (("retry-after", "60"),), sentence)
 
 
 def _bearer(headers: Mapping[bytes, bytes]) -> str:

@@ -6,7 +6,14 @@ from typing import cast
 
 from deploy.doorman.door import Verdict
 
-REASONS = {200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 429: b"Too Many Requests", 503: b"Unavailable"}
+REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    429: b"Too Many Requests",
+    503: b"Unavailable",
+}
 MOST_HEAD = 64 << 10
 END = b"\r\n\r\n"
 Judge = Callable[[Mapping[bytes, bytes]], Verdict]
@@ -54,8 +61,7 @@ def read_head(head: bytes) -> dict[bytes, bytes] | None:
 
 def written(verdict: Verdict) -> bytes:
     """Write an answer."""
-    body = verdict.body
+    body = verdict.sentence.encode()
     lines = [b"HTTP/1.1 %d %s" % (verdict.status, REASONS.get(verdict.status, b"Refused"))]
     lines += [f"{name}: {value}".encode("latin-1", "replace") for name, value in verdict.headers]
-    lines += [b"content-type: application/json"] if body else []
     return b"\r\n".join([*lines, b"content-length: %d" % len(body), b"", body])

@@ -1,15 +1,16 @@
 """Service tokens as the gateway needs them: read from the audit trail, kept in a file, judged in memory.
 
 The events are the contract: `token.issued` holds a secret's SHA-256, scopes and expiry; `token.revoked` ends a token. A
-token counts here when `predict` is among its scopes. No secret is ever kept, written or logged.
+token lets its bearer in when `predict` is among its scopes. No secret is ever kept, written or logged.
 """
 
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,22 +20,21 @@ from flywheel.service_tokens import FORM, secret_digest
 
 SCOPE = "predict"
 KINDS = (EventKind.TOKEN_ISSUED, EventKind.TOKEN_REVOKED)
-# How long tokens are believed while the trail cannot be read; nobody can revoke one in that time either.
-TRUST = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
 class Held:
-    """One token that may predict; `client` is what limits and agents know its bearer by."""
+    """One token; `client` is what limits and agents know its bearer by."""
 
     client: str
     digest: str
     expires_at: str
+    predicts: bool = True
 
 
 @dataclass(frozen=True)
 class Book:
-    """All tokens that may predict, as of event `seq`; read last at `read_at` (UTC, ISO 8601)."""
+    """All tokens that are not revoked, as of event `seq`; read last at `read_at` (UTC, ISO 8601)."""
 
     seq: int = 0
     read_at: str = datetime.min.replace(tzinfo=UTC).isoformat()
@@ -47,24 +47,23 @@ class Book:
             number, seq = event.subject.partition(":")[2], event.seq
             if event.kind == EventKind.TOKEN_REVOKED:
                 tokens.pop(number, None)
-            elif SCOPE in event.body["scopes"]:
-                client = f"{event.body['user']}/{event.body['name']}"
-                tokens[number] = Held(_plain(client), str(event.body["digest"]), str(event.body["expires_at"]))
+            else:
+                tokens[number] = _held(event.body)
         return Book(seq, now.isoformat(), tokens)
 
-    def bearer(self, text: str, now: datetime) -> str | None:
-        """Return whose token a text is, None when it lets nobody in."""
+    def bearer(self, text: str, now: datetime) -> Held | None:
+        """Return which token a text is, None when it is none that is known and valid."""
         match = FORM.fullmatch(text)
         if match is None:
             return None
         held = self.tokens.get(match["id"])
         digest = secret_digest(match["secret"])
         known = hmac.compare_digest(digest, held.digest if held else "")
-        return held.client if held and known and now < datetime.fromisoformat(held.expires_at) else None
+        return held if held and known and now < datetime.fromisoformat(held.expires_at) else None
 
-    def is_stale(self, now: datetime) -> bool:
-        """Say whether the trail was read too long ago for tokens to be believed."""
-        return now - datetime.fromisoformat(self.read_at) > TRUST
+    def age(self, now: datetime) -> timedelta:
+        """Return how long ago the trail was read."""
+        return now - datetime.fromisoformat(self.read_at)
 
 
 def read_trail(connection: sa.Connection, book: Book, now: datetime) -> Book:
@@ -88,6 +87,11 @@ def load(path: Path) -> Book:
 def save(path: Path, book: Book) -> None:
     """Replace the copy, which only its owner may read."""
     write_private(path, json.dumps(asdict(book), indent=1))
+
+
+def _held(body: Mapping[str, Any]) -> Held:
+    client = _plain(f"{body['user']}/{body['name']}")
+    return Held(client, str(body["digest"]), str(body["expires_at"]), SCOPE in body["scopes"])
 
 
 def _plain(client: str) -> str:

@@ -1,10 +1,11 @@
-"""What is done with a use case's request: split by weight or by caller, mirrored, retried elsewhere."""
+"""What is done with a use case's request: split by weight or by caller, retried elsewhere."""
 
 from typing import Any
 
-from deploy.gateway.documents import TYPE
-from deploy.gateway.traffic import Split, fallback_cluster, grpc_cluster, shadow_cluster
-from flywheel.serving import Serving, Sticky
+from deploy.gateway.documents import TYPE, replaced
+from deploy.gateway.sticky import hash_policy
+from deploy.gateway.traffic import Split, fallback_cluster, grpc_cluster, mirrored_cluster
+from flywheel.serving import Serving
 
 # What is refused, reset or answered 502 to 504 by one version is tried on the other; everything else is an answer.
 RETRY_ON = "connect-failure,refused-stream,reset,gateway-error"
@@ -16,7 +17,7 @@ TRIES = 3
 def action(split: Split, serving: Serving, *, rewrite: str | None = None, grpc: bool = False) -> dict[str, Any]:
     """Return a route's action; `rewrite` is a pattern whose match becomes `/`."""
     ours = serving.of(split.usecase)
-    weighted: dict[str, Any] = {"clusters": _weighted(split, grpc=grpc)}
+    weighted: dict[str, Any] = {"clusters": _weighted(split, grpc=grpc, mirrors=ours.mirror_percent > 0)}
     found: dict[str, Any] = {
         "weighted_clusters": weighted,
         "timeout": f"{ours.deadline_seconds * TRIES:g}s",
@@ -24,18 +25,18 @@ def action(split: Split, serving: Serving, *, rewrite: str | None = None, grpc: 
     }
     if rewrite is not None:
         found["regex_rewrite"] = {"pattern": {"regex": rewrite}, "substitution": "/"}
-    hashed = _hash_policy(ours.sticky)
-    if split.challenger is not None and hashed:
+    if split.challenger is not None and (hashed := hash_policy(ours.sticky)):
         weighted["use_hash_policy"] = True
         found["hash_policy"] = hashed
-    if split.challenger is not None and ours.mirror_percent and not grpc:
-        found["request_mirror_policies"] = [_mirror(shadow_cluster(split.challenger), ours.mirror_percent)]
     return found
 
 
-def _weighted(split: Split, *, grpc: bool) -> list[dict[str, Any]]:
+def _weighted(split: Split, *, grpc: bool, mirrors: bool) -> list[dict[str, Any]]:
     """List the champion first: a sticky user's hash then never moves back to the champion while the share grows."""
-    rows = [(split.champion.cluster, 100 - split.percent if split.challenger else 100, "champion")]
+    champion = split.champion.cluster
+    if mirrors and split.challenger is not None and not grpc:
+        champion = mirrored_cluster(split.champion, split.challenger)
+    rows = [(champion, 100 - split.percent if split.challenger else 100, "champion")]
     if split.challenger is not None and split.percent:
         rows.append((fallback_cluster(split.challenger), split.percent, "challenger"))
     return [
@@ -54,32 +55,7 @@ def _weighted(split: Split, *, grpc: bool) -> list[dict[str, Any]]:
 
 
 def _headers(arm: str, rollout: str) -> list[dict[str, Any]]:
-    return [_set("x-flywheel-arm", arm), _set("x-flywheel-rollout", rollout)]
-
-
-def _set(key: str, value: str) -> dict[str, Any]:
-    return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-
-
-def _hash_policy(sticky: Sticky) -> list[dict[str, Any]]:
-    """Hash the first of these that a request has; a request without any is split at random."""
-    found: list[dict[str, Any]] = []
-    if sticky.header:
-        found.append({"header": {"header_name": sticky.header}, "terminal": True})
-    if sticky.cookie:
-        found.append({"cookie": {"name": sticky.cookie, "ttl": f"{sticky.cookie_seconds}s", "path": "/"}})
-    return found
-
-
-def _mirror(cluster: str, percent: float) -> dict[str, Any]:
-    share = {"numerator": round(percent * 100), "denominator": "TEN_THOUSAND"}
-    return {
-        "cluster": cluster,
-        "runtime_fraction": {"default_value": share, "runtime_key": "flywheel.mirror"},
-        "disable_shadow_host_suffix_append": True,
-        # The agent records the arm that it is told: these are answers that nobody got.
-        "request_headers_mutations": [{"append": _set("x-flywheel-arm", "shadow")}],
-    }
+    return [replaced("x-flywheel-arm", arm), replaced("x-flywheel-rollout", rollout)]
 
 
 def _retry_policy(try_seconds: float, *, grpc: bool) -> dict[str, Any]:

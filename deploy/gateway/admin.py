@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.gateway.traffic import GRPC_SUFFIX
+from deploy.gateway.traffic import GRPC_SUFFIX, MIRRORED
 from deploy.verdict import Look
 from flywheel.errors import TransientError
 from flywheel.stack.probes import request
 
 TIMEOUT_SECONDS = 5.0
+REFUSALS = "%5E(cluster_manager.cds|http.models.rds.models).update_(rejected|failure)$"
 COUNTERS = "upstream_rq_completed|upstream_rq_5xx|upstream_rq_retry_success"
 
 
@@ -24,7 +25,6 @@ class Accepted:
     clusters: str | None
     routes: str | None
     warming: tuple[str, ...] = ()
-    rejected: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,16 @@ class Gateway:
             clusters=clusters.get("version_info"),
             routes=next((route.get("version_info") for route in dynamic), None),
             warming=tuple(sorted(_cluster_name(entry) for entry in warming)),
-            rejected=_rejection([*clusters.get("dynamic_active_clusters", []), *warming, *dynamic]),
         )
+
+    def refusals(self) -> int:
+        """Count the documents that Envoy refused since its start; of a watched file, no dump says which.
+
+        Raises:
+            TransientError: Envoy does not answer.
+        """
+        found = self._read(f"/stats?format=json&filter={REFUSALS}")["stats"]
+        return sum(int(one["value"]) for one in found if "value" in one)
 
     def healthy(self) -> set[str]:
         """Return the clusters with a host that passes its health check and is not ejected.
@@ -92,7 +100,7 @@ class Gateway:
             f"/stats?format=json&filter=%5Ecluster%5C.[^.]%2B%5C.({COUNTERS})$".replace("[^.]", "%5B%5E.%5D")
         )
         values = {one["name"]: int(one["value"]) for one in arms["stats"] if "value" in one}
-        return _both_protocols({status["name"]: _counts(status, values) for status in self._clusters()})
+        return _by_version({status["name"]: _counts(status, values) for status in self._clusters()})
 
     def _clusters(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._read("/clusters?format=json").get("cluster_statuses", [])
@@ -137,13 +145,13 @@ def since(now: Counts, before: Counts) -> Counts:
     )
 
 
-def _both_protocols(counts: Mapping[str, Counts]) -> dict[str, Counts]:
-    """Add to each cluster what its agents took over gRPC."""
-    return {
-        name: _sum(one, counts.get(f"{name}{GRPC_SUFFIX}", Counts()))
-        for name, one in counts.items()
-        if not name.endswith(GRPC_SUFFIX)
-    }
+def _by_version(counts: Mapping[str, Counts]) -> dict[str, Counts]:
+    """Add to each cluster what its agents took over gRPC, and what a route sent there by way of a mirror."""
+    found: dict[str, Counts] = {}
+    for name, one in counts.items():
+        version = name.removesuffix(GRPC_SUFFIX).partition(MIRRORED)[0]
+        found[version] = _sum(found[version], one) if version in found else one
+    return found
 
 
 def _sum(one: Counts, other: Counts) -> Counts:
@@ -187,7 +195,3 @@ def _section(dump: Mapping[str, Any], suffix: str) -> dict[str, Any]:
 def _cluster_name(entry: Mapping[str, Any]) -> str:
     name: str = entry.get("cluster", {}).get("name", "?")
     return name
-
-
-def _rejection(entries: list[dict[str, Any]]) -> str | None:
-    return next((entry["error_state"].get("details", "unknown") for entry in entries if "error_state" in entry), None)

@@ -7,18 +7,27 @@ cluster alone 2,203 of 118,661 were lost.
 from collections.abc import Sequence
 from typing import Any
 
-from deploy.gateway.documents import TYPE, document
-from deploy.gateway.traffic import Backend, Split, fallback_cluster, grpc_cluster, shadow_cluster
+from deploy.gateway.documents import TYPE, document, replaced
+from deploy.gateway.traffic import (
+    Backend,
+    Split,
+    fallback_cluster,
+    grpc_cluster,
+    mirrored_cluster,
+    shadow_cluster,
+)
 from flywheel.serving import Serving
 from flywheel.stack.envoy import address
 
 SHADOW_REQUESTS = 64
-HTTP2 = {
-    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-        "@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {"http2_protocol_options": {}},
-    }
-}
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def _options(protocol: str, **more: Any) -> dict[str, Any]:
+    return {OPTIONS: {"@type": TYPE + OPTIONS, "explicit_http_config": {protocol: {}}, **more}}
+
+
+HTTP2 = _options("http2_protocol_options")
 
 
 def cluster_document(
@@ -38,6 +47,8 @@ def cluster_document(
         resources.append(_aggregate_cluster(name, members))
         if split.speaks_grpc:
             resources.append(_aggregate_cluster(grpc_cluster(name), [grpc_cluster(one) for one in members]))
+        if mirrored := settings.of(split.usecase).mirror_percent:
+            resources.append(_mirrored_cluster(split.champion, challenger, mirrored))
     return document("envoy.config.cluster.v3.Cluster", resources)
 
 
@@ -103,6 +114,22 @@ def _aggregate_cluster(name: str, members: list[str]) -> dict[str, Any]:
                 "clusters": members,
             },
         },
+    }
+
+
+def _mirrored_cluster(champion: Backend, challenger: Backend, percent: float) -> dict[str, Any]:
+    """Mirror what goes to the champion. At the route, what goes to the challenger would be mirrored to it as well."""
+    share = {"numerator": round(percent * 100), "denominator": "TEN_THOUSAND"}
+    policy = {
+        "cluster": shadow_cluster(challenger),
+        "runtime_fraction": {"default_value": share, "runtime_key": "flywheel.mirror"},
+        "disable_shadow_host_suffix_append": True,
+        # The agent records the arm that it is told: these are answers that nobody got.
+        "request_headers_mutations": [{"append": replaced("x-flywheel-arm", "shadow")}],
+    }
+    return {
+        **_aggregate_cluster(mirrored_cluster(champion, challenger), [champion.cluster]),
+        "typed_extension_protocol_options": _options("http_protocol_options", request_mirror_policies=[policy]),
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.errors import FlywheelError
-from flywheel.stack.envoy import http_manager_of, listener_of, refusal
+from flywheel.stack.envoy import RUNTIME, http_manager_of, listener_of, refusal
 
 TYPE = "type.googleapis.com/"
 
@@ -17,6 +17,11 @@ def document(kind: str, resources: list[dict[str, Any]]) -> dict[str, Any]:
     typed = [{"@type": TYPE + kind, **resource} for resource in resources]
     version = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
     return {"version_info": version, "resources": typed}
+
+
+def replaced(header: str, value: str) -> dict[str, Any]:
+    """Return the change of a header that leaves nothing of what it was."""
+    return {"header": {"key": header, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def validate(*documents: dict[str, Any]) -> None:
@@ -33,7 +38,8 @@ def validate(*documents: dict[str, Any]) -> None:
         listener_of(f"check-{number}", number + 1, http_manager_of(route_config={**route, "validate_clusters": False}))
         for number, route in enumerate(routes)
     ]
-    found = refusal({"static_resources": {"clusters": clusters, "listeners": listeners}})
+    static = {"clusters": clusters, "listeners": listeners}
+    found = refusal({"layered_runtime": RUNTIME, "static_resources": static})
     if found is not None:
         raise FlywheelError(
             f"The gateway would refuse its new configuration: {found}. The former one stays in force; see serving.yaml."

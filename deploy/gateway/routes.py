@@ -13,6 +13,7 @@ from typing import Any
 from deploy.gateway.actions import action
 from deploy.gateway.clusters import cluster_document
 from deploy.gateway.documents import TYPE, document, validate, write_document
+from deploy.gateway.sticky import set_cookie, without_cookie
 from deploy.gateway.traffic import Backend, Replica, Split, fallback_cluster
 from flywheel.serving import Serving
 
@@ -80,19 +81,23 @@ def _backend(values: dict[str, Any]) -> Backend:
 
 
 def _routes(split: Split, serving: Serving, *, sole: bool) -> list[dict[str, Any]]:
-    """List a use case's routes; before each that takes a body stands one that refuses what is announced as too long."""
+    """List a use case's routes; before each stands one that refuses what is announced as too long."""
     name = re.escape(split.usecase)
     matches = [_regex(f"/{name}/{AGENT_PATHS}"), _regex(f"/v2/models/{name}(/.*)?")]
     matches += [_regex(BARE_PATHS)] if sole else []
-    most = serving.of(split.usecase).body_bytes
+    most, sticky = serving.of(split.usecase).body_bytes, serving.of(split.usecase).sticky
     found = []
     for number, match in enumerate(matches):
+        route = _route(split, match, action(split, serving, rewrite=f"^/{name}/" if number == 0 else None), most)
         found.append(_too_long(split, match, most))
-        found.append(_route(split, match, action(split, serving, rewrite=f"^/{name}/" if number == 0 else None), most))
+        if split.challenger is not None and sticky.cookie:
+            given = set_cookie(sticky, secure=serving.gateway.tls is not None)
+            unmarked = {**match, "headers": without_cookie(sticky)}
+            found.append({**route, "match": unmarked, "response_headers_to_add": [given]})
+        found.append(route)
     if split.speaks_grpc:
-        found += [
-            _route(split, match, action(split, serving, grpc=True), None) for match in _grpc_matches(split, sole=sole)
-        ]
+        act = action(split, serving, grpc=True)
+        found += [_route(split, match, act, most, grpc=True) for match in _grpc_matches(split, sole=sole)]
     return found
 
 
@@ -113,14 +118,17 @@ def _regex(pattern: str) -> dict[str, Any]:
     return {"safe_regex": {"regex": pattern}}
 
 
-def _route(split: Split, match: dict[str, Any], act: dict[str, Any], most: int | None) -> dict[str, Any]:
-    route = {"name": split.usecase, "match": match, "route": act, "metadata": _metadata(split)}
-    if most is None:
+def _route(
+    split: Split, match: dict[str, Any], act: dict[str, Any], most: int, *, grpc: bool = False
+) -> dict[str, Any]:
+    # Without this limit bodies above Envoy's 1 MiB would silently not be retried.
+    kept = {"request_body_buffer_limit": most}
+    route = {"name": split.usecase, "match": match, "route": act, "metadata": _metadata(split), **kept}
+    if grpc:  # an agent limits messages itself
         return route
+    # The buffer is off but where a route has this: else it would hold what no limit is known of.
     buffer = {"@type": TYPE + "envoy.extensions.filters.http.buffer.v3.BufferPerRoute"}
-    limit = {**buffer, "buffer": {"max_request_bytes": most}}
-    # Without the second limit bodies above Envoy's 1 MiB would silently not be retried.
-    return {**route, "typed_per_filter_config": {"buffer": limit}, "request_body_buffer_limit": most}
+    return {**route, "typed_per_filter_config": {"buffer": {**buffer, "buffer": {"max_request_bytes": most}}}}
 
 
 def _metadata(split: Split) -> dict[str, Any]:
@@ -130,27 +138,22 @@ def _metadata(split: Split) -> dict[str, Any]:
 def _too_long(split: Split, match: dict[str, Any], most: int) -> dict[str, Any]:
     announced = {"name": "content-length", "range_match": {"start": most + 1, "end": 2**63 - 1}}
     text = f"The body is larger than {most} bytes, which '{split.usecase}' takes at most. Send less."
-    # The gateway's local replies make JSON of it, as of the buffer's own refusal.
-    answer = {"direct_response": {"status": 413, "body": {"inline_string": text}}}
-    return {"name": split.usecase, "match": {**match, "headers": [announced]}, **answer}
+    return {"name": split.usecase, "match": {**match, "headers": [announced]}, "direct_response": _answer(413, text)}
 
 
 def _unknown(splits: Sequence[Split]) -> dict[str, Any]:
     known = ", ".join(f"/{split.usecase}/invocations" for split in splits) or "nothing yet"
     sentence = f"No use case answers at this path. Served here: {known}."
-    return {"name": "unknown", "match": {"prefix": "/"}, **_answer(404, sentence)}
+    return {"name": "unknown", "match": {"prefix": "/"}, "direct_response": _answer(404, sentence)}
 
 
 def _unknown_to_grpc(splits: Sequence[Split]) -> dict[str, Any]:
-    """Envoy turns 404 into UNIMPLEMENTED for a gRPC caller, and the body into its message."""
+    """Return the route that Envoy turns into UNIMPLEMENTED for a gRPC caller, with the body as its message."""
     known = ", ".join(split.usecase for split in splits if split.speaks_grpc) or "none"
     sentence = f"Name a use case in the metadata '{GRPC_USE_CASE}'. Those that speak gRPC here: {known}."
-    answer = {"status": 404, "body": {"inline_string": sentence}}
-    return {"name": "unknown", "match": {"prefix": "/", "grpc": {}}, "direct_response": answer}
+    return {"name": "unknown", "match": {"prefix": "/", "grpc": {}}, "direct_response": _answer(404, sentence)}
 
 
 def _answer(status: int, sentence: str) -> dict[str, Any]:
-    return {
-        "direct_response": {"status": status, "body": {"inline_string": json.dumps({"error": sentence})}},
-        "response_headers_to_add": [{"header": {"key": "content-type", "value": "application/json"}}],
-    }
+    """Return an answer of a route; the gateway's local replies put it into the form of the protocol."""
+    return {"status": status, "body": {"inline_string": sentence}}

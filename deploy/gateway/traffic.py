@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 GRPC_SUFFIX = "-grpc"
+MIRRORED = "-mirrored-to-v"
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,8 @@ def grpc_cluster(cluster: str) -> str:
 def shadow_cluster(backend: Backend) -> str:
     """Return the name of the cluster that mirrored requests go to, so that no counter of the version sees them."""
     return f"{backend.cluster}-shadow"
+
+
+def mirrored_cluster(champion: Backend, challenger: Backend) -> str:
+    """Return the name of the cluster that leads to the champion and shows what it gets to the challenger too."""
+    return f"{champion.cluster}{MIRRORED}{challenger.version}"

@@ -1,6 +1,7 @@
 """Envoy's two files as this target writes them: clusters, then health, then routes, one step at a call."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from deploy.rollout import Share
 from flywheel.errors import FlywheelError, SpecError, TransientError
 from flywheel.serving import Serving, load_serving
 from flywheel.settings import Settings
+
+# Envoy takes a file within milliseconds of its rename.
+TAKEN_SECONDS = 2.0
 
 
 class Routing:
@@ -50,8 +54,7 @@ class Routing:
         clusters = cluster_document(backends, [*routed.values(), *wanted.values()], serving)
         _write(self._clusters, clusters)
         accepted = self._gateway.accepted()
-        if accepted.rejected:
-            raise TransientError(f"The gateway refuses the routes: {accepted.rejected}. See logs/gateway.log.")
+        self._check_taken(self._clusters, accepted.clusters)
         if accepted.clusters == clusters["version_info"] and not accepted.warming:
             healthy = self._gateway.healthy()
             routed |= {
@@ -59,8 +62,19 @@ class Routing:
             }
             if routed:
                 _write(self._routes, route_document(list(routed.values()), serving))
-        confirmed = self._gateway.accepted().routes == _version(self._routes)
+        in_force = self._gateway.accepted().routes
+        self._check_taken(self._routes, in_force)
+        confirmed = in_force == _version(self._routes)
         return {name for name, split in wanted.items() if confirmed and routed.get(name) == split}
+
+    def _check_taken(self, path: Path, in_force: str | None) -> None:
+        """Say so when Envoy goes on without what was written, which it refused; it keeps what it had."""
+        if not path.exists() or _version(path) == in_force or time.time() - path.stat().st_mtime < TAKEN_SECONDS:
+            return
+        if self._gateway.refusals():
+            raise TransientError(
+                f"The gateway refuses {path} and keeps what it had. Its reason is in logs/gateway.log."
+            )
 
     def withdraw(self, usecase: str) -> None:
         """Take a use case out of the routes; it is answered with 404 from then on."""

@@ -19,8 +19,10 @@ from flywheel.yaml_text import parse_yaml, yaml_reason
 
 NAME = "serving.yaml"
 LONGEST_DAYS = 36_500
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # of a header or a cookie
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -47,8 +49,8 @@ class LogServing(_Strict):
 class Sticky(_Strict):
     """What keeps a caller on one side of a split: the value of a header, else a cookie that the gateway sets."""
 
-    header: str | None = "x-flywheel-unit"
-    cookie: str | None = None
+    header: Name | None = "x-flywheel-unit"
+    cookie: Name | None = None
     cookie_seconds: Positive = 30 * 86400
 
 
@@ -95,12 +97,36 @@ class Tls(_Strict):
 
 
 class Jwt(_Strict):
-    """JSON Web Tokens of an issuer, checked against its keys in a file (JWKS); `claim` names the client."""
+    """JSON Web Tokens of an issuer, checked against its keys (JWKS), which are read again while the gateway runs.
+
+    Attributes:
+        issuer: Whom a token must name as its issuer.
+        jwks: A file with the keys, replaced by rename; or
+        jwks_url: The issuer's own address of them; https, or http on this machine.
+        jwks_ca: PEM of who signed that address's certificate; None: whom this machine trusts.
+        refresh_seconds: How often the address is asked. Its keys stay while it does not answer.
+        audiences: Of which a token must name one; empty: none need be named.
+        claim: What names the client.
+    """
 
     issuer: str
-    jwks: Path
+    jwks: Path | None = None
+    jwks_url: str | None = None
+    jwks_ca: Path | None = None
+    refresh_seconds: Seconds = 60.0
     audiences: tuple[str, ...] = ()
     claim: str = "sub"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Jwt":
+        if (self.jwks is None) == (self.jwks_url is None):
+            raise ValueError("name either 'jwks' (a file) or 'jwks_url'")
+        if self.jwks_url is not None:
+            parts = urlsplit(self.jwks_url)
+            local = parts.scheme == "http" and parts.hostname in LOCAL_HOSTS
+            if not parts.hostname or not (parts.scheme == "https" or local):
+                raise ValueError("'jwks_url' is neither https://… nor http on this machine: keys could be forged")
+        return self
 
 
 class ClientLimits(_Strict):
@@ -121,6 +147,7 @@ class GatewayServing(_Strict):
         jwt: Needed for `jwt` and `any`.
         clients: Limits by client's name (patterns as in shells, the first match); others have `limits`.
         limits: Of each client without its own; without auth a client is an address.
+        token_trust_seconds: That known service tokens go on being let in while the database that revokes them is down.
         threads: Of Envoy.
         access_log_mb: Size at which a new logs/gateway.jsonl is begun; the old one goes once it is in the log.
     """
@@ -131,6 +158,7 @@ class GatewayServing(_Strict):
     jwt: Jwt | None = None
     limits: ClientLimits = ClientLimits()
     clients: dict[str, ClientLimits] = {}
+    token_trust_seconds: Seconds = 86_400.0
     threads: Positive = 1
     access_log_mb: Positive = 256
 
@@ -229,7 +257,9 @@ def check_files(source: Path, door: GatewayServing) -> None:
     Raises:
         SpecError: One is missing, cannot be read, or holds no keys; names it and the setting.
     """
-    named: dict[str, Path | None] = {"jwt.jwks": door.jwt.jwks if door.jwt else None}
+    named: dict[str, Path | None] = {}
+    if door.jwt is not None:
+        named |= {f"jwt.{name}": getattr(door.jwt, name) for name in ("jwks", "jwks_ca")}
     if door.tls is not None:
         named |= {f"tls.{name}": getattr(door.tls, name) for name in ("certificate", "key", "client_ca")}
     for name, path in named.items():

@@ -31,7 +31,7 @@ def site(start_agent: Start, tiny_scorer: str, tmp_path: Path, monkeypatch: pyte
         site.backends["1"] = backend
         site.route(Split(backend))
         addresses = {"stack_id": "s", "mlflow_url": "", "envoy_admin_url": "", "s3_url": "", "supervisor_socket": "s"}
-        (home / "run").mkdir()
+        (home / "run").mkdir(exist_ok=True)
         (home / "run" / "endpoints.json").write_text(json.dumps(addresses | {"gateway_url": site.url}))
         monkeypatch.setenv("FLYWHEEL_HOME", str(home))
         yield site

@@ -123,7 +123,7 @@ def test_no_secret_shows_in_a_command_line_or_a_log(stack: Settings) -> None:
 def test_the_gateway_answers_with_a_sentence_where_no_model_is_live(stack: Settings) -> None:
     status, body = request("POST", f"{endpoints(stack).gateway_url}/nothing/invocations", {})
     assert status == 404
-    assert "No model is live" in json.loads(body)["error"]
+    assert "No model is live" in json.loads(body)["error"]["message"]
 
 
 def test_a_request_is_in_the_access_log_with_exactly_the_agreed_keys(stack: Settings) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from flywheel.errors import StackError
 from flywheel.settings import Settings
 from flywheel.stack import postgres
+from flywheel.stack.gateway import admin_socket, doorman_socket, keys_socket
 from flywheel.stack.processes import Record, end_leftovers, living
 from flywheel.stack.supervisor import program_states, shut_down, socket_path
 
@@ -45,6 +46,8 @@ def erase(settings: Settings) -> None:
 def _forget_socket(settings: Settings) -> None:
     path = socket_path(settings)
     path.unlink(missing_ok=True)
+    for ours in (doorman_socket(settings), keys_socket(settings), admin_socket(settings)):
+        ours.unlink(missing_ok=True)
     if path.parent != settings.root / "run":
         with suppress(OSError):  # not there, most of the time
             path.parent.rmdir()

@@ -12,6 +12,13 @@ from flywheel.errors import StackError
 TYPES = "type.googleapis.com/envoy"
 HTTP_MANAGER = f"{TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 CHECK_SECONDS = 30.0
+# By default Envoy refuses patterns above 100 instructions, which a use case's name of thirty letters already takes.
+RUNTIME = {
+    "layers": [
+        {"name": "limits", "static_layer": {"re2.max_program_size.error_level": 10_000}},
+        {"name": "admin", "admin_layer": {}},
+    ]
+}
 
 
 def extension(name: str, kind: str, **values: Any) -> dict[str, Any]:
@@ -29,6 +36,17 @@ def listener_of(name: str, port: int, manager: dict[str, Any], host: str = "127.
     """Return a listener with one HTTP manager."""
     chain = {"filters": [{"name": "http", "typed_config": manager}]}
     return {"name": name, "address": address(port, host), "filter_chains": [chain]}
+
+
+def pipe_listener(name: str, path: Path, manager: dict[str, Any]) -> dict[str, Any]:
+    """Return a listener on a unix socket that only the stack's user may open."""
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    return {"name": name, "address": pipe(path, mode=0o600), "filter_chains": [chain]}
+
+
+def pipe(path: Path, **more: int) -> dict[str, Any]:
+    """Return a unix socket."""
+    return {"pipe": {"path": str(path), **more}}
 
 
 def address(port: int, host: str = "127.0.0.1") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Envoy: one static listener, whose routes and clusters it reads from HOME/envoy/dynamic, where deploy writes them."""
 
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,19 @@ from flywheel.connections import write_private
 from flywheel.errors import SpecError
 from flywheel.serving import GatewayServing, Serving, check_files, load_serving
 from flywheel.settings import Settings
-from flywheel.stack.envoy import HTTP_MANAGER, TYPES, address, extension, listener_of, refusal
-from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman
+from flywheel.stack.envoy import HTTP_MANAGER, RUNTIME, TYPES, extension, listener_of, refusal
+from flywheel.stack.gateway_admin import admin_cluster, admin_section, readable_listener
+from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman, token_issuer
+from flywheel.stack.gateway_keys import keys_cluster, keys_listener
+from flywheel.stack.gateway_replies import local_replies
 from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_socket
 from flywheel.stack.ports import Ports
-from flywheel.stack.probes import healthy
+from flywheel.stack.probes import healthy, unix_url
 from flywheel.stack.supervisor import Program, socket_path
 from flywheel.stack.tracing import collector_cluster, plain_request_ids, tracing_section
 
 NAME = "gateway"
-NOTHING_HERE = {
-    "error": "No model is live at this address. `make deploy` brings approved versions here, as /<use case>/."
-}
+NOTHING_HERE = "No model is live at this address. `make deploy` brings approved versions here, as /<use case>/."
 # One line a request; the shipper joins it with the prediction log to know which attempt was answered.
 ACCESS_LOG = {
     "time": "%START_TIME%",
@@ -40,18 +42,6 @@ ACCESS_LOG = {
     "bytes_sent": "%BYTES_SENT%",
     "upstream_ms": "%RESPONSE_DURATION%",
     "trace_id": "%TRACE_ID%",
-}
-MUTE = "The gateway's doorman does not answer, so nobody is let in. Try again shortly."
-# What Envoy says by itself, by status. Texts of the routes (404) stand in the routes.
-SENTENCES: dict[int, str | None] = {
-    400: "The gateway cannot read this request. Check its path and headers.",
-    401: "Not let in: show a valid JSON Web Token as 'authorization: Bearer ...'.",
-    403: "Not let in: this JSON Web Token is not meant for this gateway.",
-    413: None,  # the route's own sentence
-    429: "Too many requests of this client. Wait as long as Retry-After says (seconds).",
-    502: "The version that was asked broke the connection. Try again.",
-    503: "No version of this use case answers now. Try again shortly.",
-    504: "No version of this use case answered in time. Try again, or send less.",
 }
 
 
@@ -79,8 +69,7 @@ def check(settings: Settings, ports: Ports) -> None:
         found = secret_files(serving.gateway.tls).values()
         secrets = [{key: value for key, value in one["resources"][0].items() if key != "@type"} for one in found]
         document["static_resources"]["secrets"] = secrets
-        for listener in document["static_resources"]["listeners"]:
-            inline_secrets(listener["filter_chains"][0]["transport_socket"])
+        inline_secrets(document["static_resources"]["listeners"][0]["filter_chains"][0]["transport_socket"])
     del document["dynamic_resources"]
     manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     del manager["rds"]
@@ -100,6 +89,7 @@ def write_configuration(settings: Settings, ports: Ports) -> None:
     serving = checked_serving(settings)
     folder = settings.root / "envoy"
     (folder / "dynamic").mkdir(parents=True, exist_ok=True)
+    keys_socket(settings).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     secrets = secret_files(serving.gateway.tls) if serving.gateway.tls is not None else {}
     for name, document in secrets.items():
         write_private(folder / "dynamic" / f"{name}.json", json.dumps(document))
@@ -115,24 +105,27 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
     manager = http_manager(settings, door, tracing_section(serving.observability))
     listener = listener_of("models", ports.gateway, manager, door.host)
     if door.tls is not None:
-        socket = transport_socket(door.tls, settings.root / "envoy" / "dynamic")
-        listener["filter_chains"][0]["transport_socket"] = socket
-    clusters = [doorman_cluster(str(doorman_socket(settings)))] if needs_doorman(door) else []
+        tls = transport_socket(door.tls, settings.root / "envoy" / "dynamic")
+        listener["filter_chains"][0]["transport_socket"] = tls
+    listeners, clusters = [listener, readable_listener(ports.envoy_admin)], [admin_cluster(admin_socket(settings))]
+    clusters += [doorman_cluster(str(doorman_socket(settings)))] if needs_doorman(door) else []
+    if (issuer := token_issuer(door)) is not None:
+        clusters.append(keys_cluster(issuer, keys_socket(settings)))
+        listeners += [served] if (served := keys_listener(issuer, keys_socket(settings))) else []
     clusters += [collector] if collector else []
     return {
         "node": {"id": "flywheel-gateway", "cluster": "flywheel"},
-        "admin": {"address": address(ports.envoy_admin)},
-        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+        "admin": admin_section(admin_socket(settings)),
+        "layered_runtime": RUNTIME,
         "dynamic_resources": {"cds_config": _from_file(settings, "cds.json")},
-        "static_resources": {"listeners": [listener], "clusters": clusters},
+        "static_resources": {"listeners": listeners, "clusters": clusters},
     }
 
 
 def no_routes() -> dict[str, Any]:
     """Return the route configuration that answers every path with 404 and a sentence."""
-    answer = {"status": 404, "body": {"inline_string": json.dumps(NOTHING_HERE)}}
-    json_type = {"header": {"key": "content-type", "value": "application/json"}}
-    route = {"match": {"prefix": "/"}, "direct_response": answer, "response_headers_to_add": [json_type]}
+    answer = {"status": 404, "body": {"inline_string": NOTHING_HERE}}
+    route = {"match": {"prefix": "/"}, "direct_response": answer}
     host = {"name": "models", "domains": ["*"], "routes": [route]}
     return {"@type": f"{TYPES}.config.route.v3.RouteConfiguration", "name": "models", "virtual_hosts": [host]}
 
@@ -150,9 +143,24 @@ def doorman_program(settings: Settings) -> Program:
 
 
 def doorman_socket(settings: Settings) -> Path:
-    """Return where the doorman listens: beside the supervisor's socket, whose path is short enough for the kernel."""
+    """Return where the doorman listens."""
+    return _socket(settings, "door")
+
+
+def keys_socket(settings: Settings) -> Path:
+    """Return where Envoy serves itself a file of keys."""
+    return _socket(settings, "keys")
+
+
+def admin_socket(settings: Settings) -> Path:
+    """Return where Envoy is administered."""
+    return _socket(settings, "admin")
+
+
+def _socket(settings: Settings, name: str) -> Path:
+    """Return a socket beside the supervisor's, whose path is short enough for the kernel."""
     beside = socket_path(settings)
-    return beside.with_name(f"door-{beside.name}")
+    return beside.with_name(f"{name}-{beside.name}")
 
 
 def url(settings: Settings, ports: Ports) -> str:
@@ -161,9 +169,25 @@ def url(settings: Settings, ports: Ports) -> str:
     return f"{scheme}://127.0.0.1:{ports.gateway}"
 
 
-def answers(ports: Ports) -> str | None:
+def admin_url(settings: Settings) -> str:
+    """Return the address of Envoy's admin interface."""
+    return unix_url(admin_socket(settings))
+
+
+def answers(settings: Settings) -> str | None:
     """Return why the gateway is not ready, or None when it is."""
-    return healthy(f"http://127.0.0.1:{ports.envoy_admin}/ready")
+    return healthy(f"{admin_url(settings)}/ready")
+
+
+def doorman_answers(settings: Settings) -> str | None:
+    """Return why the doorman is not ready, or None when it is."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(doorman_socket(settings)))
+        except OSError as fault:
+            return f"it does not answer: {fault.strerror}"
+    return None
 
 
 def http_manager(
@@ -193,29 +217,6 @@ def http_manager(
         "http_filters": [*filters(door or GatewayServing()), router],
         "rds": {"route_config_name": "models", "config_source": _from_file(settings, "rds.json")},
         **({"tracing": tracing, "request_id_extension": plain_request_ids()} if tracing is not None else {}),
-    }
-
-
-def local_replies() -> dict[str, Any]:
-    """Say in one JSON sentence what Envoy itself refuses; a gRPC caller gets its status, and plain text."""
-    grpc = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
-    asked = {"filter": {"response_flag_filter": {"flags": ["UAEX"]}}}  # the doorman's own sentence, unless it is mute
-    return {"mappers": [{"filter": grpc}, *([_sentence(503, MUTE, ["UAEX"]), asked]), *_sentences()]}
-
-
-def _sentences() -> list[dict[str, Any]]:
-    return [_sentence(status, text) for status, text in SENTENCES.items()]
-
-
-def _sentence(status: int, text: str | None, flags: list[str] | None = None) -> dict[str, Any]:
-    value = {"default_value": status, "runtime_key": f"flywheel.status.{status}"}
-    found: dict[str, Any] = {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
-    if flags:
-        found = {"and_filter": {"filters": [found, {"response_flag_filter": {"flags": flags}}]}}
-    return {
-        "filter": found,
-        **({"body": {"inline_string": text}} if text is not None else {}),
-        "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
     }
 
 

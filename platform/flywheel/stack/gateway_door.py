@@ -10,6 +10,7 @@ from typing import Any
 
 from flywheel.serving import ClientLimits, GatewayServing, Jwt
 from flywheel.stack.envoy import extension
+from flywheel.stack.gateway_keys import keys_source
 
 CLIENT = "x-flywheel-client"
 DOORMAN = "doorman"
@@ -42,15 +43,20 @@ def early_mutation() -> dict[str, Any]:
 def filters(serving: GatewayServing) -> list[dict[str, Any]]:
     """Return the filters in their order: who is it, may it, how often, how much."""
     found = []
-    if serving.auth in ("jwt", "any") and serving.jwt is not None:
-        found.append(_jwt(serving.jwt, alone=serving.auth == "jwt"))
+    if (jwt := token_issuer(serving)) is not None:
+        found.append(_jwt(jwt, alone=serving.auth == "jwt"))
     if needs_doorman(serving):
         found.append(_doorman())
     if rates := _rates(serving):
         found.append(rates)
-    # Its limit stands at each route; here is only that it is there.
-    found.append(extension("buffer", "filters.http.buffer.v3.Buffer", max_request_bytes=2**32 - 1))
-    return found
+    # Its limit stands at each route that takes a body, and only there it is on.
+    buffer = extension("buffer", "filters.http.buffer.v3.Buffer", max_request_bytes=1)
+    return [*found, {**buffer, "disabled": True}]
+
+
+def token_issuer(serving: GatewayServing) -> Jwt | None:
+    """Return whose JSON Web Tokens let somebody in, None when nobody's do."""
+    return serving.jwt if serving.auth in ("jwt", "any") else None
 
 
 def needs_doorman(serving: GatewayServing) -> bool:
@@ -74,11 +80,10 @@ def _jwt(jwt: Jwt, *, alone: bool) -> dict[str, Any]:
     provider = {
         "issuer": jwt.issuer,
         **({"audiences": list(jwt.audiences)} if jwt.audiences else {}),
-        "local_jwks": {"filename": str(jwt.jwks)},
+        # Without Envoy's cache of tokens: a token that is in it stays valid when its key is taken away.
+        "remote_jwks": keys_source(jwt),
         "claim_to_headers": [{"header_name": CLIENT, "claim_name": jwt.claim}],
         "require_expiration": True,
-        # The same token comes again and again: its signature is checked once.
-        "jwt_cache_config": {"jwt_cache_size": 1000},
     }
     wanted: dict[str, Any] = {"provider_name": "clients"}
     if not alone:  # what is no JWT may be a service token: the doorman refuses who is neither
@@ -99,6 +104,8 @@ def _doorman() -> dict[str, Any]:
         http_service=service,
         allowed_headers={"patterns": asked},
         status_on_error={"code": "ServiceUnavailable"},
+        # Who is turned away is no request of an arm, and a doorman that is down no error of a version.
+        charge_cluster_response_stats=False,
     )
 
 

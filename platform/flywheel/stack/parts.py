@@ -9,6 +9,7 @@ from pathlib import Path
 from flywheel.errors import StackError
 from flywheel.settings import Settings
 from flywheel.stack import databases, gateway, objects, postgres, registry_service, tracking_server
+from flywheel.stack.gateway_door import DOORMAN
 from flywheel.stack.ports import Ports
 from flywheel.stack.probes import healthy
 from flywheel.stack.supervisor import ProgramState, program_states
@@ -28,7 +29,9 @@ class Part:
     deadline: float
 
 
-def all_parts(settings: Settings, ports: Ports, database: str, *, embedded: bool) -> dict[str, Part]:
+def all_parts(
+    settings: Settings, ports: Ports, database: str, *, embedded: bool, guarded: bool = False
+) -> dict[str, Part]:
     """Return the parts in starting order.
 
     Args:
@@ -36,13 +39,14 @@ def all_parts(settings: Settings, ports: Ports, database: str, *, embedded: bool
         ports: Where they listen.
         database: The URL with which Postgres is probed.
         embedded: Whether Postgres is ours to run.
+        guarded: Whether the gateway has a doorman.
     """
     place = databases.where(databases.parse_owner_url(database))
     mlflow = tracking_server.url(ports)
-    parts = (
+    parts = [
         Part("Postgres", postgres.NAME if embedded else None, place, lambda: databases.answers(database), 60),
         Part("S3", objects.NAME, f"http://127.0.0.1:{ports.s3}", lambda: objects.answers(ports), 20),
-        Part("Gateway", gateway.NAME, f"http://127.0.0.1:{ports.gateway}", lambda: gateway.answers(ports), 20),
+        Part("Gateway", gateway.NAME, f"http://127.0.0.1:{ports.gateway}", lambda: gateway.answers(settings), 20),
         Part("MLflow", tracking_server.NAME, mlflow, lambda: healthy(f"{mlflow}/health"), 180),
         Part(
             "Registry",
@@ -51,7 +55,10 @@ def all_parts(settings: Settings, ports: Ports, database: str, *, embedded: bool
             lambda: registry_service.answers(settings),
             60,
         ),
-    )
+    ]
+    if guarded:
+        path = str(gateway.doorman_socket(settings))
+        parts.append(Part("Doorman", DOORMAN, path, lambda: gateway.doorman_answers(settings), 20))
     return {part.label: part for part in parts}
 
 

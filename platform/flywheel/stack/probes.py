@@ -1,11 +1,19 @@
-"""Small live checks over HTTP on loopback."""
+"""Small live checks over HTTP, on loopback or on a unix socket: `http+unix://` and its path, percent-encoded."""
 
 import http.client
 import json
+import socket
 from base64 import b64encode
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 TIMEOUT = 3.0
+UNIX = "http+unix"
+
+
+def unix_url(path: Path) -> str:
+    """Return the address of a unix socket that speaks HTTP."""
+    return f"{UNIX}://{quote(str(path), safe='')}"
 
 
 def http_status(url: str) -> int | str:
@@ -40,7 +48,7 @@ def request(
     body = None
     if document is not None:
         headers["Content-Type"], body = "application/json", json.dumps(document)
-    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=timeout)
+    connection = _connection(parts, timeout)
     try:
         connection.request(method, f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", body, headers)
         answer = connection.getresponse()
@@ -51,9 +59,31 @@ def request(
         connection.close()
 
 
+def _connection(parts: SplitResult, timeout: float) -> http.client.HTTPConnection:
+    if parts.scheme == UNIX:
+        return _UnixConnection(unquote(parts.netloc), timeout)
+    return http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=timeout)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(self.timeout)
+        try:
+            connected.connect(self._path)
+        except OSError:
+            connected.close()
+            raise
+        self.sock = connected
+
+
 def _reason(fault: OSError, url: str) -> str:
     if isinstance(fault, ConnectionRefusedError):
-        return f"nobody listens at {urlsplit(url).netloc}"
+        return f"nobody listens at {unquote(urlsplit(url).netloc)}"
     if isinstance(fault, TimeoutError):
         return f"{url} did not answer within {TIMEOUT:.0f} s"
     return str(fault)

@@ -7,6 +7,7 @@ from flywheel.connections import endpoints, secrets
 from flywheel.errors import StackError
 from flywheel.settings import Settings
 from flywheel.stack import postgres
+from flywheel.stack.gateway_door import DOORMAN
 from flywheel.stack.parts import Part, all_parts
 from flywheel.stack.ports import remembered_ports
 from flywheel.stack.processes import living
@@ -46,7 +47,8 @@ def stack_rows(settings: Settings) -> list[Row]:
         answers, states = True, program_states(settings)
     except StackError:
         answers, states = False, {}
-    parts = all_parts(settings, ports, database, embedded=program_path(settings, postgres.NAME).exists())
+    runs = {name: program_path(settings, name).exists() for name in (postgres.NAME, DOORMAN)}
+    parts = all_parts(settings, ports, database, embedded=runs[postgres.NAME], guarded=runs[DOORMAN])
     rows = [_part_row(settings, part, states) for part in parts.values()]
     known = {part.program for part in parts.values()}
     rows += [_program_row(settings, state) for name, state in sorted(states.items()) if name not in known]

@@ -118,12 +118,13 @@ def locked(settings: Settings) -> Iterator[None]:
 
 def _start(plan: Plan, say: Say) -> Endpoints:
     settings, began = plan.settings, time.monotonic()
-    parts = all_parts(settings, plan.ports, plan.owner.render_as_string(hide_password=False), embedded=plan.embedded)
+    door, database = gateway.checked_serving(settings).gateway, plan.owner.render_as_string(hide_password=False)
+    guarded = needs_doorman(door)
+    parts = all_parts(settings, plan.ports, database, embedded=plan.embedded, guarded=guarded)
     _write_home(plan)
     start_supervisor(settings)
     say("Supervisor runs")
     _run(settings, objects.program(settings, plan.ports, plan.credentials.s3_key, plan.credentials.s3_secret))
-    door = gateway.checked_serving(settings).gateway
     _run(settings, gateway.program(settings, door.threads))
     if plan.embedded:
         place = postgres.locate(settings)
@@ -134,12 +135,12 @@ def _start(plan: Plan, say: Say) -> Endpoints:
     write_private(
         settings.root / "run" / "secrets.json", Secrets(users=plan.credentials.users, databases=urls).model_dump_json()
     )
-    if needs_doorman(door):
+    if guarded:
         _run(settings, gateway.doorman_program(settings))
     tracking_server.write_login(settings, urls["server"])
     server = tracking_server.program(settings, plan.ports, plan.credentials, urls["server"])
     _run(settings, server)
-    for label in ("S3", "Gateway", "MLflow"):
+    for label in ("S3", "Gateway", *(["Doorman"] if guarded else []), "MLflow"):
         _await(settings, parts[label], say)
     tracking_server.prepare_users(tracking_server.url(plan.ports), plan.credentials.users)
     _run(settings, registry_service.program(settings, server))
@@ -177,7 +178,7 @@ def _publish(plan: Plan) -> Endpoints:
         stack_id=uuid.uuid4().hex,
         mlflow_url=tracking_server.url(plan.ports),
         gateway_url=gateway.url(plan.settings, plan.ports),
-        envoy_admin_url=f"http://127.0.0.1:{plan.ports.envoy_admin}",
+        envoy_admin_url=gateway.admin_url(plan.settings),
         s3_url=f"http://127.0.0.1:{plan.ports.s3}",
         supervisor_socket=socket_path(plan.settings),
     )

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import ssl
+import stat
 import subprocess
 import sys
 import time
@@ -29,9 +30,10 @@ from flywheel.errors import FlywheelError
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
 from flywheel.stack.envoy import program_path
-from flywheel.stack.gateway import write_configuration
+from flywheel.stack.gateway import admin_socket, admin_url, doorman_answers, write_configuration
 from flywheel.stack.gateway_door import needs_doorman
 from flywheel.stack.ports import Ports, free_port
+from flywheel.stack.probes import request
 
 ROOT = Path(__file__).parents[3]
 SECRET, NUMBER = "5" * 64, "0123456789ab"
@@ -82,7 +84,7 @@ class House:
 
     @property
     def admin(self) -> Gateway:
-        return Gateway(f"http://127.0.0.1:{self.ports.envoy_admin}")
+        return Gateway(admin_url(self.settings))
 
     def version(self, number: str, use_case: str = "flights") -> Backend:
         replica = Replica(free_port(), free_port())
@@ -123,6 +125,17 @@ class House:
         finally:
             connection.close()
 
+    def statistic(self, name: str) -> int:
+        """Read one of Envoy's counters."""
+        _, content = request("GET", f"http://127.0.0.1:{self.ports.envoy_admin}/stats?filter={name}&format=json")
+        return sum(int(one["value"]) for one in json.loads(content)["stats"] if one.get("name") == name)
+
+    def health(self, port: int) -> str:
+        """Return what Envoy thinks of a host: `healthy`, or why not."""
+        _, content = request("GET", f"http://127.0.0.1:{self.ports.envoy_admin}/clusters")
+        lines = content.decode().splitlines()
+        return next(line.rpartition("::")[2] for line in lines if f"127.0.0.1:{port}::health_flags" in line).strip("/")
+
     def seen(self, number: str) -> list[dict[str, Any]]:
         path = self.root / f"seen-{number}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -156,6 +169,7 @@ def house(root: Path, serving: str) -> Iterator[House]:
     try:
         if needs_doorman(load_serving(root).gateway):
             found.run([sys.executable, "-m", "deploy.doorman", "--home", str(root)])
+            until(lambda: doorman_answers(found.settings) is None)
         found.run(
             [program_path(), "-c", str(root / "envoy" / "bootstrap.json"), "--disable-hot-restart", "-l", "error"]
         )
@@ -203,7 +217,7 @@ def test_a_json_web_token_names_its_client_and_nobody_else_can(tmp_path: Path) -
         for refused in ("", f"Bearer {sign('ada', exp=time.time() - 300)}", f"Bearer {sign('ada', iss='other')}"):
             status, body, _ = home.ask(authorization=refused, x_flywheel_client="ada")
             assert status == 401
-            assert "JSON Web Token" in body["error"]
+            assert "JSON Web Token" in body["error"]["message"]
         assert home.ask(authorization=f"Bearer {sign('ada', aud='others')}")[0] == 403
 
 
@@ -220,7 +234,7 @@ def test_a_service_token_is_let_in_without_a_database_and_its_secret_stays_at_th
         for refused in ("", f"Bearer fwt_{NUMBER}_{'6' * 64}", "Bearer x"):
             status, body, headers = home.ask(authorization=refused, x_flywheel_client="svc-shop/web")
             assert (status, headers["www-authenticate"]) == (401, "Bearer")
-            assert "predict" in body["error"]
+            assert "predict" in body["error"]["message"]
 
 
 def test_each_client_has_its_rate_and_its_day(tmp_path: Path) -> None:
@@ -231,7 +245,7 @@ def test_each_client_has_its_rate_and_its_day(tmp_path: Path) -> None:
         until(lambda: home.ask(authorization=f"Bearer {sign('probe')}")[0] in (200, 429))
         slow = [home.ask(authorization=f"Bearer {sign('slow')}") for _ in range(4)]
         assert [status for status, _, _ in slow] == [200, 200, 200, 429]
-        assert "of today" in slow[-1][1]["error"]
+        assert "of today" in slow[-1][1]["error"]["message"]
         assert int(slow[-1][2]["retry-after"]) > 0
         fast = [home.ask(authorization=f"Bearer {sign('fast-1')}") for _ in range(12)]
         assert 429 in [status for status, _, _ in fast]
@@ -246,7 +260,7 @@ def test_large_bodies_are_refused_and_metrics_are_not_reached_by_any_spelling(tm
         assert home.ask(body=b"x" * 1000)[1]["bytes"] == 1000
         status, body, _ = home.ask(body=b"x" * 1001)
         assert status == 413
-        assert "1000 bytes" in body["error"]
+        assert "1000 bytes" in body["error"]["message"]
         assert home.ask(body=iter([b"x" * 600] * 2))[0] == 413  # type: ignore[arg-type]
         for path in (
             "/flights/metrics",
@@ -290,6 +304,28 @@ def test_mirrored_requests_say_shadow_and_count_for_no_arm(tmp_path: Path) -> No
         assert {one["headers"]["x-flywheel-arm"] for one in home.seen("1")} == {"champion"}
         counts = home.admin.counts()
         assert (counts[canary.cluster].attempts, counts[champion.cluster].requests) == (0, 20)
+
+
+def test_envoy_is_administered_by_its_user_alone_and_read_by_anybody(tmp_path: Path) -> None:
+    with house(tmp_path, "{}") as home:
+        home.route(Split(home.version("1")))
+        assert stat.S_IMODE(admin_socket(home.settings).stat().st_mode) == 0o600
+        readable, admin = f"http://127.0.0.1:{home.ports.envoy_admin}", admin_url(home.settings)
+        assert b"# TYPE envoy_cluster_upstream_rq" in request("GET", f"{readable}/stats/prometheus")[1]
+        for path in ("/ready", "/stats?filter=x", "/clusters?format=json"):
+            assert request("GET", readable + path)[0] == 200
+        for method, path in (
+            ("POST", "/quitquitquit"),
+            ("POST", "/drain_listeners"),
+            ("POST", "/stats"),
+            ("POST", "/runtime_modify?x=1"),
+            ("GET", "/config_dump"),
+            ("GET", "/stats/../config_dump"),
+            ("GET", "/"),
+        ):
+            assert request(method, readable + path)[0] == 403, path
+        assert request("POST", f"{admin}/reopen_logs")[0] == 200
+        assert home.ask()[0] == 200
 
 
 def test_grpc_goes_to_the_use_case_that_its_metadata_names(tmp_path: Path) -> None:

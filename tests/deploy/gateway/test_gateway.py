@@ -23,7 +23,7 @@ from deploy.gateway.routes import Backend, Replica, Split, cluster_document, rea
 from deploy.verdict import Look
 from flywheel.errors import TransientError
 from flywheel.settings import Settings
-from flywheel.stack.gateway import bootstrap
+from flywheel.stack.gateway import admin_socket, admin_url, bootstrap
 from flywheel.stack.ports import Ports, free_port
 
 UPSTREAM = """
@@ -95,11 +95,12 @@ def running_site(folder: Path) -> Iterator[Site]:
     settings = Settings(home=folder)
     dynamic = folder / "envoy" / "dynamic"
     (folder / "logs").mkdir(parents=True)
+    admin_socket(settings).parent.mkdir(exist_ok=True)
     write_document(dynamic / "cds.json", cluster_document([], []))
     write_document(dynamic / "rds.json", route_document([]))
     (folder / "boot.json").write_text(json.dumps(bootstrap(settings, ports)))
     command = [str(envoy()), "-c", str(folder / "boot.json"), "--disable-hot-restart", "--concurrency", "1"]
-    gateway = Gateway(f"http://127.0.0.1:{ports.envoy_admin}")
+    gateway = Gateway(admin_url(settings))
     process = subprocess.Popen([*command, "-l", "error"], stdin=subprocess.DEVNULL)
     site = Site(dynamic, ports, gateway, {}, {})
     try:
@@ -168,7 +169,9 @@ def test_paths_are_rewritten_and_unknown_ones_get_a_sentence(site: Site) -> None
     assert get(f"{site.url}/invocations")[0] == 200
     code, body = get(f"{site.url}/nobody/invocations")
     assert code == 404
-    assert body == {"error": "No use case answers at this path. Served here: /flights/invocations."}
+    sentence = "No use case answers at this path. Served here: /flights/invocations."
+    assert body == {"error": {"field": None, "rule": "path", "message": sentence, "row": None}}
+    assert get(f"{site.url}/nobody/v2/models/nobody/infer") == (404, {"error": sentence})
 
 
 FORGED = ("x-flywheel-arm", "x-flywheel-rollout", "x-envoy-attempt-count")

@@ -98,7 +98,10 @@ def test_every_split_is_taken_by_envoy_and_read_back_as_it_was(
 ) -> None:
     splits = []
     for number, (percent, replicas, canary, grpc, rollout) in enumerate(drawn):
-        name, ports = f"case.{number}", [Replica(4000 + one, 5000 + one if grpc else 0) for one in range(replicas)]
+        name, ports = (
+            f"case.{number}" + "-x" * (28 * (number % 2)),
+            [Replica(4000 + one, 5000 + one if grpc else 0) for one in range(replicas)],
+        )
         other = Backend(name, "2", tuple(ports)) if canary else None
         splits.append(Split(Backend(name, "1", tuple(ports)), other, percent if canary else 0, rollout))
     serving = Serving(defaults=UseCaseServing(mirror_percent=mirror, sticky=Sticky(cookie=cookie)))

@@ -24,6 +24,9 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
         ("{auth: jwt}", "needs a section 'jwt'"),
         ("{auth: jwt, jwt: {issuer: a, jwks: /nowhere/jwks}}", "cannot be read"),
         ("{auth: jwt, jwt: {issuer: a, jwks: HOME/serving.yaml}}", "no JSON Web Key Set"),
+        ("{auth: jwt, jwt: {issuer: a}}", "either 'jwks'"),
+        ("{auth: jwt, jwt: {issuer: a, jwks_url: 'http://login.example.org/keys'}}", "keys could be forged"),
+        ("{auth: jwt, jwt: {issuer: a, jwks_url: 'https://a/keys', jwks_ca: /nowhere}}", "cannot be read"),
         ("{tls: {certificate: /nowhere/c.pem, key: /nowhere/k.pem}}", "cannot be read"),
         ("{tls: {certificate: HOME/serving.yaml, key: HOME/serving.yaml}}", "Envoy refuses it"),
         ("{auth: token, clients: {'': {requests_per_second: 1}}}", "pattern is empty"),
@@ -54,13 +57,12 @@ def event(seq: int, kind: EventKind, number: str, scopes: list[str]) -> Event:
     return Event(seq, kind, f"token:{number}", "ada", NOW, body, "", "")
 
 
-def test_only_tokens_that_may_predict_are_held_and_only_until_they_are_revoked() -> None:
+def test_tokens_are_held_with_what_they_may_and_only_until_they_are_revoked() -> None:
     issued = [event(1, EventKind.TOKEN_ISSUED, "a", ["predict"]), event(2, EventKind.TOKEN_ISSUED, "b", ["tracking"])]
     book = Book().fold(issued, NOW)
-    assert (set(book.tokens), book.seq) == ({"a"}, 2)
-    assert book.fold([event(3, EventKind.TOKEN_REVOKED, "a", [])], NOW).tokens == {}
-    assert not book.is_stale(NOW + timedelta(hours=24))
-    assert book.is_stale(NOW + timedelta(hours=25))
+    assert ({number: one.predicts for number, one in book.tokens.items()}, book.seq) == ({"a": True, "b": False}, 2)
+    assert set(book.fold([event(3, EventKind.TOKEN_REVOKED, "a", [])], NOW).tokens) == {"b"}
+    assert book.age(NOW + timedelta(hours=25)) == timedelta(hours=25)
 
 
 def test_a_killed_doorman_forgets_no_request_and_costs_a_client_at_most_a_step(tmp_path: Path) -> None:
