@@ -1,7 +1,7 @@
 """Shipping the gateway's access log: a file of lines, and the one before it, into the requests table of each use case.
 
 Whoever rotates (see `deploy.log.rotation`) leaves the older file beside the new one. Envoy may go on writing into it
-until it has made the new one: so that one's being there means that the older grows no more, and can go once shipped.
+until it has made the new one; once that is there the older grows no more, and can go when it is shipped.
 """
 
 import hashlib
@@ -138,7 +138,7 @@ class AccessLog:
     def _reject(self, path: Path, start: int, lines: list[bytes]) -> None:
         self.rejected += len(lines)
         # Named by the file's identity, since the next file has the same name and other lines.
-        kept = set_aside(path.with_name(f"{self._identity or path.stem}.jsonl"), start, lines)
+        kept = set_aside(path.with_name(f"{_identify(path) or path.stem}.jsonl"), start, lines)
         log.error("lines are no requests", count=len(lines), total=self.rejected, kept=str(kept))
 
     def _bound(self, identity: str) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PERIOD_SECONDS = 3600.0
-# After the shipper's start: then others start as well.
+# After a home's first start: then others start as well.
 FIRST_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
@@ -21,7 +21,7 @@ class Hourly:
     Args:
         stamp: The file.
         command: What is run.
-        first_seconds: Until it may be started for the first time.
+        first_seconds: Until it is started, where the file says nothing.
     """
 
     def __init__(self, stamp: Path, command: Sequence[str], *, first_seconds: float = FIRST_SECONDS) -> None:
@@ -57,7 +57,7 @@ class Hourly:
             last = self._stamp.stat().st_mtime
         except FileNotFoundError:
             return now >= self._begin
-        return now >= max(self._begin, last + PERIOD_SECONDS) or last > now + PERIOD_SECONDS  # the clock went back
+        return not now - PERIOD_SECONDS < last <= now + PERIOD_SECONDS  # a clock that went back holds nothing up
 
 
 def housekeeping(home: Path) -> Hourly:

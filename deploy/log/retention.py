@@ -18,7 +18,7 @@ from pyarrow.dataset import Fragment
 
 from flywheel.erasure import Eraser, moment
 from flywheel.records import LOGGED_OUTCOMES, TIME, prediction_schema
-from flywheel.storage import PredictionLog, TableName
+from flywheel.storage import PredictionLog, TableName, outcomes_alone
 
 # Longer than any request takes.
 REQUEST_LASTS = timedelta(hours=1)
@@ -82,7 +82,9 @@ def _erase_outcomes(eraser: Eraser, log: PredictionLog, use_case: str, limit: da
     stamped = table is not None and "recorded_time" in pa.schema(table.schema().to_arrow()).names
     age = "coalesce(t.recorded_time, t.time_known)" if stamped else "t.time_known"
     same = " AND ".join(f"(t.{name} IS NOT DISTINCT FROM s.{name})" for name in KEY)
-    return eraser.matching(use_case, "outcomes", keys.to_arrow(), f"{same} AND (s.told OR {age} < {moment(limit)})")
+    condition = f"{same} AND (s.told OR {age} < {moment(limit)})"
+    with outcomes_alone(log.root, use_case):  # each append meanwhile would make it begin again
+        return eraser.matching(use_case, "outcomes", keys.to_arrow(), condition)
 
 
 def _past_outcomes(log: PredictionLog, use_case: str, limit: datetime) -> pl.DataFrame:
@@ -90,6 +92,8 @@ def _past_outcomes(log: PredictionLog, use_case: str, limit: datetime) -> pl.Dat
 
     `told`: it tells of one that goes, and goes with it, however young it is. Else its own age counts.
     """
+    if not _any_past(log, use_case, limit):
+        return pl.DataFrame(schema={"prediction_id": str, "entity": str, "event_time": pl.Datetime("us"), "told": bool})
     made = log.scan(use_case, "predictions", prediction_schema(None))
     made = made.select("prediction_id", "entity", "event_time", stays=pl.col("recorded_time") >= limit)
     keys = log.scan(use_case, "outcomes", LOGGED_OUTCOMES).select(KEY).unique()
@@ -107,9 +111,16 @@ def _past_outcomes(log: PredictionLog, use_case: str, limit: datetime) -> pl.Dat
     return both.filter(~pl.col("stays").fill_null(False)).drop("stays").collect(engine="streaming")
 
 
+def _any_past(log: PredictionLog, use_case: str, limit: datetime) -> bool:
+    """Say whether any prediction or outcome is old, which is not so at most looks and cheaper to see."""
+    outcomes = log.scan(use_case, "outcomes", LOGGED_OUTCOMES).filter(pl.coalesce(TAKEN) < limit)
+    gone = _going_by_time(log, use_case, "predictions", "recorded_time", limit).rows
+    return bool(gone) or not outcomes.select("recorded_time").head(1).collect().is_empty()
+
+
 def _going_outcomes(log: PredictionLog, use_case: str, limit: datetime) -> Going:
     keys = _past_outcomes(log, use_case, limit)
-    age = pl.coalesce("recorded_time", "time_known")
+    age = pl.coalesce(TAKEN)
 
     def past(fragment: Fragment) -> int:
         there = set(fragment.physical_schema.names)  # an old file lacks what was added later

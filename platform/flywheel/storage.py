@@ -168,7 +168,8 @@ class PredictionLog:
         where = self.path(use_case, table)
         for left in reversed(range(TRIES)):
             try:
-                return self._commit(use_case, table, rows, versions)
+                self._commit(use_case, table, rows, versions)
+                break
             except CommitFailedError as fault:  # an expiry was first; nothing was written
                 if not left:
                     raise StackError(f"Log table {where} is never left alone: {fault}. Try again.") from fault
@@ -176,7 +177,6 @@ class PredictionLog:
                 raise StackError(
                     f"Log table {where} cannot be written: {fault}. Check disk space and permissions."
                 ) from fault
-        return None
 
     def _commit(self, use_case: str, table: TableName, rows: pa.Table, versions: Mapping[str, int]) -> None:
         known = self.open(use_case, table)

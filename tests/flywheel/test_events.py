@@ -180,6 +180,7 @@ def test_an_event_beside_the_head_is_refused(engines: dict[str, sa.Engine], subj
         ("controller", EventKind.MONITOR_WINDOW),
         ("monitoring", EventKind.TRANSITION),
         ("monitoring", EventKind.ROLLOUT_PROMOTED),
+        ("monitoring", EventKind.LOG_EXPIRED),
         ("reader", EventKind.TRANSITION),
         ("reader", EventKind.MONITOR_WINDOW),
     ],

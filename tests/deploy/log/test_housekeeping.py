@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import polars as pl
 import pyarrow as pa
 import pytest
 import yaml
@@ -26,10 +28,11 @@ from flywheel import events
 from flywheel.database import open_database
 from flywheel.errors import TransientError
 from flywheel.events import EventKind
+from flywheel.records import LOGGED_OUTCOMES
 from flywheel.settings import Settings
-from flywheel.storage import PredictionLog
+from flywheel.storage import PredictionLog, append_outcomes, outcomes_alone
 from tests.deploy.conftest import ENVIRONMENT, ROOT, wait_for
-from tests.deploy.log.test_retention import OLD, YOUNG, filled, left, outcome, prediction, request
+from tests.deploy.log.test_retention import OLD, PREDICTIONS, YOUNG, filled, left, outcome, prediction, request
 from tests.deploy.test_shipper import CONTRACT_JSON, record
 
 DAY = timedelta(days=1)
@@ -290,3 +293,44 @@ def test_the_hourly_process_starts_when_due_one_at_a_time_and_is_ended(tmp_path:
     again.tick()  # not due again
     again.stop()
     assert starts.read_text() == "xx"
+
+
+def test_the_shipper_has_it_done_by_itself(stack: Settings, tmp_path: Path) -> None:
+    log = home_of(tmp_path, KEPT)
+    shutil.copytree(stack.root / "run", tmp_path / "run", ignore=shutil.ignore_patterns("*.sock"))
+    stamp = tmp_path / "log" / ".housekeeping"
+    stamp.touch()
+    os.utime(stamp, (0, 0))
+    command = [sys.executable, "-m", "deploy.log.shipper", "--home", str(tmp_path), "--period", "0.05"]
+    with subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, stderr=subprocess.DEVNULL) as shipper:
+        try:
+            wait_for(lambda: left(log, "predictions") == [], "an expiry", 60)
+        finally:
+            shipper.terminate()
+    assert left(log, "outcomes") == []
+
+
+def test_outcomes_that_are_reported_while_others_go_are_all_kept(tmp_path: Path) -> None:
+    log = home_of(tmp_path, KEPT)
+    done, sent = threading.Event(), list[str]()
+
+    def report() -> None:
+        while not done.is_set():
+            sent.append(f"sent {len(sent)}")
+            frame = pl.DataFrame([outcome("p-young", YOUNG, source=sent[-1], entity=sent[-1], label=None)])
+            append_outcomes(log.root, "tiny", frame.cast({"label": pl.String}))
+
+    reporting = threading.Thread(target=report)
+    reporting.start()
+    try:
+        for number in range(5):
+            made = pa.Table.from_pylist([prediction(f"old-{number}", OLD)], PREDICTIONS)
+            log.commit("tiny", "predictions", made, {f"old-{number}": 1})
+            old = [outcome(f"old-{number}", YOUNG, event_time=YOUNG + part * DAY) for part in range(50)]
+            with outcomes_alone(log.root, "tiny"):
+                log.commit("tiny", "outcomes", pa.Table.from_pylist(old, LOGGED_OUTCOMES), {f"old-{number}": 1})
+            assert expire_recorded(log, "tiny", YOUNG, unrecorded)[0].rows >= 50
+    finally:
+        done.set()
+        reporting.join()
+    assert left(log, "outcomes") == sorted([*sent, "of young"])
