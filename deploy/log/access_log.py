@@ -7,15 +7,14 @@ until it has made the new one; once that is there the older grows no more, and c
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pyarrow as pa
 import structlog
 
+from deploy.log.access_lines import Row, split_line
 from deploy.log.segments import Block, read_block, read_rest, set_aside
 from deploy.log.tables import Tables
 from flywheel.connections import write_private
@@ -25,8 +24,6 @@ from flywheel.records import REQUESTS
 USE_CASE = re.compile(r"[a-z][a-z0-9-]{1,62}")
 
 log = structlog.get_logger()
-
-Row = dict[str, Any]
 
 
 def rotated(path: Path) -> Path:
@@ -156,62 +153,3 @@ def _identify(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     return f"gateway-{hashlib.sha256(first).hexdigest()[:16]}" if first.endswith(b"\n") else None
-
-
-def split_line(line: bytes) -> tuple[bytes, Row | None]:
-    """Return what of a line is no request, and the request.
-
-    Where Envoy was killed while it wrote, the next one's first line follows the torn one without an end between them.
-    A quote within a value is escaped, so a request in a client's path cannot be taken for one.
-    """
-    row, start = parse_request(line), len(line)
-    while row is None and (start := line.rfind(b'{"', 0, start)) > 0:
-        row = parse_request(line[start:])
-    return (b"" if start == len(line) else line[:start], row) if row is not None else (line, None)
-
-
-def parse_request(line: bytes) -> Row | None:
-    """Return a line of the gateway's access log as a row of the requests table, None when it is none."""
-    try:
-        given = orjson.loads(line)
-        return {name: read(given.get(key)) for name, (key, read) in COLUMNS.items()}
-    except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError, OverflowError):
-        return None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _text_or_null(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _count(value: Any) -> int:
-    """Read a number; Envoy writes null where a request never reached an upstream."""
-    if value is None:
-        return 0
-    if type(value) is not int or not 0 <= value < 2**31:
-        raise TypeError
-    return value
-
-
-def _time(value: Any) -> datetime:
-    return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
-
-
-# Column of the table: key of the line, and how its value is read.
-COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "request_id": ("request_id", _text),
-    "time": ("time", _time),
-    "code": ("code", _count),
-    "response_flags": ("flags", _text_or_null),
-    "attempts": ("attempts", _count),
-    "cluster": ("cluster", _text_or_null),
-    "upstream_host": ("host", _text_or_null),
-    "path": ("path", _text_or_null),
-    "duration_ms": ("duration_ms", _count),
-    "route": ("route", _text_or_null),
-}

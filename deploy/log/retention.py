@@ -97,18 +97,24 @@ def _past_outcomes(log: PredictionLog, use_case: str, limit: datetime) -> pl.Dat
     made = log.scan(use_case, "predictions", prediction_schema(None))
     made = made.select("prediction_id", "entity", "event_time", stays=pl.col("recorded_time") >= limit)
     keys = log.scan(use_case, "outcomes", LOGGED_OUTCOMES).select(KEY).unique()
-    named = keys.filter(pl.col("prediction_id").is_not_null())
-    by_name = made.join(named, on="prediction_id", how="semi").group_by("prediction_id").agg(pl.col("stays").any())
-    direct = named.join(by_name, on="prediction_id", how="left").with_columns(told=pl.col("stays").is_not_null())
-    # An entity's outcome tells of a prediction at or before its event: see `flywheel.records.join_outcomes`.
-    first = [pl.col("event_time").filter(pl.col("stays") == stays).min().alias(str(stays)) for stays in (True, False)]
-    by_entity = made.filter(pl.col("entity").is_not_null()).group_by("entity").agg(first)
-    others = keys.filter(pl.col("prediction_id").is_null()).join(by_entity, on="entity", how="left")
-    others = others.with_columns(
-        stays=pl.col("True") <= pl.col("event_time"), told=(pl.col("False") <= pl.col("event_time")).fill_null(False)
-    )
-    both = pl.concat([part.select(*KEY, "stays", "told") for part in (direct, others)])
+    both = pl.concat([_named(made, keys), _of_entities(made, keys)])
     return both.filter(~pl.col("stays").fill_null(False)).drop("stays").collect(engine="streaming")
+
+
+def _named(made: pl.LazyFrame, keys: pl.LazyFrame) -> pl.LazyFrame:
+    """Say of the keys that name a prediction whether it stays (null: there is none), and whether it goes."""
+    named = keys.filter(pl.col("prediction_id").is_not_null())
+    found = made.join(named, on="prediction_id", how="semi").group_by("prediction_id").agg(pl.col("stays").any())
+    return named.join(found, on="prediction_id", how="left").with_columns(told=pl.col("stays").is_not_null())
+
+
+def _of_entities(made: pl.LazyFrame, keys: pl.LazyFrame) -> pl.LazyFrame:
+    """Say the same of an entity's: each can tell of a prediction at or before its event (see `join_outcomes`)."""
+    at = pl.col("event_time")
+    entities = made.filter(pl.col("entity").is_not_null()).group_by("entity")
+    first = entities.agg(kept=at.filter(pl.col("stays")).min(), gone=at.filter(~pl.col("stays")).min())
+    others = keys.filter(pl.col("prediction_id").is_null()).join(first, on="entity", how="left")
+    return others.select(*KEY, stays=pl.col("kept") <= at, told=(pl.col("gone") <= at).fill_null(False))
 
 
 def _any_past(log: PredictionLog, use_case: str, limit: datetime) -> bool:

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.gateway.routes import route_document, write_document
-from deploy.log.access_log import AccessLog, rotated, split_line
+from deploy.log.access_lines import split_line
+from deploy.log.access_log import AccessLog, rotated
 from deploy.log.rotation import PERIOD_SECONDS, Rotation, rotation
 from deploy.log.shipper import Shipper
 from flywheel.settings import Settings
