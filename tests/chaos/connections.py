@@ -4,42 +4,73 @@ import resource
 import socket
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.local.places import Places
+from deploy.local.places import Places, program_name
 from flywheel.connections import endpoints
-from flywheel.stack.processes import living
+from tests.chaos.memory import Peaks
+from tests.chaos.progress import Shown
 from tests.chaos.report import Report
-from tests.chaos.world import load
+from tests.chaos.world import load, settled_accounts
 from tests.deploy.shop import Shop
 
 AGENT_MB, GATEWAY_MB = 400, 1500
 HALF = b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"
 
 
-def run(shop: Shop, *, wanted: int) -> Report:
-    """Hold connections that have sent half a request, and ask on others meanwhile."""
-    report = Report("connections")
-    allowed = raise_limit(wanted + 500) - 500
+@dataclass(frozen=True)
+class Door:
+    """Where connections are held: the program, its address, and what it may weigh in MB."""
+
+    name: str
+    url: str
+    bound: int
+
+
+def run(shop: Shop, *, wanted: int, seconds: float) -> Report:
+    """Hold connections that have sent half a request, for so many seconds each way, and ask on others meanwhile."""
+    report = Report("connections", wanted)
+    raise_limit(wanted + 500)
     place = next(iter(Places(shop.settings.root / "run" / "serving.json").read().values()))
     agent = f"http://127.0.0.1:{place.agents[0].http}"
+    held = []
     for name, url, bound in (
         ("gateway", endpoints(shop.settings).gateway_url, GATEWAY_MB),
-        (f"agent-{shop.name}-v1", agent, AGENT_MB),
+        (program_name("agent", place.served, place.agents[0].number), agent, AGENT_MB),
     ):
-        with ExitStack() as held:
-            opened = open_slowly(held, url, min(wanted, allowed))
-            with load(shop) as clients:
-                until = time.monotonic() + 5
-                while time.monotonic() < until:
-                    drip(opened)
-            memory = memory_mb(shop, name)
-        report.figures[name.split("-")[0]] = {"open": len(opened), "memory_mb": memory, "bound_mb": bound}
-        report.expect(len(opened) >= min(wanted, allowed), f"{name} took only {len(opened)} connections")
-        report.expect(memory <= bound, f"{name} weighs {memory} MB with {len(opened)} connections")
-        report.expect_all_answered(clients.answers)
+        held.append(_hold(report, shop, Door(name, url, bound), wanted, seconds))
+    report.done = min(held)
     return report
+
+
+def _hold(report: Report, shop: Shop, door: Door, wanted: int, seconds: float) -> int:
+    """Return how many connections the door held at once."""
+    with ExitStack() as held, Peaks(shop.settings) as peaks, load(shop) as clients:
+        with Shown(f"connections to {door.name}", wanted, clients.answers) as shown:
+            opened = open_slowly(held, door.url, wanted)
+            taken, until = established(door.url), time.monotonic() + seconds
+            while time.monotonic() < until:
+                drip(opened)
+                shown.tell(len(opened))
+        left = established(door.url)
+    kind = door.name.split("-")[0]
+    peak = peaks.megabytes.get(kind, 0)
+    report.figures[kind] = {"open": taken, "open_at_the_end": left, "memory_mb": peak, "bound_mb": door.bound}
+    report.peaks_mb[kind] = max(report.peaks_mb.get(kind, 0), peak)
+    report.expect(0 < peak <= door.bound, f"{door.name} weighs {peak} MB with {taken} connections")
+    report.expect_all_answered(clients.answers)
+    report.expect_all_recorded(clients.answers, *settled_accounts(shop, clients.answers))
+    return min(taken, len(opened))
+
+
+def established(url: str) -> int:
+    """Count the connections that a server on this machine has accepted, by its side of them."""
+    port = f"{urlsplit(url).port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    # A socket without an inode waits in the listener's queue: nobody has accepted it.
+    return sum(one[1].endswith(f":{port}") and one[3] == "01" and one[9] != "0" for one in lines)
 
 
 def raise_limit(wanted: int) -> int:
@@ -77,10 +108,3 @@ def drip(opened: list[socket.socket]) -> None:
         except OSError:  # the server has had enough of it, which is its right
             continue
     time.sleep(0.2)
-
-
-def memory_mb(shop: Shop, name: str) -> int:
-    """Return the resident memory of a program in MB."""
-    pids = [entry.pid for entry in living(shop.settings.root) if entry.name == name]
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
-    return pages * resource.getpagesize() >> 20
