@@ -1,4 +1,7 @@
-"""Ten thousand open connections and slow clients, through Envoy and straight to an agent: memory stays bounded."""
+"""Ten thousand open connections and slow clients, through Envoy and straight to an agent: memory stays bounded.
+
+Most have sent half a request and drip; some ask again and again for the largest answer there is and never read one.
+"""
 
 import resource
 import socket
@@ -17,15 +20,17 @@ from tests.chaos.world import load, settled_accounts
 from tests.deploy.shop import Shop
 
 AGENT_MB, GATEWAY_MB = 400, 1500
+DEAF = 100
 HALF = b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"
 
 
 @dataclass(frozen=True)
 class Door:
-    """Where connections are held: the program, its address, and what it may weigh in MB."""
+    """Where connections are held: the program, its address, what its paths begin with, what it may weigh in MB."""
 
     name: str
     url: str
+    prefix: str
     bound: int
 
 
@@ -35,13 +40,12 @@ def run(shop: Shop, *, wanted: int, seconds: float) -> Report:
     raise_limit(wanted + 500)
     place = next(iter(Places(shop.settings.root / "run" / "serving.json").read().values()))
     agent = f"http://127.0.0.1:{place.agents[0].http}"
-    held = []
-    for name, url, bound in (
-        ("gateway", endpoints(shop.settings).gateway_url, GATEWAY_MB),
-        (program_name("agent", place.served, place.agents[0].number), agent, AGENT_MB),
-    ):
-        held.append(_hold(report, shop, Door(name, url, bound), wanted, seconds))
-    report.done = min(held)
+    first = program_name("agent", place.served, place.agents[0].number)
+    doors = (
+        Door("gateway", endpoints(shop.settings).gateway_url, f"/{shop.name}", GATEWAY_MB),
+        Door(first, agent, "", AGENT_MB),
+    )
+    report.done = min([_hold(report, shop, door, wanted, seconds) for door in doors])
     return report
 
 
@@ -49,20 +53,36 @@ def _hold(report: Report, shop: Shop, door: Door, wanted: int, seconds: float) -
     """Return how many connections the door held at once."""
     with ExitStack() as held, Peaks(shop.settings) as peaks, load(shop) as clients:
         with Shown(f"connections to {door.name}", wanted, clients.answers) as shown:
-            opened = open_slowly(held, door.url, wanted)
-            taken, until = established(door.url), time.monotonic() + seconds
+            opened = open_slowly(held, door.url, wanted, HALF)
+            deaf = open_slowly(held, door.url, DEAF, b"")
+            taken, full, until = established(door.url), 0, time.monotonic() + seconds
             while time.monotonic() < until:
                 drip(opened)
+                full = shout(deaf, _page(shop, door))
                 shown.tell(len(opened))
         left = established(door.url)
     kind = door.name.split("-")[0]
     peak = peaks.megabytes.get(kind, 0)
-    report.figures[kind] = {"open": taken, "open_at_the_end": left, "memory_mb": peak, "bound_mb": door.bound}
+    report.figures[kind] = {
+        "open": taken,
+        "open_at_the_end": left,
+        "deaf": full,
+        "memory_mb": peak,
+        "bound_mb": door.bound,
+    }
     report.peaks_mb[kind] = max(report.peaks_mb.get(kind, 0), peak)
     report.expect(0 < peak <= door.bound, f"{door.name} weighs {peak} MB with {taken} connections")
+    report.expect(full == DEAF, f"only {full} clients that never read were held up")
     report.expect_all_answered(clients.answers)
     report.expect_all_recorded(clients.answers, *settled_accounts(shop, clients.answers))
     return min(taken, len(opened))
+
+
+def _page(shop: Shop, door: Door) -> bytes:
+    """Return a request for a large answer."""
+    lines = [f"GET {door.prefix}/openapi.json HTTP/1.1", "host: x"]
+    lines += [f"{name}: {value}" for name, value in shop.headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def established(url: str) -> int:
@@ -81,8 +101,8 @@ def raise_limit(wanted: int) -> int:
     return max(soft, limit)
 
 
-def open_slowly(held: ExitStack, url: str, count: int) -> list[socket.socket]:
-    """Open connections and send half a request on each; stop at the first that is refused."""
+def open_slowly(held: ExitStack, url: str, count: int, first: bytes) -> list[socket.socket]:
+    """Open connections and send the first bytes on each; stop at the first that is refused."""
     host, port = urlsplit(url).hostname or "127.0.0.1", urlsplit(url).port or 80
     opened = []
     for number in range(count):
@@ -93,7 +113,7 @@ def open_slowly(held: ExitStack, url: str, count: int) -> list[socket.socket]:
         connected.bind((f"127.0.0.{2 + number % 50}", 0))
         try:
             connected.connect((host, port))
-            connected.sendall(HALF)
+            connected.sendall(first)
         except OSError:
             break
         opened.append(connected)
@@ -108,3 +128,15 @@ def drip(opened: list[socket.socket]) -> None:
         except OSError:  # the server has had enough of it, which is its right
             continue
     time.sleep(0.2)
+
+
+def shout(deaf: list[socket.socket], page: bytes) -> int:
+    """Ask until nothing more is taken; return on how many connections that, or the server's end of it, came."""
+    full = 0
+    for connected in deaf:
+        connected.setblocking(False)
+        try:
+            connected.send(page * 200)
+        except OSError:  # also BlockingIOError: all buffers on the way are full
+            full += 1
+    return full
