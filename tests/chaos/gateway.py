@@ -1,4 +1,4 @@
-"""kill -9 of Envoy itself and of its doorman, which have no second copy.
+"""kill -9 of Envoy itself, the one process in a prediction's path that nothing stands in for.
 
 What is promised then is less: requests in flight break, new ones are refused until the supervisor has started it again
 (about a second), and the last half second of its access log is lost. So a client may see a broken connection, but
@@ -8,7 +8,6 @@ never a wrong answer, and every answer it got has exactly one record.
 import os
 import signal
 import time
-from collections import Counter
 from contextlib import suppress
 
 import polars as pl
@@ -25,26 +24,24 @@ from tests.deploy.shop import Shop
 
 # 503: the clusters of a fresh Envoy have no healthy host until its first check.
 REFUSED = (0, 404, 503)
-PROGRAMS = ("gateway", "doorman")
 
 
 def run(shop: Shop, *, kills: int) -> Report:
-    """Kill Envoy and the doorman in turn, `kills` times in all, under load, each time once answers flow again."""
-    report, killed = Report("gateway", kills), Counter[str]()
+    """Kill Envoy `kills` times under load, each time once answers flow again."""
+    report = Report("gateway", kills)
     with load(shop) as clients, Peaks(shop.settings) as peaks, Shown("gateway", kills, clients.answers) as shown:
-        for number in range(kills):
+        while report.done < kills:
             _await_answers(clients.answers)
-            name = PROGRAMS[number % len(PROGRAMS)]
-            if pid := program_states(shop.settings)[name].pid:
+            if pid := program_states(shop.settings)["gateway"].pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                    killed[name] += 1
-            shown.tell(killed.total())
+                    report.done += 1
+            shown.tell(report.done)
         _await_answers(clients.answers)
     codes = clients.answers.codes
-    report.done, report.peaks_mb = killed.total(), peaks.megabytes
+    report.peaks_mb = peaks.megabytes
     # Refused or broken off, as announced: these are no failures here, and are shown.
-    report.figures |= {"by_kind": dict(killed), "refused": sum(codes[code] for code in REFUSED)}
+    report.figures |= {"refused": sum(codes[code] for code in REFUSED)}
     report.note(clients.answers)
     report.failed = codes.total() - codes[200] - report.figures["refused"]
     report.expect(not report.failed, f"clients were answered {dict(codes)}")
