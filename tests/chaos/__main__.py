@@ -24,8 +24,7 @@ from tests.deploy.shop import Shop
 # By the stack that they break; `fuzz` starts what it needs.
 REAL = ("kills", "drains", "outages", "gateway", "connections")
 PARTS = (*REAL, "swaps", "swaps-tiny", "fuzz")
-# So many replicas that some agent may die while others still start.
-SERVING = {"backend": "mlflow", "replicas": 6, "workers": 2}
+SERVING = {"backend": "mlflow", "replicas": 3, "workers": 2}
 SWAPPED = {"backend": "mlflow", "replicas": 2, "workers": 1}
 TINY_SERVING = {"backend": "mlflow", "replicas": 2}
 
