@@ -74,14 +74,13 @@ def _run(name: str, shop: Shop, options: argparse.Namespace) -> Report:
 
 
 def _print(reports: Sequence[Report]) -> None:
-    columns = ("done", "of", "failed", "lost", "doubled", "worst s", "peak MB of one", "kept")
+    columns = ("done", "of", "failed", "lost", "doubled", "worst s", "agent MB", "Envoy MB", "kept")
     table = Table("part", *columns, title="What was broken, and what held")
     for one in reports:
-        peaks = ", ".join(f"{kind} {weight:,}" for kind, weight in sorted(one.peaks_mb.items()))
         counts = (one.done, one.wanted, one.failed, one.lost, one.doubled)
-        table.add_row(
-            one.part, *(f"{n:,}" for n in counts), f"{one.worst_seconds:.2f}", peaks, "yes" if one.kept else "NO"
-        )
+        peaks = [str(one.peaks_mb.get(kind, "")) for kind in ("agent", "gateway")]
+        kept = "yes" if one.kept else "NO"
+        table.add_row(one.part, *(f"{n:,}" for n in counts), f"{one.worst_seconds:.2f}", *peaks, kept)
     Console().print(table)
 
 
