@@ -89,7 +89,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which parts (all)")
     parser.add_argument("--kills", type=int, default=1000, help="processes to kill")
     parser.add_argument("--drains", type=int, default=100, help="agents to end with SIGTERM")
-    parser.add_argument("--gateway-kills", type=int, default=50, help="of Envoy")
+    parser.add_argument("--gateway-kills", type=int, default=50, help="of Envoy and its doorman together")
     parser.add_argument("--swaps", type=int, default=50, help="promotions, and as many rollbacks")
     parser.add_argument("--seconds", type=float, default=7200, help="after which a part that counts ends, done or not")
     parser.add_argument(

@@ -1,13 +1,15 @@
-"""kill -9 of Envoy itself, the one process in a prediction's path that nothing stands in for.
+"""kill -9 of Envoy and of its doorman, which have no second copy.
 
 What is promised then is less: requests in flight break, new ones are refused until the supervisor has started it again
 (about a second), and the last half second of its access log is lost. So a client may see a broken connection, but
-never a wrong answer, and every answer it got has exactly one record.
+never a wrong answer, and every answer it got has exactly one record. For a doorman requests wait ten seconds, so that
+nobody sees its death where it is back by then.
 """
 
 import os
 import signal
 import time
+from collections import Counter
 from contextlib import suppress
 
 import polars as pl
@@ -24,24 +26,26 @@ from tests.deploy.shop import Shop
 
 # 503: the clusters of a fresh Envoy have no healthy host until its first check.
 REFUSED = (0, 404, 503)
+PROGRAMS = ("gateway", "doorman")
 
 
 def run(shop: Shop, *, kills: int) -> Report:
-    """Kill Envoy `kills` times under load, each time once answers flow again."""
-    report = Report("gateway", kills)
+    """Kill Envoy and the doorman in turn, `kills` times in all, under load, each time once answers flow again."""
+    report, killed = Report("gateway", kills), Counter[str]()
     with load(shop) as clients, Peaks(shop.settings) as peaks, Shown("gateway", kills, clients.answers) as shown:
-        while report.done < kills:
+        while killed.total() < kills:
             _await_answers(clients.answers)
-            if pid := program_states(shop.settings)["gateway"].pid:
+            name = PROGRAMS[killed.total() % len(PROGRAMS)]
+            if pid := program_states(shop.settings)[name].pid:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                    report.done += 1
-            shown.tell(report.done)
+                    killed[name] += 1
+            shown.tell(killed.total())
         _await_answers(clients.answers)
     codes = clients.answers.codes
-    report.peaks_mb = peaks.megabytes
+    report.done, report.peaks_mb = killed.total(), peaks.megabytes
     # Refused or broken off, as announced: these are no failures here, and are shown.
-    report.figures |= {"refused": sum(codes[code] for code in REFUSED)}
+    report.figures |= {"by_kind": dict(killed), "refused": sum(codes[code] for code in REFUSED)}
     report.note(clients.answers)
     report.failed = codes.total() - codes[200] - report.figures["refused"]
     report.expect(not report.failed, f"clients were answered {dict(codes)}")

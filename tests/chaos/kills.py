@@ -28,7 +28,7 @@ from tests.deploy.shop import Shop
 
 # Of 20 kills; workers and the servers of the stack need up to 20 seconds to return, agents two.
 WEIGHTS = {"agent": 12, "shipper": 4, "controller": 2, "scorer": 1, "server": 1}
-SERVERS = ("objects", "mlflow", "registry", "postgres", "doorman", "exporter")
+SERVERS = ("objects", "mlflow", "registry", "postgres", "exporter")
 # Within which a controller dies: it starts, reads the trail, and asks of everything how it is.
 CONTROLLER_SECONDS = (0.5, 3.0)
 # A shipper is left so long: two seconds pass before it ships at all, and at which line it dies is the point.
