@@ -29,6 +29,7 @@ from tests.deploy.shop import Shop
 # Of 20 kills; workers and the servers of the stack need up to 20 seconds to return, agents two.
 WEIGHTS = {"agent": 12, "shipper": 4, "controller": 2, "scorer": 1, "server": 1}
 SERVERS = ("objects", "mlflow", "registry", "postgres", "exporter")
+WORKER_PROCESSES = 2
 # Within which a controller dies: it starts, reads the trail, and asks of everything how it is.
 CONTROLLER_SECONDS = (0.5, 3.0)
 # A shipper is left so long: two seconds pass before it ships at all, and at which line it dies is the point.
@@ -82,10 +83,7 @@ class Killer:
             sound = sound_agents(self.shop)
             return [(name, pid) for name in sound if len(sound) > 1 and (pid := states[name].pid)]
         if kind == "scorer":
-            named = {name for name in states if name.startswith(f"scorer-{self.shop.name}")}
-            if len(named) < 2 or any(healthy(f"{url}/ping") for url in worker_urls(self.shop)):
-                return []
-            return [(entry.name, entry.pid) for entry in living(self.shop.settings.root) if entry.name in named]
+            return sound_workers(self.shop)
         wanted, lived = (("shipper",), self._shipper_lives) if kind == "shipper" else (SERVERS, 0.0)
         running = [(name, one.pid) for name, one in states.items() if one.pid and one.state == "RUNNING"]
         return [(name, pid) for name, pid in running if name in wanted and age_seconds(pid) >= lived]
@@ -131,6 +129,18 @@ def age_seconds(pid: int) -> float:
     ticks = started_ticks(pid)
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
     return 0.0 if ticks is None else now - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def sound_workers(shop: Shop) -> list[tuple[str, int]]:
+    """Name each process of the workers when all of them are whole and answer; nothing otherwise.
+
+    A worker is a parent and the child that answers: with its parent dead a child goes on for a moment, but is doomed.
+    """
+    named = [name for name in program_states(shop.settings) if name.startswith(f"scorer-{shop.name}")]
+    found = [(entry.name, entry.pid) for entry in living(shop.settings.root) if entry.name in named]
+    whole = all(sum(name == one for name, _ in found) >= WORKER_PROCESSES for one in named)
+    answering = all(healthy(f"{url}/ping") is None for url in worker_urls(shop))
+    return found if len(named) > 1 and whole and answering else []
 
 
 def worker_urls(shop: Shop) -> list[str]:
