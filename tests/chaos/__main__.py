@@ -26,6 +26,8 @@ REAL = ("kills", "drains", "outages", "gateway", "connections")
 PARTS = (*REAL, "swaps", "swaps-tiny", "fuzz")
 SERVING = {"backend": "mlflow", "replicas": 3, "workers": 2}
 SWAPPED = {"backend": "mlflow", "replicas": 2, "workers": 1}
+# The table's width where nobody says how wide a line may be.
+TABLE_COLUMNS = 110
 TINY_SERVING = {"backend": "mlflow", "replicas": 2}
 
 
@@ -81,7 +83,9 @@ def _print(reports: Sequence[Report]) -> None:
         peaks = [str(one.peaks_mb.get(kind, "")) for kind in ("agent", "gateway")]
         kept = "yes" if one.kept else "NO"
         table.add_row(one.part, *(f"{n:,}" for n in counts), f"{one.worst_seconds:.2f}", *peaks, kept)
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, TABLE_COLUMNS)
+    console.print(table)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
