@@ -24,7 +24,8 @@ DEAF = 100
 ACCEPT_SECONDS = 20.0
 # The kernel holds this much for a deaf client each way: it would hold megabytes, and be what fills up.
 DEAF_BYTES = 1 << 14
-HALF = b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{"
+# Opened a second: many, but no flood, which is another thing than many slow clients.
+PACE = 1000
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ def _hold(report: Report, shop: Shop, door: Door, wanted: int, seconds: float) -
     """Return how many connections the door held at once."""
     with ExitStack() as held, Peaks(shop.settings) as peaks, load(shop) as clients:
         with Shown(f"connections to {door.name}", wanted, clients.answers) as shown:
-            opened = open_slowly(held, door.url, wanted, HALF)
+            opened = open_slowly(held, door.url, wanted, _half(shop, door))
             taken = _accepted(door.url, wanted)
             deaf = open_slowly(held, door.url, DEAF, b"", buffer=DEAF_BYTES)
-            full, until = 0, time.monotonic() + seconds
+            full, unsent, until = 0, dict[socket.socket, bytes](), time.monotonic() + seconds
             while time.monotonic() < until:
                 drip(opened)
-                full = shout(deaf, _page(shop, door))
+                full = shout(deaf, _page(shop, door), unsent)
                 shown.tell(taken)
         left = established(door.url)
     kind = door.name.split("-")[0]
@@ -85,11 +86,20 @@ def _accepted(url: str, wanted: int) -> int:
     return min(taken, wanted)
 
 
+def _half(shop: Shop, door: Door) -> bytes:
+    """Return a request that is let in, and whose body does not come."""
+    lines = [f"POST {door.prefix}/invocations HTTP/1.1", "content-type: application/json", "content-length: 500"]
+    return _head(lines, shop) + b"{"
+
+
 def _page(shop: Shop, door: Door) -> bytes:
     """Return a request for a large answer."""
-    lines = [f"GET {door.prefix}/openapi.json HTTP/1.1", "host: x"]
-    lines += [f"{name}: {value}" for name, value in shop.headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+    return _head([f"GET {door.prefix}/openapi.json HTTP/1.1"], shop)
+
+
+def _head(lines: list[str], shop: Shop) -> bytes:
+    shown = [f"{name}: {value}" for name, value in ({"host": "x"} | shop.headers).items()]
+    return ("\r\n".join([*lines, *shown]) + "\r\n\r\n").encode()
 
 
 def established(url: str) -> int:
@@ -126,6 +136,8 @@ def open_slowly(held: ExitStack, url: str, count: int, first: bytes, buffer: int
         except OSError:
             break
         opened.append(connected)
+        if not len(opened) % (PACE // 10):
+            time.sleep(0.1)
     return opened
 
 
@@ -139,13 +151,20 @@ def drip(opened: list[socket.socket]) -> None:
     time.sleep(0.2)
 
 
-def shout(deaf: list[socket.socket], page: bytes) -> int:
-    """Ask on; return on how many connections nothing is taken any more: what the server holds for them is bounded."""
+def shout(deaf: list[socket.socket], page: bytes, unsent: dict[socket.socket, bytes]) -> int:
+    """Ask on; return on how many connections nothing is taken any more: what the server holds for them is bounded.
+
+    Args:
+        deaf: Connections whose answers nobody reads.
+        page: A whole request.
+        unsent: What is left of the requests that were begun; changed.
+    """
     full = 0
     for connected in deaf:
         connected.setblocking(False)
+        rest = unsent.get(connected) or page * 100
         try:
-            connected.send(page * 100)
+            unsent[connected] = rest[connected.send(rest) :]
         except OSError:  # the buffers on the way are full, or the server has had enough of it, which is its right
             full += 1
     return full
