@@ -24,6 +24,7 @@ from tests.chaos.memory import Peaks
 from tests.chaos.progress import Shown
 from tests.chaos.report import Report
 from tests.chaos.world import load, settled_accounts
+from tests.deploy.conftest import wait_for
 from tests.deploy.shop import Shop
 
 # Of 20 kills; workers and the servers of the stack need up to 20 seconds to return, agents two.
@@ -74,6 +75,8 @@ class Killer:
         self._shipper_lives = self._random.uniform(*SHIPPER_SECONDS) if kind == "shipper" else self._shipper_lives
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+            # On a busy machine a killed process lives on for a moment, and what leans on it looks sound.
+            wait_for(lambda: started_ticks(pid) is None, f"the end of {name}")
             self.killed[kind if kind != "server" else name] += 1
         return True
 
