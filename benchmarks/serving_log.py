@@ -13,13 +13,15 @@ import tempfile
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
 import pyarrow as pa
 import uuid_utils
 
-from deploy.agent.dataplane import SCHEMA_VERSION
+from deploy.agent.recording import SCHEMA_VERSION
+from deploy.log.batch_lines import SHARED
 from deploy.log.shipper import Shipper
 from flywheel.contract import Column, Contract, outputs_of
 from flywheel.records import prediction_schema
@@ -27,6 +29,7 @@ from flywheel.storage import PredictionLog
 
 USE_CASE = "benchmark"
 SPOOLED = 500_000
+LINES = (1, 32)  # records in a line
 SEGMENT_BYTES = 32 << 20
 CHUNK = 200_000
 LOOKUPS = 40
@@ -49,10 +52,15 @@ def contract() -> Contract:
 
 
 def log_records_per_s(records: int = SPOOLED) -> float:
-    """Ship a spool of this many records with one shipper; return records a second, start to end."""
+    """Return records a second of the slower spool: that of a busy agent, or of one with a request at a time."""
+    return min(shipped_per_s(records, in_line) for in_line in LINES)
+
+
+def shipped_per_s(records: int, in_line: int) -> float:
+    """Ship a spool of this many records, so many a line, with one shipper; return records a second, start to end."""
     home = Path(tempfile.mkdtemp(prefix="flywheel-log-"))
     try:
-        _spool(home, records)
+        _spool(home, records, in_line)
         shipper = Shipper(home)
         began = time.perf_counter()
         shipper.drain()
@@ -84,7 +92,7 @@ def lookup_ms(records: int = 10_000_000) -> float:
     return statistics.median(times) * 1000
 
 
-def _spool(home: Path, records: int) -> None:
+def _spool(home: Path, records: int, in_line: int) -> None:
     folder = home / "spool" / f"{USE_CASE}-v1"
     folder.mkdir(parents=True)
     (home / "logs").mkdir()
@@ -92,19 +100,29 @@ def _spool(home: Path, records: int) -> None:
     rows = [_record(number) for number in range(997)]
     lines: list[bytes] = []
     size = 0
-    for number in range(records):
-        row = rows[number % len(rows)] | {"request_id": f"r{number}", "prediction_id": str(uuid_utils.uuid7())}
-        lines.append(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    for start in range(0, records, in_line):
+        numbers = range(start, min(start + in_line, records))
+        ids = [{"request_id": f"r{number}", "prediction_id": str(uuid_utils.uuid7())} for number in numbers]
+        lines.append(_line([rows[number % len(rows)] | ids[number - start] for number in numbers]))
         size += len(lines[-1])
-        if size > SEGMENT_BYTES or number == records - 1:
+        if size > SEGMENT_BYTES or numbers[-1] == records - 1:
             (folder / f"{uuid_utils.uuid7()}.jsonl").write_bytes(b"".join(lines))
             lines, size = [], 0
 
 
-def _record(number: int) -> dict[str, object]:
+def _line(records: list[dict[str, Any]]) -> bytes:
+    """Return records as an agent writes them, which is column by column."""
+    shared = {name: records[0][name] for name in SHARED if name in records[0]}
+    own: dict[str, Any] = {name: [record[name] for record in records] for name in records[0] if name not in SHARED}
+    for part in ("inputs", "outputs"):
+        own[part] = {name: [values[name] for values in own[part]] for name in own[part][0]}
+    return orjson.dumps(shared | own, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _record(number: int) -> dict[str, Any]:
     draw = random.Random(number)  # noqa: S311  # no secret
     at = START + timedelta(seconds=number)
-    inputs: dict[str, object] = {"at": at}
+    inputs: dict[str, Any] = {"at": at}
     inputs |= {f"text_{n}": draw.choice(["EWR", "JFK", "LGA"]) for n in range(4)}
     inputs |= {f"number_{n}": draw.gauss(0, 100) for n in range(9)}
     inputs |= {f"count_{n}": draw.randrange(10_000) for n in range(4)}
@@ -150,7 +168,7 @@ def _fill(root: Path, records: int) -> list[str]:
     return [one for one in kept if one is not None]
 
 
-def _ids(number: int) -> dict[str, object]:
+def _ids(number: int) -> dict[str, Any]:
     return {"request_id": f"r{number}", "prediction_id": ""}
 
 

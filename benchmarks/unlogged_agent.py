@@ -7,18 +7,18 @@ import sys
 from typing import Any
 
 from deploy.agent import __main__ as agent
-from deploy.agent.dataplane import DataPlane
+from deploy.agent.recording import Recorder
 from deploy.agent.spool import Spool
 
 
 def nothing(*arguments: Any) -> Any:
     """Take what would be recorded."""
-    return []
+    return b""
 
 
 def main() -> int:
     """Run an agent without its log."""
-    for owner, name in ((DataPlane, "_lines"), (Spool, "append")):
+    for owner, name in ((Recorder, "lines"), (Spool, "append")):
         if not hasattr(owner, name):
             sys.exit(f"{owner.__name__}.{name} is gone: correct benchmarks/unlogged_agent.py.")
         setattr(owner, name, nothing)

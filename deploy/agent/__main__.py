@@ -22,11 +22,12 @@ import uvloop
 from deploy.agent.backends.backend import Backend
 from deploy.agent.backends.pool import Pool
 from deploy.agent.backends.worker import Worker
-from deploy.agent.dataplane import DataPlane, Identity
+from deploy.agent.dataplane import DataPlane
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
 from deploy.agent.outcomes import OutcomeSpool
 from deploy.agent.package import ServedPackage, check_digest, read_served
+from deploy.agent.recording import Identity
 from deploy.agent.rest.app import Paths
 from deploy.agent.server import HttpServer
 from deploy.agent.signature import read_signature
@@ -73,6 +74,7 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
                 append=spool.append,
                 limits=limits,
                 width=backend.width,
+                remote=backend.remote,
                 metrics=metrics,
             )
             can_record = spool.is_writable if not limits.unlogged else lambda: True

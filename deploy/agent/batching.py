@@ -8,9 +8,10 @@ answer that nobody waits for any more takes the time of one that somebody does.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -20,6 +21,9 @@ from deploy.agent.outputs import Outputs
 from deploy.agent.refusal import RefusalError
 from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import ValidRow
+
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace
 
 C = TypeVar("C")
 
@@ -35,6 +39,7 @@ class Job(Generic[C]):
     received: float
     deadline: float
     answer: "asyncio.Future[list[Outputs]]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    trace: "Trace | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,19 @@ class Failure:
 
 
 Outcome = list[Outputs] | Failure
-Score = Callable[[list[ValidRow], float], Awaitable[list[Outputs | None]]]
-Settle = Callable[[Sequence[tuple[Job[C], Outcome]]], None]
+Finished = Sequence[tuple[Job[C], Outcome]]
+Settle = Callable[[Finished[C]], None]
+
+
+class Score(Protocol):
+    """A backend's `score`."""
+
+    def __call__(
+        self, rows: list[ValidRow], timeout: float, traceparent: str | None = None, /
+    ) -> Awaitable[list[Outputs | None]]:
+        """Return the outputs of each row."""
+        ...
+
 
 TURN_SECONDS = 0.02  # of scoring between two turns of the event loop, while full batches wait
 RECENT = 0.2  # weight of the latest call in what a call takes
@@ -67,6 +83,8 @@ class Batcher(Generic[C]):
         settle: Gets finished jobs.
         limits: Bounds on queue and batch.
         width: How many calls of `score` are in flight at once.
+        remote: `score` waits for another process, which then need not wait for this one: the next full batch is on its
+            way before the last one is settled.
         metrics: Is told of queue and calls.
         clock: Gives monotonic seconds.
     """
@@ -78,6 +96,7 @@ class Batcher(Generic[C]):
         limits: Limits,
         *,
         width: int = 1,
+        remote: bool = False,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,6 +105,9 @@ class Batcher(Generic[C]):
         self._settle = settle
         self._limits = limits
         self._width = width
+        self._remote = remote
+        self._calls = asyncio.Semaphore(width)
+        self._turn = 0.0
         self._metrics = metrics
         self._waiting: deque[Job[C]] = deque()
         self._waiting_rows = 0
@@ -124,24 +146,36 @@ class Batcher(Generic[C]):
         self._waiting.append(job)
         self._waiting_rows += len(job.rows)
         self._arrived.set()
+        if job.trace is not None:
+            job.trace.queued()
         return job.answer
 
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._width):
+            for _ in range(self._width + self._remote):
                 group.create_task(self._run())
 
     async def _run(self) -> None:
         while True:
-            await self._arrived.wait()
-            turn = self._clock() + TURN_SECONDS
-            await self._serve_whole(self._take())
-            # A backend in this process never gives the loop a turn by itself. Under overload a turn of the loop reads
-            # thousands of sockets, so that one batch a turn would leave most of the time to refusals.
-            while self._waiting_rows >= self._limits.batch_rows and self._clock() < turn:
-                await self._serve_whole(self._take())
-            await asyncio.sleep(0)  # so that whoever sent something meanwhile joins the next batch
+            async with self._calls:
+                await self._arrived.wait()
+                if self._waiting_rows < self._limits.batch_rows or self._turn_is_over():
+                    await asyncio.sleep(0)  # so that whoever sent something meanwhile joins this batch
+                    self._turn = self._clock() + TURN_SECONDS
+                batch, last = self._take(), None
+                with self._guarded(batch):
+                    last = await self._serve(batch)
+            with self._guarded(batch):
+                self._hand_over(last)
+
+    def _turn_is_over(self) -> bool:
+        """Say whether the event loop must have its turn before the next full batch.
+
+        A backend in this process never gives it one by itself. Under overload a turn of the loop reads thousands of
+        sockets, so that one batch a turn would leave most of the time to refusals.
+        """
+        return not self._remote and self._clock() >= self._turn
 
     def _take(self) -> list[Job[C]]:
         batch: list[Job[C]] = []
@@ -149,6 +183,8 @@ class Batcher(Generic[C]):
         while self._waiting and (not batch or rows + len(self._waiting[0].rows) <= self._limits.batch_rows):
             job = self._waiting.popleft()
             batch.append(job)
+            if job.trace is not None:
+                job.trace.dequeued()
             rows += len(job.rows)
         self._waiting_rows -= rows
         if not self._waiting:
@@ -157,36 +193,50 @@ class Batcher(Generic[C]):
             self._metrics.waiting(self._waiting_rows)
         return batch
 
-    async def _serve_whole(self, batch: list[Job[C]]) -> None:
+    @contextmanager
+    def _guarded(self, batch: list[Job[C]]) -> Iterator[None]:
+        """Whatever a batch does to backend or log, the next one must be served."""
         try:
-            await self._serve(batch)
-        except Exception:  # whatever a batch does to backend or log, the next one must be served
+            yield
+        except Exception:
             log.exception("a batch failed unexpectedly", requests=len(batch))
             for job in batch:
                 if not job.answer.done():
                     job.answer.set_exception(RefusalError("scorer", "The agent failed unexpectedly. Try again."))
 
-    async def _serve(self, batch: list[Job[C]]) -> None:
-        """Score a batch; when it fails, halve it until each row's own request stands alone with its fault."""
+    def _hand_over(self, finished: Finished[C] | None) -> None:
+        if finished:
+            self._settle(finished)
+
+    async def _serve(self, batch: list[Job[C]]) -> Finished[C] | None:
+        """Score a batch and return what is finished and not settled yet.
+
+        When it fails, it is halved until each row's own request stands alone with its fault.
+        """
         alive = self._drop_expired(batch)
         if not alive:
-            return
+            return None
         rows = [row for job in alive for row in job.rows]
         began = self._clock()
         try:
-            values = await self._score(rows, self._remaining(alive))
+            values = await self._call(alive, rows)
         except ScorerUnreachableError as fault:
-            self._settle([(job, Failure("scorer", str(fault))) for job in alive])
+            return [(job, Failure("scorer", str(fault))) for job in alive]
         except ScorerError as fault:
             if len(alive) == 1:
-                self._settle([(alive[0], Failure("scorer", str(fault)))])
-                return
+                return [(alive[0], Failure("scorer", str(fault)))]
             middle = len(alive) // 2
-            await self._serve(alive[:middle])
-            await self._serve(alive[middle:])
-        else:
-            self._learn(len(rows), self._clock() - began)
-            self._settle(_divide(alive, values))
+            self._hand_over(await self._serve(alive[:middle]))
+            return await self._serve(alive[middle:])
+        self._learn(len(rows), self._clock() - began)
+        return _divide(alive, values)
+
+    async def _call(self, jobs: list[Job[C]], rows: list[ValidRow]) -> list[Outputs | None]:
+        traces = [job.trace for job in jobs if job.trace is not None]
+        if not traces:
+            return await self._score(rows, self._remaining(jobs))
+        with traces[0].scoring(traces[1:], len(rows)) as traceparent:
+            return await self._score(rows, self._remaining(jobs), traceparent)
 
     def _learn(self, rows: int, seconds: float) -> None:
         if self._metrics is not None:

@@ -2,8 +2,13 @@
 
 import uuid
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from deploy.agent.dataplane import Answer, Caller
+from deploy.agent.dataplane import Answer
+from deploy.agent.recording import Caller
+
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace
 
 HEADER_LENGTH = 256
 # More ids than this would not fit into the header size that clients accept; `x-request-id` and the row tell them apart.
@@ -13,7 +18,7 @@ MAX_ATTEMPT = 32_767
 ARMS = {b"champion": "champion", b"challenger": "challenger", b"canary": "canary", b"shadow": "shadow"}
 
 
-def read_caller(headers: Mapping[bytes, bytes]) -> Caller:
+def read_caller(headers: Mapping[bytes, bytes], trace: "Trace | None" = None) -> Caller:
     """Read what the gateway says; without a usable request id the request gets one of its own."""
     attempt = headers.get(b"x-envoy-attempt-count", b"1")
     return Caller(
@@ -23,6 +28,7 @@ def read_caller(headers: Mapping[bytes, bytes]) -> Caller:
         arm=_text(headers, b"x-flywheel-arm"),
         unit=_text(headers, b"x-flywheel-unit"),
         patience=_patience(headers),
+        trace=trace,
     )
 
 

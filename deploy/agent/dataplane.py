@@ -6,57 +6,28 @@ No answer leaves before its record is in the spool; where the spool cannot take 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import orjson
 import structlog
 import uuid_utils
 
 from deploy.agent.batching import Batcher, Failure, Job, Outcome, Score
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
+from deploy.agent.recording import Asked, Caller, Identity, Recorder
 from deploy.agent.refusal import RefusalError
 from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import Contract, ValidRow
 from flywheel.errors import ContractError
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace
+
 # One row of a request, as parsed: column to value.
 Row = Mapping[str, Any]
 UNRECORDED = Failure("log", "The prediction could not be recorded, so it is not given. Try again.")
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What this agent serves."""
-
-    use_case: str
-    version: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """What the gateway says about a request: ids, which try it is, and what was randomised."""
-
-    request_id: str
-    attempt: int = 1
-    rollout: str | None = None
-    arm: str | None = None
-    unit: str | None = None
-    # Seconds that the caller waits; None: as long as this agent allows.
-    patience: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A caller with the ids of its predictions, one a row."""
-
-    caller: Caller
-    prediction_ids: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +69,7 @@ class DataPlane:
         append: Makes complete record lines durable; raises OSError.
         limits: Bounds on queue, batch and time.
         width: Calls of `score` in flight at once.
+        remote: `score` waits for another process.
         metrics: Is told of queue and calls.
     """
 
@@ -110,16 +82,17 @@ class DataPlane:
         append: Callable[[bytes], None],
         limits: Limits,
         width: int = 1,
+        remote: bool = False,
         metrics: Metrics | None = None,
     ) -> None:
         self.identity = identity
         self.contract = contract
-        self._nothing: dict[str, None] = dict.fromkeys(output.name for output in contract.outputs)
+        self._recorder = Recorder(identity, contract)
         self._append = append
         self._deadline_seconds = limits.deadline_seconds
         self._ignore_unknown = limits.ignore_unknown
         self._unlogged, self._metrics, self._gap = limits.unlogged, metrics, Gap(identity.use_case, identity.version)
-        self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits, width=width, metrics=metrics)
+        self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits, width=width, remote=remote, metrics=metrics)
 
     async def predict(self, rows: list[Row], caller: Caller) -> Answer:
         """Answer a request of one or many rows.
@@ -130,9 +103,9 @@ class DataPlane:
         received = time.monotonic()
         deadline = received + min(self._deadline_seconds, caller.patience or self._deadline_seconds)
         self.batcher.admit(len(rows), deadline)  # before the work of validation
-        valid = self.validate(rows)
+        valid = self.validate(rows) if caller.trace is None else self._validate_traced(rows, caller, caller.trace)
         asked = Asked(caller, [str(uuid_utils.uuid7()) for _ in valid])
-        predictions = await self.batcher.submit(Job(valid, asked, received, deadline))
+        predictions = await self.batcher.submit(Job(valid, asked, received, deadline, trace=caller.trace))
         return Answer(predictions, asked.prediction_ids)
 
     def validate(self, rows: list[Row]) -> list[ValidRow]:
@@ -149,12 +122,14 @@ class DataPlane:
                 raise RefusalError(fault.rule, str(fault), field=fault.field, row=index) from fault
         return valid
 
+    def _validate_traced(self, rows: list[Row], caller: Caller, trace: "Trace") -> list[ValidRow]:
+        trace.about(caller.request_id, len(rows))
+        return trace.timed("validate", self.validate, rows)
+
     def _settle(self, finished: Sequence[tuple[Job[Asked], Outcome]]) -> None:
         """Record first, in one write, then answer."""
-        now = datetime.now(UTC).replace(tzinfo=None)
-        lines = [line for job, outcome in finished for line in self._lines(job, outcome, now)]
         try:
-            self._append(b"".join(lines))
+            self._write(self._recorder.lines(finished), finished)
         except OSError as fault:
             finished = self._unrecorded(finished, fault)
         else:
@@ -167,6 +142,13 @@ class DataPlane:
             else:
                 job.answer.set_result(outcome)
 
+    def _write(self, lines: bytes, finished: Sequence[tuple[Job[Asked], Outcome]]) -> None:
+        traces = [job.trace for job, _ in finished if job.trace is not None]
+        if traces:
+            traces[0].timed("append", self._append, lines, traces[1:])
+        else:
+            self._append(lines)
+
     def _unrecorded(
         self, finished: Sequence[tuple[Job[Asked], Outcome]], fault: OSError
     ) -> Sequence[tuple[Job[Asked], Outcome]]:
@@ -178,42 +160,3 @@ class DataPlane:
         if self._metrics is not None:
             self._metrics.unlogged(answers)
         return finished
-
-    def _lines(self, job: Job[Asked], outcome: Outcome, now: datetime) -> list[bytes]:
-        latency = round((time.monotonic() - job.received) * 1000, 3)
-        error = f"{outcome.rule}: {outcome.message}" if isinstance(outcome, Failure) else None
-        lines = []
-        for index, row in enumerate(job.rows):
-            record = self._record(job.caller, index, row)
-            record |= {
-                "recorded_time": now,
-                "outputs": self._nothing if isinstance(outcome, Failure) else outcome[index],
-                "status": "scored" if error is None else "failed",
-                "error": error,
-                "latency_ms": latency,
-            }
-            lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-        return lines
-
-    def _record(self, asked: Asked, index: int, row: ValidRow) -> dict[str, Any]:
-        caller, identity = asked.caller, self.identity
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "request_id": caller.request_id,
-            "attempt": caller.attempt,
-            "row": index,
-            "prediction_id": asked.prediction_ids[index],
-            "event_time": row.event_time,
-            "use_case": identity.use_case,
-            "model_version": identity.version,
-            "model_digest": identity.digest,
-            "rollout": caller.rollout,
-            "arm": caller.arm,
-            "unit": caller.unit,
-            "subject": row.subject,
-            "entity": row.entity,
-            "inputs": row.inputs,
-            "online_features": None,
-            "flags": row.flags,
-            "cache_hit": False,
-        }

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -16,6 +19,7 @@ class Request:
     headers: Mapping[bytes, bytes]
     body: bytes = b""
     query: bytes = b""
+    trace: "Trace | None" = None
 
 
 @dataclass(frozen=True, slots=True)

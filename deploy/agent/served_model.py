@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from deploy.agent.dataplane import Answer, Identity
+from deploy.agent.dataplane import Answer
+from deploy.agent.recording import Identity
 from deploy.agent.refusal import RefusalError
 from deploy.agent.tensors import DATATYPE_OF, Tensor, shown
 from flywheel.contract import Contract

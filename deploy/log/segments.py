@@ -6,18 +6,11 @@ the way.
 """
 
 import fcntl
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.json
-
 # What is read of one file in one go; far above the longest record.
 BLOCK_BYTES = 8 << 20
-
-REQUIRED = ("schema_version", "request_id", "attempt", "row", "prediction_id", "event_time", "recorded_time", "status")
 
 
 @dataclass(frozen=True)
@@ -59,35 +52,6 @@ def is_finished(path: Path) -> bool:
         except BlockingIOError:
             return False
     return True
-
-
-def parse_predictions(content: bytes, schema: pa.Schema) -> tuple[pa.Table, list[bytes]]:
-    """Return the sound lines as a table (n_rows) of `schema`, and the others as they are."""
-    try:
-        return _parse(content, schema), []
-    except pa.ArrowInvalid:
-        pass  # rare: find the lines at fault, one at a time
-    tables, rejected = [schema.empty_table()], []
-    for line in content.splitlines(keepends=True):
-        try:
-            tables.append(_parse(line, schema))
-        except pa.ArrowInvalid:
-            rejected.append(line)
-    return pa.concat_tables(tables), rejected
-
-
-def _parse(content: bytes, schema: pa.Schema) -> pa.Table:
-    if not content:
-        return schema.empty_table()
-    options = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
-    # One block, because a record may not straddle two.
-    reading = pyarrow.json.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
-    table = pyarrow.json.read_json(io.BytesIO(content), read_options=reading, parse_options=options)
-    if table.num_rows != content.count(b"\n") or any(table.column(name).null_count for name in REQUIRED):
-        raise pa.ArrowInvalid("a line is no record")
-    if not pc.all(pc.equal(table.column("schema_version"), 1)).as_py():
-        raise pa.ArrowInvalid("a record has another schema version")
-    return table.select(schema.names).cast(schema)
 
 
 def set_aside(path: Path, start: int, lines: list[bytes]) -> Path:

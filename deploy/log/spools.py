@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import structlog
 
-from deploy.log.segments import is_finished, parse_predictions, read_block, read_rest, set_aside
+from deploy.log.batch_lines import parse_predictions
+from deploy.log.segments import is_finished, read_block, read_rest, set_aside
 from flywheel.contract import read_contract
 from flywheel.errors import FlywheelError
 from flywheel.records import prediction_schema

@@ -26,6 +26,7 @@ from tests.chaos.fuzz_agent import running
 from tests.chaos.mutations import LENGTH, Sound, mutate, sound_requests
 from tests.chaos.progress import Shown
 from tests.chaos.report import Report
+from tests.deploy.spool_lines import records_in
 
 PATIENCE = 30.0
 AT_ONCE = 32
@@ -70,9 +71,9 @@ class Findings:
 
     def check_records(self, spool: Path, outcomes: Path) -> None:
         """Hold what is in the two spools against the answers."""
-        records = [record for line in _lines(spool) if (record := orjson.loads(line))["status"] == "scored"]
+        records = [record for record in records_in(_content(spool)) if record["status"] == "scored"]
         recorded = Counter(record["prediction_id"] for record in records)
-        taken = Counter(orjson.loads(line)["outcome_id"] for line in _lines(outcomes))
+        taken = Counter(orjson.loads(line)["outcome_id"] for line in _content(outcomes).splitlines())
         self.lost += len(set(self.ids) - recorded.keys()) + max(self.outcomes - len(taken), 0)
         self.doubled += recorded.total() - len(recorded) + taken.total() - len(taken)
         if recorded.total() != self.rows:
@@ -81,8 +82,8 @@ class Findings:
             self.faults.append(f"{self.outcomes} outcomes were accepted, {taken.total()} recorded")
 
 
-def _lines(spool: Path) -> list[bytes]:
-    return b"".join(path.read_bytes() for path in sorted(spool.glob("*.jsonl"))).splitlines()
+def _content(spool: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(spool.glob("*.jsonl")))
 
 
 async def fuzz(

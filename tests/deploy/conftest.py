@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from flywheel.digest import folder_digest
+from tests.deploy.spool_lines import records_in
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -69,8 +69,7 @@ class RunningAgent:
     log: Path
 
     def records(self) -> list[dict[str, Any]]:
-        lines = b"".join(path.read_bytes() for path in sorted(self.spool.glob("*.jsonl"))).splitlines()
-        return [orjson.loads(line) for line in lines]
+        return records_in(b"".join(path.read_bytes() for path in sorted(self.spool.glob("*.jsonl"))))
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ class Recorder:
         self.settled: dict[int, Outcome] = {}
         self.in_flight = 0
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(self, rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         assert self.in_flight == 0, "two calls at once"
         self.in_flight += 1
         await asyncio.sleep(0)
@@ -58,11 +58,13 @@ REQUESTS = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(requests=REQUESTS, pauses=st.sets(st.integers(0, 29)))
-def test_each_request_gets_the_answer_to_its_own_rows(requests: list[list[float]], pauses: set[int]) -> None:
+@given(requests=REQUESTS, pauses=st.sets(st.integers(0, 29)), remote=st.booleans())
+def test_each_request_gets_the_answer_to_its_own_rows(
+    requests: list[list[float]], pauses: set[int], remote: bool
+) -> None:
     async def scenario() -> Recorder:
         recorder = Recorder()
-        batcher = Batcher(recorder.score, recorder.settle, Limits(batch_rows=8))
+        batcher = Batcher(recorder.score, recorder.settle, Limits(batch_rows=8), remote=remote)
         task = asyncio.create_task(batcher.run())
         answers = []
         for number, values in enumerate(requests):
@@ -122,7 +124,7 @@ async def test_a_request_past_its_deadline_fails_without_being_scored() -> None:
 async def test_a_scorer_that_is_gone_is_asked_once_for_the_whole_batch() -> None:
     asked = 0
 
-    async def gone(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def gone(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         nonlocal asked
         asked += 1
         raise ScorerUnreachableError("gone")
@@ -141,7 +143,7 @@ async def test_calls_in_flight_are_as_many_as_the_backend_is_wide() -> None:
     in_flight, most = 0, 0
     both = asyncio.Event()
 
-    async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         nonlocal in_flight, most
         in_flight += 1
         most = max(most, in_flight)
@@ -161,10 +163,41 @@ async def test_calls_in_flight_are_as_many_as_the_backend_is_wide() -> None:
     assert len(recorder.settled) == 6
 
 
+@pytest.mark.parametrize("remote", [True, False])
+async def test_a_scorer_in_another_process_has_its_next_full_batch_before_the_last_is_answered(remote: bool) -> None:
+    events: list[str] = []
+    now = 0.0
+
+    async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
+        nonlocal now
+        now += 1.0  # far more than the turn of a scorer in this process
+        events.append("asked")
+        await asyncio.sleep(0)
+        return [{"value": 0.5} for _ in rows]
+
+    def settle(finished: Sequence[tuple[Job[int], Outcome]]) -> None:
+        for job, _ in finished:
+            job.answer.set_result([])
+
+    async def client(answer: asyncio.Future[list[Outputs]]) -> None:
+        await answer
+        events.append("answered")
+
+    batcher = Batcher(score, settle, Limits(batch_rows=2), remote=remote, clock=lambda: now)
+    clients = [
+        asyncio.create_task(client(batcher.submit(Job([valid_row(0.5)], number, 0, LATER)))) for number in range(4)
+    ]
+    task = asyncio.create_task(batcher.run())
+    await asyncio.gather(*clients)
+    task.cancel()
+    first = ["asked", "asked"] if remote else ["asked", "answered"]
+    assert events[:2] == first
+
+
 async def test_what_cannot_be_answered_in_time_is_refused_when_it_comes() -> None:
     now = 0.0
 
-    async def slow(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def slow(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         nonlocal now
         now += 1.0
         return [{"value": row.inputs["value"]} for row in rows]
@@ -186,7 +219,7 @@ async def test_what_cannot_be_answered_in_time_is_refused_when_it_comes() -> Non
 async def test_whatever_a_batch_does_the_next_one_is_served() -> None:
     calls = 0
 
-    async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         nonlocal calls
         calls += 1
         if calls == 1:

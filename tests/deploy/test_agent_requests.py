@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from deploy.agent.backends.pool import Pool
 from deploy.agent.backends.worker import Worker
 from deploy.agent.caller import read_caller
-from deploy.agent.dataplane import DataPlane, Identity
+from deploy.agent.dataplane import DataPlane
 from deploy.agent.health import Health
 from deploy.agent.http import Request
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.package import read_served
+from deploy.agent.recording import Identity
 from deploy.agent.refusal import RefusalError
 from deploy.agent.rest.app import Paths
 from deploy.agent.rest.forms import parse_rows
@@ -31,6 +32,7 @@ from flywheel.contract import ValidRow
 from flywheel.errors import IntegrityError
 from flywheel.records import prediction_schema
 from tests.deploy.conftest import row
+from tests.deploy.spool_lines import records_in
 from tests.deploy.tiny_contract import CONTRACT
 
 LIMITS = Limits(body_bytes=20_000, request_rows=8)
@@ -46,7 +48,7 @@ REQUEST = st.dictionaries(FORM, JSON | SPLIT | st.lists(ROW, max_size=9), min_si
 BODY = st.binary(max_size=100) | REQUEST.map(lambda value: json.dumps(value).encode()) | st.just(b"[" * 9_000)
 
 
-async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
     return [{"probability": 0.5} for _ in rows]
 
 
@@ -73,7 +75,7 @@ def test_no_body_whatever_makes_the_agent_fail_or_hang(body: bytes) -> None:
             status, answer = await call(app, body)
         assert status in (200, 400, 413, 422), answer
         if status == 200:
-            assert len(answer["predictions"]) == b"".join(written).count(b"\n")
+            assert len(answer["predictions"]) == len(records_in(b"".join(written)))
         else:
             assert set(answer["error"]) == {"field", "rule", "message", "row"}
             assert written == []
@@ -193,10 +195,10 @@ def test_a_caller_waits_no_longer_than_anybody_says(headers: dict[bytes, bytes],
     assert read_caller(headers).patience == seconds
 
 
-async def test_a_record_has_exactly_the_fields_of_the_schema() -> None:
+async def test_a_line_has_exactly_the_fields_of_the_schema_that_there_are() -> None:
     async with serving() as (app, written):
         await call(app, orjson.dumps({"instances": [row()]}))
-    assert set(orjson.loads(written[0])) == set(prediction_schema(CONTRACT).names)
+    assert set(orjson.loads(written[0])) | {"online_features"} == set(prediction_schema(CONTRACT).names)
 
 
 def test_an_example_with_mlflows_nan_reads_as_null(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from flywheel.fields import read_fields
 from flywheel.records import account
 from flywheel.storage import PredictionLog
 from tests.deploy.conftest import ENVIRONMENT, ROOT, wait_for
+from tests.deploy.spool_lines import line_of
 from tests.deploy.tiny_contract import CONTRACT
 
 CONTRACT_JSON = CONTRACT.model_dump_json().encode()
@@ -40,12 +41,18 @@ def record(number: int, **changes: Any) -> bytes:
         "model_digest": "d",
         "inputs": {"at": "2013-01-01T05:00:00", "chance": 0.5, "count": number, "gap": None, "mood": "calm"},
         "outputs": {"probability": 0.5},
+        "rollout": None,
+        "arm": None,
+        "unit": None,
+        "subject": None,
+        "entity": None,
         "flags": [],
         "status": "scored",
+        "error": None,
         "latency_ms": 1.0,
         "cache_hit": False,
     }
-    return orjson.dumps(line | changes, option=orjson.OPT_APPEND_NEWLINE)
+    return line_of(line | changes)
 
 
 def request(number: int, **changes: Any) -> bytes:

@@ -15,8 +15,9 @@ import pytest
 from aiohttp import web
 
 from deploy.agent.backends.worker import Worker
-from deploy.agent.dataplane import Caller, DataPlane, Identity, Row
+from deploy.agent.dataplane import DataPlane, Row
 from deploy.agent.limits import Limits
+from deploy.agent.recording import Caller, Identity
 from deploy.agent.spool import Spool
 from deploy.log.shipper import drain
 from deploy.outcomes import record_file

@@ -21,9 +21,11 @@ class Backend(Protocol):
 
     Attributes:
         width: How many tasks may call `score` at once with profit.
+        remote: The model is in another process, so that this one has time while it scores.
     """
 
     width: int
+    remote: bool
 
     async def __aenter__(self) -> Self:
         """Open what is needed; the model need not answer yet."""
@@ -35,8 +37,13 @@ class Backend(Protocol):
         """Close it."""
         ...
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(self, rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         """Return the outputs of each row (n_rows), None where the model gave none that keep the contract.
+
+        Args:
+            rows: The batch.
+            timeout: Seconds.
+            traceparent: Of the span in which a server is asked, if the batch is traced.
 
         Raises:
             ScorerError: It refused the batch or answered something else.

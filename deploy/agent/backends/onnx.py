@@ -41,6 +41,7 @@ class Onnx:
     """
 
     width = 1
+    remote = False
 
     def __init__(self, package: Path, contract: Contract) -> None:
         inside = package / INSIDE
@@ -62,7 +63,7 @@ class Onnx:
     ) -> None:
         """Nothing is to be closed."""
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(self, rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         """Return the outputs of each row (n_rows), None where the model gave none that keep the contract.
 
         Raises:

@@ -25,6 +25,8 @@ log = structlog.get_logger()
 class Pool:
     """The workers of one version. A worker that broke a call is passed by until its `/ping` answers."""
 
+    remote = True
+
     def __init__(self, workers: Sequence[Worker]) -> None:
         self._workers = list(workers)
         self._idle: list[Worker] = list(workers)
@@ -46,7 +48,7 @@ class Pool:
         """Close them."""
         await self._opened.aclose()
 
-    async def score(self, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def score(self, rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
         """Return the outputs of each row (n_rows), None where the model gave none that keep the contract.
 
         Raises:
@@ -58,7 +60,7 @@ class Pool:
         first = await self._take(end)
         try:
             # A worker that hangs must leave time for another.
-            return await self._ask(first, rows, timeout if alone else timeout * FIRST_SHARE)
+            return await self._ask(first, rows, timeout if alone else timeout * FIRST_SHARE, traceparent)
         except ScorerUnreachableError:
             if alone:
                 raise
@@ -66,7 +68,7 @@ class Pool:
             await self._give_back(first)
         second = await self._take(end, other_than=first)
         try:
-            return await self._ask(second, rows, max(end - asyncio.get_running_loop().time(), 0.001))
+            return await self._ask(second, rows, max(end - asyncio.get_running_loop().time(), 0.001), traceparent)
         finally:
             await self._give_back(second)
 
@@ -84,9 +86,11 @@ class Pool:
         """How many workers answered when they were last asked."""
         return len(self._workers) - len(self._broken)
 
-    async def _ask(self, worker: Worker, rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+    async def _ask(
+        self, worker: Worker, rows: list[ValidRow], timeout: float, traceparent: str | None
+    ) -> list[Outputs | None]:
         try:
-            return await worker.score(rows, timeout)
+            return await worker.score(rows, timeout, traceparent)
         except ScorerUnreachableError as fault:
             if timeout >= FAIR_SECONDS:
                 self._broken.add(worker)

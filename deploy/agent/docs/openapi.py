@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from deploy.agent.dataplane import Identity
 from deploy.agent.docs import schemas
 from deploy.agent.docs.schemas import Schema
+from deploy.agent.recording import Identity
 from flywheel.contract import KEY_LENGTH, PROBABILITY, Contract
 
 JSON = "application/json"

@@ -6,9 +6,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from deploy.agent.dataplane import Identity
 from deploy.agent.docs import schemas
 from deploy.agent.docs.openapi import ERRORS
+from deploy.agent.recording import Identity
 from deploy.agent.tensors import DATATYPE_OF
 from flywheel.contract import Column, Contract
 

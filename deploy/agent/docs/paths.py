@@ -2,10 +2,10 @@
 
 import orjson
 
-from deploy.agent.dataplane import Identity
 from deploy.agent.docs.openapi import document
 from deploy.agent.docs.page import page
 from deploy.agent.http import Request, Response
+from deploy.agent.recording import Identity
 from deploy.agent.rest.route import Route, Routes
 from flywheel.contract import Contract
 

@@ -14,11 +14,12 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from deploy.agent.caller import answer_headers, counted_arm, read_caller
-from deploy.agent.dataplane import Caller, DataPlane
+from deploy.agent.dataplane import DataPlane
 from deploy.agent.grpc import open_inference_pb2 as wire
 from deploy.agent.grpc.messages import read_tensors, write_tensors
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
+from deploy.agent.recording import Caller
 from deploy.agent.refusal import RefusalError
 from deploy.agent.served_model import ServedModel
 from deploy.agent.telemetry.access_log import AccessLog

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 
 import orjson
 import pytest
@@ -12,10 +11,10 @@ from aiohttp import web
 from deploy.agent.backends.backend import ScorerError, ScorerUnreachableError
 from deploy.agent.backends.pool import Pool
 from deploy.agent.backends.worker import Worker
-from flywheel.contract import ValidRow
+from tests.deploy.conftest import row
 from tests.deploy.tiny_contract import CONTRACT
 
-ROWS = [ValidRow({"at": datetime(2013, 1, 1), "chance": 0.25}, datetime(2013, 1, 1), None, None, [])]
+ROWS = [CONTRACT.validate_row(row(chance=0.25))]
 
 
 class Server:
@@ -29,7 +28,7 @@ class Server:
 
     async def invocations(self, request: web.Request) -> web.Response:
         self.asked += 1
-        rows = orjson.loads(await request.read())["dataframe_split"]["data"]
+        rows = orjson.loads(await request.read())["inputs"]["chance"]
         await self.may_answer.wait()
         return web.json_response({"predictions": [{"probability": 0.5} for _ in rows]}, status=self.status)
 

@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.agent.backends.pool import Pool
-from deploy.agent.dataplane import DataPlane, Identity
+from deploy.agent.dataplane import DataPlane
 from deploy.agent.grpc.open_inference_pb2 import (
     ModelInferRequest,
     ModelInferResponse,
@@ -29,9 +28,11 @@ from deploy.agent.grpc.server import code_of, serving
 from deploy.agent.grpc.service import NAME, Call, InferenceService
 from deploy.agent.health import Health
 from deploy.agent.limits import Limits
+from deploy.agent.recording import Identity
 from deploy.agent.refusal import RefusalError
 from deploy.agent.telemetry.metrics import Metrics
 from tests.deploy.agent.rest.serving import LIMITS, score
+from tests.deploy.spool_lines import records_in
 from tests.deploy.tiny_contract import CONTRACT
 
 Ask = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
@@ -59,7 +60,7 @@ class Served:
         return ModelInferResponse.FromString(reply.message)
 
     def records(self) -> list[dict[str, Any]]:
-        return [orjson.loads(line) for line in b"".join(self.written).splitlines()]
+        return records_in(b"".join(self.written))
 
 
 @asynccontextmanager

@@ -9,19 +9,21 @@ from typing import Any
 import orjson
 
 from deploy.agent.backends.pool import Pool
-from deploy.agent.dataplane import DataPlane, Identity
+from deploy.agent.dataplane import DataPlane
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
+from deploy.agent.recording import Identity
 from deploy.agent.rest.app import Paths
 from flywheel.contract import Contract, ValidRow
+from tests.deploy.spool_lines import records_in
 from tests.deploy.tiny_contract import CONTRACT
 
 LIMITS = Limits(body_bytes=200_000, request_rows=8)
 
 
-async def score(rows: list[ValidRow], timeout: float) -> list[Outputs | None]:
+async def score(rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
     return [{"probability": abs(float(row.inputs["chance"])) % 1} for row in rows]
 
 
@@ -38,7 +40,7 @@ class Served:
         return await asyncio.wait_for(self.app.handle(Request(method, path, given, content)), 10)
 
     def records(self) -> list[dict[str, Any]]:
-        return [orjson.loads(line) for line in b"".join(self.written).splitlines()]
+        return records_in(b"".join(self.written))
 
 
 @asynccontextmanager

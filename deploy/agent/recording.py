@@ -1,0 +1,148 @@
+"""What the agent writes into its spool: the records of requests that finished together, as one line of columns.
+
+A line says once what its records share, and gives a list for everything else, a value a record:
+
+    {"schema_version": 1, "use_case": …, "recorded_time": …, "request_id": [a, b], …, "inputs": {"x": [1, 2], …}, …}
+
+With names and constants written once, this takes half the time and a third of the bytes of a line a record.
+`deploy.log.batch_lines` reads them.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from deploy.agent.batching import Failure, Job, Outcome
+from flywheel.contract import Contract
+
+if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
+    from deploy.agent.telemetry.tracing import Trace
+
+SCHEMA_VERSION = 1
+# A line that would be longer is split; far below what the shipper reads of a file in one go.
+LINE_BYTES = 4 << 20
+
+Finished = Sequence[tuple[Job["Asked"], Outcome]]
+# A list of one value a record by column; inputs and outputs hold one by name.
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What this agent serves."""
+
+    use_case: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the gateway says about a request: ids, which try it is, and what was randomised."""
+
+    request_id: str
+    attempt: int = 1
+    rollout: str | None = None
+    arm: str | None = None
+    unit: str | None = None
+    # Seconds that the caller waits; None: as long as this agent allows.
+    patience: float | None = None
+    # Its spans, where it is traced.
+    trace: "Trace | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A caller with the ids of its predictions, one a row."""
+
+    caller: Caller
+    prediction_ids: list[str]
+
+
+class Recorder:
+    """Writes the lines of one version."""
+
+    def __init__(self, identity: Identity, contract: Contract) -> None:
+        self._inputs = [column.name for column in contract.columns]
+        self._outputs = [output.name for output in contract.outputs]
+        self._nothing: Mapping[str, None] = dict.fromkeys(self._outputs)
+        self._shared = {
+            "schema_version": SCHEMA_VERSION,
+            "use_case": identity.use_case,
+            "model_version": identity.version,
+            "model_digest": identity.digest,
+            "cache_hit": False,
+        }
+
+    def lines(self, finished: Finished) -> bytes:
+        """Return whole lines of what finished now: nearly always one."""
+        columns = _requests(finished) | self._rows(finished) | self._results(finished)
+        count = len(columns["row"])
+        shared = self._shared | {"recorded_time": datetime.now(UTC).replace(tzinfo=None)}
+        return b"".join(_written(shared, columns, count)) if count else b""
+
+    def _rows(self, finished: Finished) -> Columns:
+        rows = [row for job, _ in finished for row in job.rows]
+        return {
+            "event_time": [row.event_time for row in rows],
+            "subject": [row.subject for row in rows],
+            "entity": [row.entity for row in rows],
+            "flags": [row.flags for row in rows],
+            "inputs": _by_name(self._inputs, [row.inputs.values() for row in rows]),
+        }
+
+    def _results(self, finished: Finished) -> Columns:
+        errors: list[str | None] = []
+        answers: list[Mapping[str, Any]] = []
+        for job, outcome in finished:
+            if isinstance(outcome, Failure):
+                errors += [f"{outcome.rule}: {outcome.message}"] * len(job.rows)
+                answers += [self._nothing] * len(job.rows)
+            else:
+                errors += [None] * len(job.rows)
+                answers += outcome
+        return {
+            "status": ["scored" if error is None else "failed" for error in errors],
+            "error": errors,
+            "outputs": _by_name(self._outputs, [answer.values() for answer in answers]),
+        }
+
+
+def _requests(finished: Finished) -> Columns:
+    moment = time.monotonic()
+    callers = [job.caller.caller for job, _ in finished for _ in job.rows]
+    return {
+        "request_id": [caller.request_id for caller in callers],
+        "attempt": [caller.attempt for caller in callers],
+        "rollout": [caller.rollout for caller in callers],
+        "arm": [caller.arm for caller in callers],
+        "unit": [caller.unit for caller in callers],
+        "row": [index for job, _ in finished for index in range(len(job.rows))],
+        "prediction_id": [one for job, _ in finished for one in job.caller.prediction_ids],
+        "latency_ms": [round((moment - job.received) * 1000, 3) for job, _ in finished for _ in job.rows],
+    }
+
+
+def _written(shared: Columns, columns: Columns, count: int) -> Iterator[bytes]:
+    line = orjson.dumps(shared | columns, option=orjson.OPT_APPEND_NEWLINE)
+    if len(line) <= LINE_BYTES or count == 1:
+        yield line
+        return
+    middle = count // 2
+    yield from _written(shared, _part(columns, slice(middle)), middle)
+    yield from _written(shared, _part(columns, slice(middle, None)), count - middle)
+
+
+def _part(columns: Columns, records: slice) -> Columns:
+    return {
+        name: _part(values, records) if isinstance(values, dict) else values[records]
+        for name, values in columns.items()
+    }
+
+
+def _by_name(names: Sequence[str], records: Sequence[Iterable[Any]]) -> Columns:
+    return dict(zip(names, zip(*records, strict=True), strict=False))
