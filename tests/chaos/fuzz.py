@@ -1,18 +1,18 @@
 """Throws broken requests of every protocol at a running agent.
 
-    python -m tests.chaos.fuzz --requests 100000 [--seed N]
+    python -m tests.chaos fuzz --requests 100000 [--seed N]
 
 What must hold: no answer is the agent's fault (no 5xx, no INTERNAL), none takes longer than `PATIENCE` seconds, each
 refusal is JSON with a sentence, and the spool holds exactly one scored record for each row that was answered.
 """
 
-import argparse
 import asyncio
 import json
 import random
-import sys
 import tempfile
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -24,6 +24,8 @@ import orjson
 from deploy.agent.grpc import open_inference_pb2 as wire
 from tests.chaos.fuzz_agent import running
 from tests.chaos.mutations import LENGTH, Sound, mutate, sound_requests
+from tests.chaos.progress import Shown
+from tests.chaos.report import Report
 from tests.deploy.spool_lines import records_in
 
 PATIENCE = 30.0
@@ -36,14 +38,28 @@ METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
 
 @dataclass
-class Report:
-    """What was answered: counts by protocol and status, ids of predictions, and what should not have been."""
+class Findings:
+    """What was answered: counts by protocol and status, ids of predictions, and what should not have been.
+
+    Args:
+        answers: Counts by kind of request and status.
+        ids: Of the predictions that were answered.
+        rows: How many these are.
+        outcomes: How many outcomes were accepted.
+        faults: What should not have been, with the request that shows it.
+        lost: Answers that are not in the spool.
+        doubled: What is in the spool more than once.
+        worst_seconds: Of one answer.
+    """
 
     answers: Counter[str] = field(default_factory=Counter)
     ids: list[str] = field(default_factory=list)
     rows: int = 0
     outcomes: int = 0
     faults: list[str] = field(default_factory=list)
+    lost: int = 0
+    doubled: int = 0
+    worst_seconds: float = 0.0
 
     def count(self, request: Sound, status: str) -> None:
         """Count an answer."""
@@ -57,22 +73,24 @@ class Report:
         """Hold what is in the two spools against the answers."""
         records = [record for record in records_in(_content(spool)) if record["status"] == "scored"]
         recorded = Counter(record["prediction_id"] for record in records)
-        if len(records) != self.rows or max(recorded.values(), default=0) > 1:
-            self.faults.append(f"{self.rows} rows were answered, {len(records)} recorded, {len(recorded)} of them once")
-        if lost := set(self.ids) - recorded.keys():
-            self.faults.append(f"{len(lost)} answered predictions have no record, such as {min(lost)}")
-        taken = [orjson.loads(line)["outcome_id"] for line in _content(outcomes).splitlines()]
-        if len(taken) != self.outcomes or len(set(taken)) != len(taken):
-            self.faults.append(f"{self.outcomes} outcomes were accepted, {len(taken)} recorded, {len(set(taken))} once")
+        taken = Counter(orjson.loads(line)["outcome_id"] for line in _content(outcomes).splitlines())
+        self.lost += len(set(self.ids) - recorded.keys()) + max(self.outcomes - len(taken), 0)
+        self.doubled += recorded.total() - len(recorded) + taken.total() - len(taken)
+        if recorded.total() != self.rows:
+            self.faults.append(f"{self.rows} rows were answered, {recorded.total()} recorded")
+        if taken.total() != self.outcomes:
+            self.faults.append(f"{self.outcomes} outcomes were accepted, {taken.total()} recorded")
 
 
 def _content(spool: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(spool.glob("*.jsonl")))
 
 
-async def fuzz(url: str, grpc_target: str, *, requests: int, seed: int) -> Report:
+async def fuzz(
+    url: str, grpc_target: str, *, requests: int, seed: int, tell: Callable[[int], None] = lambda done: None
+) -> Findings:
     """Send so many requests, spread evenly over the forms, and return what was answered."""
-    report, corpus = Report(), sound_requests()
+    findings, corpus = Findings(), sound_requests()
     chance = random.Random(seed)  # noqa: S311  # the same requests for the same seed
     todo = iter(range(requests))
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
@@ -84,81 +102,83 @@ async def fuzz(url: str, grpc_target: str, *, requests: int, seed: int) -> Repor
 
         async def work() -> None:
             for number in todo:
+                tell(number)
+                began = time.monotonic()
                 request = mutate(chance, corpus[number % len(corpus)], corpus)
                 if request.kind == "grpc":
-                    await _ask_grpc(call, request, report)
+                    await _ask_grpc(call, request, findings)
                 else:
-                    await _ask_http(session, url, request, report)
+                    await _ask_http(session, url, request, findings)
+                findings.worst_seconds = max(findings.worst_seconds, time.monotonic() - began)
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
-    return report
+    return findings
 
 
-async def _ask_http(session: aiohttp.ClientSession, url: str, request: Sound, report: Report) -> None:
+async def _ask_http(session: aiohttp.ClientSession, url: str, request: Sound, findings: Findings) -> None:
     try:
         async with session.post(url + request.path, data=request.body, headers=list(request.headers)) as response:
             body = await response.read()
     except (aiohttp.ClientError, TimeoutError) as fault:
-        report.blame(request, f"no answer: {type(fault).__name__}")
+        findings.blame(request, f"no answer: {type(fault).__name__}")
         return
-    report.count(request, str(response.status))
+    findings.count(request, str(response.status))
     if response.status == 200:
-        _check_answer(request, body, response, report)
+        _check_answer(request, body, response, findings)
     elif response.status not in REFUSED:
-        report.blame(request, f"status {response.status}: {body[:200]!r}")
+        findings.blame(request, f"status {response.status}: {body[:200]!r}")
     elif not isinstance(json.loads(body)["error"], dict | str):
-        report.blame(request, "a refusal without a sentence")
+        findings.blame(request, "a refusal without a sentence")
 
 
-def _check_answer(request: Sound, body: bytes, response: aiohttp.ClientResponse, report: Report) -> None:
+def _check_answer(request: Sound, body: bytes, response: aiohttp.ClientResponse, findings: Findings) -> None:
     if request.kind == "feedback":
-        report.outcomes += json.loads(body)["accepted"]
+        findings.outcomes += json.loads(body)["accepted"]
         return
     ids = response.headers["x-flywheel-prediction-id"].split(",")
     length = response.headers.get(LENGTH)
     document = json.loads(body if length is None else body[: int(length)])
     rows = document["outputs"][0]["shape"][0] if "outputs" in document else len(document["predictions"])
     if rows != len(ids):
-        report.blame(request, f"{len(ids)} ids for {rows} rows")
-    report.ids += ids
-    report.rows += rows
+        findings.blame(request, f"{len(ids)} ids for {rows} rows")
+    findings.ids += ids
+    findings.rows += rows
 
 
-async def _ask_grpc(call: Call, request: Sound, report: Report) -> None:
+async def _ask_grpc(call: Call, request: Sound, findings: Findings) -> None:
     sent = call(request.body, timeout=PATIENCE)
     try:
         answer = wire.ModelInferResponse.FromString(await sent)
     except grpc.aio.AioRpcError as fault:
-        report.count(request, fault.code().name)
+        findings.count(request, fault.code().name)
         if fault.code().name not in REFUSED_CODES:
-            report.blame(request, f"{fault.code().name}: {fault.details()}")
+            findings.blame(request, f"{fault.code().name}: {fault.details()}")
         return
-    report.count(request, "OK")
+    findings.count(request, "OK")
     trailing = {name: value for name, value in await sent.trailing_metadata()}  # noqa: C416  # pairs of its own kind
-    report.ids += str(trailing["x-flywheel-prediction-id"]).split(",")
-    report.rows += answer.outputs[0].shape[0]
+    findings.ids += str(trailing["x-flywheel-prediction-id"]).split(",")
+    findings.rows += answer.outputs[0].shape[0]
 
 
-def main() -> int:
-    """Fuzz an agent started for it; print counts as JSON; return 1 where a promise was broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.fuzz", description="Fuzz a running agent.")
-    parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+def run(*, requests: int, seed: int) -> Report:
+    """Fuzz an agent started for it."""
+    report = Report("fuzz", requests)
     with tempfile.TemporaryDirectory() as temporary, running(Path(temporary)) as agent:
-        report = asyncio.run(fuzz(agent.url, agent.grpc, requests=options.requests, seed=options.seed))
-        report.check_records(agent.spool, agent.outcomes)
-    answers = dict(sorted(report.answers.items()))
-    told = {
-        "requests": options.requests,
-        "seed": options.seed,
-        "answers": answers,
-        "rows": report.rows,
-        "outcomes": report.outcomes,
-    }
-    sys.stdout.write(json.dumps(told | {"faults": len(report.faults), "first": report.faults[:10]}, indent=2) + "\n")
-    return 1 if report.faults else 0
+        with Shown("fuzz", requests) as shown:
+            findings = asyncio.run(fuzz(agent.url, agent.grpc, requests=requests, seed=seed, tell=shown.tell))
+        findings.check_records(agent.spool, agent.outcomes)
+        report.peaks_mb = {"agent": peak_mb(agent.pid)}
+    report.done, report.failed = findings.answers.total(), len(findings.faults)
+    report.lost, report.doubled = findings.lost, findings.doubled
+    report.worst_seconds = round(findings.worst_seconds, 3)
+    report.figures = {"seed": seed, "answers": dict(sorted(findings.answers.items())), "rows": findings.rows}
+    report.figures["outcomes"] = findings.outcomes
+    report.expect(findings.rows > requests / 100, f"only {findings.rows} rows were answered: nothing was shown")
+    report.broken += findings.faults[:10]
+    return report
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def peak_mb(pid: int) -> int:
+    """Return the most that a process has ever held resident, in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) >> 10

@@ -25,8 +25,9 @@ BOUNDED = CONTRACT.model_copy(
 
 @dataclass(frozen=True)
 class FuzzedAgent:
-    """Where it answers, and where it writes."""
+    """Its process, where it answers, and where it writes."""
 
+    pid: int
     url: str
     grpc: str
     spool: Path
@@ -70,7 +71,7 @@ def running(folder: Path) -> Iterator[FuzzedAgent]:
         ]
         try:
             wait_for(lambda: status_of(f"{url}/ping") == 200, "an agent's start", 120)
-            yield FuzzedAgent(url, f"127.0.0.1:{grpc_port}", folder / "spool", folder / "outcomes")
+            yield FuzzedAgent(started[1].pid, url, f"127.0.0.1:{grpc_port}", folder / "spool", folder / "outcomes")
         finally:
             for process in started:
                 os.killpg(process.pid, signal.SIGTERM)

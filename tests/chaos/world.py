@@ -8,26 +8,33 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import yaml
 
+from deploy.log.shipper import Shipper
 from flywheel.connections import endpoints
+from flywheel.errors import StackError
 from flywheel.package import INSIDE
 from flywheel.records import Accounts, account
 from flywheel.settings import Settings
 from flywheel.stack.down import end_stack, erase
 from flywheel.stack.up import bring_up
 from flywheel.storage import PredictionLog
-from tests.chaos.load import Answers, Load
+from registry.access.tokens import issue
+from registry.doors.census import Area
+from tests.chaos.load import Answers, Load, chance_of
 from tests.deploy.conftest import ENVIRONMENT, ROOT
 from tests.deploy.shop import REFERENCE, Shop, open_shop
 from tests.deploy.tiny_contract import CONTRACT
 from tests.monitoring.flights_package import write_model
 
 SETTLE_SECONDS = 260.0
+# Clients show a token, so that the doorman has its part in each request.
+GATEWAY = {"auth": "token"}
 
 
 def real_package(folder: Path, document: Mapping[str, Any]) -> Path:
@@ -49,11 +56,12 @@ def world(home: Path, serving: Mapping[str, Any], *, real: bool = True, keep: bo
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
     settings = Settings(home=home)
-    (home / "serving.yaml").write_text(yaml.safe_dump({"defaults": dict(serving)}))
+    (home / "serving.yaml").write_text(yaml.safe_dump({"defaults": dict(serving), "gateway": GATEWAY}))
     try:
         bring_up(settings, lambda line: None)
         shop = open_shop(settings, f"chaos-{uuid.uuid4().hex[:8]}", home / "registry")
         shop.real = real
+        shop.headers = {"authorization": f"Bearer {token(shop)}"}
         if real:
             shop.write = real_package
         shop.approve("1")
@@ -78,19 +86,46 @@ def deploy(shop: Shop) -> None:
         )
 
 
-def load(shop: Shop, clients: int = 4) -> Load:
+def token(shop: Shop) -> str:
+    """Issue a service token that may predict."""
+    scopes, now = [Area.PREDICT], datetime.now(UTC)
+    with shop.engine.begin() as connection:
+        return issue(connection, "grace", user="svc-chaos", name=shop.name, scopes=scopes, days=1, now=now)[1]
+
+
+def load(shop: Shop) -> Load:
     """Return clients of the use case; a context."""
-    return Load(endpoints(shop.settings).gateway_url, f"/{shop.name}/invocations", clients)
+    url = endpoints(shop.settings).gateway_url
+    return Load(url, f"/{shop.name}/invocations", shop.headers, echoed=shop.real)
 
 
-def settled_accounts(shop: Shop, answers: Answers) -> Accounts:
-    """Hold the log against the answers, once the shipper has had its time."""
+def settled_accounts(shop: Shop, answers: Answers) -> tuple[Accounts, int]:
+    """Hold the log against the answers, once the shipper has shipped all there is or has had its time.
+
+    Returns:
+        The accounts, and how many records hold what another request asked or was answered.
+    """
     log, until = PredictionLog(shop.settings.root / "log"), time.monotonic() + SETTLE_SECONDS
     while True:
-        asked = list(answers.statuses)  # parts share one log: each accounts for its own requests
-        mine = pl.col("request_id").is_in(asked)
-        found = account(log.predictions(shop.name).filter(mine), log.requests(shop.name).filter(mine))
+        shipped = _all_is_shipped(shop.settings.root)
+        mine = pl.col("request_id").is_in(list(answers.statuses))  # parts share one log: each accounts for its own
+        records = log.predictions(shop.name).filter(mine)
+        found = account(records, log.requests(shop.name).filter(mine))
         whole = found.answered_requests == len(answers.answered) and not found.records_missing
-        if whole or time.monotonic() > until:
-            return found
+        if (shipped and whole) or time.monotonic() > until:
+            return found, strange(records)
         time.sleep(0.5)
+
+
+def strange(records: pl.DataFrame) -> int:
+    """Count scored records whose input or output is not that of their request."""
+    scored = records.filter(pl.col("status") == "scored")
+    told = zip(scored["request_id"], scored["inputs"], scored["outputs"], strict=True)
+    return sum({asked["chance"], said["probability"]} != {chance_of(name)} for name, asked, said in told)
+
+
+def _all_is_shipped(home: Path) -> bool:
+    try:
+        return not Shipper(home).unshipped()
+    except (StackError, OSError):  # a file has just gone
+        return False

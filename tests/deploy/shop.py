@@ -49,6 +49,7 @@ class Shop:
     codes: Counter[int] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
     write: Write = _without_a_model
+    headers: dict[str, str] = field(default_factory=dict)  # what clients show at the door
     real: bool = False  # real workers and agents instead of tiny web servers
 
     def approve(self, version: str, *, failing: bool = False) -> None:

@@ -14,7 +14,11 @@ from flywheel.stack.gateway_keys import keys_source
 
 CLIENT = "x-flywheel-client"
 DOORMAN = "doorman"
-DOORMAN_SECONDS = 0.5
+# A doorman that died is back after a second, or several on a busy machine: until then requests wait for it.
+DOORMAN_SECONDS = 10.0
+# A dead one is asked again at once, then up to half a second later each time: so often within these seconds.
+DOORMAN_TRIES = 40
+MOST_WAITING = 10_000
 # Of what a client sends none may say how it is routed, counted, recorded or retried.
 STRIPPED = (
     CLIENT,
@@ -73,6 +77,8 @@ def doorman_cluster(socket: str) -> dict[str, Any]:
         "type": "STATIC",
         "connect_timeout": "0.25s",
         "load_assignment": {"cluster_name": DOORMAN, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        # All requests that wait for it ask again; Envoy would let three do so at a time.
+        "circuit_breakers": {"thresholds": [{"max_retries": MOST_WAITING, "max_pending_requests": MOST_WAITING}]},
     }
 
 
@@ -97,6 +103,11 @@ def _doorman() -> dict[str, Any]:
     service = {
         "server_uri": {"uri": "http://doorman", "cluster": DOORMAN, "timeout": f"{DOORMAN_SECONDS}s"},
         "authorization_response": {"allowed_upstream_headers": {"patterns": [{"exact": CLIENT}]}},
+        "retry_policy": {
+            "retry_on": "connect-failure,reset",
+            "num_retries": DOORMAN_TRIES,
+            "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
+        },
     }
     return extension(
         "doorman",
