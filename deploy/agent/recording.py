@@ -114,7 +114,8 @@ class Recorder:
 
 def _requests(finished: Finished) -> Columns:
     moment = time.monotonic()
-    callers = [job.caller.caller for job, _ in finished for _ in job.rows]
+    jobs = [job for job, _ in finished for _ in job.rows]
+    callers = [job.caller.caller for job in jobs]
     return {
         "request_id": [caller.request_id for caller in callers],
         "attempt": [caller.attempt for caller in callers],
@@ -123,7 +124,7 @@ def _requests(finished: Finished) -> Columns:
         "unit": [caller.unit for caller in callers],
         "row": [index for job, _ in finished for index in range(len(job.rows))],
         "prediction_id": [one for job, _ in finished for one in job.caller.prediction_ids],
-        "latency_ms": [round((moment - job.received) * 1000, 3) for job, _ in finished for _ in job.rows],
+        "latency_ms": [round((moment - job.received) * 1000, 3) for job in jobs],
     }
 
 

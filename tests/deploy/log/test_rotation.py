@@ -94,7 +94,7 @@ def open_door(home: Path) -> Iterator[Door]:
         (home / name).mkdir()
     (home / "serving.yaml").write_text("gateway: {access_log_mb: 1}")
     addresses = dict.fromkeys(("stack_id", "mlflow_url", "gateway_url", "s3_url", "supervisor_socket"), "none")
-    addresses["envoy_admin_url"] = f"http://127.0.0.1:{door.ports.envoy_admin}"
+    addresses["envoy_admin_url"] = admin_url(Settings(home=home))
     (home / "run" / "endpoints.json").write_text(json.dumps(addresses))
     write_document(home / "envoy" / "dynamic" / "cds.json", {"version_info": "1", "resources": []})
     routes: dict[str, Any] = route_document([])
