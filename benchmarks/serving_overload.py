@@ -11,9 +11,23 @@ from benchmarks.load import Target, closed_loop, open_loop
 
 IN_TIME_SECONDS = 2.0
 OVERLOAD = 3.0
-# More than the queue's rows, so that it is the server that must refuse and not the client that queues.
-CONNECTIONS = 6000
-PEAK_CONNECTIONS = (128, 512)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked: rows of a request, connections of which one finds the peak, and of the overload.
+
+    The overload has more than the server may hold in its queue and its calls, so that it is the server that must refuse
+    and not the client that queues.
+    """
+
+    rows: int
+    peak_connections: tuple[int, ...]
+    connections: int
+
+
+ONE = Load(1, (128, 512), 9000)
+MANY = Load(64, (16, 64), 1000)
 
 
 @dataclass(frozen=True)
@@ -34,11 +48,11 @@ class Overloaded:
         return {"server": server, "overload": figures, "statuses": self.statuses}
 
 
-def overload(target: Target, seconds: float) -> Overloaded:
+def overload(target: Target, load: Load, seconds: float) -> Overloaded:
     """Measure the peak, then ask for three times as much."""
-    _allow_files(2 * CONNECTIONS)
-    peak = max(closed_loop(target, connections, seconds).rate() for connections in PEAK_CONNECTIONS)
-    result = open_loop(target, peak * OVERLOAD, seconds, connections=CONNECTIONS)
+    _allow_files(2 * load.connections)
+    peak = max(closed_loop(target, connections, seconds).rate() for connections in load.peak_connections)
+    result = open_loop(target, peak * OVERLOAD, seconds, connections=load.connections)
     return Overloaded(
         peak,
         result.sent / seconds,

@@ -45,9 +45,9 @@ class Place:
     scratch: Path
 
 
-def mlflow_body(served: Served, row: dict[str, Any]) -> bytes:
+def mlflow_body(served: Served, *rows: dict[str, Any]) -> bytes:
     """Return a request in MLflow's form."""
-    return orjson.dumps({"dataframe_records": [row]})
+    return orjson.dumps({"dataframe_records": rows})
 
 
 def mlflow_probability(body: bytes) -> float:

@@ -8,8 +8,7 @@ answer that nobody waits for any more takes the time of one that somebody does.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -51,8 +50,7 @@ class Failure:
 
 
 Outcome = list[Outputs] | Failure
-Finished = Sequence[tuple[Job[C], Outcome]]
-Settle = Callable[[Finished[C]], None]
+Settle = Callable[[Sequence[tuple[Job[C], Outcome]]], None]
 
 
 class Score(Protocol):
@@ -83,8 +81,8 @@ class Batcher(Generic[C]):
         settle: Gets finished jobs.
         limits: Bounds on queue and batch.
         width: How many calls of `score` are in flight at once.
-        remote: `score` waits for another process, which then need not wait for this one: the next full batch is on its
-            way before the last one is settled.
+        remote: `score` waits for another process. It gets one call more than `width` while full batches wait, so that
+            under overload it need not wait until this process has turned away whoever comes.
         metrics: Is told of queue and calls.
         clock: Gives monotonic seconds.
     """
@@ -104,20 +102,18 @@ class Batcher(Generic[C]):
         self._score = score
         self._settle = settle
         self._limits = limits
-        self._width = width
-        self._remote = remote
-        self._calls = asyncio.Semaphore(width)
-        self._turn = 0.0
+        self._width, self._remote = width, remote
         self._metrics = metrics
         self._waiting: deque[Job[C]] = deque()
         self._waiting_rows = 0
         self._call_seconds = 0.0
-        self._arrived = asyncio.Event()
+        self._arrived, self._full = asyncio.Event(), asyncio.Event()
 
     @property
     def wait_seconds(self) -> float:
         """How long a request that comes now would wait: full calls before its own, each as long as the latest."""
-        return self._waiting_rows / self._limits.batch_rows * self._call_seconds / self._width
+        lanes = self._width + self._remote
+        return self._waiting_rows / self._limits.batch_rows * self._call_seconds / lanes
 
     @property
     def is_full(self) -> bool:
@@ -146,6 +142,8 @@ class Batcher(Generic[C]):
         self._waiting.append(job)
         self._waiting_rows += len(job.rows)
         self._arrived.set()
+        if self._waiting_rows >= self._limits.batch_rows:
+            self._full.set()
         if job.trace is not None:
             job.trace.queued()
         return job.answer
@@ -153,29 +151,22 @@ class Batcher(Generic[C]):
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._width + self._remote):
-                group.create_task(self._run())
+            for _ in range(self._width):
+                group.create_task(self._run(self._arrived))
+            if self._remote:
+                group.create_task(self._run(self._full))
 
-    async def _run(self) -> None:
+    async def _run(self, ready: asyncio.Event) -> None:
         while True:
-            async with self._calls:
-                await self._arrived.wait()
-                if self._waiting_rows < self._limits.batch_rows or self._turn_is_over():
-                    await asyncio.sleep(0)  # so that whoever sent something meanwhile joins this batch
-                    self._turn = self._clock() + TURN_SECONDS
-                batch, last = self._take(), None
-                with self._guarded(batch):
-                    last = await self._serve(batch)
-            with self._guarded(batch):
-                self._hand_over(last)
-
-    def _turn_is_over(self) -> bool:
-        """Say whether the event loop must have its turn before the next full batch.
-
-        A backend in this process never gives it one by itself. Under overload a turn of the loop reads thousands of
-        sockets, so that one batch a turn would leave most of the time to refusals.
-        """
-        return not self._remote and self._clock() >= self._turn
+            await ready.wait()
+            turn = self._clock() + TURN_SECONDS
+            while ready.is_set():  # what made it so may be taken already
+                await self._serve_whole(self._take())
+                # A backend in this process never gives the loop a turn by itself. Under overload a turn of the loop
+                # reads thousands of sockets, so that one batch a turn would leave most of the time to refusals.
+                if not self._full.is_set() or self._clock() >= turn:
+                    break
+            await asyncio.sleep(0)  # so that whoever sent something meanwhile joins the next batch
 
     def _take(self) -> list[Job[C]]:
         batch: list[Job[C]] = []
@@ -189,47 +180,42 @@ class Batcher(Generic[C]):
         self._waiting_rows -= rows
         if not self._waiting:
             self._arrived.clear()
+        if self._waiting_rows < self._limits.batch_rows:
+            self._full.clear()
         if self._metrics is not None:
             self._metrics.waiting(self._waiting_rows)
         return batch
 
-    @contextmanager
-    def _guarded(self, batch: list[Job[C]]) -> Iterator[None]:
-        """Whatever a batch does to backend or log, the next one must be served."""
+    async def _serve_whole(self, batch: list[Job[C]]) -> None:
         try:
-            yield
-        except Exception:
+            await self._serve(batch)
+        except Exception:  # whatever a batch does to backend or log, the next one must be served
             log.exception("a batch failed unexpectedly", requests=len(batch))
             for job in batch:
                 if not job.answer.done():
                     job.answer.set_exception(RefusalError("scorer", "The agent failed unexpectedly. Try again."))
 
-    def _hand_over(self, finished: Finished[C] | None) -> None:
-        if finished:
-            self._settle(finished)
-
-    async def _serve(self, batch: list[Job[C]]) -> Finished[C] | None:
-        """Score a batch and return what is finished and not settled yet.
-
-        When it fails, it is halved until each row's own request stands alone with its fault.
-        """
+    async def _serve(self, batch: list[Job[C]]) -> None:
+        """Score a batch; when it fails, halve it until each row's own request stands alone with its fault."""
         alive = self._drop_expired(batch)
         if not alive:
-            return None
+            return
         rows = [row for job in alive for row in job.rows]
         began = self._clock()
         try:
             values = await self._call(alive, rows)
         except ScorerUnreachableError as fault:
-            return [(job, Failure("scorer", str(fault))) for job in alive]
+            self._settle([(job, Failure("scorer", str(fault))) for job in alive])
         except ScorerError as fault:
             if len(alive) == 1:
-                return [(alive[0], Failure("scorer", str(fault)))]
+                self._settle([(alive[0], Failure("scorer", str(fault)))])
+                return
             middle = len(alive) // 2
-            self._hand_over(await self._serve(alive[:middle]))
-            return await self._serve(alive[middle:])
-        self._learn(len(rows), self._clock() - began)
-        return _divide(alive, values)
+            await self._serve(alive[:middle])
+            await self._serve(alive[middle:])
+        else:
+            self._learn(len(rows), self._clock() - began)
+            self._settle(_divide(alive, values))
 
     async def _call(self, jobs: list[Job[C]], rows: list[ValidRow]) -> list[Outputs | None]:
         traces = [job.trace for job in jobs if job.trace is not None]

@@ -1,8 +1,9 @@
 """Who asks: read from what the gateway says with a request, whichever protocol carries it, and told back."""
 
-import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+import uuid_utils
 
 from deploy.agent.dataplane import Answer
 from deploy.agent.recording import Caller
@@ -22,7 +23,7 @@ def read_caller(headers: Mapping[bytes, bytes], trace: "Trace | None" = None) ->
     """Read what the gateway says; without a usable request id the request gets one of its own."""
     attempt = headers.get(b"x-envoy-attempt-count", b"1")
     return Caller(
-        request_id=_text(headers, b"x-request-id") or str(uuid.uuid4()),
+        request_id=_text(headers, b"x-request-id") or str(uuid_utils.uuid4()),
         attempt=min(max(int(attempt), 1), MAX_ATTEMPT) if attempt.isdigit() and len(attempt) <= 9 else 1,
         rollout=_text(headers, b"x-flywheel-rollout"),
         arm=_text(headers, b"x-flywheel-arm"),

@@ -1,7 +1,4 @@
-"""Several `mlflow models serve` workers as one backend: one call in flight each, a broken one tried once elsewhere.
-
-Two calls in flight on one worker were measured to be slower on two cores.
-"""
+"""Several `mlflow models serve` workers as one backend; a call that one of them broke is tried once elsewhere."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,6 +13,7 @@ from deploy.agent.backends.worker import Worker
 from deploy.agent.outputs import Outputs
 from flywheel.contract import ValidRow
 
+CALLS = 2  # in flight on one worker at most
 FIRST_SHARE = 0.5  # of a call's time that the first worker has where there is a second
 FAIR_SECONDS = 0.05  # a worker that did not answer in less is not thereby broken
 
@@ -29,7 +27,7 @@ class Pool:
 
     def __init__(self, workers: Sequence[Worker]) -> None:
         self._workers = list(workers)
-        self._idle: list[Worker] = list(workers)
+        self._free_calls = dict.fromkeys(workers, CALLS)
         self._broken: set[Worker] = set()
         self._freed = asyncio.Condition()
         self.width = len(workers)
@@ -105,16 +103,16 @@ class Pool:
                     await self._freed.wait_for(lambda: bool(self._free(other_than)))
             except TimeoutError as fault:
                 raise ScorerUnreachableError("No worker was free in time.") from fault
-            chosen = self._free(other_than)[0]
-            self._idle.remove(chosen)
+            chosen = max(self._free(other_than), key=self._free_calls.__getitem__)
+            self._free_calls[chosen] -= 1
             return chosen
 
     def _free(self, other_than: Worker | None) -> list[Worker]:
         wanted = [worker for worker in self._workers if worker is not other_than]
         living = [worker for worker in wanted if worker not in self._broken] or wanted
-        return [worker for worker in living if worker in self._idle]
+        return [worker for worker in living if self._free_calls[worker]]
 
     async def _give_back(self, worker: Worker) -> None:
         async with self._freed:
-            self._idle.append(worker)
+            self._free_calls[worker] += 1
             self._freed.notify_all()

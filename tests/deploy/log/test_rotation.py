@@ -24,7 +24,7 @@ from deploy.log.access_log import AccessLog, rotated
 from deploy.log.rotation import PERIOD_SECONDS, Rotation, rotation
 from deploy.log.shipper import Shipper
 from flywheel.settings import Settings
-from flywheel.stack.gateway import bootstrap
+from flywheel.stack.gateway import admin_url, bootstrap
 from flywheel.stack.ports import Ports
 from flywheel.storage import PredictionLog
 from tests.deploy.conftest import ENVIRONMENT, ROOT, free_port, status_of, wait_for
