@@ -20,6 +20,7 @@ import uvloop
 HEAD_END = b"\r\n\r\n"
 SAMPLE_EVERY = 61  # of the answers, kept for comparison; a prime, so that every row's turn comes
 CONNECT_SECONDS = 10.0
+TICK_SECONDS = 0.001  # of the open loop; less than uvloop's resolution would be no sleep at all, and take a whole core
 GIVE_UP_SECONDS = 15.0  # after the end of a measurement, for what is in flight
 
 
@@ -292,7 +293,7 @@ class _Open(_Loop):
             while due <= now:
                 self.send(due)
                 due += self._random.expovariate(self._rate)
-            await asyncio.sleep(0.0005)
+            await asyncio.sleep(TICK_SECONDS)
         deadline = time.perf_counter() + GIVE_UP_SECONDS
         while any(one.busy for one in self.open) and time.perf_counter() < deadline:
             await asyncio.sleep(0.01)
