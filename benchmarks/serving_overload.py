@@ -11,6 +11,7 @@ from benchmarks.load import Target, closed_loop, open_loop
 
 IN_TIME_SECONDS = 2.0
 OVERLOAD = 3.0
+TURNS = 3
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,13 @@ class Overloaded:
 
 
 def overload(target: Target, load: Load, seconds: float) -> Overloaded:
-    """Measure the peak, then ask for three times as much."""
+    """Measure the peak, then ask for three times as much; return the turn with the middle share of its peak."""
     _allow_files(2 * load.connections)
+    turns = [_turn(target, load, seconds) for _ in range(TURNS)]
+    return sorted(turns, key=lambda one: one.goodput / one.peak)[TURNS // 2]
+
+
+def _turn(target: Target, load: Load, seconds: float) -> Overloaded:
     peak = max(closed_loop(target, connections, seconds).rate() for connections in load.peak_connections)
     result = open_loop(target, peak * OVERLOAD, seconds, connections=load.connections)
     return Overloaded(

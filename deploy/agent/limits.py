@@ -14,7 +14,7 @@ class Limits:
     request_rows: int = 1024
     # One call carries 256 rows in about the time of one; the next batch waits no longer than that.
     batch_rows: int = 256
-    queue_rows: int = 4096
+    queue_rows: int = 2048
     queue_seconds: float = 1.0
     deadline_seconds: float = 10.0
     segment_bytes: int = 32 << 20

@@ -80,7 +80,7 @@ class UseCaseServing(_Strict):
     body_bytes: Positive = 1 << 20
     request_rows: Annotated[int, Field(gt=0, le=32_767)] = 1024  # records number rows in 16 bits
     batch_rows: Positive = 256
-    queue_rows: Positive = 4096
+    queue_rows: Positive = 2048
     queue_seconds: Seconds = 1.0
     mirror_percent: Percent = 0.0
     docs: bool = True

@@ -29,13 +29,14 @@ def valid_row(value: float) -> ValidRow:
 class Recorder:
     """Answers each row with its own value, and keeps what was asked and settled."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1) -> None:
+        self.at_once = at_once
         self.batches: list[list[float]] = []
         self.settled: dict[int, Outcome] = {}
         self.in_flight = 0
 
     async def score(self, rows: list[ValidRow], timeout: float, traceparent: str | None = None) -> list[Outputs | None]:
-        assert self.in_flight == 0, "two calls at once"
+        assert self.in_flight < self.at_once, "too many calls at once"
         self.in_flight += 1
         await asyncio.sleep(0)
         self.in_flight -= 1
@@ -63,7 +64,7 @@ def test_each_request_gets_the_answer_to_its_own_rows(
     requests: list[list[float]], pauses: set[int], remote: bool
 ) -> None:
     async def scenario() -> Recorder:
-        recorder = Recorder()
+        recorder = Recorder(at_once=2 if remote else 1)
         batcher = Batcher(recorder.score, recorder.settle, Limits(batch_rows=8), remote=remote)
         task = asyncio.create_task(batcher.run())
         answers = []

@@ -113,6 +113,8 @@ class Paths:
             return self._nothing_there(request.path)
         if request.method != route.method:
             return _other_method(route, request.path)
+        if (full := self.turned_away(request.method, request.path)) is not None:
+            return full  # the queue has filled since the head was read: before the work of parsing
         trace = None
         if self._tracing is not None and route.protocol is not None:
             trace = self._tracing.request(request.headers, request.method, request.path)
