@@ -221,16 +221,19 @@ class PredictionLog:
         """Return when all that was committed survives loss of power, as far as the local disk goes.
 
         Raises:
-            StackError: The disk has a fault.
+            StackError: The disk has a fault, or has lost what was committed and not synced when the power went.
         """
         known, folder = self._kept(use_case, table), self.path(use_case, table)
         if known is None:
             return
-        names = pa.table(known.get_add_actions(flatten=True))["path"].to_pylist()
+        named = pa.table(known.get_add_actions(flatten=True)).select(["path", "size_bytes"]).to_pydict()
+        sizes = {folder / unquote(path): size for path, size in zip(*named.values(), strict=True)}
+        synced = self._synced.get(folder, set())
         try:
+            if short := [path.name for path in sizes.keys() - synced if path.stat().st_size < sizes[path]]:
+                raise StackError(f"Log table {folder} has lost a part of {short[0]}. Its segments stay; restore it.")
             commits = [path for path in (folder / "_delta_log").iterdir() if path.is_file()]
-            files = [*commits, *(folder / unquote(name) for name in names), folder, folder.parent]
-            self._synced[folder] = sync_new(files, self._synced.get(folder, set()))
+            self._synced[folder] = sync_new([*commits, *sizes, folder, folder.parent], synced)
         except OSError as fault:
             raise StackError(f"Log table {folder} cannot be synced: {fault}. Check the disk.") from fault
 

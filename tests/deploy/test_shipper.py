@@ -1,5 +1,6 @@
 """The shipper: every whole line of spools and access log is in the tables exactly once, whoever dies when."""
 
+import os
 import random
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
@@ -277,6 +279,23 @@ def test_many_small_commits_leave_few_files(tmp_path: Path) -> None:
     assert frame["prediction_id"].n_unique() == frame.height == COMPACT_EVERY
     checkpointed = [orjson.loads(line) for line in _last_commit(tmp_path / "log" / "tiny" / "predictions")]
     assert sum("remove" in action for action in checkpointed) == COMPACT_EVERY
+
+
+@pytest.mark.parametrize("left", [None, 0, 100])
+def test_segments_stay_while_a_table_lacks_what_the_loss_of_power_took(tmp_path: Path, left: int | None) -> None:
+    with spool(tmp_path) as agent:
+        agent.append(record(1))
+        Shipper(tmp_path).tick()
+        (data,) = (tmp_path / "log" / "tiny" / "predictions").glob("**/*.parquet")
+        if left is None:
+            data.unlink()
+        else:
+            os.truncate(data, left)
+    again = Shipper(tmp_path)
+    with capture_logs() as told:
+        again.tick()
+    assert len(list((tmp_path / "spool" / "tiny-v1").glob("*.jsonl"))) == 1
+    assert data.name in str(told)
 
 
 def test_files_of_a_table_are_synced_once_and_before_a_segment_goes(
