@@ -4,7 +4,6 @@ import math
 
 import orjson
 
-from deploy.agent.http import Response
 from flywheel.errors import FlywheelError
 
 # Rules of the contract (missing, unknown, type, finite, range) are not listed: they answer 422.
@@ -59,11 +58,3 @@ class RefusalError(FlywheelError):
         """Return the answer's JSON: `{"error": {"field", "rule", "message", "row"}}`."""
         error = {"field": self.field, "rule": self.rule, "message": str(self), "row": self.row}
         return orjson.dumps({"error": error})
-
-
-def refused(refusal: RefusalError) -> Response:
-    """Return the answer of MLflow's and our own paths to a refused request."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    if refusal.status == 429:
-        headers = ((b"retry-after", str(refusal.retry_after).encode()),)
-    return Response(refusal.status, refusal.body(), headers=headers)

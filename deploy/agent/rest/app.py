@@ -15,10 +15,10 @@ from deploy.agent.feedback import OutcomeSink
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
 from deploy.agent.limits import Limits
-from deploy.agent.refusal import RefusalError, refused
+from deploy.agent.refusal import RefusalError
 from deploy.agent.rest.feedback_path import FeedbackPath
 from deploy.agent.rest.invocations import MlflowPaths
-from deploy.agent.rest.route import Route, Routes
+from deploy.agent.rest.route import Route, Routes, refused
 from deploy.agent.rest.v2 import V2Paths, refused_v2
 from deploy.agent.signature import Signature
 from deploy.agent.telemetry.access_log import AccessLog

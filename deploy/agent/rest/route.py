@@ -4,9 +4,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from deploy.agent.http import Request, Response
-from deploy.agent.refusal import RefusalError, refused
+from deploy.agent.refusal import RefusalError
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+def refused(refusal: RefusalError) -> Response:
+    """Return the answer of MLflow's and our own paths to a refused request."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if refusal.status == 429:
+        headers = ((b"retry-after", str(refusal.retry_after).encode()),)
+    return Response(refusal.status, refusal.body(), headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from deploy.agent.dataplane import Answer, DataPlane
 from deploy.agent.health import Health
 from deploy.agent.http import Request, Response
 from deploy.agent.limits import Limits
-from deploy.agent.refusal import RefusalError, refused
-from deploy.agent.rest.route import Handler, Route, Routes, check_media_type
+from deploy.agent.refusal import RefusalError
+from deploy.agent.rest.route import Handler, Route, Routes, check_media_type, refused
 from deploy.agent.rest.v2_codec import InferRequest, read_request, write_answer
 from deploy.agent.served_model import ServedModel
 from deploy.agent.tensors import Tensor, TensorReader
