@@ -41,7 +41,9 @@ async def test_sigterm_answers_every_call_that_was_taken_and_ends_with_0(start_a
         agent.process.terminate()
         await asyncio.gather(*clients)
     assert await asyncio.to_thread(agent.process.wait, 30) == 0
-    assert codes == {grpc.StatusCode.UNAVAILABLE}  # a new call found no server; no call that was taken broke
+    # A new call finds no server, or gRPC drops it unread while it closes. One that was taken and then broken would have
+    # a record that no client knows of.
+    assert codes <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
     recorded = [record["prediction_id"] for record in agent.records()]
     assert sorted(ids) == sorted(recorded)
 
