@@ -20,7 +20,7 @@ def yaml_reason(fault: yaml.YAMLError) -> str:
 
 
 class OnceOnly(yaml.SafeLoader):
-    """YAML in which a key that stands twice is a fault: plain YAML would drop the first silently."""
+    """YAML in which a key that stands twice is a fault, and which reads JSON's texts whole; plain YAML does neither."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping.
@@ -37,3 +37,17 @@ class OnceOnly(yaml.SafeLoader):
             if isinstance(key_node, yaml.ScalarNode):
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Build a text; JSON writes a character beyond 65535 as two halves, which YAML by itself leaves apart.
+
+        Raises:
+            ConstructorError: A half stands alone.
+        """
+        value = super().construct_scalar(node)
+        try:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError as fault:
+            raise yaml.constructor.ConstructorError(
+                None, None, "half of a character stands alone", node.start_mark
+            ) from fault

@@ -1,5 +1,6 @@
 """Settings that people write: a key that stands twice is a fault in every one of them, wherever it stands."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,9 @@ def test_serving_use_cases_and_hooks_refuse_it_in_one_sentence(tmp_path: Path) -
         load_usecase(tmp_path / "serving.yaml")
     with pytest.raises(SpecError, match=TWICE):
         parse_hooks("a: 1\na: 2", "hooks.yaml")
+
+
+def test_a_character_that_json_writes_in_two_halves_is_one() -> None:
+    assert parse_yaml(json.dumps({"\U0001f600": ["\U0001f600"]})) == {"\U0001f600": ["\U0001f600"]}
+    with pytest.raises(yaml.YAMLError, match="half of a character"):
+        parse_yaml('{"a": "\\ud83d"}')

@@ -98,8 +98,8 @@ async def scoring(case: Case) -> AsyncIterator[str]:
     """Serve what `mlflow models serve` would answer."""
 
     async def invocations(request: web.Request) -> web.Response:
-        rows = (await request.json())["dataframe_split"]["data"]
-        return web.json_response({"predictions": [case.answer(row[1]) for row in rows]})
+        _, second, *_ = (await request.json())["inputs"].values()
+        return web.json_response({"predictions": [case.answer(value) for value in second]})
 
     app = web.Application()
     app.router.add_post("/invocations", invocations)
