@@ -4,17 +4,17 @@ No answer leaves before its record is in the spool; where the spool cannot take 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
 import uuid_utils
 
-from deploy.agent.batching import Batcher, Failure, Job, Outcome, Score
+from deploy.agent.batching import Batcher, Failure, Job, Score
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
-from deploy.agent.recording import Asked, Caller, Identity, Recorder
+from deploy.agent.recording import Asked, Caller, Finished, Identity, Recorder
 from deploy.agent.refusal import RefusalError
 from deploy.agent.telemetry.metrics import Metrics
 from flywheel.contract import Contract, ValidRow
@@ -126,7 +126,7 @@ class DataPlane:
         trace.about(caller.request_id, len(rows))
         return trace.timed("validate", self.validate, rows)
 
-    def _settle(self, finished: Sequence[tuple[Job[Asked], Outcome]]) -> None:
+    def _settle(self, finished: Finished) -> None:
         """Record first, in one write, then answer."""
         try:
             self._write(self._recorder.lines(finished), finished)
@@ -142,16 +142,14 @@ class DataPlane:
             else:
                 job.answer.set_result(outcome)
 
-    def _write(self, lines: bytes, finished: Sequence[tuple[Job[Asked], Outcome]]) -> None:
+    def _write(self, lines: bytes, finished: Finished) -> None:
         traces = [job.trace for job, _ in finished if job.trace is not None]
         if traces:
             traces[0].timed("append", self._append, lines, traces[1:])
         else:
             self._append(lines)
 
-    def _unrecorded(
-        self, finished: Sequence[tuple[Job[Asked], Outcome]], fault: OSError
-    ) -> Sequence[tuple[Job[Asked], Outcome]]:
+    def _unrecorded(self, finished: Finished, fault: OSError) -> Finished:
         """Turn answers without a record into failures, unless the limits say that they are given all the same."""
         if not self._unlogged:
             return [(job, UNRECORDED) for job, _ in finished]
