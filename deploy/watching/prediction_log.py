@@ -3,7 +3,6 @@
 So it is told as well when the shipper hangs or does not run at all.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +12,11 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deploy.log.segments import read_block
+from deploy.log.spools import FOLDER_NAME
 from deploy.status.spooled import spooled
 from flywheel.errors import FlywheelError
 from flywheel.storage import PredictionLog
 
-FOLDER = re.compile(r"(?P<use_case>.+)-v(?P<version>[^-]+)")
 LABELS = ("use_case",)
 log = structlog.get_logger()
 
@@ -60,7 +59,7 @@ class LoggedPredictions:
     def _versions(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for folder in sorted((self._home / "spool").glob("*-v*")):
-            if named := FOLDER.fullmatch(folder.name):
+            if named := FOLDER_NAME.fullmatch(folder.name):
                 found.setdefault(named["use_case"], []).append(named["version"])
         return found
 

@@ -87,9 +87,12 @@ class Paths:
 
     def turned_away(self, method: str, path: str) -> Response | None:
         """Return the refusal of a prediction while the queue is full."""
-        batcher = self._dataplane.batcher
         route = self._routes.get(path)
-        if route is None or route.protocol not in PREDICTING or method != route.method or not batcher.is_full:
+        return None if route is None or method != route.method else self._refusal_while_full(route)
+
+    def _refusal_while_full(self, route: Route) -> Response | None:
+        batcher = self._dataplane.batcher
+        if route.protocol not in PREDICTING or not batcher.is_full:
             return None
         key = route.protocol, max(1, math.ceil(batcher.wait_seconds))
         if key not in self._full:  # made once: under overload this is most of the work
@@ -113,7 +116,7 @@ class Paths:
             return self._nothing_there(request.path)
         if request.method != route.method:
             return _other_method(route, request.path)
-        if (full := self.turned_away(request.method, request.path)) is not None:
+        if (full := self._refusal_while_full(route)) is not None:
             return full  # the queue has filled since the head was read: before the work of parsing
         trace = None
         if self._tracing is not None and route.protocol is not None:
