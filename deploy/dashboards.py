@@ -138,6 +138,16 @@ GATEWAY = Dashboard(
         Panel("Retries by cluster", "reqps", (("rate(envoy_cluster_upstream_rq_retry[5m])", CLUSTER),)),
         Panel("Healthy replicas by cluster", "short", (("envoy_cluster_membership_healthy", CLUSTER),)),
         Panel("Memory", "bytes", (("envoy_server_memory_allocated", "allocated"),)),
+        Panel(
+            "Memory, of what it may take",
+            "percent",
+            (("envoy_overload_envoy_resource_monitors_fixed_heap_pressure", "heap"),),
+        ),
+        Panel(
+            "Connections that were too many",
+            "cps",
+            (("sum(rate(envoy_listener_downstream_global_cx_overflow[5m]))", "closed"),),
+        ),
     ),
 )
 DOOR = "flywheel_doorman_check_seconds"

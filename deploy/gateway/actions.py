@@ -6,6 +6,7 @@ from deploy.gateway.documents import TYPE, replaced
 from deploy.gateway.sticky import hash_policy
 from deploy.gateway.traffic import Split, fallback_cluster, grpc_cluster, mirrored_cluster
 from flywheel.serving import Serving
+from flywheel.stack.envoy import duration
 
 # What is refused, reset or answered 502 to 504 by one version is tried on the other; everything else is an answer.
 RETRY_ON = "connect-failure,refused-stream,reset,gateway-error"
@@ -20,7 +21,7 @@ def action(split: Split, serving: Serving, *, rewrite: str | None = None, grpc: 
     weighted: dict[str, Any] = {"clusters": _weighted(split, grpc=grpc, mirrors=ours.mirror_percent > 0)}
     found: dict[str, Any] = {
         "weighted_clusters": weighted,
-        "timeout": f"{ours.deadline_seconds * TRIES:g}s",
+        "timeout": duration(ours.deadline_seconds * TRIES),
         "retry_policy": _retry_policy(ours.deadline_seconds, grpc=grpc),
     }
     if rewrite is not None:
@@ -63,7 +64,7 @@ def _retry_policy(try_seconds: float, *, grpc: bool) -> dict[str, Any]:
     return {
         "retry_on": RETRY_GRPC_ON if grpc else RETRY_ON,
         "num_retries": TRIES,
-        "per_try_timeout": f"{try_seconds:g}s",
+        "per_try_timeout": duration(try_seconds),
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",

@@ -19,9 +19,10 @@ from flywheel.yaml_text import parse_yaml, yaml_reason
 
 NAME = "serving.yaml"
 LONGEST_DAYS = 36_500
+LEAST_GATEWAY_MB = 128  # of heap; Envoy alone has 10
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.001, le=1e9)]  # Envoy counts milliseconds, of which none means for ever
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # of a header or a cookie
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -149,6 +150,9 @@ class GatewayServing(_Strict):
         limits: Of each client without its own; without auth a client is an address.
         token_trust_seconds: That known service tokens go on being let in while the database that revokes them is down.
         threads: Of Envoy.
+        connections: Of clients, at most; more are closed at once.
+        memory_mb: Of Envoy's heap. Near it, who holds most is cut off first, and new requests are refused (503).
+        request_seconds: In which a request must have come whole; else it is refused (408).
         access_log_mb: Size at which a new logs/gateway.jsonl is begun; the old one goes once it is in the log.
     """
 
@@ -160,6 +164,9 @@ class GatewayServing(_Strict):
     clients: dict[str, ClientLimits] = {}
     token_trust_seconds: Seconds = 86_400.0
     threads: Positive = 1
+    connections: Positive = 15_000
+    memory_mb: Annotated[int, Field(ge=LEAST_GATEWAY_MB, le=1 << 30)] = 1024
+    request_seconds: Seconds = 30.0
     access_log_mb: Positive = 256
 
     @model_validator(mode="after")

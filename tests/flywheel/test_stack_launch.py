@@ -2,28 +2,33 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from flywheel.stack.launch import OPEN_FILES
 from flywheel.stack.processes import started_ticks
 from tests.deploy.conftest import ENVIRONMENT, wait_for
 
 PARENT = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
 
 
-def launched(home: Path, name: str) -> "subprocess.Popen[bytes]":
+def launched(home: Path, name: str, code: str = PARENT, files: int | None = None) -> "subprocess.Popen[bytes]":
+    """Launch a program; `files` is the soft limit of open files of who does so."""
     program: dict[str, Any] = {
         "name": name,
-        "command": [sys.executable, "-c", PARENT],
+        "command": [sys.executable, "-c", code],
         "environment": {},
         "directory": None,
     }
     file = home / f"{name}.json"
     file.write_text(json.dumps({**program, "user": None, "stop_signal": "TERM"}))
     command = [sys.executable, "-m", "flywheel.stack.launch", "--home", str(home), "--program", str(file)]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -Sn {files}; exec "$@"', "sh", *command]
     return subprocess.Popen(command, env=ENVIRONMENT, cwd=home)
 
 
@@ -50,3 +55,11 @@ def test_a_child_that_outlived_its_killed_program_is_ended_before_the_program_st
             process.wait(10)
         for pid in (spared, newest):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_program_may_open_as_many_files_as_the_hard_limit_allows(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shown = "import resource; print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    assert launched(tmp_path, "mine", shown, files=100).wait(30) == 0
+    soft = int((tmp_path / "logs" / "mine.log").read_text().split()[0])
+    assert soft == (OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard))

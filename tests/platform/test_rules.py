@@ -170,6 +170,14 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         },
     ),
     "FlywheelGatewayDown": ({'up{job="gateway"}': "0x120"}, {'up{job="gateway"}': "1x120"}),
+    "FlywheelGatewayMemory": (
+        {"envoy_overload_envoy_resource_monitors_fixed_heap_pressure": "90x120"},
+        {"envoy_overload_envoy_resource_monitors_fixed_heap_pressure": "80x120"},
+    ),
+    "FlywheelGatewayConnectionsFull": (
+        {"envoy_listener_downstream_global_cx_overflow": "0+2x120"},
+        {"envoy_listener_downstream_global_cx_overflow": "7x120"},
+    ),
     "FlywheelCertificateExpiry": (
         {"envoy_server_days_until_first_cert_expiring": "7x120"},
         {"envoy_server_days_until_first_cert_expiring": "60x120"},

@@ -26,6 +26,11 @@ def extension(name: str, kind: str, **values: Any) -> dict[str, Any]:
     return {"name": name, "typed_config": {"@type": f"{TYPES}.extensions.{kind}", **values}}
 
 
+def duration(seconds: float) -> str:
+    """Write a time as protobuf's JSON does; Envoy counts in milliseconds."""
+    return f"{seconds:.3f}s"
+
+
 def http_manager_of(**values: Any) -> dict[str, Any]:
     """Return an HTTP manager that does nothing but route."""
     router = extension("router", "filters.http.router.v3.Router")
@@ -41,7 +46,12 @@ def listener_of(name: str, port: int, manager: dict[str, Any], host: str = "127.
 def pipe_listener(name: str, path: Path, manager: dict[str, Any]) -> dict[str, Any]:
     """Return a listener on a unix socket that only the stack's user may open."""
     chain = {"filters": [{"name": "http", "typed_config": manager}]}
-    return {"name": name, "address": pipe(path, mode=0o600), "filter_chains": [chain]}
+    return {
+        "name": name,
+        "address": pipe(path, mode=0o600),
+        "filter_chains": [chain],
+        "ignore_global_conn_limit": True,  # of clients
+    }
 
 
 def pipe(path: Path, **more: int) -> dict[str, Any]:

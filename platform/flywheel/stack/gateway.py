@@ -14,6 +14,7 @@ from flywheel.stack.envoy import HTTP_MANAGER, RUNTIME, TYPES, extension, listen
 from flywheel.stack.gateway_admin import admin_cluster, admin_section, readable_listener
 from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman, token_issuer
 from flywheel.stack.gateway_keys import keys_cluster, keys_listener
+from flywheel.stack.gateway_limits import BUFFER_BYTES, manager_limits, overload_manager
 from flywheel.stack.gateway_replies import local_replies
 from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_socket
 from flywheel.stack.ports import Ports
@@ -104,6 +105,7 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
     door, collector = serving.gateway, collector_cluster(serving.observability)
     manager = http_manager(settings, door, tracing_section(serving.observability))
     listener = listener_of("models", ports.gateway, manager, door.host)
+    listener["per_connection_buffer_limit_bytes"] = BUFFER_BYTES
     if door.tls is not None:
         tls = transport_socket(door.tls, settings.root / "envoy" / "dynamic")
         listener["filter_chains"][0]["transport_socket"] = tls
@@ -117,6 +119,7 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
         "node": {"id": "flywheel-gateway", "cluster": "flywheel"},
         "admin": admin_section(admin_socket(settings)),
         "layered_runtime": RUNTIME,
+        "overload_manager": overload_manager(door),
         "dynamic_resources": {"cds_config": _from_file(settings, "cds.json")},
         "static_resources": {"listeners": listeners, "clusters": clusters},
     }
@@ -194,7 +197,7 @@ def http_manager(
     settings: Settings, door: GatewayServing | None = None, tracing: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the HTTP manager of the models' listener; `tracing` goes into it as it stands."""
-    router = extension("router", "filters.http.router.v3.Router")
+    door, router = door or GatewayServing(), extension("router", "filters.http.router.v3.Router")
     access_log = extension(
         "envoy.access_loggers.file",
         "access_loggers.file.v3.FileAccessLog",
@@ -213,8 +216,9 @@ def http_manager(
         "always_set_request_id_in_response": True,
         "early_header_mutation_extensions": [early_mutation()],
         "local_reply_config": local_replies(),
+        **manager_limits(door),
         "access_log": [access_log],
-        "http_filters": [*filters(door or GatewayServing()), router],
+        "http_filters": [*filters(door), router],
         "rds": {"route_config_name": "models", "config_source": _from_file(settings, "rds.json")},
         **({"tracing": tracing, "request_id_extension": plain_request_ids()} if tracing is not None else {}),
     }

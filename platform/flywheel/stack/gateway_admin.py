@@ -15,7 +15,7 @@ REFUSED = f"Here only {', '.join(READABLE)} can be read. For more, ask the unix 
 
 def admin_section(socket: Path) -> dict[str, Any]:
     """Return where the admin interface listens."""
-    return {"address": pipe(socket, mode=0o600)}
+    return {"address": pipe(socket, mode=0o600), "ignore_global_conn_limit": True}
 
 
 def readable_listener(port: int) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def readable_listener(port: int) -> dict[str, Any]:
     manager = http_manager_of(
         stat_prefix=ADMIN, normalize_path=True, route_config={"name": ADMIN, "virtual_hosts": [host]}
     )
-    return listener_of(ADMIN, port, manager)
+    return {**listener_of(ADMIN, port, manager), "ignore_global_conn_limit": True}
 
 
 def admin_cluster(socket: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from flywheel.serving import ClientLimits, GatewayServing, Jwt
-from flywheel.stack.envoy import extension
+from flywheel.stack.envoy import duration, extension
 from flywheel.stack.gateway_keys import keys_source
 
 CLIENT = "x-flywheel-client"
@@ -101,7 +101,7 @@ def _jwt(jwt: Jwt, *, alone: bool) -> dict[str, Any]:
 def _doorman() -> dict[str, Any]:
     asked = [{"exact": name} for name in ("authorization", CLIENT, "x-forwarded-for")]
     service = {
-        "server_uri": {"uri": "http://doorman", "cluster": DOORMAN, "timeout": f"{DOORMAN_SECONDS}s"},
+        "server_uri": {"uri": "http://doorman", "cluster": DOORMAN, "timeout": duration(DOORMAN_SECONDS)},
         "authorization_response": {"allowed_upstream_headers": {"patterns": [{"exact": CLIENT}]}},
         "retry_policy": {
             "retry_on": "connect-failure,reset",

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from flywheel.errors import SpecError
 from flywheel.serving import Jwt
-from flywheel.stack.envoy import TYPES, http_manager_of, pipe, pipe_listener
+from flywheel.stack.envoy import TYPES, duration, http_manager_of, pipe, pipe_listener
 
 KEYS = "keys"
 FILE_SECONDS = 1.0
@@ -24,8 +24,8 @@ def keys_source(jwt: Jwt) -> dict[str, Any]:
     address = jwt.jwks_url or f"http://{KEYS}/"
     every = jwt.refresh_seconds if jwt.jwks_url else FILE_SECONDS
     return {
-        "http_uri": {"uri": address, "cluster": KEYS, "timeout": f"{FETCH_SECONDS:g}s"},
-        "cache_duration": f"{every:g}s",
+        "http_uri": {"uri": address, "cluster": KEYS, "timeout": duration(FETCH_SECONDS)},
+        "cache_duration": duration(every),
         "async_fetch": {"failed_refetch_duration": "1s"},
     }
 

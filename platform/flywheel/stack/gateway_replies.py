@@ -13,6 +13,7 @@ RULES = {
     401: "auth",
     403: "auth",
     404: "path",
+    408: "deadline",
     413: "size",
     429: "limit",
     502: "gateway",
@@ -30,6 +31,7 @@ SENTENCES: dict[int, str | None] = {
     401: "Not let in: show a valid JSON Web Token as 'authorization: Bearer ...'.",
     403: "Not let in: this JSON Web Token is not meant for this gateway.",
     404: None,
+    408: "The request did not come whole in time. Send it faster, or less at once.",
     413: None,
     429: "Too many requests of this client. Wait as long as Retry-After says (seconds).",
     502: "The version that was asked broke the connection. Try again.",
@@ -41,12 +43,16 @@ V2 = {"header_filter": {"header": {"name": ":path", "string_match": {"safe_regex
 # A route refuses a body whose length is announced, in a sentence with the limit; one without is cut off by the buffer.
 UNANNOUNCED = {"header_filter": {"header": {"name": "content-length", "present_match": False}}}
 TOO_LONG = "The body is larger than this use case takes. Send less."
+# The overload manager's refusals.
+OVERLOADED = {"response_flag_filter": {"flags": ["OM"]}}
+NO_MEMORY = "The gateway has no memory left for another request. Try again shortly."
 DOORMANS = {"response_flag_filter": {"flags": ["UAEX"]}}
 
 
 def local_replies() -> dict[str, Any]:
     """Return the mappers, of which the first that matches is taken."""
     mappers = _forms(413, RULES[413], TOO_LONG, [UNANNOUNCED])
+    mappers += _forms(503, RULES[503], NO_MEMORY, [OVERLOADED])
     for status, rule in RULES.items():
         # The doorman's refusals are sentences already, unless it does not answer at all.
         mappers += _forms(status, rule, MUTE if status == 503 else None, [DOORMANS])

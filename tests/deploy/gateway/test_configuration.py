@@ -22,7 +22,7 @@ from flywheel.settings import Settings
 from flywheel.stack.gateway import check
 from flywheel.stack.ports import Ports
 from tests.deploy.conftest import ENVIRONMENT, ROOT
-from tests.deploy.gateway.test_door import certificate, house, issuer, until
+from tests.deploy.gateway.house import certificate, house, issuer, until
 
 PORTS = Ports(postgres=1, s3=2, mlflow=3, gateway=4, envoy_admin=5)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -35,6 +35,9 @@ GATEWAY = st.fixed_dictionaries(
         "limits": LIMITS,
         "clients": st.dictionaries(PATTERN, LIMITS, max_size=3),
         "threads": st.integers(1, 4),
+        "connections": st.integers(0, 2**33),
+        "memory_mb": st.integers(100, 2**31),
+        "request_seconds": st.floats(allow_nan=False),
         "host": st.one_of(st.sampled_from(["127.0.0.1", "0.0.0.0", "::1"]), TEXT),  # noqa: S104  # only checked
     },
     optional={

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.gateway.routes import Split
 from flywheel.stack.probes import request
-from tests.deploy.gateway.test_door import TOKEN, House, house, until, write_token
+from tests.deploy.gateway.house import TOKEN, House, house, until, write_token
 
 
 def test_nobody_is_turned_away_while_the_doorman_is_killed_and_started_again(tmp_path: Path) -> None:

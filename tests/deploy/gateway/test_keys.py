@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from deploy.gateway.routes import Split
-from tests.deploy.gateway.test_door import TOKEN, House, certificate, house, until, write_token
+from tests.deploy.gateway.house import TOKEN, House, certificate, house, until, write_token
 
 CLAIMS: dict[str, Any] = {"iss": "https://login", "aud": "models", "sub": "ada"}
 KEYS = {name: rsa.generate_private_key(public_exponent=65537, key_size=2048) for name in ("one", "two")}

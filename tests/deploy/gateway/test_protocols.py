@@ -15,8 +15,8 @@ import pytest
 
 from deploy.gateway.routes import Backend, Replica, Split
 from tests.deploy.conftest import ENVIRONMENT, ROOT, RunningAgent, free_port
+from tests.deploy.gateway.house import TOKEN, House, certificate, house, until, write_token
 from tests.deploy.gateway.plain_http2 import post
-from tests.deploy.gateway.test_door import TOKEN, House, certificate, house, until, write_token
 
 Start = Callable[..., RunningAgent]
 V2 = "/flights/v2/models/flights/infer"

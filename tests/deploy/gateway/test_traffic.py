@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from deploy.gateway.routes import Backend, Replica, Split
-from tests.deploy.gateway.test_door import House, house, until
+from tests.deploy.gateway.house import House, house, until
 from tests.deploy.gateway.test_protocols import tls, trusting
 
 COOKIE = "defaults: {sticky: {cookie: flywheel-caller, cookie_seconds: 600}}\n"
