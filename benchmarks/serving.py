@@ -96,7 +96,7 @@ def others(table: Table, extra: Mapping[str, Row]) -> list[Goal]:
 
 def _extra(model: Served, cache: Path, seconds: float) -> dict[str, Row]:
     parts: dict[str, Callable[[], Row]] = {
-        "log cost": lambda: log_cost(model, cache, seconds),
+        "log cost": lambda: log_cost(model, cache),
         "envoy": lambda: added_ms(model, cache, seconds),
         "overload": lambda: overloads(model, cache, 2 * seconds),
         "log records": lambda: _of_the_log("log_records_per_s"),

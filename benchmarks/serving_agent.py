@@ -1,7 +1,7 @@
 """Flywheel's own side: an agent before a plain `mlflow models serve` worker, or with ONNX Runtime in its process.
 
 Validation, metrics and the prediction log are on, as in production; there is no cache. Only the comparison that prices
-the log runs an agent whose spool writes nothing (`benchmarks.unlogged_agent`).
+the log runs an agent that can be switched (`benchmarks.switched_agent`).
 """
 
 import sys
@@ -14,7 +14,7 @@ from benchmarks.serving_processes import Command
 from flywheel.digest import folder_digest
 
 AGENT = "deploy.agent"
-UNLOGGED = "benchmarks.unlogged_agent"
+SWITCHED = "benchmarks.switched_agent"
 
 
 def agent(place: Place, backend: Sequence[str], module: str = AGENT) -> Command:
