@@ -117,7 +117,7 @@ PLAIN = textwrap.dedent('''
     class Plain(mlflow.pyfunc.PythonModel):
         """Answers half of its input."""
 
-        def predict(self, context, model_input, params=None):
+        def predict(self, context, model_input: pd.DataFrame, params=None):
             """Return one number a row."""
             return pd.DataFrame({"half": model_input["size"] / 2})
 
