@@ -12,7 +12,8 @@ from flywheel.stack.envoy import duration
 RETRY_ON = "connect-failure,refused-stream,reset,gateway-error"
 # gRPC says in its status what HTTP says in its code: 14, UNAVAILABLE, is its 503.
 RETRY_GRPC_ON = "connect-failure,refused-stream,reset,gateway-error,unavailable"
-TRIES = 3
+# After the first try, and all within so many deadlines.
+RETRIES = 3
 
 
 def action(split: Split, serving: Serving, *, rewrite: str | None = None, grpc: bool = False) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def action(split: Split, serving: Serving, *, rewrite: str | None = None, grpc: 
     weighted: dict[str, Any] = {"clusters": _weighted(split, grpc=grpc, mirrors=ours.mirror_percent > 0)}
     found: dict[str, Any] = {
         "weighted_clusters": weighted,
-        "timeout": duration(ours.deadline_seconds * TRIES),
+        "timeout": duration(ours.deadline_seconds * RETRIES),
         "retry_policy": _retry_policy(ours.deadline_seconds, grpc=grpc),
     }
     if rewrite is not None:
@@ -63,7 +64,7 @@ def _retry_policy(try_seconds: float, *, grpc: bool) -> dict[str, Any]:
     """Retry elsewhere: never on the host that failed, and on the next priority (the champion) at once."""
     return {
         "retry_on": RETRY_GRPC_ON if grpc else RETRY_ON,
-        "num_retries": TRIES,
+        "num_retries": RETRIES,
         "per_try_timeout": duration(try_seconds),
         "retry_host_predicate": [
             {

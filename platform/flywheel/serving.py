@@ -150,8 +150,8 @@ class GatewayServing(_Strict):
         limits: Of each client without its own; without auth a client is an address.
         token_trust_seconds: That known service tokens go on being let in while the database that revokes them is down.
         threads: Of Envoy.
-        connections: Of clients, at most; more are closed at once.
-        memory_mb: Of Envoy's heap. Near it, who holds most is cut off first, and new requests are refused (503).
+        connections: Of clients, at most; more are closed at once. None: 15,000, or as many as open files allow.
+        memory_mb: Of Envoy's heap. Near it new requests are refused (503).
         request_seconds: In which a request must have come whole; else it is refused (408).
         access_log_mb: Size at which a new logs/gateway.jsonl is begun; the old one goes once it is in the log.
     """
@@ -164,7 +164,7 @@ class GatewayServing(_Strict):
     clients: dict[str, ClientLimits] = {}
     token_trust_seconds: Seconds = 86_400.0
     threads: Positive = 1
-    connections: Positive = 15_000
+    connections: Positive | None = None
     memory_mb: Annotated[int, Field(ge=LEAST_GATEWAY_MB, le=1 << 30)] = 1024
     request_seconds: Seconds = 30.0
     access_log_mb: Positive = 256

@@ -21,6 +21,10 @@ RUNTIME = {
 }
 
 
+# Of a listener that is not for clients: it answers also when they hold all that they may.
+UNLIMITED = {"ignore_global_conn_limit": True, "bypass_overload_manager": True}
+
+
 def extension(name: str, kind: str, **values: Any) -> dict[str, Any]:
     """Return a named extension; `kind` is its message below `envoy.extensions`."""
     return {"name": name, "typed_config": {"@type": f"{TYPES}.extensions.{kind}", **values}}
@@ -50,7 +54,7 @@ def pipe_listener(name: str, path: Path, manager: dict[str, Any]) -> dict[str, A
         "name": name,
         "address": pipe(path, mode=0o600),
         "filter_chains": [chain],
-        "ignore_global_conn_limit": True,  # of clients
+        **UNLIMITED,
     }
 
 

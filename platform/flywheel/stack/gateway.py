@@ -10,11 +10,11 @@ from flywheel.connections import write_private
 from flywheel.errors import SpecError
 from flywheel.serving import GatewayServing, Serving, check_files, load_serving
 from flywheel.settings import Settings
-from flywheel.stack.envoy import HTTP_MANAGER, RUNTIME, TYPES, extension, listener_of, refusal
+from flywheel.stack.envoy import HTTP_MANAGER, RUNTIME, TYPES, duration, extension, listener_of, refusal
 from flywheel.stack.gateway_admin import admin_cluster, admin_section, readable_listener
 from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation, filters, needs_doorman, token_issuer
 from flywheel.stack.gateway_keys import keys_cluster, keys_listener
-from flywheel.stack.gateway_limits import BUFFER_BYTES, manager_limits, overload_manager
+from flywheel.stack.gateway_limits import BUFFER_BYTES, HANDSHAKE_SECONDS, manager_limits, overload_manager
 from flywheel.stack.gateway_replies import local_replies
 from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_socket
 from flywheel.stack.ports import Ports
@@ -108,7 +108,10 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
     listener["per_connection_buffer_limit_bytes"] = BUFFER_BYTES
     if door.tls is not None:
         tls = transport_socket(door.tls, settings.root / "envoy" / "dynamic")
-        listener["filter_chains"][0]["transport_socket"] = tls
+        listener["filter_chains"][0] |= {
+            "transport_socket": tls,
+            "transport_socket_connect_timeout": duration(HANDSHAKE_SECONDS),
+        }
     listeners, clusters = [listener, readable_listener(ports.envoy_admin)], [admin_cluster(admin_socket(settings))]
     clusters += [doorman_cluster(str(doorman_socket(settings)))] if needs_doorman(door) else []
     if (issuer := token_issuer(door)) is not None:

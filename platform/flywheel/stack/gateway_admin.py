@@ -6,7 +6,7 @@ What may be read by anybody on this machine, as Prometheus does, stands on a por
 from pathlib import Path
 from typing import Any
 
-from flywheel.stack.envoy import http_manager_of, listener_of, pipe
+from flywheel.stack.envoy import UNLIMITED, http_manager_of, listener_of, pipe
 
 ADMIN = "admin"
 READABLE = ("/ready", "/stats", "/stats/prometheus", "/clusters")
@@ -30,7 +30,7 @@ def readable_listener(port: int) -> dict[str, Any]:
     manager = http_manager_of(
         stat_prefix=ADMIN, normalize_path=True, route_config={"name": ADMIN, "virtual_hosts": [host]}
     )
-    return {**listener_of(ADMIN, port, manager), "ignore_global_conn_limit": True}
+    return {**listener_of(ADMIN, port, manager), **UNLIMITED}
 
 
 def admin_cluster(socket: Path) -> dict[str, Any]:

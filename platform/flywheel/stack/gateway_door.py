@@ -49,6 +49,7 @@ def filters(serving: GatewayServing) -> list[dict[str, Any]]:
     found = []
     if (jwt := token_issuer(serving)) is not None:
         found.append(_jwt(jwt, alone=serving.auth == "jwt"))
+        found += [_named()] if serving.auth == "jwt" else []
     if needs_doorman(serving):
         found.append(_doorman())
     if rates := _rates(serving):
@@ -96,6 +97,13 @@ def _jwt(jwt: Jwt, *, alone: bool) -> dict[str, Any]:
         wanted = {"requires_any": {"requirements": [wanted, {"allow_missing_or_failed": {}}]}}
     rules = [{"match": {"prefix": "/"}, "requires": wanted}]
     return extension("jwt", "filters.http.jwt_authn.v3.JwtAuthentication", providers={"clients": provider}, rules=rules)
+
+
+def _named() -> dict[str, Any]:
+    """Refuse a token that names no client: nobody could say how much it may ask. The doorman does so by itself."""
+    named = {"name": CLIENT, "string_match": {"safe_regex": {"regex": ".+"}}}
+    anyone = {"permissions": [{"any": True}], "principals": [{"header": named}]}
+    return extension("named", "filters.http.rbac.v3.RBAC", rules={"action": "ALLOW", "policies": {"named": anyone}})
 
 
 def _doorman() -> dict[str, Any]:

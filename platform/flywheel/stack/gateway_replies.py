@@ -29,30 +29,27 @@ MUTE = (
 SENTENCES: dict[int, str | None] = {
     400: "The gateway cannot read this request. Check its path and headers.",
     401: "Not let in: show a valid JSON Web Token as 'authorization: Bearer ...'.",
-    403: "Not let in: this JSON Web Token is not meant for this gateway.",
+    403: "Not let in: this JSON Web Token is not meant for this gateway, or does not name a client.",
     404: None,
     408: "The request did not come whole in time. Send it faster, or less at once.",
     413: None,
     429: "Too many requests of this client. Wait as long as Retry-After says (seconds).",
     502: "The version that was asked broke the connection. Try again.",
-    503: "No version of this use case answers now. Try again shortly.",
+    503: "No version of this use case answers now, or the gateway has no memory left. Try again shortly.",
     504: "No version of this use case answered in time. Try again, or send less.",
 }
 GRPC = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
+GRPC_STATUS = {408: 4, 413: 8, 429: 8}  # DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
 V2 = {"header_filter": {"header": {"name": ":path", "string_match": {"safe_regex": {"regex": V2_PATH}}}}}
 # A route refuses a body whose length is announced, in a sentence with the limit; one without is cut off by the buffer.
 UNANNOUNCED = {"header_filter": {"header": {"name": "content-length", "present_match": False}}}
 TOO_LONG = "The body is larger than this use case takes. Send less."
-# The overload manager's refusals.
-OVERLOADED = {"response_flag_filter": {"flags": ["OM"]}}
-NO_MEMORY = "The gateway has no memory left for another request. Try again shortly."
 DOORMANS = {"response_flag_filter": {"flags": ["UAEX"]}}
 
 
 def local_replies() -> dict[str, Any]:
     """Return the mappers, of which the first that matches is taken."""
     mappers = _forms(413, RULES[413], TOO_LONG, [UNANNOUNCED])
-    mappers += _forms(503, RULES[503], NO_MEMORY, [OVERLOADED])
     for status, rule in RULES.items():
         # The doorman's refusals are sentences already, unless it does not answer at all.
         mappers += _forms(status, rule, MUTE if status == 503 else None, [DOORMANS])
@@ -66,10 +63,19 @@ def _forms(status: int, rule: str, text: str | None, conditions: list[dict[str, 
     said = {"body": {"inline_string": text}} if text is not None else {}
     error = {"field": None, "rule": rule, "message": "%LOCAL_REPLY_BODY%", "row": None}
     return [
-        {"filter": _all(*matched, GRPC), **said},
+        {"filter": _all(*matched, GRPC), **said, **_grpc_status(status)},
         {"filter": _all(*matched, V2), **said, "body_format_override": _json({"error": "%LOCAL_REPLY_BODY%"})},
         {"filter": _all(*matched), **said, "body_format_override": _json({"error": error})},
     ]
+
+
+def _grpc_status(status: int) -> dict[str, Any]:
+    """Correct what Envoy makes of a status for gRPC: 429 would be UNAVAILABLE, which clients try again at once."""
+    code = GRPC_STATUS.get(status)
+    if code is None:
+        return {}
+    header = {"key": "grpc-status", "value": str(code)}
+    return {"headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]}
 
 
 def _all(*filters: dict[str, Any]) -> dict[str, Any]:

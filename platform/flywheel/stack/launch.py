@@ -9,18 +9,16 @@ import argparse
 import json
 import os
 import pwd
-import resource
 import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flywheel.open_files import raise_limit
 from flywheel.stack.processes import MARK, living, record
 
 ROTATE_BYTES = 20_000_000
-# Gateway and agents hold ten thousand connections; by default a shell gives a process 1,024 open files.
-OPEN_FILES = 65_536
 
 
 def main() -> None:
@@ -55,7 +53,7 @@ def run_program(home: Path, program: dict[str, Any]) -> None:
 def become(home: Path, name: str, command: list[str], *, user: str | None = None, stop: str = "TERM") -> None:
     """Record the process, mark its descendants, and replace it by the command."""
     os.environ[MARK] = record(home, name, stop=stop).mark
-    _allow_open_files()
+    raise_limit()  # gateway and agents hold ten thousand connections
     if user:
         identity = pwd.getpwnam(user)
         os.setgroups([])
@@ -73,14 +71,6 @@ def _end_orphans(home: Path, name: str) -> None:
         if entry.name == name:
             with suppress(ProcessLookupError):
                 os.kill(entry.pid, signal.SIGKILL)
-
-
-def _allow_open_files() -> None:
-    """Raise the soft limit of open files as far as the hard one goes; a higher one stays."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _log_to(path: Path) -> None:

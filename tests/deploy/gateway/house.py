@@ -193,8 +193,9 @@ def issuer(root: Path) -> Callable[..., str]:
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
     (root / "jwks.json").write_text(json.dumps({"keys": [public | {"kid": "one", "alg": "ES256"}]}))
 
-    def sign(client: str, **claims: Any) -> str:
+    def sign(client: str | None, **claims: Any) -> str:
         body = {"iss": "https://login", "aud": "models", "sub": client, "exp": time.time() + 60} | claims
+        body = {name: value for name, value in body.items() if value is not None}
         return jwt.encode(body, key, "ES256", {"kid": "one"})
 
     return sign

@@ -32,6 +32,18 @@ def test_a_json_web_token_names_its_client_and_nobody_else_can(tmp_path: Path) -
         assert home.ask(authorization=f"Bearer {sign('ada', aud='others')}")[0] == 403
 
 
+def test_a_json_web_token_that_names_nobody_is_refused_as_its_limits_would_be_nobodys(tmp_path: Path) -> None:
+    sign, limits = issuer(tmp_path), "limits: {requests_per_second: 1}"
+    with house(tmp_path, f"gateway:\n  auth: jwt\n  {jwt_section(tmp_path)}\n  {limits}\n") as home:
+        home.route(Split(home.version("1")))
+        assert home.ask(authorization=f"Bearer {sign('ada')}")[0] == 200
+        for nameless in (sign(None), sign("")):
+            status, body, _ = home.ask(authorization=f"Bearer {nameless}", x_flywheel_client="ada")
+            assert status == 403
+            assert "does not name a client" in body["error"]["message"]
+        assert len(home.seen("1")) == 1
+
+
 def test_a_service_token_is_let_in_without_a_database_and_its_secret_stays_at_the_door(tmp_path: Path) -> None:
     sign = issuer(tmp_path)
     write_token(tmp_path)

@@ -56,7 +56,7 @@ def test_a_foreign_grpc_client_is_let_in_over_tls_by_its_token_and_told_in_grpcs
         for _ in range(3):
             assert foreign(home, f"Bearer {TOKEN}") == {"probability": [0.25, 0.75]}
         spent = foreign(home, f"Bearer {TOKEN}")
-        assert spent["status"] == "StatusCode.UNAVAILABLE"  # what gRPC makes of 429; the sentence says the rest
+        assert spent["status"] == "StatusCode.RESOURCE_EXHAUSTED"  # of 429 gRPC would make UNAVAILABLE
         assert "has made its 3 requests of today" in spent["message"]
         stranger = foreign(home, "Bearer fwt_x")
         assert stranger["status"] == "StatusCode.UNAUTHENTICATED"
