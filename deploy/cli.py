@@ -2,8 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flywheel.connections import endpoints, login
-from flywheel.errors import TransientError, UsageError
+from flywheel.errors import UsageError
 from flywheel.identities import CONTROLLER
 from flywheel.serving import LONGEST_DAYS
 from flywheel.settings import Settings, load_settings
-from flywheel.signing import trusted_key
 
 if TYPE_CHECKING:
-    from deploy.ledger import PostgresLedger
-    from deploy.reconcile import Result, Ticking
+    from deploy.reconcile import Result
     from flywheel.serving import Serving
 
 app = typer.Typer()
@@ -45,10 +41,10 @@ def deploy(
     """Serve what reviewers have approved: the first version at once, each later one through a canary."""
     settings = load_settings()
     endpoints(settings)  # a stack that does not run is said before anything heavy is loaded
+    serving = _checked_serving(settings)
     if dry_run:
         _show_plan(settings, usecase)
         return
-    serving = _checked_serving(settings)
     result = _reconcile(settings, usecase, timeout)
     if usecase is None:
         _warn_of_unknown(serving, [one.usecase for one in result.progress])
@@ -69,13 +65,14 @@ def undeploy(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until all is stopped.")] = 300,
 ) -> None:
     """Take a use case out of service: no route, no process. Nothing else ever stops the last version that answers."""
-    from deploy.undeployment import record_undeployment  # SQLAlchemy: `flywheel --help` must not pay for it
+    from deploy.leading import leading  # SQLAlchemy: `flywheel --help` must not pay for it
+    from deploy.undeployment import record_undeployment
     from deploy.versions import MlflowRegistry
     from flywheel.tracking import Tracking
 
     settings = load_settings()
     registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
-    with _ledger(settings, timeout) as ledger:
+    with leading(settings, timeout, _say) as ledger:
         version = record_undeployment(ledger, registry, use_case, reason)
     _reconcile(settings, use_case, timeout)
     typer.echo(f"{use_case} is out of service; version {version} was live.")
@@ -126,10 +123,14 @@ def outcomes(
 
 def _checked_serving(settings: Settings) -> "Serving":
     from deploy.local.capacity import check_capacity, memory_mb
-    from flywheel.serving import load_serving
+    from flywheel.stack.gateway import checked_serving, is_applied
 
-    serving = load_serving(settings.root)
+    serving = checked_serving(settings)
     check_capacity(serving, memory_mb())
+    if not is_applied(settings, serving):
+        _say(
+            "Warning: what serving.yaml says of gateway or observability is not in force yet. `flywheel up` applies it."
+        )
     return serving
 
 
@@ -144,59 +145,18 @@ def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Resu
     # Heavy (SQLAlchemy, rich's live table): `flywheel --help` must not pay for it.
     from rich.console import Console
 
+    from deploy.leading import leading_controller
     from deploy.reconcile import Pace, run_until_settled
     from deploy.view import progress_view
 
     began = time.monotonic()
-    with _controller(settings, usecase, timeout) as controller, progress_view(Console()) as show:
+    with leading_controller(settings, timeout, _say, usecase) as controller, progress_view(Console()) as show:
         left = max(timeout - (time.monotonic() - began), 1)
         return run_until_settled(controller, Pace(time.monotonic, time.sleep), left, show)
 
 
-@contextmanager
-def _controller(settings: Settings, usecase: str | None, timeout: float) -> "Iterator[Ticking]":
-    """Wire the parts together once this process leads."""
-    from deploy.controller import Controller
-    from deploy.gateway.admin import Gateway
-    from deploy.journal import Journal
-    from deploy.local.target import LocalTarget
-    from deploy.packages import Packages
-    from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
-    from deploy.textfile import Textfile
-    from deploy.versions import MlflowRegistry
-    from flywheel.tracking import Tracking
-
-    registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
-    gateway = Gateway(endpoints(settings).envoy_admin_url)
-    packages = Packages(settings.root / "packages", registry.download, registry.signature, trusted_key(settings.root))
-    target = LocalTarget(settings, gateway, packages)
-    journal = Journal(settings.root / "run" / "rollouts")
-    with _ledger(settings, timeout) as ledger:
-        passes = Passes(Textfile(settings.root, PROCESS))
-        watched = WatchedLedger(ledger, passes)
-        controller = Controller(watched, registry, target, journal, lambda: datetime.now(UTC), usecase)
-        yield WatchedController(controller, passes)
-
-
-@contextmanager
-def _ledger(settings: Settings, timeout: float) -> "Iterator[PostgresLedger]":
-    """Wait until no other controller leads."""
-    from deploy.ledger import leadership
-    from flywheel.database import open_database
-
-    until, told = time.monotonic() + timeout, False
-    with open_database(settings, "controller") as engine:
-        while True:
-            with leadership(engine) as ledger:
-                if ledger is not None:
-                    yield ledger
-                    return
-            if time.monotonic() > until:
-                raise TransientError("Another controller has been at work all the time. Wait for it, or stop it.")
-            if not told:
-                typer.echo("Another controller is at work; waiting for it to end.", err=True)
-                told = True
-            time.sleep(1)
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _show_plan(settings: Settings, usecase: str | None) -> None:

@@ -153,6 +153,20 @@ class Controller:
             if self.only in {None, name}
         ]
 
+    def restore(self) -> list[Progress]:
+        """Bring closer what the events say is live, starting nothing new and deciding nothing."""
+        past = histories(self.ledger.read())
+        shares = {name: share for name, history in past.items() if (share := intended(history)) is not None}
+        self._conditions = {served: self.target.ensure(served) for name in shares for served in _running(past[name])}
+        confirmed = self.target.route(list(shares.values()))
+        return [self._restored(past[name], there=name in confirmed) for name in sorted(shares)]
+
+    def _restored(self, history: History, *, there: bool) -> Progress:
+        mine = {served: one for served, one in self._conditions.items() if served.usecase == history.usecase}
+        failures = [one.reason for one in mine.values() if one.readiness is Readiness.FAILED]
+        reason = "Live." if there else " ".join(failures) or "What was live is being started."
+        return self._served(_progress(history, reason, settled=there or bool(failures)))
+
     def _reconcile(
         self,
         history: History,
@@ -298,6 +312,17 @@ class Controller:
         """Repeat the last projection once nothing is under way; a registry restored from a backup is put right."""
         if history.champion is not None:
             self.registry.set_alias(history.usecase, "champion", history.champion.version)
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """A controller whose ticks only restore."""
+
+    controller: Controller
+
+    def tick(self) -> list[Progress]:
+        """Restore once."""
+        return self.controller.restore()
 
 
 def _running(history: History) -> list[Served]:

@@ -74,7 +74,8 @@ NO_OUTPUTS = Failure("scorer", "The model gave no valid answer for this row.")
 class Batcher(Generic[C]):
     """Collects jobs, scores them in batches in order of arrival, and hands each with its outcome to `settle`.
 
-    `settle` is called once for each job that `submit` took, with as many finished jobs as there are at that moment.
+    `settle` is called once for each job that `submit` took and whose answer is still awaited when its turn comes, with
+    as many finished jobs as there are at that moment.
 
     Args:
         score: Rows and seconds in, the outputs of each row out.
@@ -121,13 +122,14 @@ class Batcher(Generic[C]):
         return self._waiting_rows >= self._limits.queue_rows or self.wait_seconds > self._limits.queue_seconds
 
     def admit(self, rows: int, deadline: float) -> None:
-        """Make sure that there is room, and time before the deadline.
+        """Make sure that there is room, and time before the deadline; where nobody waits there is room for any request.
 
         Raises:
             RefusalError: The queue is full, or too long for the deadline.
         """
         wait = self.wait_seconds
-        if self._waiting_rows + rows > self._limits.queue_rows or wait > self._limits.queue_seconds:
+        crowded = self._waiting_rows and self._waiting_rows + rows > self._limits.queue_rows
+        if crowded or wait > self._limits.queue_seconds:
             raise RefusalError("busy", FULL, retry_after=wait)
         if self._clock() + wait > deadline:
             raise RefusalError("busy", "The queue is longer than this request's deadline.", retry_after=wait)
@@ -231,10 +233,11 @@ class Batcher(Generic[C]):
 
     def _drop_expired(self, batch: list[Job[C]]) -> list[Job[C]]:
         now = self._clock()
-        expired = [job for job in batch if job.deadline <= now]
+        awaited = [job for job in batch if not job.answer.done()]  # of the others the caller has gone
+        expired = [job for job in awaited if job.deadline <= now]
         if expired:
             self._settle([(job, DEADLINE) for job in expired])
-        return [job for job in batch if job.deadline > now]
+        return [job for job in awaited if job.deadline > now]
 
     def _remaining(self, jobs: list[Job[C]]) -> float:
         """Return the time of whoever can wait longest: the others are answered when it is over or before."""

@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        self._head_bytes = self._unparsed = 0
         self._head: Head | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
             self.phase, self.since = Phase.READING, self._clock()
         try:
             self._parser.feed_data(data)
+            self._bound_head(len(data))
         except httptools.HttpParserUpgrade:
             self._deaf = True  # the request itself is answered, as HTTP/1.1, and then the connection ends
         except httptools.HttpParserError:
@@ -119,7 +120,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         self._arriving = True
-        self._url, self._headers, self._head_bytes = b"", {}, 0
+        self._url, self._headers, self._head_bytes, self._unparsed = b"", {}, 0, 0
         self._head, self._body, self._body_bytes = None, [], 0
 
     def on_url(self, url: bytes) -> None:
@@ -144,7 +145,7 @@ class Connection(asyncio.Protocol):
             self._refuse(self._application.malformed("The path is no text in UTF-8."))
             return
         limit = self._application.body_limit(method, target)
-        keep = self._parser.should_keep_alive() and b"upgrade" not in self._headers
+        keep = self._parser.should_keep_alive() and b"upgrade" not in self._headers and method != "CONNECT"
         refusal = self._application.turned_away(method, target)
         self._head = Head(method, target, query, self._headers, limit, keep, refusal)
         announced = self._headers.get(b"content-length", b"")
@@ -261,6 +262,14 @@ class Connection(asyncio.Protocol):
     def _close(self) -> None:
         self._closing = True
         self._transport.close()
+
+    def _bound_head(self, came: int) -> None:
+        """Refuse a head that does not end: the parser hands over nothing of a header until it is whole."""
+        if not self._arriving or self._head is not None:
+            return
+        if self._unparsed > HEAD_BYTES:
+            self._grow(self._unparsed)
+        self._unparsed += came
 
     def _grow(self, size: int) -> None:
         self._head_bytes += size

@@ -7,12 +7,14 @@ the newest report of its event. This process remembers those; what another agent
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import orjson
 
+from deploy.agent.json_body import read_json
 from deploy.agent.refusal import RefusalError
 from flywheel.column_rules import Column, value_check
 from flywheel.contract import KEY_LENGTH, PROBABILITY, Contract
@@ -21,6 +23,8 @@ from flywheel.errors import ContractError
 FIELDS = ("prediction_id", "entity", "outcome", "label", "event_time", "time_known", "source")
 SOURCE = "feedback"
 REMEMBERED = 100_000
+PREDICTION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+AHEAD = timedelta(days=1)  # of our clock: what is later is a mistake, and would count for ever as the newest
 
 Outcome = dict[str, Any]
 # Prediction, entity, time of the event.
@@ -61,10 +65,7 @@ class OutcomeReader:
         Raises:
             RefusalError: It is no JSON, has none of the forms, or an outcome says something impossible.
         """
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError as fault:
-            raise RefusalError("json", "The body is not valid JSON (NaN is not either). Send a JSON object.") from fault
+        document = read_json(body)
         if type(document) is not dict:
             raise RefusalError("form", "The body must be an object: one outcome, or 'outcomes', a list of them.")
         entries = document["outcomes"] if document.keys() == {"outcomes"} else [document]
@@ -87,10 +88,15 @@ class OutcomeReader:
         owner = {name: _key(name, entry.get(name)) for name in ("prediction_id", "entity")}
         if owner["prediction_id"] is None and owner["entity"] is None:
             raise ContractError("prediction_id", "missing", "An outcome needs 'prediction_id' or 'entity'. Add one.")
+        if owner["prediction_id"] is not None and PREDICTION_ID.fullmatch(owner["prediction_id"]) is None:
+            wish = "must be as the answer's header x-flywheel-prediction-id names it"
+            raise ContractError("prediction_id", "type", f"'prediction_id' {wish}. Correct it, or send 'entity'.")
         event_time = _moment("event_time", entry["event_time"])
         time_known = now if entry.get("time_known") is None else _moment("time_known", entry["time_known"])
         if time_known < event_time:
             raise ContractError("time_known", "range", "The outcome is known before its event. Correct its times.")
+        if time_known > now + AHEAD:
+            raise ContractError("time_known", "range", "'time_known' lies in the future. Correct it.")
         source = SOURCE if entry.get("source") is None else _key("source", entry["source"])
         outcome = owner | self._value(entry) | {"event_time": event_time, "time_known": time_known, "source": source}
         said = outcome | {"time_known": None if entry.get("time_known") is None else time_known}

@@ -54,6 +54,11 @@ class RefusalError(FlywheelError):
         """The HTTP status of the answer."""
         return STATUS.get(self.rule, UNPROCESSABLE)
 
+    @property
+    def sentence(self) -> str:
+        """The message with the row at fault, where the answer has no place of its own for that."""
+        return str(self) if self.row is None else f"Row {self.row}: {self}"
+
     def body(self) -> bytes:
         """Return the answer's JSON: `{"error": {"field", "rule", "message", "row"}}`."""
         error = {"field": self.field, "rule": self.rule, "message": str(self), "row": self.row}

@@ -44,6 +44,7 @@ ACCEPTED: dict[str, frozenset[str]] = {
     "datetime": frozenset({"BYTES", "INT64"}),
     "key": frozenset(("BYTES", *INTEGERS)),
 }
+LARGEST = {"FP16": 65_504.0, "FP32": 3.4028234663852886e38}
 # What the metadata says of a column; the others are accepted as well.
 DATATYPE_OF = {"long": "INT64", "double": "FP64", "string": "BYTES", "boolean": "BOOL", "datetime": "BYTES"}
 NAME_LENGTH = 256
@@ -120,6 +121,7 @@ def shown(name: str) -> str:
 def _as_column(column: Column, tensor: Tensor) -> list[Any]:
     values = tensor.values
     if tensor.datatype in FLOATS:
+        _check_floats(tensor)
         # A tensor has no null of its own: the format's NaN stands for it where null is a value of the column.
         return (
             [None if type(value) is float and math.isnan(value) else value for value in values]
@@ -133,11 +135,24 @@ def _as_column(column: Column, tensor: Tensor) -> list[Any]:
     return values
 
 
+def _check_floats(tensor: Tensor) -> None:
+    largest = LARGEST.get(tensor.datatype)
+    if largest is None:
+        return
+    for index, value in enumerate(tensor.values):
+        if type(value) in (int, float) and math.isfinite(value) and abs(value) > largest:
+            what = f"Tensor {shown(tensor.name)} holds a value beyond {tensor.datatype}'s range"
+            raise RefusalError("range", f"{what}, {largest:g}. Correct it, or send FP64.", field=tensor.name, row=index)
+
+
 def _check_integers(column: Column, tensor: Tensor) -> None:
     least, largest = INTEGERS[tensor.datatype]
     if column.type == "double":
         least, largest = max(least, -EXACT), min(largest, EXACT)
     for index, value in enumerate(tensor.values):
+        if type(value) is float:
+            what = f"Tensor {shown(tensor.name)} has the datatype {tensor.datatype} and holds {value}"
+            raise RefusalError("type", f"{what}. Send whole numbers, or FP64.", field=tensor.name, row=index)
         if type(value) is int and not least <= value <= largest:
             what = f"Tensor {shown(tensor.name)} holds a value beyond {tensor.datatype}'s exact range"
             raise RefusalError("range", f"{what} {least} to {largest}. Correct it.", field=tensor.name, row=index)

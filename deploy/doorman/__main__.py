@@ -80,7 +80,7 @@ async def serve(settings: Settings) -> None:
     """Answer on the socket until SIGTERM or SIGINT."""
     socket, stop, ended = doorman_socket(settings), threading.Event(), asyncio.Event()
     copy = Copy(settings)
-    quotas = Quotas(settings.root / "run" / "quotas.json", _now)
+    quotas = Quotas(settings.root / "run" / "quotas.jsonl", _now)
     door = Door(load_serving(settings.root).gateway, _book(copy), quotas, _now)
     reader = threading.Thread(target=copy.follow, args=(stop,), daemon=True)
     loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from deploy.desired import Served
 from deploy.local.choice import Measurement
 from flywheel.errors import FlywheelError
 
@@ -26,28 +27,29 @@ class Running:
 
 
 class Measuring:
-    """At most one measurement a package at a time. One that dies with its controller is done again by the next."""
+    """At most one measurement a version at a time. One that dies with its controller is done again by the next."""
 
     def __init__(self, command: Sequence[str] = (sys.executable, "-m", "deploy.agent.measure")) -> None:
         self._command = command
-        self._running: dict[Path, Running] = {}
+        self._running: dict[Served, Running] = {}
 
-    def poll(self, folder: Path, scorer: str, now: float) -> Measurement | None:
-        """Start to measure a package unless that is under way; return what came of it, None while it runs.
+    def poll(self, served: Served, folder: Path, scorer: str, now: float) -> Measurement | None:
+        """Start to measure a version unless that is under way; return what came of it, None while it runs.
 
         Args:
-            folder: The verified package.
+            served: The version.
+            folder: Its verified package.
             scorer: URL of an MLflow worker that serves it and answers.
             now: Monotonic seconds.
         """
-        running = self._running.get(folder)
+        running = self._running.get(served)
         if running is None:
-            self._running[folder] = self._start(folder, scorer, now)
+            self._running[served] = self._start(folder, scorer, now)
             return None
         code = running.process.poll()
         if code is None and now - running.since < SECONDS:
             return None
-        del self._running[folder]
+        del self._running[served]
         with running.answer as answer:
             if code is None:
                 running.process.kill()
@@ -55,6 +57,15 @@ class Measuring:
                 return Measurement(parity=False, reason=f"measuring did not end within {SECONDS:.0f} seconds")
             answer.seek(0)
             return read_measurement(code, answer.read())
+
+    def drop(self, served: Served) -> None:
+        """End the measurement of a version that is wanted no more; nothing happens where there is none."""
+        running = self._running.pop(served, None)
+        if running is None:
+            return
+        with running.answer:
+            running.process.kill()
+            running.process.wait()
 
     def _start(self, folder: Path, scorer: str, now: float) -> Running:
         answer = tempfile.TemporaryFile()  # noqa: SIM115  # it is closed when it has been read

@@ -101,6 +101,7 @@ class Upkeep:
 
     def stop(self, place: Place) -> None:
         """Stop all programs of a version and forget its place."""
+        self._measuring.drop(place.served)
         for name in reversed(place.programs):
             stop_and_remove_program(self._settings, name)
         self._places.forget(place)
@@ -132,7 +133,7 @@ class Upkeep:
         url = f"http://127.0.0.1:{place.workers[0].port}"
         if healthy(f"{url}/ping") is not None:
             return None
-        measured = self._measuring.poll(wanted.folder, url, self._clock())
+        measured = self._measuring.poll(wanted.served, wanted.folder, url, self._clock())
         return None if measured is None else choose(wanted.serving.backend, measured)
 
     def _without_lost(self, place: Place, spec: str) -> Place:

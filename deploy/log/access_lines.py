@@ -25,9 +25,11 @@ def parse_request(line: bytes) -> Row | None:
     """Return a line of the gateway's access log as a row of the requests table, None when it is none."""
     try:
         given = orjson.loads(line)
-        return {name: read(given.get(key)) for name, (key, read) in COLUMNS.items()}
+        row = {name: read(given.get(key)) for name, (key, read) in COLUMNS.items()}
     except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError, OverflowError):
         return None
+    # What is no HTTP gets no id, and no route: a client's fault, not the log's.
+    return None if row["request_id"] is None and row["route"] is not None else row
 
 
 def _text(value: Any) -> str:
@@ -55,7 +57,7 @@ def _time(value: Any) -> datetime:
 
 # Column of the table: key of the line, and how its value is read.
 COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "request_id": ("request_id", _text),
+    "request_id": ("request_id", _text_or_null),
     "time": ("time", _time),
     "code": ("code", _count),
     "response_flags": ("flags", _text_or_null),

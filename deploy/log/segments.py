@@ -10,8 +10,10 @@ from pathlib import Path
 
 from deploy.log.disk import LOCAL, Disk
 
-# What is read of one file in one go; far above the longest record.
+# What is read of one file in one go, unless a line is longer.
 BLOCK_BYTES = 8 << 20
+# No line has so many blocks: a record is at most six times as long as the largest request that an agent takes.
+LONGEST_BLOCKS = 16
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,14 @@ class Block:
 
 def read_block(path: Path, start: int, disk: Disk = LOCAL) -> Block:
     """Read whole lines from offset `start`; empty when there is none yet."""
-    content = disk.read(path, start, BLOCK_BYTES)
-    end = content.rfind(b"\n") + 1
-    if end == 0 and len(content) == BLOCK_BYTES:
-        end = BLOCK_BYTES  # no record is this long: damage, which the parser sets aside
+    size = BLOCK_BYTES
+    content = disk.read(path, start, size)
+    while not (end := content.rfind(b"\n") + 1) and len(content) == size:
+        if size >= LONGEST_BLOCKS * BLOCK_BYTES:
+            end = size  # damage, which the parser sets aside
+            break
+        size *= 2
+        content = disk.read(path, start, size)
     return Block(content[:end], start)
 
 

@@ -10,6 +10,7 @@ from flywheel.connections import secrets
 from flywheel.errors import StackError
 from flywheel.settings import Settings
 from flywheel.stack import postgres
+from flywheel.stack.gateway_door import DOORMAN
 from flywheel.stack.parts import all_parts
 from flywheel.stack.ports import remembered_ports
 from flywheel.stack.supervisor import program_path
@@ -53,8 +54,9 @@ def stack_probes(settings: Settings) -> dict[str, Probe]:
     ports = remembered_ports(settings)
     if ports is None:
         raise StackError(f"The ports of {settings.root} are not known. Run `flywheel up`.")
-    embedded = program_path(settings, postgres.NAME).exists()
-    parts = all_parts(settings, ports, secrets(settings).databases["reader"], embedded=embedded)
+    runs = {name: program_path(settings, name).exists() for name in (postgres.NAME, DOORMAN)}
+    database = secrets(settings).databases["reader"]
+    parts = all_parts(settings, ports, database, embedded=runs[postgres.NAME], guarded=runs[DOORMAN])
     return {name.lower(): part.probe for name, part in parts.items()}
 
 

@@ -19,9 +19,11 @@ from flywheel.yaml_text import parse_yaml, yaml_reason
 
 NAME = "serving.yaml"
 LONGEST_DAYS = 36_500
+MOST_BODY_BYTES = 16 << 20  # a record of it is at most six times as long, which the shipper reads in one go
+LONGEST_DEADLINE = 90.0  # seconds; gateway and agent end connections that wait for longer than three, or a bit more
 LEAST_GATEWAY_MB = 128  # of heap; Envoy alone has 10
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, strict=True)]  # '2' and true are no numbers
 Seconds = Annotated[float, Field(ge=0.001, le=1e9)]  # Envoy counts milliseconds, of which none means for ever
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # of a header or a cookie
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -42,9 +44,9 @@ class LogServing(_Strict):
     """
 
     full_disk: Literal["refuse", "unlogged"] = "refuse"
-    reserve_mb: Annotated[int, Field(ge=0)] = 256
+    reserve_mb: Annotated[int, Field(ge=0, strict=True)] = 256
     durability: Literal["process", "power"] = "process"
-    retention_days: Annotated[int, Field(gt=0, le=LONGEST_DAYS)] | None = None
+    retention_days: Annotated[Positive, Field(le=LONGEST_DAYS)] | None = None
 
 
 class Sticky(_Strict):
@@ -77,9 +79,9 @@ class UseCaseServing(_Strict):
     workers: Positive = 1
     replicas: Positive = 1
     unknown_fields: Literal["refuse", "ignore"] = "refuse"
-    deadline_seconds: Seconds = 10.0
-    body_bytes: Positive = 1 << 20
-    request_rows: Annotated[int, Field(gt=0, le=32_767)] = 1024  # records number rows in 16 bits
+    deadline_seconds: Annotated[float, Field(ge=0.001, le=LONGEST_DEADLINE)] = 10.0
+    body_bytes: Annotated[Positive, Field(le=MOST_BODY_BYTES)] = 1 << 20
+    request_rows: Annotated[Positive, Field(le=32_767)] = 1024  # records number rows in 16 bits
     batch_rows: Positive = 256
     queue_rows: Positive = 2048
     queue_seconds: Seconds = 1.0
@@ -165,7 +167,7 @@ class GatewayServing(_Strict):
     token_trust_seconds: Seconds = 86_400.0
     threads: Positive = 1
     connections: Positive | None = None
-    memory_mb: Annotated[int, Field(ge=LEAST_GATEWAY_MB, le=1 << 30)] = 1024
+    memory_mb: Annotated[Positive, Field(ge=LEAST_GATEWAY_MB, le=1 << 30)] = 1024
     request_seconds: Seconds = 30.0
     access_log_mb: Positive = 256
 
@@ -237,7 +239,7 @@ def load_serving(home: Path) -> Serving:
     except yaml.YAMLError as fault:
         raise SpecError(f"{path} is no YAML: {yaml_reason(fault)}. Correct it.") from fault
     try:
-        return Serving.model_validate(document or {})
+        return Serving.model_validate({} if document is None else document)
     except ValidationError as fault:
         raise SpecError(f"{path}: {_told(fault)} Correct it.") from fault
 

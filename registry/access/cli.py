@@ -26,13 +26,16 @@ As = Annotated[str | None, typer.Option("--as", help="Who asks; by default what 
 def issue(
     name: Annotated[str, typer.Argument(help="What it is for, in a word or two.")],
     user: Annotated[str, typer.Option(help="In whose name it acts: yours, or a service's (as an administrator).")],
-    scope: Annotated[list[str], typer.Option(help="What it may change: tracking, registry, review, admin; or read.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="tracking, registry, review or admin to change there; read; predict."),
+    ],
     days: Annotated[int, typer.Option(help="How long it lives, at most 365.")] = 90,
     asker: Annotated[
         str | None, typer.Option("--as", help="Who asks: by default the user, or admin for a service.")
     ] = None,
 ) -> None:
-    """Print a new token, this once: the server keeps only its digest. Use it as MLFLOW_TRACKING_TOKEN."""
+    """Print a new token, this once: the server keeps only its digest. For MLFLOW_TRACKING_TOKEN, or the gateway."""
     who = asker or (ADMIN if user in SERVICES else user)
     made = _call(
         None if asker is None and _environment_is(who) else who,

@@ -105,6 +105,32 @@ async def test_a_full_queue_refuses() -> None:
     assert caught.value.status == 429
 
 
+async def test_any_request_is_taken_where_nobody_waits() -> None:
+    recorder = Recorder()
+    batcher = Batcher(recorder.score, recorder.settle, Limits(queue_rows=3))
+    answer = batcher.submit(Job([valid_row(0.5)] * 7, 0, time.monotonic(), LATER))
+    with pytest.raises(RefusalError, match="waiting"):
+        batcher.submit(Job([valid_row(0.5)], 1, time.monotonic(), LATER))
+    task = asyncio.create_task(batcher.run())
+    await asyncio.wait_for(answer, 10)
+    task.cancel()
+    assert recorder.batches == [[0.5] * 7]
+
+
+async def test_a_request_whose_caller_has_gone_is_neither_scored_nor_settled() -> None:
+    recorder = Recorder()
+    batcher = Batcher(recorder.score, recorder.settle, Limits())
+    gone, kept = (
+        batcher.submit(Job([valid_row(value)], number, 0.0, LATER)) for number, value in enumerate((0.5, 1.0))
+    )
+    gone.cancel()
+    task = asyncio.create_task(batcher.run())
+    await asyncio.wait_for(kept, 10)
+    task.cancel()
+    assert recorder.batches == [[1.0]]
+    assert set(recorder.settled) == {1}
+
+
 async def test_a_request_past_its_deadline_fails_without_being_scored() -> None:
     recorder = Recorder()
     now = 0.0

@@ -357,6 +357,37 @@ def test_a_crash_at_any_point_ends_in_the_same_place(tmp_path: Path, errors: int
         assert set(world.running) == set(expected.running)
 
 
+def restored(world: World, folder: Path) -> Progress:
+    """Let a stack start anew: nothing runs, nothing is routed; restore until that is settled."""
+    world.running.clear()
+    world.routed, one = None, controller(world, folder)
+    for _ in range(10):
+        (progress,) = one.restore()
+        if progress.settled:
+            break
+    return progress
+
+
+@pytest.mark.parametrize("ticks", [0, 3, 5, 60])
+def test_after_a_start_of_the_stack_traffic_is_what_it_was_and_nothing_is_decided(tmp_path: Path, ticks: int) -> None:
+    world = live(World(), tmp_path)
+    world.approve("2")
+    run(world, tmp_path, ticks=ticks)
+    events = list(world.events)
+    progress = restored(world, tmp_path)
+    assert (progress.settled, progress.reason) == (True, "Live.")
+    assert world.events == events
+    assert world.routed == intended(histories(events)[FLIGHTS])
+
+
+def test_what_cannot_start_any_more_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    world = live(World(), tmp_path)
+    world.cannot_start.add("1")
+    progress = restored(world, tmp_path)
+    assert progress.settled
+    assert "It did not start." in progress.reason
+
+
 def rolled_back(world: World, folder: Path) -> World:
     live(world, folder)
     world.approve("2")

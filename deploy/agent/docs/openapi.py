@@ -199,7 +199,7 @@ def _probes() -> Schema:
         "/version": {
             "get": {"summary": "MLflow's version; as JSON what is served", "responses": _responses(version, 405)}
         },
-        "/metrics": {"get": {"summary": "Prometheus metrics", "responses": _responses(text, 405)}},
+        "/metrics": {"get": {"summary": "Prometheus metrics; not at the gateway", "responses": _responses(text, 405)}},
     }
 
 

@@ -70,8 +70,7 @@ def _behaviour(method: Method) -> Behaviour:
         except RefusalError as refusal:
             if refusal.status == 429:
                 context.set_trailing_metadata((("grpc-retry-pushback-ms", str(refusal.retry_after * 1000)),))
-            where = "" if refusal.row is None else f"Row {refusal.row}: "
-            await context.abort(code_of(refusal), where + str(refusal))
+            await context.abort(code_of(refusal), refusal.sentence)
         context.set_trailing_metadata(tuple((name.decode(), value.decode()) for name, value in reply.trailing))
         return reply.message
 

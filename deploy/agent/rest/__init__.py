@@ -1,1 +1,1 @@
-"""HTTP: MLflow's and the Open Inference Protocol's requests over ASGI."""
+"""HTTP: MLflow's and the Open Inference Protocol's requests over HTTP/1.1."""

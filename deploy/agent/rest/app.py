@@ -97,7 +97,7 @@ class Paths:
         key = route.protocol, max(1, math.ceil(batcher.wait_seconds))
         if key not in self._full:  # made once: under overload this is most of the work
             self._full[key] = route.refuse(RefusalError("busy", FULL, retry_after=key[1]))
-        self._metrics.answered(route.protocol, None, self._full[key].status, 0.0)
+        self._metrics.turned_away(route.protocol, self._full[key].status, "busy")
         return self._full[key]
 
     def too_large(self, limit: int) -> Response:

@@ -9,9 +9,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from deploy.agent.dataplane import Row
+from deploy.agent.json_body import read_json
 from deploy.agent.refusal import RefusalError
 
 SPLIT = frozenset({"columns", "data"})
@@ -26,10 +25,7 @@ def parse_rows(body: bytes, max_rows: int, check_params: Callable[[Any], None] |
     Raises:
         RefusalError: The body is no JSON, has none of the forms, or holds no row or too many.
     """
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as fault:
-        raise RefusalError("json", "The body is not valid JSON (NaN is not either). Send a JSON object.") from fault
+    document = read_json(body)
     if check_params is not None and isinstance(document, dict) and "params" in document:
         check_params(document.pop("params"))
     if not isinstance(document, dict) or len(document) != 1 or (form := next(iter(document))) not in FORMS:

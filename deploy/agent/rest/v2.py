@@ -84,8 +84,7 @@ class V2Paths:
 def refused_v2(refusal: RefusalError) -> Response:
     """Return the protocol's answer to a refused request: `{"error": sentence}`."""
     plain = refused(refusal)
-    where = "" if refusal.row is None else f"Row {refusal.row}: "
-    return Response(plain.status, orjson.dumps({"error": where + str(refusal)}), headers=plain.headers)
+    return Response(plain.status, orjson.dumps({"error": refusal.sentence}), headers=plain.headers)
 
 
 def _get(handler: Handler) -> Route:

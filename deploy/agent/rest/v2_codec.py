@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from deploy.agent.json_body import read_json
 from deploy.agent.refusal import RefusalError
 from deploy.agent.tensors import DATATYPES, Tensor, shown
 
@@ -59,10 +60,7 @@ def read_request(body: bytes, header_length: bytes | None) -> InferRequest:
         RefusalError: It is no JSON, or not of the protocol's form.
     """
     header, data = _split(body, header_length)
-    try:
-        document = orjson.loads(header)
-    except orjson.JSONDecodeError as fault:
-        raise RefusalError("json", "The body is not valid JSON (NaN is not either). Send a JSON object.") from fault
+    document = read_json(header)
     if type(document) is not dict or type(inputs := document.get("inputs")) is not list:
         raise RefusalError("form", "The body must be a JSON object with 'inputs', a list of tensors.")
     request_id = document.get("id")

@@ -43,6 +43,11 @@ class RequestCounts(Collector):
         held[bisect_left(self._bounds, seconds)] += 1
         held[-1] += seconds
 
+    def turned_away(self, protocol: str, status: int) -> None:
+        """Count one answer of which there is no duration, so that many of these do not make the others look fast."""
+        key = _bounded(protocol, None, status)
+        self._requests[key] = self._requests.get(key, 0) + 1
+
     def refused(self, protocol: str, rule: str) -> None:
         """Count one refusal."""
         key = (protocol if protocol in PROTOCOLS else "other", rule)

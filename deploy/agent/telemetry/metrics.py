@@ -47,6 +47,11 @@ class Metrics:
         """Count a request that was refused, by the rule that it broke."""
         self._requests.refused(protocol, rule)
 
+    def turned_away(self, protocol: str, status: int, rule: str) -> None:
+        """Count a request that was refused before it was read: it took no time that could be told."""
+        self._requests.turned_away(protocol, status)
+        self._requests.refused(protocol, rule)
+
     def scored(self, rows: int, seconds: float) -> None:
         """Count a call of the model."""
         self._batch.observe(rows)

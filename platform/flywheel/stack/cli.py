@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from importlib.metadata import entry_points
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+# Packages name here what is to be done once the stack runs, so that the kernel needs none of them.
+AFTER_UP = "flywheel.up"
+
 UNBOUNDED = 1000  # columns
 WATCH_SECONDS = 2.0
 HEAD = ("part", "program", "state", "health", "pid", "address", "log")
@@ -30,7 +34,7 @@ CLEAR = "\x1b[H\x1b[2J"
 
 @app.command()
 def up() -> None:
-    """Start Postgres, S3, MLflow and the gateway, ending first whatever a former start left.
+    """Start Postgres, S3, MLflow and the gateway, and what was live; whatever a former start left is ended first.
 
     Example: FLYWHEEL_HOME=/srv/flywheel FLYWHEEL_MLFLOW_PORT=5000 flywheel up
     """
@@ -39,11 +43,17 @@ def up() -> None:
 
     signal.signal(signal.SIGTERM, _interrupt)
     settings = load_settings()
-    endpoints = bring_up(settings, lambda line: typer.echo(line, err=True))
+    endpoints = bring_up(settings, _say)
     typer.echo(
         f"MLflow   {endpoints.mlflow_url}   (log in as ada or grace: `flywheel env --user ada` shows the password)"
     )
     typer.echo(f"Gateway  {endpoints.gateway_url}")
+    for point in sorted(entry_points(group=AFTER_UP), key=lambda one: one.name):
+        point.load()(settings, _say)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 @app.command()

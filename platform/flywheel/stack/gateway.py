@@ -17,7 +17,7 @@ from flywheel.stack.gateway_keys import keys_cluster, keys_listener
 from flywheel.stack.gateway_limits import BUFFER_BYTES, HANDSHAKE_SECONDS, manager_limits, overload_manager
 from flywheel.stack.gateway_replies import local_replies
 from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_socket
-from flywheel.stack.ports import Ports
+from flywheel.stack.ports import Ports, remembered_ports
 from flywheel.stack.probes import healthy, unix_url
 from flywheel.stack.supervisor import Program, socket_path
 from flywheel.stack.tracing import collector_cluster, plain_request_ids, tracing_section
@@ -78,6 +78,21 @@ def check(settings: Settings, ports: Ports) -> None:
     manager["access_log"] = []  # its folder may not be there yet
     if (found_fault := refusal(document)) is not None:
         raise SpecError(f"{settings.root / 'serving.yaml'}: Envoy refuses it: {found_fault}. Correct it.")
+
+
+def is_applied(settings: Settings, serving: Serving) -> bool:
+    """Say whether the gateway was started with what serving.yaml says of it now.
+
+    Raises:
+        SpecError: serving.yaml cannot be served.
+    """
+    ports = remembered_ports(settings)
+    try:
+        return ports is None or json.loads((settings.root / "envoy" / "bootstrap.json").read_text()) == json.loads(
+            json.dumps(bootstrap(settings, ports, serving))
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def write_configuration(settings: Settings, ports: Ports) -> None:

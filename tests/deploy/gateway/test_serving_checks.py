@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.doorman.quotas import Quotas, step
 from deploy.doorman.tokens import Book
 from deploy.gateway.routes import write_document
 from flywheel.errors import FlywheelError, SpecError
@@ -63,14 +62,3 @@ def test_tokens_are_held_with_what_they_may_and_only_until_they_are_revoked() ->
     assert ({number: one.predicts for number, one in book.tokens.items()}, book.seq) == ({"a": True, "b": False}, 2)
     assert set(book.fold([event(3, EventKind.TOKEN_REVOKED, "a", [])], NOW).tokens) == {"b"}
     assert book.age(NOW + timedelta(hours=25)) == timedelta(hours=25)
-
-
-def test_a_killed_doorman_forgets_no_request_and_costs_a_client_at_most_a_step(tmp_path: Path) -> None:
-    limit, clock = 1000, [NOW]
-    first = Quotas(tmp_path / "quotas.json", lambda: clock[0])
-    made = sum(first.take("ada", limit) for _ in range(333))
-    second = Quotas(tmp_path / "quotas.json", lambda: clock[0])  # the first one was never closed
-    left = sum(second.take("ada", limit) for _ in range(limit))
-    assert limit - step(limit) <= made + left <= limit
-    clock[0] += timedelta(days=1)
-    assert second.take("ada", limit)

@@ -77,3 +77,13 @@ def test_connections_and_workers_are_asked_at_the_scrape() -> None:
     open_now[0] = 7
     assert value(metrics, "flywheel_open_connections") == 7
     assert (value(metrics, "flywheel_workers_live"), value(metrics, "flywheel_workers")) == (1, 2)
+
+
+def test_what_is_turned_away_unread_is_a_refusal_and_has_no_duration() -> None:
+    metrics, known = Metrics("tiny", "1"), {"use_case": "tiny", "version": "1", "protocol": "mlflow"}
+    metrics.answered("mlflow", None, 200, 0.5)
+    for _ in range(9):
+        metrics.turned_away("mlflow", 429, "busy")
+    assert value(metrics, "flywheel_requests_total", **known, arm="none", status="429") == 9
+    assert value(metrics, "flywheel_refusals_total", **known, rule="busy") == 9
+    assert value(metrics, "flywheel_request_seconds_count", **known, arm="none") == 1
