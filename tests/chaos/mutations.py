@@ -64,7 +64,12 @@ def sound_requests() -> list[Sound]:
     csv = "\n".join(
         [",".join(columns), '2013-01-01T05:00:00Z,0.25,3,,"calm, or ""so""",a', "2013-01-02,1,2,1.5,wïld,b"]
     )
-    outcome = {"prediction_id": "p", "outcome": 1, "event_time": "2013-01-01T05:00:00Z", "source": "fuzz"}
+    outcome = {
+        "prediction_id": "01a21b9d-9612-74d3-9098-f48206884f12",
+        "outcome": 1,
+        "event_time": "2013-01-01T05:00:00Z",
+        "source": "fuzz",
+    }
     return [
         *(Sound("json", "/invocations", orjson.dumps({name: form})) for name, form in forms.items()),
         Sound("csv", "/invocations", csv.encode(), (("content-type", "text/csv"),)),

@@ -64,7 +64,7 @@ def check(settings: Settings, ports: Ports) -> None:
         SpecError: serving.yaml cannot be served.
     """
     serving = checked_serving(settings)
-    document = bootstrap(settings, ports, serving)
+    document = _checked_bootstrap(settings, ports, serving)
     if serving.gateway.tls is not None:
         # Files that are not written yet: the secrets stand in the document itself.
         found = secret_files(serving.gateway.tls).values()
@@ -89,7 +89,7 @@ def is_applied(settings: Settings, serving: Serving) -> bool:
     ports = remembered_ports(settings)
     try:
         return ports is None or json.loads((settings.root / "envoy" / "bootstrap.json").read_text()) == json.loads(
-            json.dumps(bootstrap(settings, ports, serving))
+            json.dumps(_checked_bootstrap(settings, ports, serving))
         )
     except (OSError, ValueError):
         return False
@@ -112,6 +112,13 @@ def write_configuration(settings: Settings, ports: Ports) -> None:
     write_private(folder / "bootstrap.json", json.dumps(bootstrap(settings, ports, serving), indent=1))
     write_private(folder / "dynamic" / "cds.json", json.dumps({"version_info": "0", "resources": []}))
     write_private(folder / "dynamic" / "rds.json", json.dumps({"version_info": "0", "resources": [no_routes()]}))
+
+
+def _checked_bootstrap(settings: Settings, ports: Ports, serving: Serving) -> dict[str, Any]:
+    try:
+        return bootstrap(settings, ports, serving)
+    except SpecError as fault:
+        raise SpecError(f"{settings.root / 'serving.yaml'}: {fault}") from fault
 
 
 def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) -> dict[str, Any]:

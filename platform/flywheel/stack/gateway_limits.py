@@ -59,7 +59,7 @@ def most_connections(door: GatewayServing) -> int:
         return min(CLIENTS, left)
     if door.connections > left:
         raise SpecError(
-            f"serving.yaml: gateway.connections: {door.connections:,} is more than {left:,}, which the limit of "
+            f"gateway.connections: {door.connections:,} is more than {left:,}, which the limit of "
             f"{files:,} open files leaves for clients. Raise that limit (`ulimit -Hn`), or ask for less."
         )
     return door.connections

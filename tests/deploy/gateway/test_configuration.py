@@ -19,8 +19,8 @@ from deploy.local.routing import Routing
 from deploy.rollout import Share
 from flywheel.errors import SpecError, TransientError
 from flywheel.settings import Settings
-from flywheel.stack.gateway import check
-from flywheel.stack.ports import Ports
+from flywheel.stack.gateway import check, checked_serving, is_applied, write_configuration
+from flywheel.stack.ports import Ports, remember_ports
 from tests.deploy.conftest import ENVIRONMENT, ROOT
 from tests.deploy.gateway.house import certificate, house, issuer, until
 
@@ -151,3 +151,21 @@ def _refused(*_: object) -> dict[str, Any]:
     kind = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
     cluster = {"@type": kind, "name": "x", "type": "STATIC", "connect_timeout": "-1s"}
     return {"version_info": "new", "resources": [cluster]}
+
+
+def test_what_serving_yaml_says_of_the_gateway_is_known_to_be_in_force_or_not(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+
+    def said(text: str) -> bool:
+        (tmp_path / "serving.yaml").write_text(text)
+        return is_applied(settings, checked_serving(settings))
+
+    assert said("{}")  # nothing was started here
+    remember_ports(settings, PORTS)
+    assert not said("{}")
+    write_configuration(settings, PORTS)
+    assert said("{}")
+    assert said("defaults: {replicas: 3}")
+    assert not said("gateway: {auth: token}")
+    with pytest.raises(SpecError, match=str(tmp_path / "serving.yaml")):
+        said("gateway: {connections: 10000000}")

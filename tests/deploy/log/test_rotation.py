@@ -259,3 +259,14 @@ def test_whatever_a_client_writes_into_its_path_a_torn_line_is_told_from_the_nex
     assert row is not None
     assert (left, row["request_id"], row["path"]) == (torn, "r-2", path)
     assert split_line(sound)[0] == b""
+
+
+def test_what_is_no_http_is_a_clients_fault_and_soils_nothing(tmp_path: Path) -> None:
+    lines = tmp_path / "logs" / "gateway.jsonl"
+    lines.parent.mkdir()
+    garbage = request(1, request_id=None, route=None, path=None, cluster=None, host=None, code=400, flags="DPE")
+    lines.write_bytes(garbage + request(2) + request(3, request_id=None))  # the last is a request without an id
+    Shipper(tmp_path).drain()
+    assert PredictionLog(tmp_path / "log").requests("tiny")["request_id"].to_list() == ["r-2"]
+    (rejected,) = lines.parent.glob("*.rejected")
+    assert rejected.read_bytes() == request(3, request_id=None)

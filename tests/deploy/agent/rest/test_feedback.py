@@ -10,6 +10,8 @@ from deploy.agent.feedback import REMEMBERED, Feedback
 from tests.deploy.agent.rest.serving import serving
 from tests.deploy.tiny_contract import CLASSES
 
+PREDICTION = "01a21b9d-9612-74d3-9098-f48206884f12"
+
 
 class Kept:
     """A sink that keeps rows; where its disk is full it takes none."""
@@ -25,7 +27,7 @@ class Kept:
 
 
 def outcome(**changes: Any) -> dict[str, Any]:
-    return {"prediction_id": "p-1", "outcome": 1, "event_time": "2013-01-01T07:00:00+02:00"} | changes
+    return {"prediction_id": PREDICTION, "outcome": 1, "event_time": "2013-01-01T07:00:00+02:00"} | changes
 
 
 async def test_an_outcome_is_taken_once_alone_or_in_a_list() -> None:
@@ -42,8 +44,8 @@ async def test_an_outcome_is_taken_once_alone_or_in_a_list() -> None:
         {"accepted": 2, "repeated": 1},
     ]
     assert [(row["prediction_id"], row["entity"], row["outcome"], row["source"]) for row in kept.rows] == [
-        ("p-1", None, 1.0, "feedback"),
-        ("p-1", None, 1.0, "crm"),
+        (PREDICTION, None, 1.0, "feedback"),
+        (PREDICTION, None, 1.0, "crm"),
         (None, "7", 1.0, "feedback"),
     ]
     assert kept.rows[0]["event_time"].isoformat() == "2013-01-01T05:00:00"
@@ -87,6 +89,8 @@ async def test_where_classes_are_predicted_an_outcome_is_the_name_of_one() -> No
         ({"outcomes": [outcome()] * 9}, 413, None),
         (outcome(prediction_id=None), 422, "prediction_id"),
         (outcome(prediction_id="x" * 257), 422, "prediction_id"),
+        (outcome(prediction_id="nope"), 422, "prediction_id"),
+        (outcome(time_known="2055-01-01T00:00:00Z"), 422, "time_known"),
         (outcome(outcome="1"), 422, "outcome"),
         (outcome(outcome=None), 422, "outcome"),
         (outcome(outcome=2), 422, "outcome"),

@@ -111,7 +111,18 @@ async def test_binary_tensors_are_read_and_written_and_nan_is_null() -> None:
     ("change", "status", "sentence"),
     [
         ({"count": tensor("count", "FP64", [1, 2])}, 422, "Tensor 'count' has the datatype 'FP64'. Send one of: INT8"),
-        ({"count": tensor("count", "INT64", [1.5, 2])}, 422, "Row 0: Column 'count' takes a whole number"),
+        (
+            {"count": tensor("count", "INT64", [1.5, 2])},
+            422,
+            "Row 0: Tensor 'count' has the datatype INT64 and holds 1.5",
+        ),
+        (
+            {"chance": tensor("chance", "INT64", [1, 0.5])},
+            422,
+            "Row 1: Tensor 'chance' has the datatype INT64 and holds",
+        ),
+        ({"chance": tensor("chance", "FP16", [0.5, 70000])}, 422, "Row 1: Tensor 'chance' holds a value beyond FP16"),
+        ({"chance": tensor("chance", "FP32", [1e300, 0.5])}, 422, "Row 0: Tensor 'chance' holds a value beyond FP32"),
         ({"count": tensor("count", "INT8", [1, 300])}, 422, "Row 1: Tensor 'count' holds a value beyond INT8"),
         ({"chance": tensor("chance", "INT64", [2**60, 1])}, 422, "exact range"),
         ({"count": None}, 422, "Column 'count' is missing"),
