@@ -8,17 +8,18 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table as Printed
 
+from benchmarks.canary_ours import BASE_RATE, REQUESTS_PER_SECOND, STEPS
 from benchmarks.canary_rates import FLYWHEEL, RULES, Row, Table
 from benchmarks.canary_worlds import Disturbance, World
 from flywheel.goals import Goal
 
-FILE_WIDTH = 150
+FILE_WIDTH = 185
 ALPHA = 0.05
 COLOURS = ("#1f77b4", "#9467bd", "#8c564b", "#e0a100", "#7f7f7f", "#0b6e4f")
 MARKERS = ("s", "^", "v", "D", "x", "o")
 
 
-def show(table: Table, extra: list[Row], goals: list[Goal]) -> None:
+def show(table: Table, timed: list[Row], goals: list[Goal]) -> None:
     """Print what every rule did, the rollouts, and the figures against their goals."""
     console = Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
     healthy = [world for world in table.worlds() if world.healthy]
@@ -27,8 +28,9 @@ def show(table: Table, extra: list[Row], goals: list[Goal]) -> None:
         console.print(_rates("False rollbacks of healthy canaries, % of runs (95 % interval)", healthy, table))
     if harmed:
         console.print(_rates("Bad canaries found within 50 looks, % of runs; median look", harmed, table))
-    for row in [*(row for row in table.rows() if "retried" in row), *extra]:
-        console.print("  ".join(f"{key}: {value}" for key, value in row.items()), highlight=False, markup=False)
+    if table.rollouts:
+        console.print(_rollouts([row for row in table.rows() if "retried" in row]))
+    console.print(_times(timed))
     console.print(_goals(goals))
 
 
@@ -83,6 +85,26 @@ def _cell(table: Table, world: World, rule: str) -> str:
         return rate if measured.median_look is None else f"{rate}; {measured.median_look:.0f}"
     shown = f"{rate} ({low:.0f} to {high:.0f})"
     return f"[red]{shown}[/red]" if measured.rolled_back.interval(0.99)[0] > ALPHA else shown
+
+
+def _rollouts(rows: list[Row]) -> Printed:
+    steps = "/".join(map(str, STEPS))
+    title = f"Flywheel at {steps} %, {REQUESTS_PER_SECOND} requests/s, {BASE_RATE:.1%} errors, one retry"
+    names = ("rollout", "promoted %", "95 %", "rolled back %", "retried %", "median minutes")
+    printed = Printed(*names, title=title, title_justify="left")
+    for row in rows:
+        minutes = "-" if row["median_minutes"] is None else f"{row['median_minutes']:.1f}"
+        shares = [f"{100 * row[key]:.1f}" for key in ("promoted", "rolled_back", "retried")]
+        interval = f"{100 * row['low_95']:.1f} to {100 * row['high_95']:.1f}"
+        printed.add_row(row["cell"], shares[0], interval, *shares[1:], minutes)
+    return printed
+
+
+def _times(rows: list[Row]) -> Printed:
+    printed = Printed("one call of the judge, ms", "median", "p99", "longest", title="Time", title_justify="left")
+    for row in rows:
+        printed.add_row(row["cell"], *(f"{value:.3f}" for value in row["judge_ms"].values()))
+    return printed
 
 
 def _goals(goals: list[Goal]) -> Printed:
