@@ -110,6 +110,6 @@ def _times(rows: list[Row]) -> Printed:
 def _goals(goals: list[Goal]) -> Printed:
     printed = Printed("figure", "value", "goal", "met", title="Figures", title_justify="left")
     for one in goals:
-        value = "not measured yet" if math.isnan(one.value) else f"{one.value:.4g}"
+        value = "not measured" if math.isnan(one.value) else f"{one.value:.4g}"
         printed.add_row(one.name, value, f"{one.comparison} {one.target:g}", "yes" if one.met else "[red]no[/red]")
     return printed

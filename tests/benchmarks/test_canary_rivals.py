@@ -86,6 +86,25 @@ def test_kayenta_sees_nothing_in_errors_that_most_minutes_do_not_have() -> None:
     assert kayenta(series([0, 0, 0, 0, 3] * 10, [0, 1] * 25, requests=20, others=180), 0.01).rolled_back.tolist() == [0]
 
 
+STEADY = [10.0, 10.1, 10.2, 10.3, 10.4, 10.5, 10.6, 17.0, 17.1, 17.2, 17.3, 17.4, 17.5, 17.6, 17.7]
+SPREAD = [1.0, 100.0, 4.0, 101.0, 5.0, 102.0, 6.0, 103.0, 7.0, 104.0, 8.0, 105.0, 9.0, 106.0, 17.0]
+
+
+@pytest.mark.parametrize(
+    ("canary", "baseline", "high"),
+    [
+        ([100.0] * 7 + [1.0] * 3, [1.0] * 10, False),  # github.com/spinnaker/spinnaker/issues/6278: passes
+        ([100.0] * 8 + [1.0] * 2, [1.0] * 10, True),  # and "fails as soon as I change the 8th value"
+        ([0.0, 1.0, 2.0, 1.0, 0.0, 0.0], [0.0] * 6, False),  # github.com/spinnaker/kayenta/issues/426
+        (STEADY, SPREAD, False),  # github.com/spinnaker/kayenta/issues/780, case 1
+    ],
+)
+def test_the_ported_judge_of_kayenta_misses_what_its_users_report(
+    canary: list[float], baseline: list[float], *, high: bool
+) -> None:
+    assert is_high(np.array([canary]), np.array([baseline])).tolist() == [high]
+
+
 VALUES = st.lists(st.integers(0, 8).map(float), min_size=10, max_size=10)
 
 
