@@ -35,6 +35,11 @@ class Slow:
     canary: tuple[int, ...]
     baseline: tuple[int, ...]
 
+    def plus(self, other: "Slow") -> "Slow":
+        """Add two looks."""
+        canary = tuple(map(sum, zip(self.canary, other.canary, strict=True)))
+        return Slow(canary, tuple(map(sum, zip(self.baseline, other.baseline, strict=True))))
+
 
 def levels(champion: Sequence[float]) -> tuple[Level, Level]:
     """Return p90 and p99 of the champion's durations (seconds), measured before the start.
@@ -46,7 +51,12 @@ def levels(champion: Sequence[float]) -> tuple[Level, Level]:
         raise ValueError(f"{len(champion)} durations of the champion are too few for its p99; at least 100 are needed.")
     ordered = sorted(champion)
     p90, p99 = (ordered[math.ceil(part * len(ordered)) - 1] for part in (0.9, 0.99))
-    # A tenth of all requests exceeds p90: many counts, so a smaller ratio is seen; α by METHODS, "Several guards".
+    return split(p90, p99)
+
+
+def split(p90: float, p99: float) -> tuple[Level, Level]:
+    """Return the levels of two thresholds (seconds), with the parts of α of METHODS, "Several guards"."""
+    # A tenth of all requests exceeds p90: many counts, so a smaller ratio is seen.
     return Level(p90, 1 / 3, 1.5), Level(p99, 2 / 3, 2.0)
 
 

@@ -38,8 +38,11 @@ class MeanPlan:
 
     def __post_init__(self) -> None:
         """Refuse bounds that hold no values, or marks outside of them."""
-        if not self.low < self.tolerance < self.margin < self.high:
-            raise ValueError(f"{self} must rise: low < tolerance < margin < high.")
+        if not self.low < self.tolerance < self.margin < self.high or math.isinf(self.high - self.low):
+            raise ValueError(
+                f"the bounds and marks {self.low:g}, {self.tolerance:g}, {self.margin:g}, {self.high:g}"
+                " must rise: low < tolerance < margin < high"
+            )
 
     @cached_property
     def candidates(self) -> tuple[float, ...]:
