@@ -66,14 +66,23 @@ def _reading(reading: Reading) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(), object_pairs_hook=_once)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}. Name a JSON file with a plan and looks.") from error
-    except ValueError as error:  # no JSON, or no UTF-8
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or too deep
         raise UsageError(f"{path} is no JSON: {error}. See docs/rollouts.md for its form.") from error
     if not isinstance(document, dict):
         raise UsageError(f"{path} must hold an object with the keys plan and looks. See docs/rollouts.md for its form.")
     return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice: which one was meant?"""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"the key '{twice}' stands twice in one object")
+    return found
 
 
 def _step_look(path: Path, plan: PlanSpec, number: int, look: LookSpec) -> StepLook:

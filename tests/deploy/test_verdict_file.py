@@ -98,6 +98,8 @@ def test_counts_without_traffic_in_one_arm_are_judged_with_the_next(tmp_path: Pa
     [
         ("{", "is no JSON"),
         ("[]", "must hold an object"),
+        ("[" * 100_000, "is no JSON"),
+        ('{"plan": 1, "plan": 2}', "the key 'plan' stands twice"),
         ({"looks": []}, "plan: Field required"),
         ({**GOOD, "look": []}, "look: Extra inputs"),
         ({**GOOD, "plan": plan()}, "plan.metrics"),
@@ -118,6 +120,49 @@ def test_a_bad_file_is_refused_with_where_and_what(tmp_path: Path, document: obj
         judge_file(written(tmp_path, document))
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
+
+
+def paths(value: object, at: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """Every place in a document."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(found for key, part in inside for found in paths(part, (*at, key)))]
+
+
+def replaced(value: Any, path: tuple[Any, ...], new: object) -> Any:
+    """A copy of a document with another value at one place."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copy
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data(), new=ANYTHING)
+def test_whatever_stands_anywhere_in_a_file_is_judged_or_refused_in_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, new: object
+) -> None:
+    kinds = {kind: {"kind": kind, **spec} for kind, (spec, _) in EVERY_KIND.items()}
+    kinds["series"]["part"] = 0.0001
+    kinds = {kind: {**spec, "part": spec["part"] / 2} for kind, spec in kinds.items()}
+    whole = {
+        "plan": {"steps": [10, 50], "alpha": 0.05, "metrics": kinds},
+        "looks": [{"step": 10, "metrics": {kind: look for kind, (_, look) in EVERY_KIND.items()}}],
+    }
+    path = data.draw(st.sampled_from(paths(whole)))
+    try:
+        judged, _ = judge_file(written(tmp_path_factory.mktemp("any"), replaced(whole, path, new)))
+    except UsageError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - both ends are right
+    else:
+        assert judged.reason
 
 
 @pytest.mark.parametrize("body", [{"differences": [2.0]}, {"differences": [math.nan]}, {"canary": [0.5]}])
