@@ -68,6 +68,15 @@ def test_a_mean_between_two_candidates_stays_in_the_interval() -> None:
     assert ever(RUNS, lambda random_: skewed(random_, 0.037), misses) <= within(PLAN.alpha, RUNS)
 
 
+def test_two_arms_of_the_same_law_are_found_worse_within_alpha() -> None:
+    def unpaired(random_: random.Random) -> list[float]:
+        arms = [[float(random_.random() < 0.1) for _ in range(size)] for size in (10, 47)]
+        return differences(*arms)
+
+    rate = ever(RUNS, unpaired, lambda mean: mean.evidence_worse(PLAN) >= 1 / PLAN.alpha)
+    assert rate <= within(PLAN.alpha, RUNS)
+
+
 def test_what_is_clearly_worse_and_clearly_good_is_found() -> None:
     assert ever(40, lambda random_: skewed(random_, 0.2), lambda mean: mean.evidence_worse(PLAN) >= 20) == 1
     assert ever(40, lambda random_: skewed(random_, -0.1), lambda mean: mean.evidence_good(PLAN) >= 20) == 1
