@@ -31,10 +31,12 @@ class ErrorsSpec(Strict):
     kind: Literal["errors"]
     part: Part
     margin: float = Field(0.01, gt=0, lt=1)
+    planned: float | None = Field(None, ge=1, description="Errors of both arms that the whole rollout will see.")
 
     def build(self, plan: "PlanSpec") -> Errors:
         """Return the metric before its first look."""
-        return Errors(plan.steps, self.margin, self.part * plan.alpha, plan.alpha)
+        planned = self.planned or planned_counts(plan.steps)
+        return Errors(plan.steps, self.margin, self.part * plan.alpha, plan.alpha, planned)
 
 
 class Thresholds(Strict):

@@ -7,7 +7,6 @@ from deploy.verdict.exceedance import Exceedance, Level, Slow
 from deploy.verdict.guards import Guard
 from deploy.verdict.intervals import ratio_interval
 from deploy.verdict.looks import NOTHING, Look
-from deploy.verdict.plan import planned_counts
 from deploy.verdict.readings import Reading
 
 
@@ -20,6 +19,7 @@ class Errors:
         margin: Largest tolerated rise of the error rate, absolute (0 to 1).
         alpha: The guard's part of the plan's α.
         gate_alpha: The plan's whole α: all gates must open, so they need not share it.
+        planned: Errors of both arms at which the guard may have spent its part.
         step: The step that the looks are at.
         guard: Over all steps.
         gate: Counts of this step.
@@ -32,6 +32,7 @@ class Errors:
     margin: float
     alpha: float
     gate_alpha: float
+    planned: float
     step: int = 0
     guard: Guard = Guard()  # noqa: RUF009 - frozen, and so are its parts
     gate: Look = NOTHING
@@ -54,7 +55,7 @@ class Errors:
             look.baseline_errors,
             self.share,
             alpha=self.alpha,
-            planned=planned_counts(self.steps),
+            planned=self.planned,
         )
         gate = self.gate.plus(look)
         return replace(self, guard=guard, gate=gate, pending=NOTHING, fed=True, worse=self.worse or worse)

@@ -22,7 +22,17 @@ class Guard:
         """E-value of the mixture."""
         return mixture.evidence(self.log_ratios)
 
-    def take(self, canary: int, baseline: int, share: float, *, alpha: float, planned: float) -> tuple["Guard", bool]:
+    def take(
+        self,
+        canary: int,
+        baseline: int,
+        share: float,
+        *,
+        alpha: float,
+        planned: float,
+        pace: float = 1.0,
+        spending_share: float = SPENDING_SHARE,
+    ) -> tuple["Guard", bool]:
         """Carry both tests over one look.
 
         Args:
@@ -30,17 +40,19 @@ class Guard:
             baseline: Bad counts of the champion.
             share: Share of the requests that was randomised to the canary (0 to 1).
             alpha: Probability of rejecting a canary that is as good as the champion.
-            planned: Bad counts of both arms at which the spending ends.
+            planned: Bad counts of both arms at which all may have been spent.
+            pace: How the spending goes, as `Spending.take` has it.
+            spending_share: Part of alpha that is spent on the plan; the rest is the hedge's (0 to 1, both excluded).
 
         Returns:
             The next state, and whether one of the tests rejects.
         """
         total = canary + baseline
         spending, rejected = self.spending.take(
-            canary, total, binomial(total, share), alpha=SPENDING_SHARE * alpha, planned=planned
+            canary, total, binomial(total, share), alpha=spending_share * alpha, planned=planned, pace=pace
         )
         after = Guard(spending, mixture.carry(self.log_ratios, canary, baseline, share))
-        return after, rejected or after.hedge >= 1 / ((1 - SPENDING_SHARE) * alpha)
+        return after, rejected or after.hedge >= 1 / ((1 - spending_share) * alpha)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

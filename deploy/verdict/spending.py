@@ -32,7 +32,7 @@ class Spending:
     null: Distribution = NO_COUNTS
 
     def take(
-        self, found: int, counted: float, kernel: Distribution, *, alpha: float, planned: float
+        self, found: int, counted: float, kernel: Distribution, *, alpha: float, planned: float, pace: float = 1.0
     ) -> tuple["Spending", bool]:
         """Take one look.
 
@@ -42,6 +42,8 @@ class Spending:
             kernel: Distribution of this look's count under the null, given all that was before.
             alpha: All that may be spent (0 to 1).
             planned: The evidence at which all of alpha may have been spent; OVERTIME times that ends the test.
+            pace: What may have been spent by a part t of the planned evidence is alpha t^pace (Kim & DeMets,
+                Biometrika 74(1), 1987); 1 is linear, more keeps it for later, when more is known.
 
         Returns:
             The next state, and whether the null is rejected.
@@ -50,7 +52,7 @@ class Spending:
         if self.counted >= OVERTIME * planned:
             return both, False
         null = self.null.plus(kernel)
-        boundary, tail = _boundary(null, alpha * min(1.0, both.counted / planned) - self.spent)
+        boundary, tail = _boundary(null, alpha * min(1.0, both.counted / planned) ** pace - self.spent)
         return replace(both, spent=self.spent + tail, null=null.below(boundary)), both.found >= boundary
 
     def to_json(self) -> dict[str, Any]:

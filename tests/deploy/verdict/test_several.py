@@ -23,7 +23,7 @@ LOSS = MeanPlan(low=-1, high=1, tolerance=0, margin=0.15, alpha=ALPHA)
 def metrics() -> dict[str, Metric]:
     """Errors with half of α, latency and loss with a quarter each."""
     return {
-        "errors": Errors(STEPS, 0.05, ALPHA / 2, ALPHA),
+        "errors": Errors(STEPS, 0.05, ALPHA / 2, ALPHA, planned=200),
         "latency": Latency(STEPS, LEVELS, ALPHA / 4, exceedance.fresh(LEVELS), Slow((0, 0), (0, 0))),
         "loss": Values(LOSS, ALPHA / 4),
     }

@@ -58,6 +58,28 @@ def test_false_rejections_are_within_what_was_spent_exactly() -> None:
     assert rejections / runs == pytest.approx(spent, abs=0.03)
 
 
+def power(ratio: float, *, pace: float, spending_share: float, runs: int = 150) -> float:
+    """Share of runs in which 50 looks at 20 canary requests of 200 find a ratio of error rates, the base being 1 %."""
+    random_, found = random.Random(5), 0  # noqa: S311 - a simulation, no secret
+    for _ in range(runs):
+        guard = Guard()
+        for _ in range(50):
+            arms = [sum(random_.random() < rate for _ in range(n)) for n, rate in ((20, 0.01 * ratio), (180, 0.01))]
+            guard, rejected = guard.take(
+                arms[0], arms[1], 0.1, alpha=0.05, planned=110, pace=pace, spending_share=spending_share
+            )
+            if rejected:
+                found += 1
+                break
+    return found / runs
+
+
+@pytest.mark.parametrize(("pace", "spending_share"), [(1.0, 0.8), (2.0, 0.9)])
+def test_a_doubled_error_rate_is_found_and_the_same_one_is_not(pace: float, spending_share: float) -> None:
+    assert power(2.0, pace=pace, spending_share=spending_share) >= 0.6
+    assert power(1.0, pace=pace, spending_share=spending_share) <= 0.05 + 3 * (0.05 * 0.95 / 150) ** 0.5
+
+
 def test_the_test_ends_so_that_the_null_distribution_does_not_grow_for_ever() -> None:
     state = NOTHING_SPENT
     for _ in range(500):
