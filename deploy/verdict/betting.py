@@ -7,7 +7,7 @@ Ramdas, arXiv 2010.09686, section 4: the capital process Π(1 + λ(X - g)), its 
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from deploy.verdict.moments import Moments
@@ -34,12 +34,19 @@ class Players:
     low: float = 0.0
     high: float = 1.0
 
-    def bet(self, candidates: Sequence[float], moments: Moments, piece: Sequence[float]) -> "Players":
-        """Lay the bets that the moments before the piece suggest, and settle them with the piece."""
+    def bet(
+        self, candidates: Sequence[float], moments: Moments, piece: Sequence[float], marks: Collection[float] = ()
+    ) -> "Players":
+        """Lay the bets that the moments before the piece suggest, and settle them with the piece.
+
+        Against a candidate that was refuted nobody bets any more, unless it is one of the marks, whose e-values count.
+        """
         above, below = list(self.above), list(self.below)
         # A player for whom the mean so far is on the wrong side of the candidate bets nothing.
         split = bisect_left(candidates, moments.mean)
         for index, candidate in enumerate(candidates):
+            if not self.low < candidate < self.high and candidate not in marks:
+                continue
             players = above if index < split else below
             players[index] += _gain(candidate, _agrapa(candidate, moments), piece)
         return Players(tuple(above), tuple(below), self.low, self.high)

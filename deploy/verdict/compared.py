@@ -96,7 +96,8 @@ class Predictions:
         counts = {"canary": sum(self.shift.canary), "baseline": sum(self.shift.baseline)}
         sentence = "Warning: the canary predicts otherwise." if self.seen else "No shift of predictions is seen."
         statistic = {"evidence": evidence, "threshold": 1 / self.alpha}
-        return Reading(False, None, sentence, self.seen and self.holds, statistic, counts=counts)
+        holds = self.seen and self.holds
+        return Reading(False, None, sentence, holds=holds, statistic=statistic, counts=counts)
 
     @property
     def _share(self) -> float:

@@ -126,7 +126,8 @@ class Latency:
             interval[f"ratio of requests {over}"] = ratio_interval(canary, baseline, share, alpha)
             counts |= {f"canary {over}": canary, f"baseline {over}": baseline}
         sentence = f"{self.slow.canary} requests to the canary took longer than {self._seconds()}, {self.slow.baseline}"
-        return Reading(self.worse, None, f"{sentence} to the champion.", False, statistic, interval, counts)
+        sentence = f"{sentence} to the champion."
+        return Reading(self.worse, None, sentence, statistic=statistic, interval=interval, counts=counts)
 
     def _seconds(self) -> str:
         return " and ".join(f"{level.seconds:g} s" for level in self.levels)

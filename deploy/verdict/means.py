@@ -46,9 +46,13 @@ class MeanPlan:
 
     @cached_property
     def candidates(self) -> tuple[float, ...]:
-        """Hypothesised means as parts of the range (0 to 1), the tolerance and the margin among them."""
-        marks = {self.part(self.tolerance), self.part(self.margin)}
-        return tuple(sorted({*betting.ladder(self.part(self.tolerance)), *marks}))
+        """Hypothesised means as parts of the range (0 to 1), the marks among them."""
+        return tuple(sorted({*betting.ladder(self.part(self.tolerance)), *self.marks}))
+
+    @cached_property
+    def marks(self) -> tuple[float, float]:
+        """The tolerance and the margin as parts of the range (0 to 1)."""
+        return self.part(self.tolerance), self.part(self.margin)
 
     def part(self, value: float) -> float:
         """Return a value as a part of the range (0 to 1)."""
@@ -85,7 +89,7 @@ class Mean:
         moments, bernstein = self.moments, self.bernstein
         players = self.players or betting.fresh(plan.candidates)
         for piece in self.moments.pieces(parts):
-            players = players.bet(plan.candidates, moments, piece)
+            players = players.bet(plan.candidates, moments, piece, plan.marks)
             bernstein = bernstein.plus(moments, piece, plan.alpha)
             moments = moments.plus(piece)
         return Mean(moments, players.narrowed(plan.candidates, plan.alpha), bernstein.narrowed(plan.alpha))
@@ -94,13 +98,13 @@ class Mean:
         """E-value against "the mean is at most the tolerance"; 1/α of it finds the canary worse."""
         if self.players is None:
             return 1.0
-        return _exp(self.players.above[plan.candidates.index(plan.part(plan.tolerance))])
+        return _exp(self.players.above[plan.candidates.index(plan.marks[0])])
 
     def evidence_good(self, plan: MeanPlan) -> float:
         """E-value against "the mean is the margin or more"; 1/α of it finds the canary good enough."""
         if self.players is None:
             return 1.0
-        return _exp(self.players.below[plan.candidates.index(plan.part(plan.margin))])
+        return _exp(self.players.below[plan.candidates.index(plan.marks[1])])
 
     def betting_interval(self, plan: MeanPlan) -> tuple[float, float]:
         """Interval for the mean that the bets leave, on the plan's candidates."""
