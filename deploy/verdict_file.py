@@ -109,8 +109,11 @@ def _check_order(path: Path, looks: list[StepLook]) -> None:
 
 def _sentence(path: Path, error: ValidationError, prefix: str = "") -> str:
     first = error.errors()[0]
+    place = first["loc"]
+    if place[:2] == ("plan", "metrics"):  # pydantic names the kind after the metric; the file has no such key there
+        place = (*place[:3], *place[4:])
     # Looks are counted from 1, as everywhere else a person reads of them.
-    parts = [str(part + 1) if isinstance(part, int) else part for part in first["loc"]]
+    parts = [str(part + 1) if isinstance(part, int) else part for part in place]
     where = ".".join([*([prefix] if prefix else []), *parts])
     what = first["msg"].removeprefix("Value error, ").rstrip(".")
     return f"{path}: {where or 'the file'}: {what}. Correct it; docs/rollouts.md shows the form."

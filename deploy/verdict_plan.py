@@ -45,6 +45,12 @@ class Thresholds(Strict):
     p90: float = Field(gt=0)
     p99: float = Field(gt=0)
 
+    @model_validator(mode="after")
+    def _rise(self) -> Self:
+        if self.p90 >= self.p99:
+            raise ValueError(f"p90 {self.p90:g} must be below p99 {self.p99:g}")
+        return self
+
 
 class LatencySpec(Strict):
     """Requests over the champion's p90 and p99."""

@@ -21,10 +21,8 @@ class Distribution:
 
     def plus(self, other: "Distribution") -> "Distribution":
         """Return the distribution of the sum of two independent counts, without what is negligible at both ends."""
-        if len(other.chances) == 1:
-            chances = [chance * other.chances[0] for chance in self.chances]
-        else:
-            chances = _convolve(self.chances, other.chances)
+        short, long = sorted((self.chances, other.chances), key=len)
+        chances = [chance * short[0] for chance in long] if len(short) == 1 else _convolve(long, short)
         return _trimmed(self.start + other.start, chances)
 
     def below(self, count: int) -> "Distribution":

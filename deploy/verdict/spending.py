@@ -49,11 +49,15 @@ class Spending:
             The next state, and whether the null is rejected.
         """
         both = Spending(self.found + found, self.counted + counted, self.spent, self.null)
-        if self.counted >= OVERTIME * planned:
+        if self.is_over(planned):
             return both, False
         null = self.null.plus(kernel)
         boundary, tail = _boundary(null, alpha * min(1.0, both.counted / planned) ** pace - self.spent)
         return replace(both, spent=self.spent + tail, null=null.below(boundary)), both.found >= boundary
+
+    def is_over(self, planned: float) -> bool:
+        """Say whether the test has ended: whatever comes, it rejects nothing more."""
+        return self.counted >= OVERTIME * planned
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

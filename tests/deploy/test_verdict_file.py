@@ -107,6 +107,10 @@ def test_counts_without_traffic_in_one_arm_are_judged_with_the_next(tmp_path: Pa
         ({**GOOD, "plan": plan(errors=ERRORS, other=ERRORS)}, "sum to 2"),
         ({**GOOD, "plan": plan(errors={**ERRORS, "kind": "mistakes"})}, "plan.metrics.errors"),
         ({**GOOD, "plan": plan(loss={"kind": "mean", "part": 1, "low": 1, "high": 0, "margin": 0.1})}, "must rise"),
+        (
+            {**GOOD, "plan": plan(it={"kind": "latency", "part": 1, "seconds": {"p90": 2.0, "p99": 1.0}})},
+            "plan.metrics.it.seconds: p90 2 must be below p99 1",
+        ),
         ({**GOOD, "looks": [errors((4, 5), (4, 0))]}, "looks.1.metrics.errors.canary: 5 errors are more than 4"),
         ({**GOOD, "looks": [errors((4, -1), (4, 0))]}, "looks.1.metrics.errors.canary.errors"),
         ({**GOOD, "looks": [errors((4, 1), (4, 0), step=20)]}, "looks.1.step: 20 is none"),
