@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from deploy.verdict.exceedance import Slow
+from deploy.verdict.counted import SlowLook
 from deploy.verdict.looks import Look
 from deploy.verdict.means import differences
 from deploy.verdict_plan import Strict
@@ -37,10 +37,17 @@ class ErrorsLook(Strict):
 
 
 class SlowRequests(Strict):
-    """Requests of one arm over each threshold."""
+    """Requests of one arm, and those over each threshold."""
 
+    requests: Count
     over_p90: Count
     over_p99: Count
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not self.over_p99 <= self.over_p90 <= self.requests:
+            raise ValueError(f"over_p99 {self.over_p99}, over_p90 {self.over_p90}, requests {self.requests} must rise")
+        return self
 
 
 class LatencyLook(Strict):
@@ -49,9 +56,11 @@ class LatencyLook(Strict):
     canary: SlowRequests
     baseline: SlowRequests
 
-    def taken(self) -> Slow:
+    def taken(self) -> SlowLook:
         """Return what the metric takes."""
-        return Slow((self.canary.over_p90, self.canary.over_p99), (self.baseline.over_p90, self.baseline.over_p99))
+        canary, baseline = self.canary, self.baseline
+        p90 = Look(canary.requests, canary.over_p90, baseline.requests, baseline.over_p90)
+        return SlowLook((p90, Look(canary.requests, canary.over_p99, baseline.requests, baseline.over_p99)))
 
 
 class MeanLook(Strict):

@@ -4,11 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from deploy.verdict import exceedance
 from deploy.verdict.clustered import PodErrors, UserErrors
 from deploy.verdict.compared import Predictions, Series, Spread, predictions
-from deploy.verdict.counted import Errors, Latency
-from deploy.verdict.exceedance import Level, Slow
+from deploy.verdict.counted import Errors, Latency, latency
+from deploy.verdict.exceedance import split
 from deploy.verdict.means import MeanPlan
 from deploy.verdict.plan import planned_counts
 from deploy.verdict.readings import Metric
@@ -61,9 +60,7 @@ class LatencySpec(Strict):
 
     def build(self, plan: "PlanSpec") -> Latency:
         """Return the metric before its first look."""
-        levels: tuple[Level, Level] = exceedance.split(self.seconds.p90, self.seconds.p99)
-        state = exceedance.fresh(levels)
-        return Latency(plan.steps, levels, self.part * plan.alpha, state, Slow((0, 0), (0, 0)))
+        return latency(plan.steps, split(self.seconds.p90, self.seconds.p99), self.part * plan.alpha)
 
 
 class MeanSpec(Strict):

@@ -72,15 +72,15 @@ class Exceedance:
     guards: tuple[Guard, ...]
 
     def take(
-        self, found: tuple[Level, ...], look: Slow, steps: tuple[int, ...], *, step: int, alpha: float
+        self, found: tuple[Level, ...], look: Slow, share: float, *, steps: tuple[int, ...], alpha: float
     ) -> tuple["Exceedance", bool]:
         """Take one look.
 
         Args:
             found: The levels, fixed before the start.
             look: Slow requests by level.
+            share: The canary's share of this look's requests (0 to 1).
             steps: Percent of requests that go to the canary, by step.
-            step: The step at which the look was taken.
             alpha: The metric's α, which its levels share.
 
         Returns:
@@ -90,7 +90,7 @@ class Exceedance:
             guard.take(
                 canary,
                 baseline,
-                steps[step] / 100,
+                share,
                 alpha=alpha * level.part,
                 planned=planned_counts(steps, level.ratio),
             )

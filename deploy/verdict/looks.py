@@ -18,6 +18,16 @@ class Look:
         if not canary or not 0 <= self.baseline_errors <= self.baseline_requests:
             raise ValueError(f"{self} counts more errors than requests, or less than none.")
 
+    @property
+    def share(self) -> float:
+        """The canary's share of the requests (0 to 1); there must be some."""
+        return self.canary_requests / (self.canary_requests + self.baseline_requests)
+
+    @property
+    def is_fed(self) -> bool:
+        """Both arms had traffic."""
+        return self.canary_requests > 0 and self.baseline_requests > 0
+
     def plus(self, other: "Look") -> "Look":
         """Add two looks."""
         return Look(

@@ -32,3 +32,33 @@ def evidence(gate: Look, share: float, margin: float) -> float:
         for bet, weight in BETS
     ]
     return sum_exp(exponents)
+
+
+NO_BETS = (0.0,) * len(BETS)
+
+
+def carry(exponents: tuple[float, ...], look: Look, margin: float) -> tuple[float, ...]:
+    """Add one look to the bets' logarithms, by what each arm was given instead of by a share that a plan fixed.
+
+    Given c requests to the canary and b to the champion, the factor of a bet x has the expectation
+    (1 - x p_canary)^c (1 + x p_baseline c / b)^b e^{xcδ} <= e^{xc (δ - p_canary + p_baseline)}: at most 1 when the
+    difference is δ or more, however the requests were split.
+
+    Args:
+        exponents: Of BETS, after the last look at this step.
+        look: Counts with traffic in both arms.
+        margin: δ, absolute (0 to 1).
+    """
+    canary, baseline = look.canary_requests, look.baseline_requests
+    return tuple(
+        exponent
+        + look.canary_errors * math.log1p(-bet)
+        + look.baseline_errors * math.log1p(bet * canary / baseline)
+        + bet * canary * margin
+        for (bet, _), exponent in zip(BETS, exponents, strict=True)
+    )
+
+
+def carried_evidence(exponents: tuple[float, ...]) -> float:
+    """Return the e-value of what `carry` added up."""
+    return sum_exp([math.log(weight) + exponent for (_, weight), exponent in zip(BETS, exponents, strict=True)])

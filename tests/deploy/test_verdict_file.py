@@ -84,7 +84,7 @@ def test_the_exit_code_is_the_verdict(tmp_path: Path, looks: list[Any], code: in
 
 
 def test_counts_without_traffic_in_one_arm_are_judged_with_the_next(tmp_path: Path) -> None:
-    split = [errors((0, 0), (360, 3)), errors((40, 2), (0, 0)), errors((5, 0), (5, 0))]
+    split = [errors((0, 0), (360, 3)), errors((0, 0), (0, 0)), errors((45, 2), (5, 0))]
     whole = [errors((45, 2), (365, 3))]
     found = [
         judge_file(written(tmp_path, {"plan": plan(errors=ERRORS), "looks": looks}))[0].readings["errors"]
@@ -185,7 +185,7 @@ EVERY_KIND: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "errors": ({"part": 0.2}, arms({"requests": 50, "errors": 30}, {"requests": 500, "errors": 2})),
     "latency": (
         {"part": 0.2, "seconds": {"p90": 0.1, "p99": 0.3}},
-        arms({"over_p90": 40, "over_p99": 30}, {"over_p90": 20, "over_p99": 3}),
+        arms({"requests": 50, "over_p90": 40, "over_p99": 30}, {"requests": 500, "over_p90": 20, "over_p99": 3}),
     ),
     "mean": ({"part": 0.2, "low": 0, "high": 1, "margin": 0.1}, {"differences": [0.5, 0.4] * 30}),
     "users": ({"part": 0.2}, arms({f"c{number}": 2 for number in range(12)}, {"b": 1})),

@@ -27,7 +27,7 @@ def found_slower(seed: int, factor: float) -> bool:
     random_, state = seeded(seed), fresh(LEVELS)
     for _ in range(15):
         look = slow(LEVELS, durations(random_, 30, factor), durations(random_, 120))
-        state, worse = state.take(LEVELS, look, STEPS, step=0, alpha=0.05)
+        state, worse = state.take(LEVELS, look, 0.2, steps=STEPS, alpha=0.05)
         if worse:
             return True
     return False
@@ -48,11 +48,11 @@ def test_a_uniform_slow_down_by_half_is_found() -> None:
 def test_looks_survive_json_and_an_empty_one_changes_nothing(looks: list[Slow]) -> None:
     state = fresh(LEVELS)
     for look in looks:
-        state, worse = state.take(LEVELS, look, STEPS, step=0, alpha=0.05)
+        state, worse = state.take(LEVELS, look, 0.2, steps=STEPS, alpha=0.05)
         assert Exceedance.from_json(json.loads(json.dumps(state.to_json()))) == state
         if worse:
             break
-        again, said = state.take(LEVELS, Slow((0, 0), (0, 0)), STEPS, step=0, alpha=0.05)
+        again, said = state.take(LEVELS, Slow((0, 0), (0, 0)), 0.2, steps=STEPS, alpha=0.05)
         assert not said
         for one, other in zip(state.guards, again.guards, strict=True):
             assert one.log_ratios == other.log_ratios

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.verdict import exceedance
-from deploy.verdict.counted import Errors, Latency
-from deploy.verdict.exceedance import Slow
+from deploy.verdict.counted import Errors, SlowLook, latency
 from deploy.verdict.judging import Call
 from deploy.verdict.looks import NOTHING, Look
 from deploy.verdict.means import MeanPlan, differences
@@ -24,7 +23,7 @@ def metrics() -> dict[str, Metric]:
     """Errors with half of α, latency and loss with a quarter each."""
     return {
         "errors": Errors(STEPS, 0.05, ALPHA / 2, ALPHA, planned=200),
-        "latency": Latency(STEPS, LEVELS, ALPHA / 4, exceedance.fresh(LEVELS), Slow((0, 0), (0, 0))),
+        "latency": latency(STEPS, LEVELS, ALPHA / 4),
         "loss": Values(LOSS, ALPHA / 4),
     }
 
@@ -38,9 +37,10 @@ def look(random_: random.Random, step: int, harm: dict[str, float]) -> StepLook:
         return sum(random_.random() < rate for _ in range(requests))
 
     slow = [(count(n, 0.1 * more), count(n, 0.01 * more)) for n, more in ((canary, harm["slow"]), (baseline, 1.0))]
+    slow_look = SlowLook(tuple(Look(canary, slow[0][level], baseline, slow[1][level]) for level in (0, 1)))
     losses = [[min(random_.betavariate(1, 3) * more, 1) for _ in range(n // 2)] for n, more in _arms(canary, harm)]
     failed = count(canary, 0.02 * harm["errors"]), count(baseline, 0.02)
-    seen = {"errors": Look(canary, failed[0], baseline, failed[1]), "latency": Slow(*slow)}
+    seen = {"errors": Look(canary, failed[0], baseline, failed[1]), "latency": slow_look}
     return StepLook(step, {**seen, "loss": differences(*losses) or None})
 
 
@@ -77,6 +77,26 @@ def test_a_gate_that_saw_nothing_in_the_last_look_keeps_all_shut() -> None:
         found = judge_metrics(metrics(), [open_, StepLook(0, unseen)])
         assert found.call is Call.NOT_YET
         assert "more evidence" in found.reason or "never a pass" in found.reason
+
+
+def test_a_split_that_is_not_as_planned_rolls_back_no_healthy_canary_and_promotes_no_bad_one() -> None:
+    runs = 300
+    rolled_back = sum(crooked(seed, 0.1)[0] for seed in range(runs)) / runs
+    promoted = sum(crooked(seed, 0.15)[1] for seed in range(runs)) / runs
+    assert rolled_back <= ALPHA / 2 + 3 * math.sqrt(ALPHA / 2 / runs)
+    assert promoted <= ALPHA + 3 * math.sqrt(ALPHA / runs)
+
+
+def crooked(seed: int, canary_rate: float) -> tuple[bool, bool]:
+    """Play 15 looks at any split, the champion's error rate being 0.1; say whether it is ever worse, ever good."""
+    random_, metric, good = random.Random(seed), metrics()["errors"], False  # noqa: S311 - a simulation, no secret
+    for _ in range(15):
+        canary = random_.choice((10, 30, 70))  # of 100, whatever the plan says
+        arms = ((canary, canary_rate), (100 - canary, 0.1))
+        failed = [sum(random_.random() < rate for _ in range(requests)) for requests, rate in arms]
+        metric = metric.take(Look(canary, failed[0], 100 - canary, failed[1]))
+        good |= bool(metric.reading().good)
+    return metric.reading().worse, good
 
 
 COUNTED = st.builds(
