@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy import verdict_cli
 from flywheel.connections import endpoints, login
 from flywheel.errors import UsageError
 from flywheel.identities import CONTROLLER
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 log = typer.Typer(help="Look into the prediction log.", no_args_is_help=True)
 app.add_typer(log, name="log")
+app.add_typer(verdict_cli.app)
 
 OUTCOMES_EPILOG = (
     "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome (0 or 1, a number, or the name of a"

@@ -1,6 +1,7 @@
 """What is shipped: the wheel works where nothing else is, and generated files agree with their source."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -44,6 +45,12 @@ def test_the_bare_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Pat
         [environment / "bin" / "python", "-c", code], check=True, capture_output=True, text=True, env=bare, cwd=tmp_path
     )
     assert str(environment) in found.stdout
+    example = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "rollouts.md").read_text(), re.DOTALL)[0]
+    (tmp_path / "looks.json").write_text(example)
+    judged = subprocess.run(
+        [command, "verdict", "looks.json"], check=False, capture_output=True, text=True, env=bare, cwd=tmp_path
+    )
+    assert (judged.returncode, judged.stdout[:9]) == (3, "roll back")
     missing = subprocess.run([command, "up"], check=False, capture_output=True, text=True, env=bare, cwd=tmp_path)
     assert missing.returncode == 1
     assert "Traceback" not in missing.stderr

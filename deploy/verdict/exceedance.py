@@ -1,0 +1,117 @@
+"""Latency: the share of requests slower than the champion's p90 and p99, two thresholds fixed before the start.
+
+Both, because p99 alone misses a uniform slow-down and p50 misses the tail. Each is a count like errors are, so that
+the same guard carries it, with its part of α.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.verdict.guards import Guard
+from deploy.verdict.plan import planned_counts
+
+
+@dataclass(frozen=True)
+class Level:
+    """One threshold.
+
+    Args:
+        seconds: A request that took longer is slow.
+        part: Part of the metric's α (0 to 1); the parts of all levels sum to one.
+        ratio: Ratio of the shares of slow requests that the plan wants to see.
+    """
+
+    seconds: float
+    part: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Slow requests by level, in one look."""
+
+    canary: tuple[int, ...]
+    baseline: tuple[int, ...]
+
+    def plus(self, other: "Slow") -> "Slow":
+        """Add two looks."""
+        canary = tuple(map(sum, zip(self.canary, other.canary, strict=True)))
+        return Slow(canary, tuple(map(sum, zip(self.baseline, other.baseline, strict=True))))
+
+
+def levels(champion: Sequence[float]) -> tuple[Level, Level]:
+    """Return p90 and p99 of the champion's durations (seconds), measured before the start.
+
+    Raises:
+        ValueError: Fewer than 100 durations say nothing of a p99.
+    """
+    if len(champion) < 100:
+        raise ValueError(f"{len(champion)} durations of the champion are too few for its p99; at least 100 are needed.")
+    ordered = sorted(champion)
+    p90, p99 = (ordered[math.ceil(part * len(ordered)) - 1] for part in (0.9, 0.99))
+    return split(p90, p99)
+
+
+def split(p90: float, p99: float) -> tuple[Level, Level]:
+    """Return the levels of two thresholds (seconds), with the parts of α of METHODS, "Several guards"."""
+    # A tenth of all requests exceeds p90: many counts, so a smaller ratio is seen.
+    return Level(p90, 1 / 3, 1.5), Level(p99, 2 / 3, 2.0)
+
+
+def slow(found: tuple[Level, ...], canary: Iterable[float], baseline: Iterable[float]) -> Slow:
+    """Count the slow requests of one look, whose durations are in seconds."""
+    return Slow(_over(found, list(canary)), _over(found, list(baseline)))
+
+
+@dataclass(frozen=True)
+class Exceedance:
+    """One guard a level, after some looks."""
+
+    guards: tuple[Guard, ...]
+
+    def take(
+        self, found: tuple[Level, ...], look: Slow, share: float, *, steps: tuple[int, ...], alpha: float
+    ) -> tuple["Exceedance", bool]:
+        """Take one look.
+
+        Args:
+            found: The levels, fixed before the start.
+            look: Slow requests by level.
+            share: The canary's share of this look's requests (0 to 1).
+            steps: Percent of requests that go to the canary, by step.
+            alpha: The metric's α, which its levels share.
+
+        Returns:
+            The next state, and whether the canary is found slower at some level.
+        """
+        taken = [
+            guard.take(
+                canary,
+                baseline,
+                share,
+                alpha=alpha * level.part,
+                planned=planned_counts(steps, level.ratio),
+            )
+            for guard, level, canary, baseline in zip(self.guards, found, look.canary, look.baseline, strict=True)
+        ]
+        return Exceedance(tuple(guard for guard, _ in taken)), any(worse for _, worse in taken)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return plain JSON values."""
+        return [guard.to_json() for guard in self.guards]
+
+    @classmethod
+    def from_json(cls, body: list[dict[str, Any]]) -> "Exceedance":
+        """Read what `to_json` wrote."""
+        return cls(tuple(Guard.from_json(guard) for guard in body))
+
+
+def fresh(found: tuple[Level, ...]) -> Exceedance:
+    """Return the state before the first look."""
+    return Exceedance((Guard(),) * len(found))
+
+
+def _over(found: tuple[Level, ...], durations: list[float]) -> tuple[int, ...]:
+    return tuple(sum(duration > level.seconds for duration in durations) for level in found)

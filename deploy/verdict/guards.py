@@ -1,0 +1,65 @@
+"""The guard on one kind of bad count: spending on a plan, with the mixture as the hedge that needs none."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.verdict import mixture
+from deploy.verdict.distributions import NO_COUNTS, binomial
+from deploy.verdict.spending import NOTHING_SPENT, Spending
+
+SPENDING_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Both tests of "bad no more often than the champion", after some looks."""
+
+    spending: Spending = NOTHING_SPENT
+    log_ratios: tuple[float, ...] = mixture.NO_RATIOS
+
+    @property
+    def hedge(self) -> float:
+        """E-value of the mixture."""
+        return mixture.evidence(self.log_ratios)
+
+    def take(
+        self,
+        canary: int,
+        baseline: int,
+        share: float,
+        *,
+        alpha: float,
+        planned: float,
+        pace: float = 1.0,
+        spending_share: float = SPENDING_SHARE,
+    ) -> tuple["Guard", bool]:
+        """Carry both tests over one look.
+
+        Args:
+            canary: Bad counts of the canary.
+            baseline: Bad counts of the champion.
+            share: Share of the requests that was randomised to the canary (0 to 1).
+            alpha: Probability of rejecting a canary that is as good as the champion.
+            planned: Bad counts of both arms at which all may have been spent.
+            pace: How the spending goes, as `Spending.take` has it.
+            spending_share: Part of alpha that is spent on the plan; the rest is the hedge's (0 to 1, both excluded).
+
+        Returns:
+            The next state, and whether one of the tests rejects.
+        """
+        total = canary + baseline
+        kernel = NO_COUNTS if self.spending.is_over(planned) else binomial(total, share)
+        spending, rejected = self.spending.take(
+            canary, total, kernel, alpha=spending_share * alpha, planned=planned, pace=pace
+        )
+        after = Guard(spending, mixture.carry(self.log_ratios, canary, baseline, share))
+        return after, rejected or after.hedge >= 1 / ((1 - spending_share) * alpha)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"spending": self.spending.to_json(), "log_ratios": list(self.log_ratios)}
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> "Guard":
+        """Read what `to_json` wrote."""
+        return cls(Spending.from_json(body["spending"]), tuple(body["log_ratios"]))

@@ -1,0 +1,64 @@
+"""The gate: an e-value against "the canary's error rate is higher by the margin or more"."""
+
+import math
+
+from deploy.verdict.looks import Look
+from deploy.verdict.mixture import sum_exp
+
+# Bets x = ε/w of the gate and their prior weights: large bets end soon without errors, small ones survive some.
+BETS = ((0.2, 0.1), (0.5, 0.2), (0.8, 0.3), (0.98, 0.4))
+
+
+def evidence(gate: Look, share: float, margin: float) -> float:
+    """Return the e-value of one step's counts.
+
+    Per randomised request a canary error pays (w-ε)/w, a baseline error (1-w+ε)/(1-w), and every request e^{εδ}: its
+    expectation is 1 - ε (p_canary - p_baseline), times e^{εδ}, hence at most 1 when the difference is δ or more
+    (METHODS, "Services without errors"; Ville's inequality gives validity at every look). An average of e-values is
+    one: Vovk & Wang, Ann. Stat. 49(3), 2021.
+
+    Args:
+        gate: Counts of this step.
+        share: Share w of the requests that goes to the canary (0 to 1).
+        margin: δ, absolute (0 to 1).
+    """
+    # Counted by the arm that saw less than its share: requests that the canary never saw are no evidence for it.
+    requests = min(gate.canary_requests + gate.baseline_requests, gate.canary_requests / share)
+    exponents = [
+        math.log(weight)
+        + gate.canary_errors * math.log1p(-bet)
+        + gate.baseline_errors * math.log1p(bet * share / (1 - share))
+        + bet * share * requests * margin
+        for bet, weight in BETS
+    ]
+    return sum_exp(exponents)
+
+
+NO_BETS = (0.0,) * len(BETS)
+
+
+def carry(exponents: tuple[float, ...], look: Look, margin: float) -> tuple[float, ...]:
+    """Add one look to the bets' logarithms, by what each arm was given instead of by a share that a plan fixed.
+
+    Given c requests to the canary and b to the champion, the factor of a bet x has the expectation
+    (1 - x p_canary)^c (1 + x p_baseline c / b)^b e^{xcδ} <= e^{xc (δ - p_canary + p_baseline)}: at most 1 when the
+    difference is δ or more, however the requests were split.
+
+    Args:
+        exponents: Of BETS, after the last look at this step.
+        look: Counts with traffic in both arms.
+        margin: δ, absolute (0 to 1).
+    """
+    canary, baseline = look.canary_requests, look.baseline_requests
+    return tuple(
+        exponent
+        + look.canary_errors * math.log1p(-bet)
+        + look.baseline_errors * math.log1p(bet * canary / baseline)
+        + bet * canary * margin
+        for (bet, _), exponent in zip(BETS, exponents, strict=True)
+    )
+
+
+def carried_evidence(exponents: tuple[float, ...]) -> float:
+    """Return the e-value of what `carry` added up."""
+    return sum_exp([math.log(weight) + exponent for (_, weight), exponent in zip(BETS, exponents, strict=True)])

@@ -1,0 +1,135 @@
+"""The looks in a file for `flywheel verdict`, by kind of metric, and what the verdict takes of each."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from deploy.verdict.counted import SlowLook
+from deploy.verdict.looks import Look
+from deploy.verdict.means import differences
+from deploy.verdict_plan import Strict
+
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+class Requests(Strict):
+    """Requests of one arm since the last look, and how many of them failed."""
+
+    requests: Count
+    errors: Count
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.errors > self.requests:
+            raise ValueError(f"{self.errors} errors are more than {self.requests} requests")
+        return self
+
+
+class ErrorsLook(Strict):
+    """Both arms' requests and errors."""
+
+    canary: Requests
+    baseline: Requests
+
+    def taken(self) -> Look:
+        """Return what the metric takes."""
+        return Look(self.canary.requests, self.canary.errors, self.baseline.requests, self.baseline.errors)
+
+
+class SlowRequests(Strict):
+    """Requests of one arm, and those over each threshold."""
+
+    requests: Count
+    over_p90: Count
+    over_p99: Count
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not self.over_p99 <= self.over_p90 <= self.requests:
+            raise ValueError(f"over_p99 {self.over_p99}, over_p90 {self.over_p90}, requests {self.requests} must rise")
+        return self
+
+
+class LatencyLook(Strict):
+    """Both arms' slow requests."""
+
+    canary: SlowRequests
+    baseline: SlowRequests
+
+    def taken(self) -> SlowLook:
+        """Return what the metric takes."""
+        canary, baseline = self.canary, self.baseline
+        p90 = Look(canary.requests, canary.over_p90, baseline.requests, baseline.over_p90)
+        return SlowLook((p90, Look(canary.requests, canary.over_p99, baseline.requests, baseline.over_p99)))
+
+
+class MeanLook(Strict):
+    """Differences of pairs, or both arms' values."""
+
+    differences: list[float] | None = None
+    canary: list[float] | None = None
+    baseline: list[float] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        arms = self.canary is not None and self.baseline is not None
+        neither = self.canary is None and self.baseline is None
+        if not (neither if self.differences is not None else arms):
+            raise ValueError("give either differences (canary - champion, of pairs) or values of canary and baseline")
+        return self
+
+    def taken(self) -> list[float] | None:
+        """Return what the metric takes; None when that is nothing."""
+        return (self.differences or differences(self.canary or [], self.baseline or [])) or None
+
+
+class UsersLook(Strict):
+    """Both arms' errors by user; who had none may be left out."""
+
+    canary: dict[str, Count]
+    baseline: dict[str, Count]
+
+    def taken(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return what the metric takes."""
+        return self.canary, self.baseline
+
+
+class CountsLook(Strict):
+    """Both arms' counts, by pod or by bin."""
+
+    canary: list[Count]
+    baseline: list[Count]
+
+    def taken(self) -> tuple[list[int], list[int]]:
+        """Return what the metric takes."""
+        return self.canary, self.baseline
+
+
+class MinuteLook(Strict):
+    """Both arms' value of one minute."""
+
+    canary: float
+    baseline: float
+
+    def taken(self) -> tuple[float, float]:
+        """Return what the metric takes."""
+        return self.canary, self.baseline
+
+
+KINDS: dict[str, type[ErrorsLook | LatencyLook | MeanLook | UsersLook | CountsLook | MinuteLook]] = {
+    "errors": ErrorsLook,
+    "latency": LatencyLook,
+    "mean": MeanLook,
+    "users": UsersLook,
+    "pods": CountsLook,
+    "series": MinuteLook,
+    "dispersion": MinuteLook,
+    "shift": CountsLook,
+}
+
+
+class LookSpec(Strict):
+    """One look: the step in percent, and what was seen since the last one, by metric of the plan."""
+
+    step: int
+    metrics: dict[str, dict[str, Any]]

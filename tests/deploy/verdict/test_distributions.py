@@ -1,0 +1,48 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.verdict.distributions import Distribution, binomial
+
+CHANCES = st.lists(st.floats(0, 1), min_size=1, max_size=40).filter(lambda found: sum(found) > 0.1)
+
+
+def normal(chances: list[float]) -> tuple[float, ...]:
+    return tuple(chance / sum(chances) for chance in chances)
+
+
+def exact(trials: int, chance: float, count: int) -> float:
+    return math.comb(trials, count) * chance**count * (1 - chance) ** (trials - count)
+
+
+@given(st.integers(0, 300), st.floats(0.01, 0.99))
+def test_a_binomial_is_its_formula(trials: int, chance: float) -> None:
+    found = binomial(trials, chance)
+    assert sum(found.chances) == pytest.approx(1, abs=1e-9)
+    for index, value in enumerate(found.chances):
+        assert value == pytest.approx(exact(trials, chance, found.start + index), rel=1e-8)
+
+
+@given(CHANCES, CHANCES, st.integers(0, 5), st.integers(0, 5))
+def test_a_sum_is_what_two_loops_find(left: list[float], right: list[float], first: int, second: int) -> None:
+    one, two = Distribution(first, normal(left)), Distribution(second, normal(right))
+    both = one.plus(two)
+    for total in range(first + second, first + second + len(left) + len(right) - 1):
+        loops = sum(
+            chance * two.chances[total - first - index - second]
+            for index, chance in enumerate(one.chances)
+            if 0 <= total - first - index - second < len(two.chances)
+        )
+        index = total - both.start
+        there = both.chances[index] if 0 <= index < len(both.chances) else 0.0
+        assert there == pytest.approx(loops, abs=1e-15)
+
+
+def test_binomials_add_up() -> None:
+    both = binomial(400, 0.2).plus(binomial(600, 0.2))
+    alone = binomial(1000, 0.2)
+    for index, value in enumerate(alone.chances):
+        at = alone.start + index - both.start
+        assert value == pytest.approx(both.chances[at] if 0 <= at < len(both.chances) else 0.0, abs=1e-12)
