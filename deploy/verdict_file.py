@@ -36,16 +36,16 @@ def judge_file(path: Path) -> tuple[Judged, dict[str, Any]]:
     try:
         found = VerdictFile.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        raise UsageError(_sentence(path, error)) from error
+        raise _refusal(_sentence(path, error)) from error
     looks = [_step_look(path, found.plan, number, look) for number, look in enumerate(found.looks, start=1)]
     _check_order(path, looks)
     try:
         judged = judge_metrics(found.plan.build(), looks)
     except ValueError as error:
-        raise UsageError(f"{path}: looks: {error} Correct that look, and judge again.") from error
+        raise _refusal(f"{path}: looks: {error} Correct that look, and judge again.") from error
     verdict = record(judged)
     if found.verdict is not None and found.verdict.get("call") != verdict["call"]:
-        raise UsageError(
+        raise _refusal(
             f"{path}: verdict: the record says '{found.verdict.get('call')}', but its looks say '{verdict['call']}'."
             " Leave the key out to judge them anew."
         )
@@ -64,15 +64,20 @@ def _reading(reading: Reading) -> dict[str, Any]:
     return {**said, "statistic": dict(reading.statistic), "interval": intervals, "counts": dict(reading.counts)}
 
 
+def _refusal(sentence: str) -> UsageError:
+    """Return the refusal, in one line whatever the file's own words are."""
+    return UsageError("".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in sentence))
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(), object_pairs_hook=_once)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}. Name a JSON file with a plan and looks.") from error
+        raise _refusal(f"{path} cannot be read: {error.strerror}. Name a JSON file with a plan and looks.") from error
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or too deep
-        raise UsageError(f"{path} is no JSON: {error}. See docs/rollouts.md for its form.") from error
+        raise _refusal(f"{path} is no JSON: {error}. See docs/rollouts.md for its form.") from error
     if not isinstance(document, dict):
-        raise UsageError(f"{path} must hold an object with the keys plan and looks. See docs/rollouts.md for its form.")
+        raise _refusal(f"{path} must hold an object with the keys plan and looks. See docs/rollouts.md for its form.")
     return document
 
 
@@ -88,23 +93,23 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _step_look(path: Path, plan: PlanSpec, number: int, look: LookSpec) -> StepLook:
     where = f"looks.{number}"
     if look.step not in plan.steps:
-        raise UsageError(f"{path}: {where}.step: {look.step} is none of the plan's steps {list(plan.steps)}. Name one.")
+        raise _refusal(f"{path}: {where}.step: {look.step} is none of the plan's steps {list(plan.steps)}. Name one.")
     taken = dict[str, Any]()
     for name, body in look.metrics.items():
         if name not in plan.metrics:
             known = ", ".join(plan.metrics)
-            raise UsageError(f"{path}: {where}.metrics.{name} is no metric of the plan. It has {known}.")
+            raise _refusal(f"{path}: {where}.metrics.{name} is no metric of the plan. It has {known}.")
         try:
             taken[name] = KINDS[plan.metrics[name].kind].model_validate(body).taken()
         except ValidationError as error:
-            raise UsageError(_sentence(path, error, f"{where}.metrics.{name}")) from error
+            raise _refusal(_sentence(path, error, f"{where}.metrics.{name}")) from error
     return StepLook(plan.steps.index(look.step), taken)
 
 
 def _check_order(path: Path, looks: list[StepLook]) -> None:
     for number, (earlier, later) in enumerate(pairwise(looks), start=2):
         if later.step < earlier.step:
-            raise UsageError(f"{path}: looks.{number}.step goes back to an earlier step. Put the looks in their order.")
+            raise _refusal(f"{path}: looks.{number}.step goes back to an earlier step. Put the looks in their order.")
 
 
 def _sentence(path: Path, error: ValidationError, prefix: str = "") -> str:

@@ -149,7 +149,7 @@ ANYTHING = st.recursive(
 
 
 @settings(deadline=None, max_examples=300)
-@given(data=st.data(), new=ANYTHING)
+@given(data=st.data(), new=ANYTHING | st.just({"a\nb": None}))
 def test_whatever_stands_anywhere_in_a_file_is_judged_or_refused_in_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, new: object
 ) -> None:
