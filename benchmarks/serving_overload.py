@@ -4,11 +4,11 @@ In turns: the peak in a closed loop, then an open loop at three times that rate,
 other. What is answered is held against the peak before and after it, since the machine is not as fast all the time.
 """
 
-import resource
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.load import Measured, Target, closed_loop, open_loop
+from flywheel.open_files import raise_limit
 
 IN_TIME_SECONDS = 2.0
 OVERLOAD = 3.0
@@ -52,7 +52,7 @@ class Overloaded:
 
 def overload(target: Target, load: Load, seconds: float) -> Overloaded:
     """Hold answers under three times the peak against the peak before and after them; return the middle turn."""
-    _allow_files(2 * load.connections)
+    raise_limit(2 * load.connections)
     tried = {count: closed_loop(target, count, seconds).rate() for count in load.peak_connections}
     connections = max(tried, key=tried.__getitem__)
     peaks, turns = [tried[connections]], []
@@ -73,9 +73,3 @@ def _turn(result: Measured, peak: float, seconds: float) -> Overloaded:
         result.quantile_ms(0.99),
         {status: count for status, count in result.statuses.items() if count},
     )
-
-
-def _allow_files(count: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < count:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))

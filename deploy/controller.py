@@ -137,8 +137,7 @@ class Controller:
         names = sorted(set(found) | set(approved))
         past = {name: found.get(name, History(name)) for name in names}
         shares = {name: share for name in names if (share := intended(past[name])) is not None}
-        self._conditions = {served: self.target.ensure(served) for name in names for served in _running(past[name])}
-        confirmed = self.target.route(list(shares.values()))
+        confirmed = self._bring(past.values(), shares.values())
         removed = {name: self.target.remove(name) for name in names if past[name].is_gone}
         retired = self.target.retire({served for name in names for served in _running(past[name])})
         return [
@@ -156,10 +155,14 @@ class Controller:
     def restore(self) -> list[Progress]:
         """Bring closer what the events say is live, starting nothing new and deciding nothing."""
         past = histories(self.ledger.read())
-        shares = {name: share for name, history in past.items() if (share := intended(history)) is not None}
-        self._conditions = {served: self.target.ensure(served) for name in shares for served in _running(past[name])}
-        confirmed = self.target.route(list(shares.values()))
-        return [self._restored(past[name], there=name in confirmed) for name in sorted(shares)]
+        shares = {name: share for name in sorted(past) if (share := intended(past[name])) is not None}
+        confirmed = self._bring([past[name] for name in shares], shares.values())
+        return [self._restored(past[name], there=name in confirmed) for name in shares]
+
+    def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
+        """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""
+        self._conditions = {served: self.target.ensure(served) for history in past for served in _running(history)}
+        return self.target.route(list(shares))
 
     def _restored(self, history: History, *, there: bool) -> Progress:
         mine = {served: one for served, one in self._conditions.items() if served.usecase == history.usecase}

@@ -49,6 +49,11 @@ def binomial(trials: int, chance: float) -> Distribution:
     return Distribution(mode - len(under), (*reversed(under), peak, *above))
 
 
+def log_beta(a: float, b: float) -> float:
+    """Return the logarithm of the Beta function."""
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
 def _until_negligible(value: float, factors: Iterator[float]) -> list[float]:
     chances = list[float]()
     for factor in factors:

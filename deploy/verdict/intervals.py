@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from deploy.verdict.distributions import log_beta
+
 # Prior of the canary's share of bad counts: Jeffreys'.
 PRIOR = 0.5
 _HALVINGS = 60
@@ -52,7 +54,4 @@ def _ratio(q: float, share: float) -> float:
 
 
 def _log_mixture(canary: int, baseline: int) -> float:
-    def log_beta(a: float, b: float) -> float:
-        return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-
     return log_beta(PRIOR + canary, PRIOR + baseline) - log_beta(PRIOR, PRIOR)

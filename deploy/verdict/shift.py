@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deploy.verdict.distributions import log_beta
 from deploy.verdict.mixture import sum_exp
 
 # How far a bin's part is expected to move, relative to the canary's share: it sets the width of the prior.
@@ -99,9 +100,5 @@ def _log_evidence(canary: int, baseline: int, share: float) -> float:
     """
     weight = (1 - share) / (SPREAD**2 * share)
     a, b = weight * share, weight * (1 - share)
-    mixture = _log_beta(a + canary, b + baseline) - _log_beta(a, b)
+    mixture = log_beta(a + canary, b + baseline) - log_beta(a, b)
     return mixture - canary * math.log(share) - baseline * math.log1p(-share)
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

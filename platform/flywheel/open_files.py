@@ -6,15 +6,14 @@ import resource
 MOST = 65_536
 
 
-def limits() -> tuple[int, int]:
-    """Return the soft limit of this process, and what it may be raised to."""
+def most_files(wanted: int = MOST) -> int:
+    """Return how many of so many the hard limit allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def raise_limit(wanted: int = MOST) -> None:
+    """Raise the soft limit to so many, or as far as the hard one goes; a higher one stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST if hard == resource.RLIM_INFINITY else min(MOST, hard)
-    return (most if soft == resource.RLIM_INFINITY else soft), most
-
-
-def raise_limit() -> None:
-    """Raise the soft limit as far as it goes; a higher one stays."""
-    soft, most = limits()
-    if soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    if soft != resource.RLIM_INFINITY and soft < most_files(wanted):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files(wanted), hard))

@@ -3,7 +3,6 @@
 Most have sent half a request and drip; some ask again and again for the largest answer there is and never read one.
 """
 
-import resource
 import socket
 import time
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from deploy.local.places import Places, program_name
 from flywheel.connections import endpoints
+from flywheel.open_files import raise_limit
 from tests.chaos.memory import Peaks
 from tests.chaos.progress import Shown
 from tests.chaos.report import Report
@@ -108,14 +108,6 @@ def established(url: str) -> int:
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     # A socket without an inode waits in the listener's queue: nobody has accepted it.
     return sum(one[1].endswith(f":{port}") and one[3] == "01" and one[9] != "0" for one in lines)
-
-
-def raise_limit(wanted: int) -> int:
-    """Raise this process's limit of open files as far as it goes; return what it is then."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
-    return max(soft, limit)
 
 
 def open_slowly(held: ExitStack, url: str, count: int, first: bytes, buffer: int | None = None) -> list[socket.socket]:

@@ -10,7 +10,7 @@ https://www.envoyproxy.io/docs/envoy/latest/configuration/best_practices/edge
 from typing import Any
 
 from flywheel.errors import SpecError
-from flywheel.open_files import limits
+from flywheel.open_files import most_files
 from flywheel.serving import GatewayServing
 from flywheel.stack.envoy import TYPES, duration
 
@@ -53,7 +53,7 @@ def most_connections(door: GatewayServing) -> int:
     Raises:
         SpecError: serving.yaml asks for more than this machine's limit of open files leaves.
     """
-    files = limits()[1]
+    files = most_files()
     left = max(files - RESERVED_FILES, files // 4)
     if door.connections is None:
         return min(CLIENTS, left)

@@ -90,7 +90,7 @@ def test_more_connections_than_open_files_leave_are_refused_before_anything_star
 def test_without_a_number_the_gateway_takes_as_many_connections_as_open_files_allow(
     monkeypatch: pytest.MonkeyPatch, files: int, connections: int
 ) -> None:
-    monkeypatch.setattr("flywheel.stack.gateway_limits.limits", lambda: (100, files))
+    monkeypatch.setattr("flywheel.stack.gateway_limits.most_files", lambda: files)
     assert most_connections(GatewayServing()) == connections
 
 

@@ -1,24 +1,20 @@
 import json
 import math
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.canary_pairs import KNOWN_MISSES
 from deploy.verdict.signs import Dispersion, SignPlan, Signs
 
 # Series by which other judges are known, as their issues give them: canary, baseline, and the minute of METHODS.
-SPINNAKER_6278 = ([100.0] * 7 + [1.0] * 3, [1.0] * 10)
-KAYENTA_799 = ([1.0, 4, 2, 3, 1], [0.0] * 5)
-KAYENTA_426 = ([0.0, 1, 2, 1, 0, 0], [0.0] * 6)
-KAYENTA_780 = (
-    [10.0, 10.1, 10.2, 10.3, 10.4, 10.5, 10.6, 17.0, 17.1, 17.2, 17.3, 17.4, 17.5, 17.6, 17.7],
-    [1.0, 100, 4, 101, 5, 102, 6, 103, 7, 104, 8, 105, 9, 106, 17],
-)
+SPINNAKER_6278, KAYENTA_799, KAYENTA_426, KAYENTA_780 = ((one, two) for one, two, _ in KNOWN_MISSES.values())
 
 
-def first_found(test: Signs | Dispersion, series: tuple[list[float], list[float]]) -> int | None:
+def first_found(test: Signs | Dispersion, series: tuple[Sequence[float], Sequence[float]]) -> int | None:
     """Minute, from 1, at which the test finds something; None when it never does."""
     plan = SignPlan(minutes=len(series[0]))
     for minute, (canary, baseline) in enumerate(zip(*series, strict=True), start=1):
@@ -30,7 +26,7 @@ def first_found(test: Signs | Dispersion, series: tuple[list[float], list[float]
 
 @pytest.mark.parametrize(("series", "minute"), [(SPINNAKER_6278, 6), (KAYENTA_799, 5), (KAYENTA_426, None)])
 def test_known_misses_of_other_judges_are_judged_right(
-    series: tuple[list[float], list[float]], minute: int | None
+    series: tuple[Sequence[float], Sequence[float]], minute: int | None
 ) -> None:
     assert first_found(Signs(), series) == minute
 
