@@ -138,8 +138,10 @@ def judge_milliseconds(world: World, rollouts: int = 20) -> dict[str, dict[str, 
     requests, random = round(world.canary_requests / SHARE), np.random.default_rng(0)
     looks: dict[str, Looks] = {
         "errors": error_looks(draw(world, rollouts, random)),
-        **{name: [[draw_(SHARE, requests, random) for _ in range(LOOKS)] for _ in range(rollouts)]
-           for name, draw_ in HEALTHY.items()},
+        **{
+            name: [[draw_(SHARE, requests, random) for _ in range(LOOKS)] for _ in range(rollouts)]
+            for name, draw_ in HEALTHY.items()
+        },
     }
     metrics = plan_of(requests * LOOKS).build()
     return {name: _times([_timed(metrics[name], run) for run in runs]) for name, runs in looks.items()}

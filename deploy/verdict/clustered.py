@@ -78,9 +78,7 @@ class PodErrors:
             now = self._compared()  # pods came or went: what was summed is of others
         if now.waiting:
             canary, baseline = _added(now.canary, canary), _added(now.baseline, baseline)
-        now = replace(
-            now, canary=tuple(canary), baseline=tuple(baseline), waiting=now.waiting + 1, looks=now.looks + 1
-        )
+        now = replace(now, canary=tuple(canary), baseline=tuple(baseline), waiting=now.waiting + 1, looks=now.looks + 1)
         return now._compared() if now.waiting >= now.block else now
 
     def next_step(self) -> "PodErrors":
