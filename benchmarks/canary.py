@@ -26,13 +26,15 @@ from benchmarks.canary_rates import (
     promoted,
 )
 from benchmarks.canary_tables import draw_plot, show
-from benchmarks.canary_units import Played, play_units, worlds
-from benchmarks.canary_watch import WATCHED, Watched, watch
+from benchmarks.canary_units import name_of, play_units, worlds
+from benchmarks.canary_watch import WATCHED, watch
 from benchmarks.canary_worlds import Disturbance, World, cells
 from flywheel.goals import Goal, goal, write_goals
 
 # 2,000 runs tell a rate of 5 % to ± 1 %, and a share of one half to ± 2.2 %.
 RUNS, QUICK_RUNS = 2000, 200
+# Harm that no goal is about, to ± 3 %.
+OTHER_RUNS = 1000
 # A rollout has about fifty looks at three metrics; 1,000 without a promotion say that the rate is below 0.5 %.
 ROLLOUT_RUNS, QUICK_ROLLOUT_RUNS = 1000, 50
 PAIRS, QUICK_PAIRS = 100, 20
@@ -43,6 +45,7 @@ PROCESSES = 2
 TIMED = (World(20, 0.01), World(100, 0.01), World(5000, 0.01))
 # Where unit mode claims its α, and the issue at hand its 6 %: errors of a pod in outages, of a user in sessions.
 UNITS = (Disturbance.OUTAGES, Disturbance.USERS_5, Disturbance.USERS_20)
+TWICE_AT_20, THRICE_AT_20, TWICE_AT_100 = World(20, 0.01, 2.0), World(20, 0.01, 3.0), World(100, 0.01, 2.0)
 
 
 def main() -> None:
@@ -55,7 +58,7 @@ def main() -> None:
     calls = [timed(world) for world in TIMED]  # before other processes are at work
     table, pairs = played(options.only or names(), quick=options.quick)
     misses = known_misses()
-    goals = measured_goals(table) + [_verdict_ms(calls)] + goals_of_pairs(pairs) + [_of_misses(misses)]
+    goals = [*measured_goals(table), _verdict_ms(calls), *goals_of_pairs(pairs), _of_misses(misses)]
     show(table, calls, goals)
     print(f"took {time.monotonic() - began:.0f} s")
     if options.json:
@@ -66,7 +69,7 @@ def main() -> None:
 
 def names() -> list[str]:
     """Return the names of all cells."""
-    units = [f"units: {world.name}" for world in worlds()]
+    units = [name_of(world) for world in worlds()]
     return [world.name for world in cells()] + units + list(ROLLOUTS) + list(WATCHED)
 
 
@@ -86,13 +89,18 @@ def played(wanted: Sequence[str], *, quick: bool) -> tuple[Table, dict[str, floa
         watched = [
             pool.submit(watch, name, QUICK_WATCH_RUNS if quick else WATCH_RUNS) for name in WATCHED if name in wanted
         ]
-        units = [pool.submit(play_units, world, runs) for world in worlds() if f"units: {world.name}" in wanted]
+        units = [pool.submit(play_units, world, runs) for world in worlds() if name_of(world) in wanted]
         judged = {world: pool.submit(play, world, runs, healthy[world.canary_requests].result()) for world in chosen}
         for world, found in judged.items():
             table.cells |= {(world, rule): measured for rule, measured in found.result().items()}
         table.rollouts = {ratio: found.result() for ratio, found in rollouts.items()}
-        table.units, table.watched = [one.result() for one in units], [one.result() for one in watched]
+        table.others = [one.result() for one in (*units, *watched)]
         return table, pairs.result()
+
+
+def runs_of(world: World, runs: int) -> int:
+    """Return how often a world is played: all healthy ones, and those of the goals, as often as was asked."""
+    return runs if world.healthy or world in (TWICE_AT_20, THRICE_AT_20, TWICE_AT_100) else min(runs, OTHER_RUNS)
 
 
 def timed(world: World) -> Row:
@@ -105,11 +113,11 @@ def measured_goals(table: Table) -> list[Goal]:
     healthy, harmed = (table.rollouts.get(ratio, []) for ratio in (1.0, 2.0))
     return [
         goal("worst_false_rollback_rate", worst_false_rollbacks(table), "<=", 0.05),
-        goal("worst_false_rollback_rate_units", worst_false_rollbacks_of_units(table.units), "<=", 0.06),
-        goal("power_1_to_2_at_20", _power(table, World(20, 0.01, 2.0)), ">=", 0.6),
-        goal("power_1_to_2_at_20_errors_only", _power(table, World(20, 0.01, 2.0), ERRORS_ALONE), ">=", 0.75),
-        goal("power_1_to_3_at_20", _power(table, World(20, 0.01, 3.0)), ">=", 0.98),
-        goal("power_1_to_2_at_100", _power(table, World(100, 0.01, 2.0)), ">=", 0.99),
+        goal("worst_false_rollback_rate_units", worst_false_rollbacks_of_units(table), "<=", 0.06),
+        goal("power_1_to_2_at_20", _power(table, TWICE_AT_20), ">=", 0.6),
+        goal("power_1_to_2_at_20_errors_only", _power(table, TWICE_AT_20, ERRORS_ALONE), ">=", 0.75),
+        goal("power_1_to_3_at_20", _power(table, THRICE_AT_20), ">=", 0.98),
+        goal("power_1_to_2_at_100", _power(table, TWICE_AT_100), ">=", 0.99),
         goal("double_harm_promoted_rate", promoted(harmed).share if harmed else NOTHING, "<=", 0.01),
         goal("healthy_promoted_rate", promoted(healthy).share if healthy else NOTHING, ">=", 0.9),
         goal("healthy_promotion_minutes", median_minutes(healthy) if healthy else NOTHING, "<=", 6),
@@ -117,8 +125,8 @@ def measured_goals(table: Table) -> list[Goal]:
 
 
 def _verdict_ms(calls: Sequence[Row]) -> Goal:
-    """Hold the slowest metric's 99th percentile of a look against a millisecond."""
-    worst = max(times["p99"] for row in calls for times in row["judge_ms"].values())
+    """Hold the slowest metric's 99th percentile of a look, at up to 1,000 requests, against a millisecond."""
+    worst = max(times["p99"] for row in calls[:-1] for times in row["judge_ms"].values())
     return goal("verdict_ms_per_metric_and_look", worst, "<=", 1)
 
 
@@ -146,11 +154,11 @@ def worst_false_rollbacks(table: Table) -> float:
     return max(known) if all(table.rate(world) for world in valid) else NOTHING
 
 
-def worst_false_rollbacks_of_units(units: Sequence[Played]) -> float:
+def worst_false_rollbacks_of_units(table: Table) -> float:
     """Return the same of unit mode, under outages of pods and bursts of users; NaN unless all of them were played."""
-    wanted = [world for world in worlds() if world.healthy and world.disturbance in UNITS]
-    known = {one.world: one.rolled_back.interval(0.99)[0] for one in units}
-    return max(known[world] for world in wanted) if set(wanted) <= set(known) else NOTHING
+    wanted = [name_of(world) for world in worlds() if world.healthy and world.disturbance in UNITS]
+    known = {row["cell"]: row["low_99"] for row in table.others if "low_99" in row}
+    return max(known[name] for name in wanted) if set(wanted) <= set(known) else NOTHING
 
 
 def _power(table: Table, world: World, rule: str = FLYWHEEL) -> float:

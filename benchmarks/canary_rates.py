@@ -66,6 +66,7 @@ class Table:
 
     cells: dict[tuple[World, str], Measured] = field(default_factory=dict)
     rollouts: dict[float, list[Rollout]] = field(default_factory=dict)  # by the canary's ratio of error rates
+    others: list[Row] = field(default_factory=list)  # units, and what is watched after promotion
 
     def rate(self, world: World, rule: str = FLYWHEEL) -> Rate | None:
         """Return how often a rule rolled back in a world; None if that was not measured."""
@@ -77,16 +78,16 @@ class Table:
         return list(dict.fromkeys(world for world, _ in self.cells))
 
     def rows(self) -> list[Row]:
-        """Return one row a world and rule, and one a kind of rollout."""
+        """Return one row a world and rule, one a kind of rollout, and the others."""
         rows = [_row(world, rule, measured) for (world, rule), measured in self.cells.items()]
-        return rows + [_rollout_row(ratio, played) for ratio, played in self.rollouts.items()]
+        return rows + [_rollout_row(ratio, played) for ratio, played in self.rollouts.items()] + self.others
 
 
 def play(world: World, runs: int, healthy: Counts) -> dict[str, Measured]:
-    """Let every rule judge the same streams of one world; `healthy` as `flywheel` takes it."""
+    """Let every rule judge the same streams of one world; `healthy` as `flywheel` takes it, of as many runs or more."""
     streams = draw(world, runs, generator(world.name))
     outcomes = {name: rule(streams, world.base_rate) for name, rule in RIVALS.items()}
-    outcomes[FLYWHEEL] = flywheel(streams, healthy)
+    outcomes[FLYWHEEL] = flywheel(streams, healthy[:runs])
     if world.disturbance is Disturbance.NONE and world.base_rate == ALONE_RATE:
         outcomes[ERRORS_ALONE] = flywheel_errors_alone(streams)
     return {name: Measured.of(outcome) for name, outcome in outcomes.items()}

@@ -1,7 +1,6 @@
 """Unit mode where errors come together: pods or users are what is compared, by the engine with a plan of such units."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,40 +19,15 @@ HARM = 3.0
 Arms = tuple[dict[str, int], dict[str, int]]
 
 
-@dataclass(frozen=True)
-class Played:
-    """What unit mode did in one world; `warned` is what its plan says before it starts."""
-
-    world: World
-    rolled_back: Rate
-    warned: tuple[str, ...]
-
-    @property
-    def claims_validity(self) -> bool:
-        """Say whether the plan warns of nothing that is the matter in this world."""
-        return self.world.disturbance is not Disturbance.BAD_POD
-
-    def row(self) -> Row:
-        """Return what the file of a run says of it."""
-        low, high = self.rolled_back.interval(0.95)
-        return {
-            "cell": f"units: {self.world.name}",
-            "rule": "Flywheel, pods as units" if self.world.disturbance in PER_POD else "Flywheel, users as units",
-            "runs": self.rolled_back.runs,
-            "rolled_back": self.rolled_back.share,
-            "low_95": round(low, 4),
-            "high_95": round(high, 4),
-            "low_99": round(self.rolled_back.interval(0.99)[0], 4),
-            "false": self.world.healthy,
-            "claims_validity": self.claims_validity,
-            "warned": list(self.warned),
-        }
-
-
 def worlds() -> list[World]:
     """Return the worlds of a run: where errors come together, healthy and with harm."""
     kinds = (*PER_POD, *USER_ERRORS)
     return [World(size, 0.01, ratio, kind) for kind in kinds for size in (20, 100) for ratio in (1.0, HARM)]
+
+
+def name_of(world: World) -> str:
+    """Return the name by which tables and options call a world whose units are judged."""
+    return f"units: {world.name}"
 
 
 def plan_of(world: World) -> PlanSpec:
@@ -66,12 +40,24 @@ def plan_of(world: World) -> PlanSpec:
     return PlanSpec(steps=steps, metrics={"units": UsersSpec(kind="users", part=1.0, planned=planned)})
 
 
-def play_units(world: World, runs: int) -> Played:
-    """Let unit mode judge a world's runs."""
-    plan, random = plan_of(world), generator(world.name)
-    looks = _pods(world, runs, random) if world.disturbance in PER_POD else _users(world, runs, random)
-    worse = firsts(plan.build()["units"], looks).worse
-    return Played(world, Rate(int((worse > 0).sum()), runs), tuple(cautions(plan, canary_pods=1)))
+def play_units(world: World, runs: int) -> Row:
+    """Let unit mode judge a world's runs; `warned` is what its plan says before it starts."""
+    plan, random, pods = plan_of(world), generator(world.name), world.disturbance in PER_POD
+    looks = _pods(world, runs, random) if pods else _users(world, runs, random)
+    rate = Rate(int((firsts(plan.build()["units"], looks).worse > 0).sum()), runs)
+    low, high = rate.interval(0.95)
+    return {
+        "cell": name_of(world),
+        "rule": f"Flywheel, {'pods' if pods else 'users'} as units",
+        "runs": runs,
+        "rolled_back": rate.share,
+        "low_95": round(low, 4),
+        "high_95": round(high, 4),
+        "low_99": round(rate.interval(0.99)[0], 4),
+        "false": world.healthy,
+        "claims_validity": world.disturbance is not Disturbance.BAD_POD,
+        "warned": cautions(plan, canary_pods=1),
+    }
 
 
 def _pods(world: World, runs: int, random: np.random.Generator) -> list[list[tuple[list[int], list[int]]]]:

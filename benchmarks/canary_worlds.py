@@ -99,7 +99,7 @@ def draw(world: World, runs: int, random: np.random.Generator) -> Streams:
 
 
 def draw_pods(world: World, runs: int, random: np.random.Generator) -> tuple[Counts, Counts]:
-    """Play a world whose errors come by the pod; return requests and errors, (n_runs, n_looks, n_pods), canary first."""
+    """Play a world whose errors come by the pod; return requests and errors, (n_runs, n_looks, n_pods)."""
     requests = _requests(world, runs, random)
     rates = RATES[world.disturbance](world.base_rate, runs, random)
     harm = np.where(np.arange(PODS) == 0, world.ratio, 1.0)

@@ -141,7 +141,7 @@ def test_a_user_in_both_arms_is_refused_and_an_arm_without_pods_is_no_look() -> 
 
 
 def spells(seed: int, block: int) -> bool:
-    """Play 60 looks at ten pods, each in trouble for five looks now and then; say whether one of them is found worse."""
+    """Play 60 looks at ten pods, each in trouble for five looks now and then; say whether the canary is found worse."""
     random_, metric, trouble = seeded(seed), PodErrors(PLAN, block), [False] * 10
     for _ in range(60):
         trouble = [random_.random() < (0.8 if bad else 0.01) for bad in trouble]

@@ -59,12 +59,9 @@ def test_a_version_that_turned_bad_after_a_long_good_time_is_found_soon() -> Non
     for _ in range(400):
         watch = watch.take(sum(random_.random() < 0.02 for _ in range(20)), 20)
     assert not watch.worse
-    for look in range(1, 40):
+    for _ in range(20):
         watch = watch.take(sum(random_.random() < 0.12 for _ in range(20)), 20)
-        if watch.worse:
-            break
     assert watch.worse
-    assert look <= 20
     assert looks_until_alarm_of_loss(1, 0.55) <= 10
 
 
