@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from deploy.decision import Action, Decision, Observed, decide
 from deploy.desired import Approval, Served, approvals, is_rollback, newest
 from deploy.journal import Journal, Looks
-from deploy.rollout import ALPHA, History, Phase, Rollout, Share, histories, intended, started_body
+from deploy.rollout import ALPHA, History, Phase, Rollout, histories, intended, started_body
+from deploy.shares import Challenger, Share
 from deploy.verdict import Look, Plan, Verdict
 from flywheel.errors import FlywheelError, TransientError
 from flywheel.events import Event, EventKind
@@ -240,7 +241,7 @@ class Controller:
         )
 
     def _look(self, rollout: Rollout) -> Verdict | None:
-        share = Share(rollout.old, rollout.new, rollout.percent, rollout.name) if rollout.old else None
+        share = _compared(rollout)
         if share is None:
             return None
         looks = self.journal.read(rollout)
@@ -301,7 +302,7 @@ class Controller:
             self.ledger.record(EventKind.ROLLOUT_ROLLED_BACK, new.subject, {**body, "cause": str(rollout.cause)})
         else:
             self.registry.set_alias(usecase, "challenger", new.version)
-            share = Share(rollout.old, new, rollout.percent, rollout.name) if rollout.old else None
+            share = _compared(rollout)
             counters = asdict(self.target.look(share)) if share else {}
             extra = {"step": rollout.step, "percent": rollout.percent, "counters": counters}
             self.ledger.record(EventKind.ROLLOUT_STEP, new.subject, {**body, **extra})
@@ -326,6 +327,13 @@ class Restoring:
     def tick(self) -> list[Progress]:
         """Restore once."""
         return self.controller.restore()
+
+
+def _compared(rollout: Rollout) -> Share | None:
+    """Return the share that a rollout's step asks for; None for the first version, which is compared with nothing."""
+    if rollout.old is None:
+        return None
+    return Share(rollout.old, (Challenger(rollout.new, rollout.percent),), rollout=rollout.name)
 
 
 def _running(history: History) -> list[Served]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from deploy.desired import Served
+from deploy.shares import Challenger, Share
 from deploy.verdict import Plan
 from flywheel.errors import IntegrityError
 from flywheel.events import Event, EventKind
@@ -131,16 +132,6 @@ class History:
         return f"{live}; version {desired.version} would go live {way}."
 
 
-@dataclass(frozen=True)
-class Share:
-    """Traffic of one use case as intended: `percent` to the challenger, the rest to the champion."""
-
-    champion: Served
-    challenger: Served | None = None
-    percent: int = 0
-    rollout: str | None = None
-
-
 def histories(events: Iterable[Event]) -> dict[str, History]:
     """Fold all rollout events into one history a use case.
 
@@ -180,7 +171,7 @@ def intended(history: History) -> Share | None:
         return None
     if current is None or current.percent == 0:
         return Share(champion)
-    return Share(champion, current.new, current.percent, current.name)
+    return Share(champion, (Challenger(current.new, current.percent),), rollout=current.name)
 
 
 def started_body(

@@ -10,7 +10,7 @@ from typing import Any
 from deploy.gateway.admin import Counts, Gateway
 from deploy.gateway.routes import Split, cluster_document, read_splits, route_document, write_document
 from deploy.local.places import Place
-from deploy.rollout import Share
+from deploy.shares import Share
 from flywheel.errors import FlywheelError, SpecError, TransientError
 from flywheel.serving import Serving, load_serving
 from flywheel.settings import Settings
@@ -130,10 +130,12 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 def split_of(share: Share, places: Mapping[str, Place]) -> Split | None:
     """Return a share with the agents that serve it; None while one of its versions has no place."""
     champion = places.get(share.champion.subject)
-    challenger = places.get(share.challenger.subject) if share.challenger else None
-    if champion is None or (share.challenger is not None and challenger is None):
+    first = share.challengers[0] if share.challengers else None
+    challenger = places.get(first.served.subject) if first else None
+    if champion is None or (first is not None and challenger is None):
         return None
-    return Split(champion.backend, challenger.backend if challenger else None, share.percent, share.rollout)
+    backend = challenger.backend if challenger else None
+    return Split(champion.backend, backend, first.percent if first else 0, share.rollout)
 
 
 def safe_split(wanted: Split, routed: Split | None, healthy: set[str]) -> Split | None:

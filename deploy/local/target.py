@@ -19,7 +19,7 @@ from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
 from deploy.local.upkeep import Upkeep, Wanted, answers
 from deploy.packages import Packages
-from deploy.rollout import Share
+from deploy.shares import Share
 from deploy.verdict import Look
 from flywheel.errors import IntegrityError
 from flywheel.package import read_package

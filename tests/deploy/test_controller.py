@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from deploy.controller import Condition, Controller, Progress, Readiness
 from deploy.desired import Served
 from deploy.journal import Journal
-from deploy.rollout import History, Phase, Share, histories, intended
+from deploy.rollout import History, Phase, histories, intended
+from deploy.shares import Share
 from deploy.verdict import Look, Plan, replay
 from flywheel.events import GENESIS, Event, EventKind, Head, chained, verify
 from flywheel.rollbacks import Cause

@@ -6,7 +6,8 @@ import pytest
 
 from deploy.decision import Action, Observed, decide
 from deploy.desired import Approval, Served, approvals, newest
-from deploy.rollout import Phase, Rollout, Share, histories, intended, started_body
+from deploy.rollout import Phase, Rollout, histories, intended, started_body
+from deploy.shares import Challenger, Share
 from deploy.verdict import Call, Plan, Verdict
 from flywheel.errors import IntegrityError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained
@@ -89,7 +90,7 @@ def test_events_fold_to_phase_share_and_champion() -> None:
         (EventKind.ROLLOUT_ROLLED_BACK, NEW, {"rollout": "r2", "state": "done", "cause": "verdict"}),
     )
     shares = [intended(histories(events[:length])["flights"]) for length in range(1, len(events) + 1)]
-    canary = Share(OLD, NEW, 10, "r2")
+    canary = Share(OLD, (Challenger(NEW, 10),), rollout="r2")
     assert shares == [None, Share(OLD), Share(OLD), Share(OLD), canary, canary, Share(OLD), Share(OLD)]
     history = histories(events)["flights"]
     assert (history.champion, history.current, history.failed) == (OLD, None, {NEW.digest})

@@ -16,7 +16,7 @@ from deploy.desired import Served
 from deploy.gateway.routes import Backend, Replica, Split, route_document
 from deploy.local.places import Agent, Place, Role
 from deploy.local.routing import Routing
-from deploy.rollout import Share
+from deploy.shares import Share
 from flywheel.errors import SpecError, TransientError
 from flywheel.settings import Settings
 from flywheel.stack.gateway import check, checked_serving, is_applied, write_configuration
