@@ -20,7 +20,7 @@ from deploy.verdict import Look, Plan, Verdict
 from flywheel.errors import FlywheelError, TransientError
 from flywheel.events import Event, EventKind
 from flywheel.rollbacks import Cause
-from flywheel.usecase import Rollout as RolloutSpec
+from flywheel.rollout_spec import Rollout as RolloutSpec
 
 # A restarted scorer needs about twenty seconds to answer; a canary that takes longer than this is not coming back.
 SILENCE_SECONDS = 90.0

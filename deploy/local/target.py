@@ -23,10 +23,10 @@ from deploy.shares import Share
 from deploy.verdict import Look
 from flywheel.errors import IntegrityError
 from flywheel.package import read_package
+from flywheel.rollout_spec import Rollout as RolloutSpec
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import program_states, start_program
-from flywheel.usecase import Rollout as RolloutSpec
 
 START_SECONDS = 180.0
 RESTART_SECONDS = 30.0

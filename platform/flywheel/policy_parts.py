@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from flywheel.durations import Duration
 from flywheel.freeze import Freeze
 from flywheel.limits import BUILT_IN, Limits, PolicyLimits, stricter
-from flywheel.usecase import Duration
 
 
 class Role(StrEnum):

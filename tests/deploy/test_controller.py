@@ -20,7 +20,7 @@ from deploy.shares import Share
 from deploy.verdict import Look, Plan, replay
 from flywheel.events import GENESIS, Event, EventKind, Head, chained, verify
 from flywheel.rollbacks import Cause
-from flywheel.usecase import Rollout as RolloutSpec
+from flywheel.rollout_spec import Rollout as RolloutSpec
 
 FLIGHTS = "flights-delay"
 START = datetime(2026, 1, 1, tzinfo=UTC)
