@@ -19,11 +19,16 @@ class Distribution:
     start: int = 0
     chances: tuple[float, ...] = (1.0,)
 
-    def plus(self, other: "Distribution") -> "Distribution":
-        """Return the distribution of the sum of two independent counts, without what is negligible at both ends."""
-        short, long = sorted((self.chances, other.chances), key=len)
-        chances = [chance * short[0] for chance in long] if len(short) == 1 else _convolve(long, short)
-        return _trimmed(self.start + other.start, chances)
+    def plus(self, other: "Distribution", times: int = 1) -> "Distribution":
+        """Return the distribution of this count and `times` another independent one, without what is negligible.
+
+        The counts that differ by a multiple of `times` are carried by themselves: that costs a `times`-th of carrying
+        the other distribution with zeros between its counts.
+        """
+        chances = [0.0] * (len(self.chances) + times * (len(other.chances) - 1))
+        for rest in range(min(times, len(self.chances))):
+            chances[rest::times] = _sums(self.chances[rest::times], other.chances)
+        return _trimmed(self.start + times * other.start, chances)
 
     def below(self, count: int) -> "Distribution":
         """Return what lies below a count."""
@@ -62,6 +67,11 @@ def _until_negligible(value: float, factors: Iterator[float]) -> list[float]:
             break
         chances.append(value)
     return chances
+
+
+def _sums(left: tuple[float, ...], right: tuple[float, ...]) -> list[float]:
+    short, long = sorted((left, right), key=len)
+    return [chance * short[0] for chance in long] if len(short) == 1 else _convolve(long, short)
 
 
 def _convolve(left: tuple[float, ...], right: tuple[float, ...]) -> list[float]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.verdict import mixture
-from deploy.verdict.distributions import NO_COUNTS, binomial
+from deploy.verdict.distributions import binomial
 from deploy.verdict.spending import NOTHING_SPENT, Spending
 
 SPENDING_SHARE = 0.8
@@ -48,9 +48,13 @@ class Guard:
             The next state, and whether one of the tests rejects.
         """
         total = canary + baseline
-        kernel = NO_COUNTS if self.spending.is_over(planned) else binomial(total, share)
         spending, rejected = self.spending.take(
-            canary, total, kernel, alpha=spending_share * alpha, planned=planned, pace=pace
+            canary,
+            total,
+            lambda null: null.plus(binomial(total, share)),
+            alpha=spending_share * alpha,
+            planned=planned,
+            pace=pace,
         )
         after = Guard(spending, mixture.carry(self.log_ratios, canary, baseline, share))
         return after, rejected or after.hedge >= 1 / ((1 - spending_share) * alpha)

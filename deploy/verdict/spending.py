@@ -5,6 +5,7 @@ within what the plan allows by then. Linear spending over the planned evidence: 
 exact and conditional: Silva, Maro & Kulldorff, Stat. Med. 2021 (10.1002/sim.9094).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,9 @@ from deploy.verdict.distributions import NO_COUNTS, Distribution
 # What is left over at the planned evidence, because counts are whole, may still be spent for a while. Then the null
 # distribution stops growing: without an end, weeks of looks would make it wide, and each look slow.
 OVERTIME = 4.0
+
+
+Null = Callable[[Distribution], Distribution]
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,15 @@ class Spending:
     null: Distribution = NO_COUNTS
 
     def take(
-        self, found: int, counted: float, kernel: Distribution, *, alpha: float, planned: float, pace: float = 1.0
+        self, found: int, counted: float, added: Null, *, alpha: float, planned: float, pace: float = 1.0
     ) -> tuple["Spending", bool]:
         """Take one look.
 
         Args:
             found: The canary's count in this look.
             counted: This look's evidence.
-            kernel: Distribution of this look's count under the null, given all that was before.
+            added: Adds this look's count, as it is distributed under the null given all that was before, to the null
+                distribution; once the test has ended it is not called.
             alpha: All that may be spent (0 to 1).
             planned: The evidence at which all of alpha may have been spent; OVERTIME times that ends the test.
             pace: What may have been spent by a part t of the planned evidence is alpha t^pace (Kim & DeMets,
@@ -51,7 +56,7 @@ class Spending:
         both = Spending(self.found + found, self.counted + counted, self.spent, self.null)
         if self.is_over(planned):
             return both, False
-        null = self.null.plus(kernel)
+        null = added(self.null)
         boundary, tail = _boundary(null, alpha * min(1.0, both.counted / planned) ** pace - self.spent)
         return replace(both, spent=self.spent + tail, null=null.below(boundary)), both.found >= boundary
 

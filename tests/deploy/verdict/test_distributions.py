@@ -25,15 +25,18 @@ def test_a_binomial_is_its_formula(trials: int, chance: float) -> None:
         assert value == pytest.approx(exact(trials, chance, found.start + index), rel=1e-8)
 
 
-@given(CHANCES, CHANCES, st.integers(0, 5), st.integers(0, 5))
-def test_a_sum_is_what_two_loops_find(left: list[float], right: list[float], first: int, second: int) -> None:
+@given(CHANCES, CHANCES, st.integers(0, 5), st.integers(0, 5), st.integers(1, 6))
+def test_a_sum_is_what_two_loops_find(
+    left: list[float], right: list[float], first: int, second: int, times: int
+) -> None:
     one, two = Distribution(first, normal(left)), Distribution(second, normal(right))
-    both = one.plus(two)
-    for total in range(first + second, first + second + len(left) + len(right) - 1):
+    both = one.plus(two, times)
+    for total in range(first + times * second, first + times * second + len(left) + times * (len(right) - 1)):
         loops = sum(
-            chance * two.chances[total - first - index - second]
+            chance * other
             for index, chance in enumerate(one.chances)
-            if 0 <= total - first - index - second < len(two.chances)
+            for count, other in enumerate(two.chances)
+            if first + index + times * (second + count) == total
         )
         index = total - both.start
         there = both.chances[index] if 0 <= index < len(both.chances) else 0.0

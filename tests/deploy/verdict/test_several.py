@@ -2,6 +2,7 @@ import math
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from deploy.verdict.judging import Call
 from deploy.verdict.looks import NOTHING, Look
 from deploy.verdict.means import MeanPlan, differences
 from deploy.verdict.readings import Metric
-from deploy.verdict.several import Judged, StepLook, judge_metrics
+from deploy.verdict.several import Judged, StepLook, judge_metrics, judging
 from deploy.verdict.valued import Values
 
 STEPS, ALPHA = (20, 50), 0.05
@@ -116,3 +117,29 @@ def test_the_same_looks_are_judged_the_same_and_nothing_seen_never_promotes(
     assert judge_metrics(metrics(), looks) == found
     after = judge_metrics(metrics(), [*looks, StepLook(1, {})])
     assert after.call is (Call.ROLL_BACK if found.call is Call.ROLL_BACK else Call.NOT_YET)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(COUNTED | LOST, max_size=8), st.integers(0, 8))
+def test_looks_taken_one_by_one_are_judged_like_all_at_once_and_a_value_stays_as_it_was(
+    seen: list[dict[str, Any]], second: int
+) -> None:
+    looks = [StepLook(int(number >= second), one) for number, one in enumerate(seen)]
+    now = judging(metrics())
+    for number, look_ in enumerate(looks, start=1):
+        after, judged_ = now.take(look_)
+        assert now.take(look_) == (after, judged_)
+        assert judged_ == judge_metrics(metrics(), looks[:number])
+        now = after
+
+
+def test_a_look_of_an_earlier_step_is_refused() -> None:
+    now, _ = judging(metrics()).take(StepLook(1, {}))
+    with pytest.raises(ValueError, match="step 1 comes after one at step 2"):
+        now.take(StepLook(0, {}))
+
+
+def test_after_a_rollback_looks_change_nothing() -> None:
+    now, found = judging(metrics()).take(StepLook(0, {"errors": Look(100, 60, 400, 1)}))
+    assert found.call is Call.ROLL_BACK
+    assert now.take(StepLook(1, {"errors": Look(1000, 0, 4000, 40)})) == (now, found)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.verdict.distributions import NO_COUNTS, Distribution, binomial
+from deploy.verdict.distributions import NO_COUNTS, binomial
 from deploy.verdict.guards import Guard
 from deploy.verdict.spending import NOTHING_SPENT, OVERTIME, Spending
 
@@ -49,7 +49,7 @@ def test_false_rejections_are_within_what_was_spent_exactly() -> None:
         state = NOTHING_SPENT
         for _ in range(10):
             found = sum(random_.random() < 0.3 for _ in range(8))
-            state, rejected = state.take(found, 8, binomial(8, 0.3), alpha=0.2, planned=80)
+            state, rejected = state.take(found, 8, lambda null: null.plus(binomial(8, 0.3)), alpha=0.2, planned=80)
             if rejected:
                 rejections += 1
                 break
@@ -83,13 +83,13 @@ def test_a_doubled_error_rate_is_found_and_the_same_one_is_not(pace: float, spen
 def test_the_test_ends_so_that_the_null_distribution_does_not_grow_for_ever() -> None:
     state = NOTHING_SPENT
     for _ in range(500):
-        state, _ = state.take(20, 100, binomial(100, 0.2), alpha=0.04, planned=100)
+        state, _ = state.take(20, 100, lambda null: null.plus(binomial(100, 0.2)), alpha=0.04, planned=100)
     assert len(state.null.chances) < 400
     assert state.counted > OVERTIME * 100
     assert state.found == 500 * 20
 
 
 def test_nothing_found_is_never_rejected() -> None:
-    state, rejected = Spending().take(0, 1, Distribution(0, (1.0,)), alpha=0.5, planned=1)
+    state, rejected = Spending().take(0, 1, lambda null: null, alpha=0.5, planned=1)
     assert not rejected
     assert state.null == NO_COUNTS

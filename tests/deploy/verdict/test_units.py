@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.verdict.distributions import NO_COUNTS
 from deploy.verdict.guards import Guard
 from deploy.verdict.spending import NOTHING_SPENT
 from deploy.verdict.units import UnitPlan, Users, assigned, drawn, take_pods
@@ -41,7 +42,7 @@ def test_an_assignment_by_hash_is_what_counting_all_assignments_finds(counts: li
     for arms in itertools.product((0, 1), repeat=len(counts)):
         chance = math.prod(share if arm else 1 - share for arm in arms)
         expected[sum(count for count, arm in zip(counts, arms, strict=True) if arm)] += chance
-    found = assigned(counts, share)
+    found = assigned(NO_COUNTS, counts, share)
     for total, chance in expected.items():
         index = total - found.start
         there = found.chances[index] if 0 <= index < len(found.chances) else 0.0
