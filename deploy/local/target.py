@@ -11,16 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deploy.controller import Condition, Readiness
 from deploy.desired import Served
 from deploy.gateway.admin import Counts, Gateway, arm_look
 from deploy.gateway.routes import fallback_cluster
+from deploy.interfaces import Condition, Readiness
 from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
 from deploy.local.upkeep import Upkeep, Wanted, answers
 from deploy.packages import Packages
-from deploy.shares import Share
-from deploy.verdict import Look
+from deploy.shares import CHALLENGER, CHAMPION, ArmCounts, Share
 from flywheel.errors import IntegrityError
 from flywheel.package import read_package
 from flywheel.rollout_spec import Rollout as RolloutSpec
@@ -114,20 +113,26 @@ class LocalTarget:
         places = [place for place in self._places.read().values() if place.served.usecase == usecase]
         return frozenset(place.served.version for place in places if place.backend.cluster in healthy)
 
-    def look(self, share: Share) -> Look:
-        """Count both arms of a share since the gateway knows them.
+    def counts(self, share: Share) -> dict[str, ArmCounts]:
+        """Count each arm of a share since the gateway knows it.
 
         Raises:
             TransientError: The gateway does not answer.
         """
         counts, split = self._routing.counts(), split_of(share, self._places.read())
-        if split is None or split.challenger is None:
-            return Look(0, 0, 0, 0)
-        aggregate = fallback_cluster(split.challenger)
-        champion, both, canary = (
-            counts.get(name, Counts()) for name in (split.champion.cluster, aggregate, split.challenger.cluster)
+        if split is None:
+            return {}
+        champion = counts.get(split.champion.cluster, Counts())
+        if split.challenger is None:
+            return {CHAMPION: ArmCounts(champion.requests, min(champion.errors, champion.requests))}
+        both, canary = (
+            counts.get(name, Counts()) for name in (fallback_cluster(split.challenger), split.challenger.cluster)
         )
-        return arm_look(champion, both, canary)
+        look = arm_look(champion, both, canary)
+        return {
+            CHAMPION: ArmCounts(look.baseline_requests, look.baseline_errors),
+            CHALLENGER: ArmCounts(look.canary_requests, look.canary_errors),
+        }
 
     def retire(self, keep: set[Served]) -> bool:
         """Stop what is not kept, once no route leads to it and its last request is answered.

@@ -12,7 +12,6 @@ Percent = Annotated[int, Field(ge=1, le=99)]
 GuardName = Literal["errors", "latency", "loss", "kpi", "prediction_shift"]
 # Parts of alpha; those of guards that are not listed go to the others in proportion.
 PARTS: dict[str, float] = {"errors": 0.6, "latency": 0.3, "loss": 0.1, "kpi": 0.1}
-Length = Annotated[Duration, Field(ge=timedelta(0))]
 
 
 class Strict(BaseModel):
@@ -82,7 +81,7 @@ class Rollout(Strict):
         (1, 5, 25, 50),
         description="A new version's shares of the traffic in percent, one after the other; then all of it.",
     )
-    pause: Length = Field(timedelta(0), description="Least time at each step.")
+    pause: Duration = Field(timedelta(0), description="Least time at each step.")
     manual: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
         (), description="Shares, 100 among them, that wait for `flywheel promote`."
     )
@@ -93,7 +92,7 @@ class Rollout(Strict):
     guard: tuple[GuardName, ...] = Field(
         ("errors", "latency", "prediction_shift", "loss"), description="What a new version is judged by."
     )
-    parts: dict[GuardName, Annotated[float, Field(gt=0, le=1)]] = Field(
+    parts: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         {}, description="Part of alpha by guard; they sum to at most 1."
     )
     margin: float = Field(0.01, gt=0, lt=1, description="Largest tolerated rise of the error rate, absolute.")
@@ -104,7 +103,7 @@ class Rollout(Strict):
     kpi: Kpi | None = Field(None, description="The business measure of guard kpi.")
     least_requests: int = Field(100, ge=1, description="To the new version at each step before it goes further.")
     max_minutes: float = Field(1440, gt=0, description="Then the rollout holds and asks.")
-    bake: Length = Field(timedelta(minutes=10), description="The old version stays warm so long after the last step.")
+    bake: Duration = Field(timedelta(minutes=10), description="The old version stays warm so long after the last step.")
     keep_previous: bool = Field(
         False, description="It stays warm until the next rollout, and answers where the champion cannot."
     )
