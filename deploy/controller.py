@@ -12,17 +12,19 @@ from typing import Any
 
 from deploy.confirmation import Confirmation
 from deploy.decision import Action, Decision, Observed, Opinion, decide
-from deploy.desired import Approval, Served, approvals, is_rollback, newest
+from deploy.desired import Approval, Served, approvals, is_rollback, newest, policy_of
 from deploy.hooks import NO_HOOKS, Hooks, Step
 from deploy.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
 from deploy.journal import Journal
 from deploy.looking import Looking
-from deploy.plans import ALPHA, References, latency_of, make_plan
+from deploy.plans import References, latency_of, make_plan
 from deploy.progress import Progress, of_history, of_rollout
 from deploy.rollout import COMPARED, History, Phase, Rollout, histories, intended, started_body, warm
 from deploy.shares import CHAMPION, Share
+from deploy.verdict import Call
 from flywheel.errors import FlywheelError, TransientError
-from flywheel.events import EventKind
+from flywheel.events import Event, EventKind
+from flywheel.policy import RolloutPolicy
 from flywheel.rollbacks import Cause
 from flywheel.rollout_spec import Rollout as RolloutSpec
 
@@ -65,28 +67,37 @@ class Controller:
         found, approved = histories(events), approvals(events)
         names = sorted(set(found) | set(approved))
         past = {name: found.get(name, History(name)) for name in names}
-        shares = {name: share for name in names if (share := intended(past[name])) is not None}
+        shares = {name: share for name in names if (share := self._share(past[name])) is not None}
         confirmed = self._bring(past.values(), shares.values())
         removed = {name: self.target.remove(name) for name in names if past[name].is_gone}
         retired = self.target.retire({served for name in names for served in _running(past[name])})
-        return [
-            self._reconcile(
-                past[name],
-                approved.get(name, []),
-                # Before the first promotion there is no traffic that could be confirmed.
-                in_force=name in confirmed or name not in shares,
-                retired=retired and removed.get(name, True),
-            )
-            for name in names
-            if self.only in {None, name}
-        ]
+        found_out, fault = list[Progress](), None
+        for name in (name for name in names if self.only in {None, name}):
+            # Before the first promotion there is no traffic that could be confirmed.
+            there = name in confirmed or name not in shares
+            gone = retired and removed.get(name, True)
+            try:
+                mine = approved.get(name, [])
+                found_out.append(self._reconcile(past[name], mine, events, in_force=there, retired=gone))
+            except TransientError as passing:  # the others need not wait for what this one waits for
+                fault = passing
+        if fault is not None:
+            raise fault
+        return found_out
 
     def restore(self) -> list[Progress]:
         """Bring closer what the events say is live, starting nothing new and deciding nothing."""
         past = histories(self.ledger.read())
-        shares = {name: share for name in sorted(past) if (share := intended(past[name])) is not None}
+        shares = {name: share for name in sorted(past) if (share := self._share(past[name])) is not None}
         confirmed = self._bring([past[name] for name in shares], shares.values())
         return [self._restored(past[name], there=name in confirmed) for name in shares]
+
+    def _share(self, history: History) -> Share | None:
+        """Return the traffic that the events ask for; what was sent back without them stays with the champion."""
+        rollout = history.current
+        if rollout is not None and rollout.share is not None and self.journal.sent_back(rollout.name) is not None:
+            return Share(rollout.share.champion)
+        return intended(history)
 
     def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
         """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""
@@ -103,17 +114,22 @@ class Controller:
         self,
         history: History,
         approved: list[Approval],
+        events: list[Event],
         *,
         in_force: bool,
         retired: bool,
     ) -> Progress:
-        stages = self.registry.stages(history.usecase, [approval.served.version for approval in approved])
+        try:
+            stages = self.registry.stages(history.usecase, [approval.served.version for approval in approved])
+        except TransientError:
+            self._go_back_only(history, in_force=in_force)
+            raise
         desired = newest(approved, stages, history.failed)
         rollback = is_rollback(approved, desired)
         if history.current is not None:
             return self._go_on(history, history.current, desired, rollback=rollback, in_force=in_force)
         if self.starts and desired is not None and desired != history.champion:
-            self._start(history, desired, rollback=rollback)
+            self._start(history, desired, policy_of(events, history.usecase), rollback=rollback)
             said = "is wanted back" if rollback else "is approved"
             return of_history(history, f"Version {desired.version} {said} and starts.", settled=False)
         if history.champion is None:
@@ -132,22 +148,31 @@ class Controller:
         self._act(history, rollout, decision)
         return self._served(of_rollout(rollout, decision, self._verdict(rollout), in_force=in_force))
 
+    def _go_back_only(self, history: History, *, in_force: bool) -> None:
+        """While the registry does not say what people want, do nothing about a rollout but end its harm."""
+        rollout = history.current
+        if rollout is not None and rollout.phase in COMPARED:
+            decision = decide(rollout, self._observe(rollout, rollout.new, in_force=in_force))
+            if decision.action is Action.ROLL_BACK:
+                self._act(history, rollout, decision)
+
     def _served(self, progress: Progress) -> Progress:
         """Add how the versions of a use case are served."""
         mine = {served: one for served, one in self._conditions.items() if served.usecase == progress.usecase}
         return replace(progress, serving={served.version: one.serving for served, one in mine.items() if one.serving})
 
-    def _start(self, history: History, desired: Served, *, rollback: bool) -> None:
+    def _start(self, history: History, desired: Served, policy: RolloutPolicy, *, rollback: bool) -> None:
         try:
             spec = self.target.spec(desired)
         except TransientError:
             raise
         except FlywheelError:
             spec = RolloutSpec()  # it is refused for the same reason when it is to be started, and on the record then
+        spec = policy.over(spec)
         references = self._references(history.champion, desired, spec) if history.champion else References()
         attempt = sum(one.new == desired for one in history.rollouts) + 1
         name = f"{desired.usecase}-v{desired.version}-{desired.digest.removeprefix('sha256:')[:8]}-{attempt}"
-        plan = make_plan(spec, ALPHA, references)
+        plan = make_plan(spec, policy.alpha, references)
         body = started_body(desired, history.champion, name, plan, rollback=rollback)
         self.ledger.record(EventKind.ROLLOUT_STARTED, desired.subject, body)
 
@@ -172,8 +197,12 @@ class Controller:
             now=now,
             failure=condition.reason if condition is not None and failed else None,
             silent_too_long=silent,
-            verdict=self._look(rollout) if looking else None,
+            verdict=self._sent_back(rollout) or (self._look(rollout) if looking else None),
         )
+
+    def _sent_back(self, rollout: Rollout) -> Opinion | None:
+        reason = self.journal.sent_back(rollout.name) if rollout.phase in COMPARED else None
+        return Opinion(Call.ROLL_BACK, reason) if reason is not None else None
 
     def _look(self, rollout: Rollout) -> Opinion | None:
         share = rollout.share
@@ -184,7 +213,7 @@ class Controller:
         return Opinion(judged.call, judged.reason) if judged is not None else None
 
     def _looks(self, rollout: Rollout) -> Looking:
-        if rollout.name not in self._looking:
+        if rollout.name not in self._looking or self._looking[rollout.name].is_stale:
             self._looking[rollout.name] = Looking.resumed(rollout, self.journal)
         return self._looking[rollout.name]
 
@@ -207,6 +236,8 @@ class Controller:
                 return
             case Action.CONFIRM:
                 confirmation.confirm(history, rollout)
+                if rollout.phase not in COMPARED:  # it has left them, and its events carry the looks
+                    self.journal.drop(rollout.name)
             case Action.FINISH:
                 confirmation.finish(rollout, decision.reason)
             case Action.ADVANCE:

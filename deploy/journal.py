@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flywheel.connections import write_private
+
+HEADER = ".rollout.json"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -30,7 +34,10 @@ class Entry:
 
 
 class Journal:
-    """One file a rollout, one line a look. The last line may be torn by a crash: then it was never taken in."""
+    """A rollout's looks, one line each; and beside them what it is, so that it can be gone back from without Postgres.
+
+    The last line may be torn by a crash: then it was never taken in.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -49,6 +56,39 @@ class Journal:
                 break
         return entries
 
+    def size(self, rollout: str) -> int:
+        """Return the size in bytes of what is kept, by which a reader sees that another one has written."""
+        try:
+            return self._path(rollout).stat().st_size
+        except OSError:
+            return 0
+
+    def begin(self, rollout: str, header: Mapping[str, Any]) -> None:
+        """Keep what a rollout is, unless that is kept."""
+        if not self._header(rollout).exists():
+            write_private(self._header(rollout), json.dumps(header))
+
+    def open_ones(self) -> dict[str, dict[str, Any]]:
+        """Return the headers of all rollouts that are not over, by name."""
+        found: dict[str, dict[str, Any]] = {}
+        for path in sorted(self._folder.glob(f"*{HEADER}")):
+            try:
+                found[path.name.removesuffix(HEADER)] = json.loads(path.read_text())
+            except (OSError, ValueError):
+                continue
+        return found
+
+    def send_back(self, rollout: str, reason: str) -> None:
+        """Keep that traffic was sent back to the champion while nothing could be recorded."""
+        write_private(self._back(rollout), reason)
+
+    def sent_back(self, rollout: str) -> str | None:
+        """Return why traffic was sent back; None when it was not."""
+        try:
+            return self._back(rollout).read_text()
+        except OSError:
+            return None
+
     def append(self, rollout: str, entry: Entry) -> None:
         """Keep one more look."""
         line = json.dumps(vars(entry), separators=(",", ":")).encode() + b"\n"
@@ -62,10 +102,17 @@ class Journal:
 
     def drop(self, rollout: str) -> None:
         """Forget a rollout that is over: its events carry the looks."""
-        self._path(rollout).unlink(missing_ok=True)
+        for path in (self._header(rollout), self._path(rollout), self._back(rollout)):
+            path.unlink(missing_ok=True)
 
     def _path(self, rollout: str) -> Path:
         return self._folder / f"{rollout}.jsonl"
+
+    def _header(self, rollout: str) -> Path:
+        return self._folder / f"{rollout}{HEADER}"
+
+    def _back(self, rollout: str) -> Path:
+        return self._folder / f"{rollout}.back"
 
 
 def _whole_bytes(path: Path) -> int:

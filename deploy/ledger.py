@@ -16,8 +16,13 @@ from flywheel.errors import IntegrityError, TransientError
 from flywheel.events import GENESIS, Event, EventKind, Head
 from flywheel.identities import CONTROLLER
 
+AWAY = "Postgres does not answer the controller. See `flywheel status`."
 LOCK = 714002  # 714001 is the events' own
 WHOLE_SECONDS = 600.0  # between two checks of the whole chain; a million events take about a minute
+
+
+class AwayError(TransientError):
+    """Postgres does not answer: nothing can be read, decided or recorded."""
 
 
 class PostgresLedger:
@@ -36,7 +41,7 @@ class PostgresLedger:
         self._kept: list[Event] = []
 
     def read(self) -> list[Event]:
-        """Return all events that deploy goes by (transitions and rollouts), in order.
+        """Return all events that deploy goes by (transitions, rollouts, policies), in order.
 
         Raises:
             IntegrityError: The chain is broken.
@@ -89,7 +94,7 @@ class PostgresLedger:
 def _keeping(found: Iterable[Event], kept: list[Event]) -> Iterator[Event]:
     """Pass events on, and keep those that deploy goes by: gates and accounts leave many more."""
     for event in found:
-        if event.kind == EventKind.TRANSITION or str(event.kind).startswith("rollout."):
+        if event.kind in {EventKind.TRANSITION, EventKind.POLICY_ADOPTED} or str(event.kind).startswith("rollout."):
             kept.append(event)
         yield event
 
@@ -105,17 +110,68 @@ def leadership(engine: sa.Engine) -> Iterator[PostgresLedger | None]:
     The lock is the session's: Postgres frees it when this process ends, however it ends.
 
     Raises:
-        TransientError: Postgres does not answer.
+        AwayError: Postgres does not answer.
     """
     try:
         # Repeatable read: events and head are read at one moment, though others append in between.
         connection = engine.connect().execution_options(isolation_level="REPEATABLE READ")
     except sa.exc.OperationalError as fault:
-        raise TransientError("Postgres does not answer the controller. See `flywheel status`.") from fault
+        raise AwayError(AWAY) from fault
     with connection:
-        with _transaction(connection):
-            leads = bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}))
-        yield PostgresLedger(connection) if leads else None
+        yield PostgresLedger(connection) if _locks(connection) else None
+
+
+class Turns:
+    """Leads for one pass at a time, so that whoever wants to lead for longer finds the lock free in between.
+
+    What was read and verified is kept from turn to turn, as long as the connection lives. Not for several threads.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._held: tuple[sa.Connection, PostgresLedger] | None = None
+
+    @contextmanager
+    def turn(self) -> Iterator[PostgresLedger | None]:
+        """Lead, unless another controller does: then None.
+
+        Raises:
+            AwayError: Postgres does not answer.
+        """
+        try:
+            connection, ledger = self._open()
+            if not _locks(connection):
+                yield None
+                return
+            try:
+                yield ledger
+            finally:
+                with _transaction(connection):
+                    connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
+        except AwayError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the connection; the next turn opens another one."""
+        if self._held is not None:
+            self._held[0].invalidate()
+            self._held[0].close()
+            self._held = None
+
+    def _open(self) -> tuple[sa.Connection, PostgresLedger]:
+        if self._held is None:
+            try:
+                connection = self._engine.connect().execution_options(isolation_level="REPEATABLE READ")
+            except sa.exc.OperationalError as fault:
+                raise AwayError(AWAY) from fault
+            self._held = connection, PostgresLedger(connection)
+        return self._held
+
+
+def _locks(connection: sa.Connection) -> bool:
+    with _transaction(connection):
+        return bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}))
 
 
 @contextmanager
@@ -124,4 +180,4 @@ def _transaction(connection: sa.Connection) -> Iterator[None]:
         with connection.begin():
             yield
     except sa.exc.OperationalError as fault:
-        raise TransientError("Postgres does not answer the controller. See `flywheel status`.") from fault
+        raise AwayError(AWAY) from fault

@@ -49,14 +49,20 @@ class Looking:
     entries: list[Entry] = field(default_factory=list)
     judgings: dict[bool, Judging] = field(default_factory=dict)
     taken: datetime | None = None
+    size: int = 0
 
     @classmethod
     def resumed(cls, rollout: Rollout, journal: Journal) -> "Looking":
         """Take in again what the journal holds."""
-        looking = cls(rollout.name, rollout.plan, journal)
+        looking = cls(rollout.name, rollout.plan, journal, size=journal.size(rollout.name))
         for entry in journal.read(rollout.name):
             looking._judge(entry)
         return looking
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether another controller has looked meanwhile, or the journal was lost."""
+        return self.journal.size(self.rollout) != self.size
 
     def look(
         self, rollout: Rollout, now: datetime, count: Callable[[], Counters], evidence: Evidence | None
@@ -106,7 +112,9 @@ class Looking:
         percent = judged_by.steps[self._index(rollout.step)]
         told = {arm: written(one) for arm, one in counters.items()}
         entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor)
+        self.journal.begin(self.rollout, header(rollout))
         self.journal.append(self.rollout, entry)
+        self.size = self.journal.size(self.rollout)
         self._judge(entry)
 
     def _judge(self, entry: Entry) -> None:
@@ -134,6 +142,13 @@ class Looking:
 
     def _cursor(self) -> Mapping[str, Any]:
         return self.entries[-1].cursor if self.entries else {}
+
+
+def header(rollout: Rollout) -> dict[str, Any]:
+    """Return what a rollout is, as plain JSON values: enough to go on looking, and to go back."""
+    versions = {"new": rollout.new, "old": rollout.old}
+    told = {name: vars(one) for name, one in versions.items() if one is not None}
+    return {**told, "plan": rollout.plan.to_json(), "started": rollout.started.isoformat(), "seq": rollout.seq}
 
 
 def counted(plan: PlanSpec, canary: ArmCounts, baseline: ArmCounts) -> dict[str, Any]:
