@@ -13,13 +13,13 @@ from typing import Any
 
 from deploy.controller import Condition, Readiness
 from deploy.desired import Served
-from deploy.gateway.admin import Counts, Gateway, arm_look
-from deploy.gateway.routes import fallback_cluster
+from deploy.gateway.admin import Counts, Gateway
+from deploy.gateway.arms import arm_counts
 from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
 from deploy.local.upkeep import Upkeep, Wanted, answers
 from deploy.packages import Packages
-from deploy.shares import Share
+from deploy.shares import CHALLENGER, CHAMPION, ArmCounts, Share
 from deploy.verdict import Look
 from flywheel.errors import IntegrityError
 from flywheel.package import read_package
@@ -120,14 +120,18 @@ class LocalTarget:
         Raises:
             TransientError: The gateway does not answer.
         """
-        counts, split = self._routing.counts(), split_of(share, self._places.read())
-        if split is None or split.challenger is None:
-            return Look(0, 0, 0, 0)
-        aggregate = fallback_cluster(split.challenger)
-        champion, both, canary = (
-            counts.get(name, Counts()) for name in (split.champion.cluster, aggregate, split.challenger.cluster)
-        )
-        return arm_look(champion, both, canary)
+        found = self.counts(share)
+        champion, canary = (found.get(arm, ArmCounts()) for arm in (CHAMPION, CHALLENGER))
+        return Look(canary.requests, canary.errors, champion.requests, champion.errors)
+
+    def counts(self, share: Share) -> dict[str, ArmCounts]:
+        """Count each arm of a share, and its shadow, since the gateway knows them.
+
+        Raises:
+            TransientError: The gateway does not answer.
+        """
+        split = split_of(share, self._places.read())
+        return {} if split is None else arm_counts(split, self._routing.counts())
 
     def retire(self, keep: set[Served]) -> bool:
         """Stop what is not kept, once no route leads to it and its last request is answered.
