@@ -10,6 +10,7 @@ from typing import Any
 
 from deploy.gateway.traffic import FORCED, GRPC_SUFFIX, SHADOW
 from flywheel.errors import TransientError
+from flywheel.stack.gateway_stats import threshold_seconds
 from flywheel.stack.probes import request
 
 TIMEOUT_SECONDS = 5.0
@@ -147,14 +148,16 @@ def _by_version(counts: Mapping[str, Counts]) -> dict[str, Counts]:
 
 
 def _slow(histograms: Sequence[Mapping[str, Any]]) -> dict[str, dict[float, int]]:
-    """Return by histogram's name how many values are above each bound, in seconds; Envoy counts milliseconds.
+    """Return by histogram's name how many requests took at least each threshold, in seconds.
 
-    The last bound is above all values, so that what lies below it is how many there are.
+    The last bucket's bound is above all times, so that it holds all there are.
     """
     found = {}
     for one in histograms:
         *rows, last = one["buckets"]
-        found[one["name"]] = {row["upper_bound"] / 1000: last["cumulative"] - row["cumulative"] for row in rows}
+        found[one["name"]] = {
+            threshold_seconds(row["upper_bound"]): last["cumulative"] - row["cumulative"] for row in rows
+        }
     return found
 
 
