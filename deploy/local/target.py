@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from deploy.desired import Served
-from deploy.gateway.admin import Counts, Gateway, arm_look
-from deploy.gateway.routes import fallback_cluster
+from deploy.gateway.admin import Counts, Gateway
+from deploy.gateway.arms import arm_counts
 from deploy.interfaces import Condition, Readiness
 from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
 from deploy.local.upkeep import Upkeep, Wanted, answers
 from deploy.packages import Packages
-from deploy.shares import CHALLENGER, CHAMPION, ArmCounts, Share
+from deploy.shares import ArmCounts, Share
 from flywheel.errors import IntegrityError
 from flywheel.package import read_package
 from flywheel.rollout_spec import Rollout as RolloutSpec
@@ -119,20 +119,8 @@ class LocalTarget:
         Raises:
             TransientError: The gateway does not answer.
         """
-        counts, split = self._routing.counts(), split_of(share, self._places.read())
-        if split is None:
-            return {}
-        champion = counts.get(split.champion.cluster, Counts())
-        if split.challenger is None:
-            return {CHAMPION: ArmCounts(champion.requests, min(champion.errors, champion.requests))}
-        both, canary = (
-            counts.get(name, Counts()) for name in (fallback_cluster(split.challenger), split.challenger.cluster)
-        )
-        look = arm_look(champion, both, canary)
-        return {
-            CHAMPION: ArmCounts(look.baseline_requests, look.baseline_errors),
-            CHALLENGER: ArmCounts(look.canary_requests, look.canary_errors),
-        }
+        split = split_of(share, self._places.read())
+        return {} if split is None else arm_counts(split, self._routing.counts())
 
     def retire(self, keep: set[Served]) -> bool:
         """Stop what is not kept, once no route leads to it and its last request is answered.

@@ -156,6 +156,8 @@ class GatewayServing(_Strict):
         memory_mb: Of Envoy's heap. Near it new requests are refused (503).
         request_seconds: In which a request must have come whole; else it is refused (408).
         access_log_mb: Size at which a new logs/gateway.jsonl is begun; the old one goes once it is in the log.
+        forced_arm: Whether a client may name the arm or version that answers it, in a header; None: where auth says
+            who the client is.
     """
 
     host: str = "127.0.0.1"
@@ -170,6 +172,12 @@ class GatewayServing(_Strict):
     memory_mb: Annotated[Positive, Field(ge=LEAST_GATEWAY_MB, le=1 << 30)] = 1024
     request_seconds: Seconds = 30.0
     access_log_mb: Positive = 256
+    forced_arm: bool | None = None
+
+    @property
+    def lets_choose(self) -> bool:
+        """Whether a client may name the arm or version that answers it."""
+        return self.auth != "none" if self.forced_arm is None else self.forced_arm
 
     @model_validator(mode="after")
     def _consistent(self) -> "GatewayServing":
