@@ -5,8 +5,8 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Probabilities below this are dropped from both ends of a distribution: 1e-18 of them are beyond a double's sum.
-NEGLIGIBLE = 1e-18
+# Probabilities below this are dropped from both ends of a distribution; what that loses over a thousand looks is 1e-12.
+NEGLIGIBLE = 1e-15
 # Probabilities as integers of 63 bits: two of them multiply to 126, and sums of such products fit 128.
 _SCALE = 2.0**63
 _WORDS = 2
@@ -28,7 +28,7 @@ class Distribution:
         chances = [0.0] * (len(self.chances) + times * (len(other.chances) - 1))
         for rest in range(min(times, len(self.chances))):
             chances[rest::times] = _sums(self.chances[rest::times], other.chances)
-        return _trimmed(self.start + times * other.start, chances)
+        return trimmed(self.start + times * other.start, chances)
 
     def below(self, count: int) -> "Distribution":
         """Return what lies below a count."""
@@ -52,6 +52,16 @@ def binomial(trials: int, chance: float) -> Distribution:
     above = _until_negligible(peak, ((trials - count) / (count + 1) * odds for count in range(mode, trials)))
     under = _until_negligible(peak, (count / (trials - count + 1) / odds for count in range(mode, 0, -1)))
     return Distribution(mode - len(under), (*reversed(under), peak, *above))
+
+
+def trimmed(start: int, chances: list[float]) -> Distribution:
+    """Return a distribution without what is negligible at both ends."""
+    low, high = 0, len(chances)
+    while low < high - 1 and chances[low] < NEGLIGIBLE:
+        low += 1
+    while high > low + 1 and chances[high - 1] < NEGLIGIBLE:
+        high -= 1
+    return Distribution(start + low, tuple(chances[low:high]))
 
 
 def log_beta(a: float, b: float) -> float:
@@ -90,12 +100,3 @@ def _packed(chances: tuple[float, ...]) -> int:
     words = array("Q", bytes(8 * _WORDS * len(chances)))
     words[::_WORDS] = array("Q", [int(chance * _SCALE) for chance in chances])
     return int.from_bytes(words.tobytes(), "little")
-
-
-def _trimmed(start: int, chances: list[float]) -> Distribution:
-    low, high = 0, len(chances)
-    while low < high - 1 and chances[low] < NEGLIGIBLE:
-        low += 1
-    while high > low + 1 and chances[high - 1] < NEGLIGIBLE:
-        high -= 1
-    return Distribution(start + low, tuple(chances[low:high]))

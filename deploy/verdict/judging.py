@@ -10,6 +10,7 @@ from deploy.verdict.distributions import Distribution
 from deploy.verdict.guards import Guard
 from deploy.verdict.looks import NOTHING, Look
 from deploy.verdict.plan import Plan
+from deploy.verdict.schedule import Schedule
 from deploy.verdict.spending import Spending
 
 
@@ -119,10 +120,9 @@ def promotion_evidence(plan: Plan, state: State) -> float:
 def _guard(plan: Plan, state: State, look: Look, share: float) -> tuple[State, bool]:
     """Carry both tests of "fails no more often than the champion" over one look; True when one of them rejects."""
     null = Distribution(state.offset, state.null)
-    before = Guard(Spending(state.canary_errors, state.errors, state.spent, null), state.log_ratios)
-    after, worse = before.take(
-        look.canary_errors, look.baseline_errors, share, alpha=plan.alpha, planned=plan.planned_errors
-    )
+    before = Guard(Spending(state.canary_errors, state.errors, state.spent, null, state.errors), state.log_ratios)
+    schedule = Schedule(plan.planned_errors, pace=1.0, spending_share=0.8)
+    after, worse = before.take(look.canary_errors, look.baseline_errors, share, alpha=plan.alpha, schedule=schedule)
     spending = after.spending
     state = replace(
         state,

@@ -25,7 +25,8 @@ class Spending:
 
     Args:
         found: The count in the canary.
-        counted: The evidence so far, in the unit of the plan (errors of both arms, units, minutes).
+        counted: The counts of both arms so far (errors, units, minutes).
+        evidence: The evidence so far, in the unit of the plan; mostly what was counted.
         spent: Error probability that has been spent.
         null: Null distribution of `found`, without the paths that were stopped.
     """
@@ -34,46 +35,58 @@ class Spending:
     counted: float = 0.0
     spent: float = 0.0
     null: Distribution = NO_COUNTS
+    evidence: float = 0.0
 
     def take(
-        self, found: int, counted: float, added: Null, *, alpha: float, planned: float, pace: float = 1.0
+        self,
+        found: int,
+        counted: float,
+        added: Null,
+        *,
+        alpha: float,
+        planned: float,
+        pace: float = 1.0,
+        evidence: float | None = None,
     ) -> tuple["Spending", bool]:
         """Take one look.
 
         Args:
             found: The canary's count in this look.
-            counted: This look's evidence.
+            counted: The count of both arms in this look.
             added: Adds this look's count, as it is distributed under the null given all that was before, to the null
                 distribution; once the test has ended it is not called.
             alpha: All that may be spent (0 to 1).
             planned: The evidence at which all of alpha may have been spent; OVERTIME times that ends the test.
             pace: What may have been spent by a part t of the planned evidence is alpha t^pace (Kim & DeMets,
                 Biometrika 74(1), 1987); 1 is linear, more keeps it for later, when more is known.
+            evidence: This look's evidence in the unit of the plan; what was counted when it is not given. Any that the
+                canary's counts do not steer is as good (Lan & DeMets, Stat. Med. 8, 1989).
 
         Returns:
             The next state, and whether the null is rejected.
         """
-        both = Spending(self.found + found, self.counted + counted, self.spent, self.null)
+        seen = self.evidence + (counted if evidence is None else evidence)
+        both = Spending(self.found + found, self.counted + counted, self.spent, self.null, seen)
         if self.is_over(planned):
             return both, False
         null = added(self.null)
-        boundary, tail = _boundary(null, alpha * min(1.0, both.counted / planned) ** pace - self.spent)
+        boundary, tail = _boundary(null, alpha * min(1.0, seen / planned) ** pace - self.spent)
         return replace(both, spent=self.spent + tail, null=null.below(boundary)), both.found >= boundary
 
     def is_over(self, planned: float) -> bool:
         """Say whether the test has ended: whatever comes, it rejects nothing more."""
-        return self.counted >= OVERTIME * planned
+        return self.evidence >= OVERTIME * planned
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        plain = {"found": self.found, "counted": self.counted, "spent": self.spent}
+        plain = {"found": self.found, "counted": self.counted, "spent": self.spent, "evidence": self.evidence}
         return {**plain, "offset": self.null.start, "null": list(self.null.chances)}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "Spending":
         """Read what `to_json` wrote."""
         null = Distribution(body["offset"], tuple(body["null"]))
-        return cls(body["found"], body["counted"], body["spent"], null)
+        return cls(body["found"], body["counted"], body["spent"], null, body["evidence"])
 
 
 NOTHING_SPENT = Spending()

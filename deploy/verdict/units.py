@@ -16,7 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy.verdict.distributions import Distribution, binomial
+from deploy.verdict.distributions import Distribution, binomial, trimmed
+from deploy.verdict.schedule import PACE
 from deploy.verdict.spending import NOTHING_SPENT, Spending
 
 _WORD = 64  # bits
@@ -30,11 +31,13 @@ class UnitPlan:
         cap: What a unit's errors in one look are cut at.
         alpha: Probability of rolling back a canary that is as good as the champion.
         planned: Errors of both arms, after the cut, at which all of alpha may have been spent.
+        pace: How the spending goes, as `Spending.take` has it.
     """
 
     cap: int
     alpha: float
     planned: float
+    pace: float = PACE
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Users:
             lambda null: assigned(null, everyone, share),
             alpha=plan.alpha,
             planned=plan.planned,
+            pace=plan.pace,
         )
         return Users(self.counted | new_canary.keys() | new_baseline.keys(), spending), worse
 
@@ -117,6 +121,7 @@ def take_pods(
         lambda null: null.plus(drawn([*cut, *others], len(cut))),
         alpha=plan.alpha,
         planned=plan.planned,
+        pace=plan.pace,
     )
 
 
@@ -143,7 +148,7 @@ def drawn(counts: Collection[int], units: int) -> Distribution:
     fillers = [math.comb(len(counts) - len(bad), units - chosen) for chosen in range(units + 1)]
     total = sum(filler * (ways >> row * chosen & (1 << row) - 1) for chosen, filler in enumerate(fillers) if filler)
     draws = math.comb(len(counts), units)
-    return Distribution(0, tuple(way / draws for way in _split(total, words, sums)))
+    return trimmed(0, [way / draws for way in _split(total, words, sums)])
 
 
 def _split(packed: int, words: int, size: int) -> list[int]:

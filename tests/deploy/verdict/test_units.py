@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deploy.verdict.distributions import NO_COUNTS
 from deploy.verdict.guards import Guard
+from deploy.verdict.schedule import Schedule
 from deploy.verdict.spending import NOTHING_SPENT
 from deploy.verdict.units import UnitPlan, Users, assigned, drawn, take_pods
 
@@ -31,8 +32,8 @@ def test_a_draw_without_replacement_is_what_counting_all_draws_finds(counts: lis
     units = data.draw(st.integers(0, len(counts)))
     sums = Counter(sum(draw) for draw in itertools.combinations(counts, units))
     found = drawn(counts, units)
-    for total, chance in enumerate(found.chances):
-        assert chance == pytest.approx(sums[total] / math.comb(len(counts), units))
+    for index, chance in enumerate(found.chances):
+        assert chance == pytest.approx(sums[found.start + index] / math.comb(len(counts), units))
     assert sum(found.chances) == pytest.approx(1)
 
 
@@ -64,7 +65,7 @@ def sticky(seed: int, ratio: float) -> tuple[bool, bool]:
         mine, theirs = ({user: errors[user] for user in errors if (user in canary) is arm} for arm in (True, False))
         users, rejected = users.take(PLAN, 0.2, mine, theirs)
         by_unit |= rejected
-        guard, rejected = guard.take(sum(mine.values()), sum(theirs.values()), 0.2, alpha=0.05, planned=150)
+        guard, rejected = guard.take(sum(mine.values()), sum(theirs.values()), 0.2, alpha=0.05, schedule=Schedule(150))
         by_request |= rejected
     return by_unit, by_request
 
