@@ -23,6 +23,9 @@ WHOLE_SECONDS = 600.0  # between two checks of the whole chain; a million events
 class PostgresLedger:
     """Events through the leader's own connection: when it is lost, so are the lock and the right to append.
 
+    SQLAlchemy connects anew by itself, without the lock. So an append after a loss is refused, and a reading, which
+    begins a tick, takes the lock again first: what another leader did meanwhile is then known before anything is done.
+
     Args:
         connection: Of the leader, REPEATABLE READ.
         clock: Monotonic, seconds; says when the whole chain is due again.
@@ -40,8 +43,9 @@ class PostgresLedger:
 
         Raises:
             IntegrityError: The chain is broken.
-            TransientError: Postgres does not answer.
+            TransientError: Postgres does not answer, or another controller leads since the connection was lost.
         """
+        self._lead_again()
         now = self._clock()
         with _transaction(self._connection):
             head = events.read_head(self._connection)
@@ -56,6 +60,12 @@ class PostgresLedger:
             else:
                 self._read_on(head)
         return list(self._kept)
+
+    def _lead_again(self) -> None:
+        """Take the lock again when the connection was lost, as every restart of Postgres does."""
+        if self._connection.invalidated and not _locked(self._connection):
+            self._connection.invalidate()  # else the next reading would find a sound connection, and no lock
+            raise TransientError("Another controller leads since this one lost its connection to Postgres.")
 
     def _read_whole(self, head: Head) -> None:
         kept: list[Event] = []
@@ -82,6 +92,8 @@ class PostgresLedger:
         Raises:
             TransientError: Postgres does not answer; whether the event was written shows at the next reading.
         """
+        if self._connection.invalidated:
+            raise TransientError("The controller lost its connection to Postgres, and the lead with it.")
         with _transaction(self._connection):
             events.append(self._connection, kind, subject, CONTROLLER, body)
 
@@ -113,9 +125,12 @@ def leadership(engine: sa.Engine) -> Iterator[PostgresLedger | None]:
     except sa.exc.OperationalError as fault:
         raise TransientError("Postgres does not answer the controller. See `flywheel status`.") from fault
     with connection:
-        with _transaction(connection):
-            leads = bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}))
-        yield PostgresLedger(connection) if leads else None
+        yield PostgresLedger(connection) if _locked(connection) else None
+
+
+def _locked(connection: sa.Connection) -> bool:
+    with _transaction(connection):
+        return bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}))
 
 
 @contextmanager
