@@ -28,6 +28,9 @@ class AwayError(TransientError):
 class PostgresLedger:
     """Events through the leader's own connection: when it is lost, so are the lock and the right to append.
 
+    SQLAlchemy connects anew by itself, without the lock. So an append after a loss is refused, and a reading, which
+    begins a tick, takes the lock again first: what another leader did meanwhile is then known before anything is done.
+
     Args:
         connection: Of the leader, REPEATABLE READ.
         clock: Monotonic, seconds; says when the whole chain is due again.
@@ -45,8 +48,9 @@ class PostgresLedger:
 
         Raises:
             IntegrityError: The chain is broken.
-            TransientError: Postgres does not answer.
+            TransientError: Postgres does not answer, or another controller leads since the connection was lost.
         """
+        self._lead_again()
         now = self._clock()
         with _transaction(self._connection):
             head = events.read_head(self._connection)
@@ -61,6 +65,12 @@ class PostgresLedger:
             else:
                 self._read_on(head)
         return list(self._kept)
+
+    def _lead_again(self) -> None:
+        """Take the lock again when the connection was lost, as every restart of Postgres does."""
+        if self._connection.invalidated and not _locked(self._connection):
+            self._connection.invalidate()  # else the next reading would find a sound connection, and no lock
+            raise TransientError("Another controller leads since this one lost its connection to Postgres.")
 
     def _read_whole(self, head: Head) -> None:
         kept: list[Event] = []
@@ -87,6 +97,8 @@ class PostgresLedger:
         Raises:
             TransientError: Postgres does not answer; whether the event was written shows at the next reading.
         """
+        if self._connection.invalidated:
+            raise AwayError("The controller lost its connection to Postgres, and the lead with it.")
         with _transaction(self._connection):
             events.append(self._connection, kind, subject, CONTROLLER, body)
 
@@ -118,7 +130,7 @@ def leadership(engine: sa.Engine) -> Iterator[PostgresLedger | None]:
     except sa.exc.OperationalError as fault:
         raise AwayError(AWAY) from fault
     with connection:
-        yield PostgresLedger(connection) if _locks(connection) else None
+        yield PostgresLedger(connection) if _locked(connection) else None
 
 
 class Turns:
@@ -140,14 +152,15 @@ class Turns:
         """
         try:
             connection, ledger = self._open()
-            if not _locks(connection):
+            if not _locked(connection):
                 yield None
                 return
             try:
                 yield ledger
             finally:
                 with _transaction(connection):
-                    connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
+                    # All of them: a connection that was lost meanwhile has taken the lock once more.
+                    connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
         except AwayError:
             self.close()
             raise
@@ -169,7 +182,7 @@ class Turns:
         return self._held
 
 
-def _locks(connection: sa.Connection) -> bool:
+def _locked(connection: sa.Connection) -> bool:
     with _transaction(connection):
         return bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}))
 

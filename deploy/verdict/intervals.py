@@ -35,8 +35,8 @@ def ratio_interval(canary: int, baseline: int, share: float, alpha: float) -> tu
 def _lower_odds(found: int, others: int, most: float) -> float:
     """Return the odds q / (1 - q) of the smaller solution q of -found log q - others log(1 - q) = most.
 
-    By Newton's method in the log-odds: the left side is convex there, so that from a q that is too small every step ends
-    before the solution.
+    By Newton's method in the log-odds: the left side is convex there, so that from a q that is too small every step
+    ends before the solution.
     """
     odds = -most / found - math.log(-math.expm1(-most / found))  # -found log q alone is `most` here
     for _ in range(_STEPS):
