@@ -104,15 +104,16 @@ def make_plan(spec: RolloutSpec, alpha: float, references: References) -> Rollou
         references: What was measured of the champion.
     """
     shadow_part = (SHADOW_PART if spec.shares else 1.0) if spec.shadow is not None else 0.0
-    shadow = _judged_by(spec, (SHADOW_STEP,), shadow_part * alpha, references) if spec.shadow is not None else None
+    way = spec if spec.shadow is None else spec.model_copy(update={"least_requests": spec.shadow.requests})
+    shadow = _judged_by(way, (SHADOW_STEP,), shadow_part * alpha, references) if spec.shadow is not None else None
     traffic = _judged_by(spec, spec.shares, (1 - shadow_part) * alpha, references) if spec.shares else None
     return RolloutPlan(spec, shadow, traffic, references.evidence)
 
 
 def errors_only(steps: tuple[int, ...], margin: float, alpha: float = ALPHA, max_minutes: float = 30.0) -> RolloutPlan:
     """Return a plan that goes by errors alone, without shadow and bake."""
-    guards: dict[str, Any] = {"shadow": None, "guard": ("errors",), "bake": NO_TIME, "least_requests": 1}
-    spec = RolloutSpec(steps=steps, margin=margin, max_minutes=max_minutes, **guards)
+    rest: dict[str, Any] = {"shadow": None, "guard": ("errors",), "bake": NO_TIME, "least_requests": 1}
+    spec = RolloutSpec(steps=steps, margin=margin, max_minutes=max_minutes, **rest)
     return make_plan(spec, alpha, References())
 
 
@@ -129,7 +130,8 @@ def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, referenc
 def _metric(guard: str, spec: RolloutSpec, references: References) -> dict[str, Any] | None:
     """Return the plan of a guard's metric; None while what it goes by is not known."""
     if guard == "errors":
-        return {"kind": "errors", "margin": spec.margin}
+        tolerated = {"margin": spec.margin, "ratio": spec.ratio}
+        return {"kind": "errors", **tolerated, "least_requests": spec.least_requests}
     if guard == "latency":
         if references.latency is None:
             return None

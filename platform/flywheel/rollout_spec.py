@@ -95,7 +95,10 @@ class Rollout(Strict):
     parts: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
         {}, description="Part of alpha by guard; they sum to at most 1."
     )
-    margin: float = Field(0.01, gt=0, lt=1, description="Largest tolerated rise of the error rate, absolute.")
+    margin: float = Field(0.0025, gt=0, lt=1, description="Tolerated rise of the error rate, absolute; or")
+    ratio: float = Field(
+        1.5, gt=1, le=100, description="ratio of the error rates that is tolerated, whichever is more."
+    )
     latency_objective_ms: float | None = Field(
         None, gt=0, description="Slower requests are counted; by default those over the champion's p90 and p99."
     )
