@@ -148,11 +148,11 @@ def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Resu
     from rich.console import Console
 
     from deploy.leading import leading_controller
+    from deploy.local.staying import start_controller
     from deploy.reconcile import Pace, run_until_settled
-    from deploy.resident import start_resident
     from deploy.view import progress_view
 
-    start_resident(settings)
+    start_controller(settings)
     began = time.monotonic()
     with leading_controller(settings, timeout, _say, usecase) as controller, progress_view(Console()) as show:
         left = max(timeout - (time.monotonic() - began), 1)

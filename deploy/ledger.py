@@ -15,9 +15,10 @@ from flywheel import events
 from flywheel.errors import IntegrityError, TransientError
 from flywheel.events import GENESIS, Event, EventKind, Head
 from flywheel.identities import CONTROLLER
+from flywheel.locks import AdvisoryLock
 
 AWAY = "Postgres does not answer the controller. See `flywheel status`."
-LOCK = 714002  # 714001 is the events' own
+LOCK = AdvisoryLock.CONTROLLER.value
 WHOLE_SECONDS = 600.0  # between two checks of the whole chain; a million events take about a minute
 
 

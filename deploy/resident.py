@@ -27,10 +27,8 @@ from deploy.textfile import Textfile, textfile_path
 from flywheel.database import open_database
 from flywheel.errors import FlywheelError
 from flywheel.settings import Settings, load_settings
-from flywheel.stack.supervisor import Program, program_states, start_program, write_program
 from flywheel.telemetry import configure_logs
 
-NAME = "controller"
 PERIOD_SECONDS = 1.0
 
 log = structlog.get_logger()
@@ -90,18 +88,6 @@ class Resident:
         if fault and fault != self._fault:
             log.warning("a pass has failed", reason=fault)
         self._fault = fault
-
-
-def resident_program(settings: Settings) -> Program:
-    """Return the program that the supervisor runs."""
-    return Program(NAME, [sys.executable, "-m", "deploy.resident"])
-
-
-def start_resident(settings: Settings) -> None:
-    """Have it run; nothing happens where it does."""
-    if NAME not in program_states(settings):
-        write_program(settings, resident_program(settings))
-        start_program(settings, NAME)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:

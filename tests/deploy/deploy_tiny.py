@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import deploy.local.programs
-import deploy.resident
+import deploy.local.staying
 import deploy.versions
 from deploy.cli import app
 from deploy.desired import Served
@@ -109,6 +109,6 @@ if __name__ == "__main__":
         deploy.local.programs.worker_program = tiny_worker
         deploy.local.programs.agent_program = tiny_agent
     # The controller that stays would ask the real registry, which knows nothing of these versions.
-    deploy.resident.start_resident = lambda settings: None
+    deploy.local.staying.start_controller = lambda settings: None
     deploy.versions.MlflowRegistry = FolderRegistry  # type: ignore[assignment,misc]
     app(sys.argv[1:])
