@@ -172,12 +172,13 @@ class PodsSpec(Strict):
     kind: Literal["pods"]
     part: Part
     cap: int = Field(10, ge=1, le=100)
+    looks: int = Field(10, ge=1, le=1000, description="Summed before pods are compared; more than a spell of trouble.")
     planned: PlannedErrors | None = None
     pace: Pace = PACE
 
     def build(self, frame: Frame) -> PodErrors:
         """Return the metric before its first look."""
-        return PodErrors(_units(self, frame))
+        return PodErrors(_units(self, frame), self.looks)
 
 
 class SeriesSpec(Strict):

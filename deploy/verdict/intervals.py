@@ -1,4 +1,4 @@
-"""The interval for how many times as often the canary is bad, valid at every look."""
+"""Intervals that are valid at every look: for how many times as often the canary is bad, and for one rate."""
 
 import math
 
@@ -30,6 +30,20 @@ def ratio_interval(canary: int, baseline: int, share: float, alpha: float) -> tu
     low = 0.0 if canary == 0 else _lower_odds(canary, baseline, most)
     high = math.inf if baseline == 0 else 1 / _lower_odds(baseline, canary, most)
     return low * (1 - share) / share, high * (1 - share) / share
+
+
+def rate_bound(bad: int, requests: int, alpha: float) -> float:
+    """Return the highest rate (0 to 1) that a mixture over all rates does not refute; valid whenever one stops.
+
+    Args:
+        bad: Bad requests, at most all of them.
+        requests: All requests.
+        alpha: Probability that the rate is higher, at some time.
+    """
+    if bad == requests:
+        return 1.0
+    odds = _lower_odds(requests - bad, bad, math.log(1 / alpha) - _log_mixture(bad, requests - bad))
+    return 1 / (1 + odds)
 
 
 def _lower_odds(found: int, others: int, most: float) -> float:

@@ -80,12 +80,12 @@ class Spending:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         plain = {"found": self.found, "counted": self.counted, "spent": self.spent, "evidence": self.evidence}
-        return {**plain, "offset": self.null.start, "null": list(self.null.chances)}
+        return {**plain, "offset": self.null.start, "null": list(self.null.chances), "spacing": self.null.spacing}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "Spending":
         """Read what `to_json` wrote."""
-        null = Distribution(body["offset"], tuple(body["null"]))
+        null = Distribution(body["offset"], tuple(body["null"]), body["spacing"])
         return cls(body["found"], body["counted"], body["spent"], null, body["evidence"])
 
 
@@ -99,4 +99,4 @@ def _boundary(null: Distribution, budget: float) -> tuple[int, float]:
         index -= 1
         tail += null.chances[index]
     # Every count below what was ever possible stays possible: nothing is rejected at no errors.
-    return max(null.start + index, 1), tail
+    return max(null.start + index * null.spacing, 1), tail

@@ -5,8 +5,8 @@ canary's sum stands against the sums that other draws of the same units would ha
 cap that was fixed before the start, so that no single unit decides.
 
 Users belong to their arm at every look, so that each enters once, with its errors at the first look at which it has
-any. Pods are compared anew at each look: bursts are held, but one pod that is bad for the whole rollout is not told
-from a bad version by any such test.
+any. Pods are compared anew block by block of looks: spells of trouble that end within a block are held, but one pod
+that is bad for the whole rollout is not told from a bad version by any such test.
 """
 
 import math
@@ -101,12 +101,12 @@ class Users:
 def take_pods(
     plan: UnitPlan, spending: Spending, canary: Sequence[int], baseline: Sequence[int]
 ) -> tuple[Spending, bool]:
-    """Take one look at pods of equal traffic.
+    """Take one block of looks at pods of equal traffic.
 
     Args:
         plan: Fixed before the start.
-        spending: After the last look.
-        canary: Errors since the last look of each of the canary's pods, those without errors included.
+        spending: After the last block.
+        canary: Errors in this block of each of the canary's pods, those without errors included.
         baseline: The same of the champion's pods.
 
     Returns:

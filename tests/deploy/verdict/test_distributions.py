@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.verdict.distributions import Distribution, binomial
+from deploy.verdict.distributions import NO_COUNTS, WIDEST, Distribution, binomial
 
 CHANCES = st.lists(st.floats(0, 1), min_size=1, max_size=40).filter(lambda found: sum(found) > 0.1)
 
@@ -49,3 +49,20 @@ def test_binomials_add_up() -> None:
     for index, value in enumerate(alone.chances):
         at = alone.start + index - both.start
         assert value == pytest.approx(both.chances[at] if 0 <= at < len(both.chances) else 0.0, abs=1e-12)
+
+
+def test_a_wide_distribution_keeps_its_mean_and_its_tails_grow_by_little() -> None:
+    wide = NO_COUNTS
+    for _ in range(40):
+        wide = wide.plus(binomial(5000, 0.1))
+    assert len(wide.chances) <= WIDEST
+    assert wide.spacing > 1
+    counts = [wide.start + index * wide.spacing for index in range(len(wide.chances))]
+    mean = sum(count * chance for count, chance in zip(counts, wide.chances, strict=True))
+    variance = sum((count - mean) ** 2 * chance for count, chance in zip(counts, wide.chances, strict=True))
+    assert mean == pytest.approx(20_000)
+    assert 18_000 < variance < 18_000 * 1.01
+    exact_ = binomial(200_000, 0.1)
+    for boundary in counts[260::40]:
+        tail = sum(exact_.chances[boundary - exact_.start :])
+        assert tail < 1 - sum(wide.below(boundary).chances) < 1.1 * tail + 1e-9

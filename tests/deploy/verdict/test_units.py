@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.verdict.clustered import PodErrors
 from deploy.verdict.distributions import NO_COUNTS
 from deploy.verdict.guards import Guard
 from deploy.verdict.schedule import Schedule
@@ -137,3 +138,31 @@ def test_a_user_in_both_arms_is_refused_and_an_arm_without_pods_is_no_look() -> 
     with pytest.raises(ValueError, match="in both arms"):
         Users().take(PLAN, 0.5, {"a": 1}, {"a": 0})
     assert take_pods(PLAN, NOTHING_SPENT, [], [3, 4]) == (NOTHING_SPENT, False)
+
+
+def spells(seed: int, block: int) -> bool:
+    """Play 60 looks at ten pods, each in trouble for five looks now and then; say whether the canary is found worse."""
+    random_, metric, trouble = seeded(seed), PodErrors(PLAN, block), [False] * 10
+    for _ in range(60):
+        trouble = [random_.random() < (0.8 if bad else 0.01) for bad in trouble]
+        pods = [sum(random_.random() < (0.1 if bad else 0.01) for _ in range(40)) for bad in trouble]
+        metric = metric.take((pods[:1], pods[1:]))
+    return metric.reading().worse
+
+
+def test_spells_of_trouble_are_held_by_blocks_that_outlast_them_and_not_look_by_look() -> None:
+    runs = 200
+    assert sum(spells(seed, 15) for seed in range(runs)) / runs <= within(PLAN.alpha, runs)
+    assert sum(spells(seed, 1) for seed in range(runs)) / runs > 0.1
+
+
+def test_a_block_is_the_sum_of_its_looks_and_ends_when_pods_come_or_go_or_a_step_does() -> None:
+    plan = UnitPlan(cap=100, alpha=0.05, planned=150)
+    whole = PodErrors(plan).take(([3], [1, 5])).spending
+    parts = PodErrors(plan, 2).take(([2], [1, 1])).take(([], [4, 4])).take(([1], [0, 4]))
+    assert parts.spending == whole
+    waiting = PodErrors(plan, 9).take(([3], [1, 5]))
+    assert waiting.spending == NOTHING_SPENT
+    assert waiting.next_step().spending == whole
+    assert waiting.take(([1, 1], [1])).spending == whole
+    assert waiting.take(([1, 1], [1])).reading().counts == {"looks": 2}
