@@ -4,12 +4,16 @@ Looks come every second or so, too many for the audit trail; the event of each s
 A lost journal costs the looks' boundaries only: what was counted since the step began is then one look.
 """
 
+import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from flywheel.errors import TransientError
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,16 @@ class Entry:
 
 
 class Journal:
-    """One file a rollout, one line a look. The last line may be torn by a crash: then it was never taken in."""
+    """One file a rollout, one line a look. The last line may be torn by a crash: then it was never taken in.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Of the files.
+        sync: Makes what was written to a file descriptor durable.
+    """
+
+    def __init__(self, folder: Path, sync: Callable[[int], None] = os.fdatasync) -> None:
         self._folder = folder
+        self._sync = sync
 
     def read(self, rollout: str) -> list[Entry]:
         """Return the looks of a rollout, oldest first; what is damaged ends them."""
@@ -50,15 +60,34 @@ class Journal:
         return entries
 
     def append(self, rollout: str, entry: Entry) -> None:
-        """Keep one more look."""
+        """Keep one more look, or nothing of it.
+
+        Raises:
+            TransientError: The disk does not take it.
+        """
         line = json.dumps(vars(entry), separators=(",", ":")).encode() + b"\n"
         path = self._path(rollout)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.truncate(_whole_bytes(path))
-            file.write(line)
-            file.flush()
-            os.fdatasync(file.fileno())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(path, line)
+        except OSError as fault:
+            raise TransientError(
+                f"{path} cannot be written: {fault.strerror}. No look can be kept and no step taken: make room."
+            ) from fault
+
+    def _write(self, path: Path, line: bytes) -> None:
+        with path.open("ab", buffering=0) as file:
+            size = _whole_bytes(path)
+            file.truncate(size)
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self._sync(file.fileno())
+            except OSError:
+                # The next look covers what this one did: were it read again after a restart, it would count twice.
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
 
     def drop(self, rollout: str) -> None:
         """Forget a rollout that is over: its events carry the looks."""
