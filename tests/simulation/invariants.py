@@ -62,6 +62,8 @@ class Invariants:
         for event in self._world.events[before:]:
             if event.kind == EventKind.ROLLOUT_ROLLED_BACK and event.body["state"] == "intent":
                 self._is_no_slander(event)
+                if not stale:
+                    self._takes_away_no_only_copy(event)
                 self._replays(event)
 
     def settled(self) -> None:
@@ -153,6 +155,17 @@ class Invariants:
             old = self._world.nature(rollout.old) if rollout.old is not None else nature
             worse = nature.errors > old.errors or nature.slow > old.slow
             self._world.count(f"verdict on {'a worse' if worse else 'an equal'} one")
+
+    def _takes_away_no_only_copy(self, event: Event) -> None:
+        """Halt rather than roll back while the new version is the only one that answers."""
+        history = self._world.histories(event.seq - 1)[event.subject.split("/")[0]]
+        rollout = next(one for one in history.rollouts if one.name == event.body["rollout"])
+        if rollout.old is None or rollout.percent == 0 or rollout.phase not in {*COMPARED, Phase.BAKING}:
+            return
+        if event.body["cause"] == Cause.WITHDRAWN and rollout.phase is Phase.BAKING:
+            return  # people asked for it
+        alone = self._plane.healthy(rollout.new) and not self._plane.healthy(rollout.old)
+        expect(not alone, f"{rollout.name} was rolled back while no other version answered")
 
     def _replays(self, event: Event) -> None:
         """What ended a rollout is a file that `flywheel verdict` judges to the same verdict."""
