@@ -30,6 +30,9 @@ from flywheel.rollout_spec import Rollout as RolloutSpec
 
 # A restarted scorer needs about twenty seconds to answer; a canary that takes longer than this is not coming back.
 SILENCE_SECONDS = 90.0
+# Of the time between two ticks only so much was watched: nobody saw who answered while the gateway, the controller or
+# its clock stood still, and right after a restart the gateway finds nobody healthy.
+WATCHED_SECONDS = 10.0
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Controller:
     observatory: Observatory | None = None
     hooks: Hooks = NO_HOOKS
     starts: bool = True
-    _last_healthy: dict[str, datetime] = field(default_factory=dict)
+    _silence: dict[str, tuple[datetime, float]] = field(default_factory=dict)  # when last watched, seconds so far
     _conditions: dict[Served, Condition] = field(default_factory=dict)
     _looking: dict[str, Looking] = field(default_factory=dict)
 
@@ -184,9 +187,6 @@ class Controller:
     def _observe(self, rollout: Rollout, desired: Served | None, *, in_force: bool) -> Observed:
         condition = self._conditions.get(rollout.new)
         healthy, now = self.target.healthy(rollout.new.usecase), self.now()
-        if rollout.new.version in healthy or rollout.phase is Phase.STARTING or rollout.name not in self._last_healthy:
-            self._last_healthy[rollout.name] = now
-        silent = (now - self._last_healthy[rollout.name]).total_seconds() > SILENCE_SECONDS
         failed = condition is not None and condition.readiness is Readiness.FAILED
         looking = in_force and rollout.confirmed and rollout.phase in COMPARED
         return Observed(
@@ -196,13 +196,21 @@ class Controller:
             healthy=healthy,
             now=now,
             failure=condition.reason if condition is not None and failed else None,
-            silent_too_long=silent,
+            silent_too_long=self._silent_seconds(rollout, healthy, now) > SILENCE_SECONDS,
             verdict=self._sent_back(rollout) or (self._look(rollout) if looking else None),
         )
 
     def _sent_back(self, rollout: Rollout) -> Opinion | None:
         reason = self.journal.sent_back(rollout.name) if rollout.phase in COMPARED else None
         return Opinion(Call.ROLL_BACK, reason) if reason is not None else None
+
+    def _silent_seconds(self, rollout: Rollout, healthy: frozenset[str], now: datetime) -> float:
+        """Return for how long a version that should answer was watched not to."""
+        last, silent = self._silence.get(rollout.name, (now, 0.0))
+        watched = min(max((now - last).total_seconds(), 0.0), WATCHED_SECONDS)
+        answers = rollout.new.version in healthy or rollout.phase is Phase.STARTING
+        self._silence[rollout.name] = (now, 0.0 if answers else silent + watched)
+        return self._silence[rollout.name][1]
 
     def _look(self, rollout: Rollout) -> Opinion | None:
         share = rollout.share

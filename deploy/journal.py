@@ -4,14 +4,17 @@ Looks come every second or so, too many for the audit trail; the event of each s
 A lost journal costs the looks' boundaries only: what was counted since the step began is then one look.
 """
 
+import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from flywheel.connections import write_private
+from flywheel.errors import TransientError
 
 HEADER = ".rollout.json"
 
@@ -37,10 +40,15 @@ class Journal:
     """A rollout's looks, one line each; and beside them what it is, so that it can be gone back from without Postgres.
 
     The last line may be torn by a crash: then it was never taken in.
+
+    Args:
+        folder: Of the files.
+        sync: Makes what was written to a file descriptor durable.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sync: Callable[[int], None] = os.fdatasync) -> None:
         self._folder = folder
+        self._sync = sync
 
     def read(self, rollout: str) -> list[Entry]:
         """Return the looks of a rollout, oldest first; what is damaged ends them."""
@@ -64,9 +72,14 @@ class Journal:
             return 0
 
     def begin(self, rollout: str, header: Mapping[str, Any]) -> None:
-        """Keep what a rollout is, unless that is kept."""
+        """Keep what a rollout is, unless that is kept.
+
+        Raises:
+            TransientError: The disk does not take it.
+        """
         if not self._header(rollout).exists():
-            write_private(self._header(rollout), json.dumps(header))
+            with _kept(self._header(rollout)):
+                write_private(self._header(rollout), json.dumps(header))
 
     def open_ones(self) -> dict[str, dict[str, Any]]:
         """Return the headers of all rollouts that are not over, by name."""
@@ -90,15 +103,30 @@ class Journal:
             return None
 
     def append(self, rollout: str, entry: Entry) -> None:
-        """Keep one more look."""
+        """Keep one more look, or nothing of it.
+
+        Raises:
+            TransientError: The disk does not take it.
+        """
         line = json.dumps(vars(entry), separators=(",", ":")).encode() + b"\n"
         path = self._path(rollout)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.truncate(_whole_bytes(path))
-            file.write(line)
-            file.flush()
-            os.fdatasync(file.fileno())
+        with _kept(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(path, line)
+
+    def _write(self, path: Path, line: bytes) -> None:
+        with path.open("ab", buffering=0) as file:
+            size = _whole_bytes(path)
+            file.truncate(size)
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self._sync(file.fileno())
+            except OSError:
+                # The next look covers what this one did: were it read again after a restart, it would count twice.
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
 
     def drop(self, rollout: str) -> None:
         """Forget a rollout that is over: its events carry the looks."""
@@ -113,6 +141,16 @@ class Journal:
 
     def _back(self, rollout: str) -> Path:
         return self._folder / f"{rollout}.back"
+
+
+@contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise TransientError(
+            f"{path} cannot be written: {fault.strerror}. No look can be kept and no step taken: make room."
+        ) from fault
 
 
 def _whole_bytes(path: Path) -> int:

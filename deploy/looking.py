@@ -13,10 +13,12 @@ from deploy.journal import Entry, Journal
 from deploy.plans import RolloutPlan
 from deploy.rollout import Rollout
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts
+from deploy.verdict import Call
 from deploy.verdict.several import Judged, Judging, StepLook, judging
 from deploy.verdict_file import record
 from deploy.verdict_looks import KINDS, LookSpec
 from deploy.verdict_plan import PlanSpec
+from flywheel.errors import TransientError
 
 Counters = Mapping[str, ArmCounts]
 NO_COUNTS = ArmCounts()
@@ -112,22 +114,32 @@ class Looking:
         percent = judged_by.steps[self._index(rollout.step)]
         told = {arm: written(one) for arm, one in counters.items()}
         entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor)
-        self.journal.begin(self.rollout, header(rollout))
-        self.journal.append(self.rollout, entry)
-        self.size = self.journal.size(self.rollout)
+        self._keep(rollout, entry)
         self._judge(entry)
 
+    def _keep(self, rollout: Rollout, entry: Entry) -> None:
+        """Keep a look before it counts. On a full disk only one that ends harm may count without."""
+        try:
+            self.journal.begin(self.rollout, header(rollout))
+            self.journal.append(self.rollout, entry)
+        except TransientError:
+            if self._after(entry)[1].call is not Call.ROLL_BACK:
+                raise
+        self.size = self.journal.size(self.rollout)
+
     def _judge(self, entry: Entry) -> None:
+        if self.plan.judged_by(entry.step) is not None:
+            self.judgings[self.plan.steps[entry.step] == 0] = self._after(entry)[0]
+            self.entries.append(entry)
+
+    def _after(self, entry: Entry) -> tuple[Judging, Judged]:
+        """Return what an entry would lead to; its step must have a plan."""
         judged_by = self.plan.judged_by(entry.step)
         if judged_by is None:
-            return
-        look = LookSpec.model_validate(entry.look)
-        taken = {
-            name: KINDS[judged_by.metrics[name].kind].model_validate(one).taken() for name, one in look.metrics.items()
-        }
-        judging, _ = self._judging(judged_by, entry.step).take(StepLook(self._index(entry.step), taken))
-        self.judgings[self.plan.steps[entry.step] == 0] = judging
-        self.entries.append(entry)
+            raise ValueError(f"step {entry.step} of {self.rollout} has nothing that it is judged by")
+        metrics = LookSpec.model_validate(entry.look).metrics
+        taken = {name: KINDS[judged_by.metrics[name].kind].model_validate(one).taken() for name, one in metrics.items()}
+        return self._judging(judged_by, entry.step).take(StepLook(self._index(entry.step), taken))
 
     def _judging(self, judged_by: PlanSpec, step: int) -> Judging:
         found = self.judgings.get(self.plan.steps[step] == 0)
