@@ -13,6 +13,7 @@ from deploy.journal import Entry, Journal
 from deploy.plans import RolloutPlan
 from deploy.rollout import Rollout
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts
+from deploy.traces import Point, point, trace
 from deploy.verdict.several import Judged, Judging, StepLook, judging
 from deploy.verdict_file import record
 from deploy.verdict_looks import KINDS, LookSpec
@@ -41,6 +42,7 @@ class Looking:
         journal: Where looks are kept.
         entries: All looks so far.
         judgings: By step's kind (shadow or not), after the looks so far.
+        points: By step, what each look left behind.
     """
 
     rollout: str
@@ -48,6 +50,7 @@ class Looking:
     journal: Journal
     entries: list[Entry] = field(default_factory=list)
     judgings: dict[bool, Judging] = field(default_factory=dict)
+    points: dict[int, list[Point]] = field(default_factory=dict)
     taken: datetime | None = None
 
     @classmethod
@@ -82,6 +85,10 @@ class Looking:
         """Return a step's looks as `flywheel verdict` reads them."""
         return [entry.look for entry in self.entries if entry.step == step]
 
+    def trace(self, step: int) -> dict[str, Any]:
+        """Return how a step's evidence grew, for pictures."""
+        return trace(self.points.get(step, []))
+
     def verdict(self, step: int) -> dict[str, Any]:
         """Return the verdict of a step's plan so far as plain JSON."""
         judged_by = self.plan.judged_by(step)
@@ -105,7 +112,8 @@ class Looking:
             return
         percent = judged_by.steps[self._index(rollout.step)]
         told = {arm: written(one) for arm, one in counters.items()}
-        entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor)
+        seconds = ((self.taken or rollout.since) - rollout.started).total_seconds()
+        entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor, seconds)
         self.journal.append(self.rollout, entry)
         self._judge(entry)
 
@@ -117,8 +125,9 @@ class Looking:
         taken = {
             name: KINDS[judged_by.metrics[name].kind].model_validate(one).taken() for name, one in look.metrics.items()
         }
-        judging, _ = self._judging(judged_by, entry.step).take(StepLook(self._index(entry.step), taken))
+        judging, judged = self._judging(judged_by, entry.step).take(StepLook(self._index(entry.step), taken))
         self.judgings[self.plan.steps[entry.step] == 0] = judging
+        self.points.setdefault(entry.step, []).append(point(entry.seconds, judged))
         self.entries.append(entry)
 
     def _judging(self, judged_by: PlanSpec, step: int) -> Judging:

@@ -67,7 +67,7 @@ def _names(rollout: str) -> sa.ColumnElement[bool]:
 
 
 def _read(connection: sa.Connection, wanted: sa.ColumnElement[bool], without: Sequence[str]) -> list[Event]:
-    plain = sa.literal_column("body::jsonb" + "".join(f" - '{key}'" for key in without))
+    plain: sa.ColumnElement[str] = sa.literal_column("body::jsonb" + "".join(f" - '{key}'" for key in without))
     columns = [column for column in EVENTS.columns if column.name != "body"]
     query = sa.select(*columns, sa.cast(plain, sa.Text).label("body")).where(wanted).order_by(EVENTS.c.seq)
     return [_event(row) for row in connection.execute(query).mappings()]
