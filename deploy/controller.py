@@ -262,15 +262,17 @@ class Controller:
                 self._record(EventKind.ROLLOUT_HELD, rollout, decision, {"halted": halted})
 
     def _record(self, kind: EventKind, rollout: Rollout, decision: Decision, extra: Mapping[str, Any]) -> None:
-        """Record an intent, with everything that its verdict can be replayed from."""
+        """Record an intent, with everything that its verdict can be replayed from and drawn by."""
         condition = self._conditions.get(rollout.new)
+        looks = self._looks(rollout) if rollout.phase in COMPARED else None
         served = {"serving": dict(condition.serving)} if condition is not None and condition.serving else {}
         body = {
             "rollout": rollout.name,
             "state": "intent",
             "reason": decision.reason,
             "verdict": self._verdict(rollout),
-            "looks": self._looks(rollout).documents(rollout.step) if rollout.phase in COMPARED else [],
+            "looks": looks.documents(rollout.step) if looks is not None else [],
+            "trace": looks.trace(rollout.step) if looks is not None else {},
             **served,
             **extra,
         }

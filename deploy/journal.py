@@ -28,12 +28,14 @@ class Entry:
         look: What the verdict took, as `flywheel verdict` reads it.
         counters: The gateway's counters by arm at that look.
         cursor: How far the prediction log was read.
+        seconds: When it was taken, since the rollout's start.
     """
 
     step: int
     look: Mapping[str, Any]
     counters: Mapping[str, Any]
     cursor: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class Journal:

@@ -13,6 +13,7 @@ from deploy.journal import Entry, Journal
 from deploy.plans import RolloutPlan
 from deploy.rollout import Rollout
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts
+from deploy.traces import Point, point, trace
 from deploy.verdict import Call
 from deploy.verdict.several import Judged, Judging, StepLook, judging
 from deploy.verdict_file import record
@@ -43,6 +44,7 @@ class Looking:
         journal: Where looks are kept.
         entries: All looks so far.
         judgings: By step's kind (shadow or not), after the looks so far.
+        points: By step, what each look left behind.
     """
 
     rollout: str
@@ -50,6 +52,7 @@ class Looking:
     journal: Journal
     entries: list[Entry] = field(default_factory=list)
     judgings: dict[bool, Judging] = field(default_factory=dict)
+    points: dict[int, list[Point]] = field(default_factory=dict)
     taken: datetime | None = None
     size: int = 0
 
@@ -90,6 +93,10 @@ class Looking:
         """Return a step's looks as `flywheel verdict` reads them."""
         return [entry.look for entry in self.entries if entry.step == step]
 
+    def trace(self, step: int) -> dict[str, Any]:
+        """Return how a step's evidence grew, for pictures."""
+        return trace(self.points.get(step, []))
+
     def verdict(self, step: int) -> dict[str, Any]:
         """Return the verdict of a step's plan so far as plain JSON."""
         judged_by = self.plan.judged_by(step)
@@ -113,7 +120,8 @@ class Looking:
             return
         percent = judged_by.steps[self._index(rollout.step)]
         told = {arm: written(one) for arm, one in counters.items()}
-        entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor)
+        seconds = ((self.taken or rollout.since) - rollout.started).total_seconds()
+        entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor, seconds)
         self._keep(rollout, entry)
         self._judge(entry)
 
@@ -129,7 +137,8 @@ class Looking:
 
     def _judge(self, entry: Entry) -> None:
         if self.plan.judged_by(entry.step) is not None:
-            self.judgings[self.plan.steps[entry.step] == 0] = self._after(entry)[0]
+            self.judgings[self.plan.steps[entry.step] == 0], judged = self._after(entry)
+            self.points.setdefault(entry.step, []).append(point(entry.seconds, judged))
             self.entries.append(entry)
 
     def _after(self, entry: Entry) -> tuple[Judging, Judged]:

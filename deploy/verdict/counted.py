@@ -170,4 +170,5 @@ def _ratio(look: Look, alpha: float) -> tuple[float, float]:
 
 def _statistic(guard: Guard) -> dict[str, float]:
     found = {"found": guard.spending.found, "of": guard.spending.counted}
-    return {**found, "spent": guard.spending.spent, "hedge": guard.hedge}
+    spent = {"spent": guard.spending.spent, "boundary": guard.spending.boundary}
+    return {**found, **spent, "hedge": guard.hedge}
