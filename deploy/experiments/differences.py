@@ -1,0 +1,60 @@
+"""The difference of the means of two arms, with an interval that holds at every look."""
+
+import math
+from dataclasses import dataclass
+
+from deploy.experiments.sequence import Boundary
+from deploy.experiments.sums import Sums
+
+LARGEST = 700.0  # exp of more is infinite
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm against the control, in the units of the measure.
+
+    Args:
+        estimate: Mean of the arm less mean of the control.
+        error: Its standard error.
+        low: Lower end of the interval.
+        high: Upper end.
+        log_evidence: Logarithm of the e-value against "no difference".
+    """
+
+    estimate: float
+    error: float
+    low: float
+    high: float
+    log_evidence: float
+
+    @property
+    def p_value(self) -> float:
+        """Anytime-valid p-value: 1/e, at most 1."""
+        return math.exp(-max(self.log_evidence, 0.0))
+
+    @property
+    def e_value(self) -> float:
+        """Evidence against "no difference"."""
+        return math.exp(min(self.log_evidence, LARGEST))
+
+    def turned(self) -> "Difference":
+        """Return the difference with the other sign."""
+        return Difference(-self.estimate, self.error, -self.high, -self.low, self.log_evidence)
+
+
+NOTHING_KNOWN = Difference(0.0, math.inf, -math.inf, math.inf, 0.0)
+
+
+def difference(arm: Sums, control: Sums, boundary: Boundary) -> Difference:
+    """Compare an arm with the control; nothing is known before both have two units and values that differ.
+
+    With n units of both, Y₁ - Y₀ is a mean of n terms A/π (Y - μ₁) - (1 - A)/(1 - π) (Y - μ₀) up to what vanishes
+    faster than the boundary; their variance is n (s₁²/n₁ + s₀²/n₀) (arXiv 2103.06476, section 3, without covariates).
+    """
+    error = math.sqrt(sum(one.variance / one.count for one in (arm, control) if one.count))
+    if min(arm.count, control.count) < 2 or error == 0:
+        return NOTHING_KNOWN
+    count = arm.count + control.count
+    estimate, reach = arm.mean - control.mean, error * boundary.reach(count)
+    evidence = boundary.log_evidence(estimate / error, count)
+    return Difference(estimate, error, estimate - reach, estimate + reach, evidence)
