@@ -93,11 +93,16 @@ def _checked(model: type[Model], found: Any, what: str) -> Model:
         return model.model_validate_json(json.dumps(found, default=_time))
     except ValidationError as fault:
         first = fault.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        where = ".".join(_keys(first["loc"])) or "the whole"
         reason = first["msg"].removeprefix("Value error, ").rstrip(".")
         raise UsageError(one_line(f"{what}: {where}: {reason}. Correct it; see docs/experiments.md.")) from fault
     except (TypeError, ValueError, RecursionError) as fault:
         raise UsageError(one_line(f"{what} is no plain document: {fault}. Correct it.")) from fault
+
+
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of a file; pydantic names the kind of a measure after it, where the file has no key."""
+    return [str(part) for number, part in enumerate(place) if number == 0 or place[number - 1] != "measure"]
 
 
 def one_line(sentence: str) -> str:
