@@ -19,14 +19,18 @@ DAY = timedelta(days=1)
 
 
 def looks_of(plan: Experiment, units: Units, count: int) -> list[Look]:
-    """Return so many looks, at times between which as many units come; one look where units have no times."""
-    times = units.frame["known"]
-    if times.null_count():
+    """Return so many looks, at times between which as many units come; one look where units have no times.
+
+    The last one is at the units' `as_of`, or when the last of them came.
+    """
+    known = units.frame["known"].sort()
+    if known.null_count():
         return [look_at(plan, units, None)]
-    places = [round((number + 1) * (len(times) - 1) / count) for number in range(count)]
-    ordered = times.sort()
-    moments = sorted({ordered[place] for place in places})
-    return list(_cumulative(plan, units, moments))
+    if units.as_of is not None:
+        known = known.filter(known <= units.as_of)
+    places = [round((number + 1) * (len(known) - 1) / count) for number in range(count)] if len(known) else []
+    last = units.as_of if units.as_of is not None else known[-1]
+    return list(_cumulative(plan, units, [*sorted({known[place] for place in places} - {last}), last]))
 
 
 def look_at(plan: Experiment, units: Units, at: datetime | None) -> Look:

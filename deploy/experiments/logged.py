@@ -4,6 +4,7 @@ A unit is assigned when its first request comes, is measured for the plan's `win
 what was known `settle` after that; so its value never changes, which is what a sequence of looks needs.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -12,13 +13,14 @@ from deploy.experiments.measures import Conversion, Cost, Failures, Latency, Mea
 from deploy.experiments.plan import Experiment
 from deploy.experiments.units import Units, once
 from flywheel.errors import UsageError
+from flywheel.fields import read_fields
 from flywheel.records import join_outcomes
 
 SCORED = "scored"
 
 
 def units_of_log(plan: Experiment, predictions: pl.DataFrame, outcomes: pl.DataFrame, as_of: datetime) -> Units:
-    """Bring predictions and outcomes to one row a unit; see `deploy.experiments.units`.
+    """Bring predictions and outcomes to one row a unit; see `deploy.experiments.units`. All times are event times.
 
     Args:
         plan: Names arms, measures, start and window.
@@ -28,30 +30,23 @@ def units_of_log(plan: Experiment, predictions: pl.DataFrame, outcomes: pl.DataF
         as_of: Naive UTC; nothing known later is used.
 
     Raises:
-        UsageError: The log has no unit in one of the plan's arms.
+        UsageError: The log has no unit in one of the plan's arms, or the plan lacks what the log needs.
     """
     during = _during(plan, predictions, as_of)
     _check(plan, during)
-    seen = _firsts(plan, during)
-    joined = join_outcomes(during, outcomes, as_of).join(seen.select("unit", "first", "known"), on="unit")
-    within = joined.filter(pl.col("event_time") < pl.col("first") + plan.window)
-    measures = {plan.metric.name: plan.metric.measure, **{name: one.measure for name, one in plan.guardrails.items()}}
-    rows = seen.select("unit", "arm", time="first", known="known")
-    requests = during.join(seen.select("unit", "first"), on="unit").filter(
-        pl.col("event_time") < pl.col("first") + plan.window
-    )
+    assigned = _assigned(plan, during)
+    requests = _within(during, assigned)
+    answers = _within(_decided(join_outcomes(during, outcomes, as_of)), assigned)
+    rows, measures = assigned.rename({"first": "time"}), plan.measures()
     for name, measure in measures.items():
-        frame = requests if isinstance(measure, Failures) else within
-        values = frame.group_by("unit").agg(
-            _measured(measure, pl.col("time_known") <= pl.col("known")).alias(f"m:{name}")
-        )
-        rows = rows.join(values, on="unit", how="left")
-        if isinstance(measure, Conversion | Revenue):  # who did nothing is 0
-            rows = rows.with_columns(pl.col(f"m:{name}").fill_null(0.0))
-    due = pl.col("known") <= as_of
-    rows = rows.with_columns(pl.when(due).then(pl.col(f"m:{name}")) for name in measures)
-    history = _history(plan, predictions, outcomes)
-    return once(rows.join(history, on="unit", how="left").with_columns(pl.col("covariate").fill_null(0.0)), measures)
+        frame = requests if isinstance(measure, Failures) else answers
+        rows = rows.join(frame.group_by("unit").agg(_measured(measure).alias(f"m:{name}")), on="unit", how="left")
+        if isinstance(measure, Conversion | Revenue):
+            rows = rows.with_columns(pl.col(f"m:{name}").fill_null(0.0))  # who got no answer did nothing
+    due = pl.when(pl.col("known") <= as_of)
+    rows = rows.with_columns(due.then(pl.col(f"m:{name}")).alias(f"m:{name}") for name in measures)
+    rows = rows.join(_history(plan, predictions, outcomes), on="unit", how="left")
+    return replace(once(rows.with_columns(pl.col("covariate").fill_null(0.0)), measures), as_of=as_of)
 
 
 def _during(plan: Experiment, predictions: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
@@ -73,15 +68,28 @@ def _check(plan: Experiment, during: pl.DataFrame) -> None:
             )
 
 
-def _firsts(plan: Experiment, during: pl.DataFrame) -> pl.DataFrame:
+def _assigned(plan: Experiment, during: pl.DataFrame) -> pl.DataFrame:
     """Return when each unit came first to each arm it was seen in, and when its measures are complete."""
     arms = during.group_by("unit", "arm").agg(pl.col("event_time").min().alias("first"))
-    return arms.with_columns(known=pl.col("first") + plan.window + plan.settle)
+    return arms.with_columns(known=pl.col("first") + plan.window + plan.settle, end=pl.col("first") + plan.window)
 
 
-def _measured(measure: Measure, in_time: pl.Expr) -> pl.Expr:
-    """Return what a unit measures; `in_time` says which outcomes are known early enough."""
-    outcome = pl.when(in_time).then(pl.col("outcome"))
+def _within(frame: pl.DataFrame, assigned: pl.DataFrame) -> pl.DataFrame:
+    """Return the records of each unit in its window; `in_time` where an outcome was known when the unit entered."""
+    windows = assigned.group_by("unit").agg(pl.col("end", "known").min())
+    own = frame.join(windows, on="unit").filter(pl.col("event_time") < pl.col("end"))
+    return own.with_columns(in_time=pl.col("time_known") <= pl.col("known")) if "time_known" in own.columns else own
+
+
+def _decided(joined: pl.DataFrame) -> pl.DataFrame:
+    """Add `answer`: the probability that a binary model gave, or the number of another one."""
+    outputs = read_fields(joined, "outputs", {"probability": "double", "prediction": "double"})
+    return joined.with_columns(outputs.select(answer=pl.coalesce("probability", "prediction"))["answer"])
+
+
+def _measured(measure: Measure) -> pl.Expr:
+    """Return what a unit's records measure; null where they measure nothing."""
+    outcome = pl.when(pl.col("in_time")).then(pl.col("outcome"))
     match measure:
         case Conversion():
             return (outcome > 0).any().cast(pl.Float64)
@@ -97,10 +105,11 @@ def _measured(measure: Measure, in_time: pl.Expr) -> pl.Expr:
 
 
 def _costs(measure: Cost, outcome: pl.Expr) -> pl.Expr:
-    decided = pl.col("outputs").struct.field("prediction") >= measure.threshold
-    right = pl.when(decided).then(pl.lit(measure.true_positive)).otherwise(pl.lit(measure.false_negative))
-    wrong = pl.when(decided).then(pl.lit(measure.false_positive)).otherwise(pl.lit(measure.true_negative))
-    return pl.when(outcome == 1).then(right).when(outcome == 0).then(wrong)
+    """Return the cost of each decision; null where its outcome is neither 0 nor 1, or there was no answer."""
+    decided = pl.col("answer") >= measure.threshold
+    where_one = pl.when(decided).then(measure.true_positive).when(~decided).then(measure.false_negative)
+    where_zero = pl.when(decided).then(measure.false_positive).when(~decided).then(measure.true_negative)
+    return pl.when(outcome == 1).then(where_one).when(outcome == 0).then(where_zero)
 
 
 def _history(plan: Experiment, predictions: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
@@ -109,8 +118,8 @@ def _history(plan: Experiment, predictions: pl.DataFrame, outcomes: pl.DataFrame
         return pl.DataFrame(schema={"unit": pl.String, "covariate": pl.Float64})
     if plan.begin is None:
         raise UsageError(f"Experiment '{plan.name}': start is missing. A covariate from the log needs it.")
-    start, length = plan.begin, plan.covariate.before
-    before = predictions.filter(pl.col("event_time").is_between(start - length, start - timedelta(microseconds=1)))
-    joined = join_outcomes(before.filter(pl.col("unit").is_not_null()), outcomes, start)
-    measured = _measured(plan.metric.measure, pl.lit(value=True))
-    return joined.group_by("unit").agg(measured.alias("covariate"))
+    last = plan.begin - timedelta(microseconds=1)
+    earlier = pl.col("event_time").is_between(plan.begin - plan.covariate.before, last) & pl.col("unit").is_not_null()
+    joined = _decided(join_outcomes(predictions.filter(earlier), outcomes, last))
+    measured = _measured(plan.metric.measure).alias("covariate")
+    return joined.with_columns(in_time=pl.lit(value=True)).group_by("unit").agg(measured)

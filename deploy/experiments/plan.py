@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from deploy.experiments.measures import HAS_HISTORY, Column, Covariate, Guardrail, Metric, Strict
+from deploy.experiments.measures import HAS_HISTORY, Column, Covariate, Guardrail, Measure, Metric, Strict
 from deploy.experiments.sequence import Boundary
 from flywheel.usecase import Duration
 
@@ -125,6 +125,10 @@ class Experiment(Strict):
         """Where a table has the metric and the guardrails, by their names."""
         others = {name: guardrail.column or name for name, guardrail in self.guardrails.items()}
         return {self.metric.name: self.metric.column, **others}
+
+    def measures(self) -> dict[str, Measure]:
+        """What is measured, by name: the metric first, then the guardrails."""
+        return {self.metric.name: self.metric.measure, **{name: one.measure for name, one in self.guardrails.items()}}
 
     def boundary(self, arm: str) -> Boundary:
         """Return the metric's boundary for an arm; alpha is split evenly over the comparisons (Bonferroni)."""

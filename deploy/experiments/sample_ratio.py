@@ -9,9 +9,9 @@ probability of at most α.
 import math
 from collections.abc import Mapping
 
-# k: how close to the plan's shares the alternative looks. Shares from Dirichlet(1,000 θ) lie within some 1.6 points of one
-# half. With alpha 1 %, 51, 52 and 55 to the rest instead of 50 are found at a median of 30,000, 7,600 and 1,600 units; with
-# k of 10 at 42,200, 9,100 and 1,400, with 10,000 at 35,100, 11,600 and 3,600.
+# k: how close to the plan's shares the alternative looks. Shares from Dirichlet(1,000 θ) lie within some 1.6 points of
+# one half. With alpha 1 %, 51, 52 and 55 to the rest instead of 50 are found at a median of 30,000, 7,600 and 1,600
+# units; with k of 10 at 42,200, 9,100 and 1,400, with 10,000 at 35,100, 11,600 and 3,600.
 CONCENTRATION = 1_000.0
 
 

@@ -10,6 +10,7 @@ Units that were seen in several arms are in none: they are counted apart.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -26,11 +27,13 @@ class Units:
 
     Args:
         frame: One row a unit, sorted by time and unit.
-        contaminated: When each unit that was seen in several arms was first seen in a second one; null without times.
+        contaminated: When each unit that was seen in several arms was first seen in its last one; null without times.
+        as_of: Naive UTC; until when the units are known. None: all that the frame holds is known.
     """
 
     frame: pl.DataFrame
     contaminated: pl.Series
+    as_of: datetime | None = None
 
 
 def units_of_table(plan: Experiment, table: pl.DataFrame, source: str) -> Units:
@@ -46,7 +49,7 @@ def units_of_table(plan: Experiment, table: pl.DataFrame, source: str) -> Units:
     """
     wanted = ["unit", "arm", *plan.columns().values(), *([plan.covariate.column] if plan.covariate else [])]
     _check_columns(table, wanted, source)
-    measures = {plan.metric.name: plan.metric.measure, **{name: one.measure for name, one in plan.guardrails.items()}}
+    measures = plan.measures()
     rows = table.select(
         _text(table, "unit", source),
         _text(table, "arm", source),

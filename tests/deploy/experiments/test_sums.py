@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,7 +35,7 @@ def test_sums_of_parts_add_up_to_those_of_the_whole_however_it_is_cut(
     units: list[tuple[float, float]], cuts: list[int]
 ) -> None:
     places = [0, *sorted(cuts), len(units)]
-    parts = [of(units[start:end]) for start, end in zip(places, places[1:], strict=False)]
+    parts = [of(units[start:end]) for start, end in pairwise(places)]
     assert close(together(parts), of(units))
 
 
