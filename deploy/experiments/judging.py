@@ -90,7 +90,7 @@ def _call(plan: Experiment, arms: Sequence[Reading], ratio: Ratio, last: Look) -
         best = max(ready, key=lambda one: one.gain.estimate)
         return Call.PROMOTE, f"{_won(plan, best)} {stopped}".strip(), best.arm, False
     if plan.maximum_days is not None and (last.days or 0) >= plan.maximum_days:
-        waited = f"{plan.maximum_days:g} days have passed without a conclusion: keep {plan.base}, or plan anew."
+        waited = f"{plan.maximum_days:g} days have passed without a conclusion: keep {plan.control}, or plan anew."
         return Call.NOT_YET, f"{waited} {stopped}".strip(), None, True
     return Call.NOT_YET, f"{stopped} {_open(plan, arms)}".strip(), None, False
 

@@ -72,7 +72,7 @@ def _picture(report: Report) -> str:
     drawn = picture(report)
     names = report.plan.challengers
     keys = " ".join(f'<span class="key arm{number % 4}">{escape(arm)}</span>' for number, arm in enumerate(names))
-    said = f'<p class="legend">{keys} against {escape(report.plan.base)}; the bands hold at all looks together.</p>'
+    said = f'<p class="legend">{keys} against {escape(report.plan.control)}; the bands hold at all looks together.</p>'
     return _section("Gain over time", drawn + said) if drawn else ""
 
 

@@ -57,7 +57,7 @@ class Experiment(Strict):
     shares: dict[str, Share] = Field(
         min_length=2, max_length=20, description="Percent of units by arm; they sum to 100."
     )
-    control: str | None = Field(None, description="The arm that others are compared with; the first by default.")
+    control: str = Field(description="The arm that the others are compared with.")
     alpha: float = Field(
         0.05, gt=0, lt=0.5, description="Probability of a wrong word on the metric, over all arms and looks."
     )
@@ -89,7 +89,7 @@ class Experiment(Strict):
         total = sum(self.shares.values())
         if abs(total - 100) > 1e-6:
             raise ValueError(f"shares sum to {total:g}; they must sum to 100")
-        if self.control is not None and self.control not in self.shares:
+        if self.control not in self.shares:
             raise ValueError(f"control '{self.control}' is no arm; the arms are {', '.join(self.shares)}")
         if self.metric.name in self.guardrails:
             raise ValueError(f"'{self.metric.name}' is the metric and a guardrail; give one another name")
@@ -98,14 +98,9 @@ class Experiment(Strict):
         return self
 
     @property
-    def base(self) -> str:
-        """The control."""
-        return self.control if self.control is not None else next(iter(self.shares))
-
-    @property
     def challengers(self) -> tuple[str, ...]:
         """All other arms."""
-        return tuple(arm for arm in self.shares if arm != self.base)
+        return tuple(arm for arm in self.shares if arm != self.control)
 
     @property
     def planned(self) -> float:
@@ -140,4 +135,4 @@ class Experiment(Strict):
 
     def units_of(self, arm: str) -> float:
         """Return the planned units of an arm and the control."""
-        return self.planned * (self.shares[arm] + self.shares[self.base]) / 100
+        return self.planned * (self.shares[arm] + self.shares[self.control]) / 100

@@ -65,7 +65,7 @@ def plan_power(plan: Experiment, units_per_day: float, power: float) -> list[Pow
 
 def detectable(plan: Experiment, arm: str, units: float, deviation: float, power: float) -> float:
     """Return the smallest effect a unit that is detected with `power` once there are so many units of all arms."""
-    shares = [plan.shares[arm] / 100, plan.shares[plan.base] / 100]
+    shares = [plan.shares[arm] / 100, plan.shares[plan.control] / 100]
     error = deviation * math.sqrt(sum(1 / (units * share) for share in shares))
     return error * (plan.boundary(arm).reach(units * sum(shares)) + NORMAL.inv_cdf(power))
 

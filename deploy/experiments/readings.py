@@ -73,7 +73,7 @@ class Reading:
 def readings(plan: Experiment, look: Look) -> tuple[Reading, ...]:
     """Read a look; the control first. Before each arm has its least number of units, no more than counts is known."""
     measured = adjusting.plain(_folds(plan, look, plan.metric.name))
-    control, *others = (_counts(arm, look, measured) for arm in (plan.base, *plan.challengers))
+    control, *others = (_counts(arm, look, measured) for arm in (plan.control, *plan.challengers))
     if min(sums.count for sums in measured.values()) >= plan.minimum_units:
         gains = _gains(plan, look)
         others = [_compared(plan, look, one, gains[one.arm]) for one in others]
@@ -97,7 +97,7 @@ def _folds(plan: Experiment, look: Look, name: str) -> dict[str, Sequence[Sums]]
 def _gains(plan: Experiment, look: Look) -> dict[str, Difference]:
     folds = _folds(plan, look, plan.metric.name)
     means = adjusting.adjusted(folds) if plan.covariate is not None else adjusting.plain(folds)
-    found = {arm: difference(means[arm], means[plan.base], plan.boundary(arm)) for arm in plan.challengers}
+    found = {arm: difference(means[arm], means[plan.control], plan.boundary(arm)) for arm in plan.challengers}
     return {arm: _better(one, plan.metric.direction) for arm, one in found.items()}
 
 
@@ -105,7 +105,7 @@ def _guarded(plan: Experiment, look: Look, arm: str) -> tuple[Guarded, ...]:
     found = []
     for name, guardrail in plan.guardrails.items():
         means = adjusting.plain(_folds(plan, look, name))
-        change = difference(means[arm], means[plan.base], plan.guardrail_boundary(arm))
+        change = difference(means[arm], means[plan.control], plan.guardrail_boundary(arm))
         harm = _better(change, guardrail.direction).turned()
         found.append(Guarded(name, _state(harm, guardrail.margin), harm, guardrail.margin))
     return tuple(found)

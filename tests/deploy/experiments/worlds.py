@@ -19,7 +19,8 @@ HALF = {"champion": 50.0, "challenger": 50.0}
 def document(**parts: Any) -> dict[str, Any]:
     """Return a plan of revenue over two equal arms, with other parts as given."""
     metric = {"name": "revenue", "measure": {"kind": "revenue", "cap": 1000}}
-    return {"name": "ranker", "metric": metric, "shares": HALF, "minimum_units": 100, **parts}
+    control = next(iter(parts.get("shares", HALF)))
+    return {"name": "ranker", "metric": metric, "shares": HALF, "control": control, "minimum_units": 100, **parts}
 
 
 def plan(**parts: Any) -> Experiment:
