@@ -12,6 +12,8 @@ from deploy.experiments.returns import Money
 
 STYLE = (Path(__file__).parent / "page.css").read_text()
 COLOURS = {"promote": "good", "roll back": "bad", "not yet": "open"}
+# Of the picture, at a desk and on a phone.
+SIZES = {"wide": (1000, 360), "narrow": (360, 280)}
 GUARDS = {Guard.HELD: ("good", "holds"), Guard.VIOLATED: ("bad", "violated"), Guard.OPEN: ("open", "open")}
 
 
@@ -69,7 +71,9 @@ def _row(titles: tuple[str, ...], cells: tuple[str, ...]) -> str:
 def _picture(report: Report) -> str:
     if report.judgement.ratio.mismatch:
         return ""
-    drawn = picture(report)
+    drawn = "".join(
+        f'<div class="{name}">{one}</div>' for name, size in SIZES.items() if (one := picture(report, *size))
+    )
     names = report.plan.challengers
     keys = " ".join(f'<span class="key arm{number % 4}">{escape(arm)}</span>' for number, arm in enumerate(names))
     said = f'<p class="legend">{keys} against {escape(report.plan.control)}; the bands hold at all looks together.</p>'
@@ -83,7 +87,7 @@ def _guardrails(report: Report) -> str:
     for one in report.judgement.arms:
         for guard in one.guardrails:
             colour, known = GUARDS[guard.state]
-            said = f"worse by {words.interval(guard.harm)}, may be by {words.number(guard.margin)}"
+            said = f"worse by {words.interval(guard.harm)}, may be by {words.tick(guard.margin)}"
             items.append(
                 f'<li><span class="chip {colour}">{known}</span> <b>{escape(guard.name)}</b> of {escape(one.arm)}:'
                 f" {said}</li>"
@@ -117,8 +121,7 @@ def _amounts(one: Money) -> str:
         ("return a month", f"{words.money(one.net[0])} {of}", _between(one.net)),
     ]
     if one.once:
-        ends = f"{words.months(one.months[1])} to {words.months(one.months[2])}"
-        rows.append((f"{words.money(one.once)} {of} paid back in", words.months(one.months[0]), ends))
+        rows.append((f"{words.money(one.once)} {of} paid back in", words.months(one.months[0]), words.back(one)))
     cells = "".join(f"<tr><th>{title}</th><td>{said}</td><td>{ends}</td></tr>" for title, said, ends in rows)
     return f'<table class="amounts"><tbody>{cells}</tbody></table>'
 

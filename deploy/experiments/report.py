@@ -57,7 +57,7 @@ def report_of(plan: Experiment, looks: Sequence[Look]) -> Report:
     for look in looks:
         arms = readings(plan, look)
         steps.append(Step(look.days, sum(one.measured for one in arms), arms))
-    known = [one for one in judgement.arms[1:] if math.isfinite(one.gain.high)]
+    known = [one for one in judgement.arms[1:] if math.isfinite(one.gain.high) and one.arm not in judgement.stop]
     worth = plan.returns is not None and not judgement.ratio.mismatch
     return Report(plan, judgement, tuple(steps), tuple(returned(plan, one) for one in known) if worth else ())
 

@@ -14,6 +14,9 @@ STANDINGS = {
     Standing.OPEN: "open",
 }
 
+# Beyond e^20.8 = 1e9 nobody needs to know how much evidence there is.
+MANY = math.log(1e9)
+
 
 def number(value: float) -> str:
     """Return a number with four digits that count, and separators."""
@@ -46,18 +49,28 @@ def evidence(one: Difference) -> str:
     """Return the p-value, and the e-value it is made of."""
     if not math.isfinite(one.high):
         return "–"
+    if one.log_evidence > MANY:
+        return "p < 1e-9"
     return f"p {one.p_value:.2g} (e {one.e_value:.3g})"
 
 
 def guard(one: Guarded) -> str:
     """Return what is known of a guardrail."""
     known = {Guard.HELD: "holds", Guard.VIOLATED: "violated", Guard.OPEN: "open"}[one.state]
-    return f"{one.name} {known}: worse by {interval(one.harm)}, may be by {number(one.margin)}"
+    return f"{one.name} {known}: worse by {interval(one.harm)}, may be by {tick(one.margin)}"
 
 
 def months(one: float | None) -> str:
     """Return a time to pay back."""
     return "never" if one is None else f"{one:,.1f} months"
+
+
+def back(one: Money) -> str:
+    """Return the ends of the time to pay back, the best first."""
+    best, worst = one.months[1], one.months[2]
+    if best is None:
+        return "never"
+    return f"{best:,.1f} to {months(worst) if worst is not None else 'never'}"
 
 
 def money_lines(one: Money) -> list[str]:
@@ -70,10 +83,7 @@ def money_lines(one: Money) -> list[str]:
         f"return {money(net)} {of} a month ({money(net_low)} to {money(net_high)})",
     ]
     if one.once:
-        said.append(
-            f"{money(one.once)} {of} are paid back in: {months(one.months[0])}"
-            f" (at best {months(one.months[1])}, at worst {months(one.months[2])})"
-        )
+        said.append(f"{money(one.once)} {of} are paid back in {months(one.months[0])} ({back(one)})")
     return said
 
 
@@ -83,5 +93,5 @@ def money(value: float) -> str:
 
 
 def tick(value: float) -> str:
-    """Return a round number at an axis."""
+    """Return a round number, as at an axis or in a plan."""
     return f"{value:,.6g}" if abs(value) > 1e-12 else "0"
