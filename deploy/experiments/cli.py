@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flywheel.errors import UsageError
 from flywheel.settings import load_settings
 
 if TYPE_CHECKING:
@@ -68,7 +69,12 @@ def report(
     if html is not None:
         from deploy.experiments.page import page
 
-        html.write_text(page(made))
+        try:
+            html.write_text(page(made), encoding="utf-8")
+        except OSError as fault:
+            raise UsageError(
+                f"{html} cannot be written: {fault.strerror}. Name a file in a folder that is there."
+            ) from fault
     if as_json:
         typer.echo(json.dumps(made.to_json(), indent=1))
     else:
@@ -81,7 +87,6 @@ def roi(file: File, data: Data = None, as_json: Json = False) -> None:
     """Say what each arm returns a month: gain times volume, less serving and training, with its interval."""
     from deploy.experiments.returns import returned
     from deploy.experiments.words import money_lines
-    from flywheel.errors import UsageError
 
     made = _report(file, data, 1)
     if made.judgement.ratio.mismatch:

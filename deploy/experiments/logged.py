@@ -32,11 +32,13 @@ def units_of_log(plan: Experiment, predictions: pl.DataFrame, outcomes: pl.DataF
     Raises:
         UsageError: The log has no unit in one of the plan's arms, or the plan lacks what the log needs.
     """
-    during = _during(plan, predictions, as_of)
-    _check(plan, during)
-    assigned = _assigned(plan, during)
-    requests = _within(during, assigned)
-    answers = _within(_decided(join_outcomes(during, outcomes, as_of)), assigned)
+    during = _during(plan, as_of)
+    requests = predictions.filter(during)
+    _check(plan, requests)
+    assigned = _assigned(plan, requests)
+    # All predictions are joined: an entity's outcome may belong to one that is not in the experiment.
+    answers = _within(_decided(join_outcomes(predictions, outcomes, as_of).filter(during)), assigned)
+    requests = _within(requests, assigned)
     rows, measures = assigned.rename({"first": "time"}), plan.measures()
     for name, measure in measures.items():
         frame = requests if isinstance(measure, Failures) else answers
@@ -49,13 +51,14 @@ def units_of_log(plan: Experiment, predictions: pl.DataFrame, outcomes: pl.DataF
     return replace(once(rows.with_columns(pl.col("covariate").fill_null(0.0)), measures), as_of=as_of)
 
 
-def _during(plan: Experiment, predictions: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+def _during(plan: Experiment, as_of: datetime) -> pl.Expr:
+    """Say which records are the experiment's."""
     chosen = pl.col("unit").is_not_null() & pl.col("arm").is_in(list(plan.shares)) & (pl.col("event_time") <= as_of)
     if plan.begin is not None:
         chosen &= pl.col("event_time") >= plan.begin
     if plan.rollout is not None:
         chosen &= pl.col("rollout") == plan.rollout
-    return predictions.filter(chosen)
+    return chosen
 
 
 def _check(plan: Experiment, during: pl.DataFrame) -> None:
@@ -120,6 +123,6 @@ def _history(plan: Experiment, predictions: pl.DataFrame, outcomes: pl.DataFrame
         raise UsageError(f"Experiment '{plan.name}': start is missing. A covariate from the log needs it.")
     last = plan.begin - timedelta(microseconds=1)
     earlier = pl.col("event_time").is_between(plan.begin - plan.covariate.before, last) & pl.col("unit").is_not_null()
-    joined = _decided(join_outcomes(predictions.filter(earlier), outcomes, last))
+    joined = _decided(join_outcomes(predictions, outcomes, last).filter(earlier))
     measured = _measured(plan.metric.measure).alias("covariate")
     return joined.with_columns(in_time=pl.lit(value=True)).group_by("unit").agg(measured)

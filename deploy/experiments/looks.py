@@ -16,18 +16,19 @@ from deploy.experiments.measures import Strict
 from deploy.experiments.sums import Sums
 
 Count = Annotated[int, Field(ge=0, le=10**12)]
-Squares = Annotated[float, Field(ge=0)]
+Value = Annotated[float, Field(ge=-1e12, le=1e12)]
+Squares = Annotated[float, Field(ge=0, le=1e36)]
 
 
 class SumsDocument(Strict):
     """Sums of one fold of an arm's units; see `deploy.experiments.sums.Sums`."""
 
     count: Count
-    mean: float = 0.0
+    mean: Value = 0.0
     squares: Squares = 0.0
-    covariate_mean: float = 0.0
+    covariate_mean: Value = 0.0
     covariate_squares: Squares = 0.0
-    products: float = 0.0
+    products: float = Field(0.0, ge=-1e36, le=1e36)
 
 
 Folds = Annotated[tuple[SumsDocument, ...], Field(min_length=FOLDS, max_length=FOLDS)]

@@ -1,14 +1,14 @@
 """The report as one self-contained page: no script, no other file, light and dark."""
 
-import math
 from html import escape
 from pathlib import Path
 
 from deploy.experiments import words
 from deploy.experiments.picture import picture
-from deploy.experiments.readings import Guard, Reading
+from deploy.experiments.readings import Guard
 from deploy.experiments.report import Report
 from deploy.experiments.returns import Money
+from deploy.experiments.rows import rows, titles
 
 STYLE = (Path(__file__).parent / "page.css").read_text()
 COLOURS = {"promote": "good", "roll back": "bad", "not yet": "open"}
@@ -43,29 +43,18 @@ def _head(report: Report) -> str:
 
 
 def _arms(report: Report) -> str:
-    metric, control = escape(report.plan.metric.name), report.judgement.arms[0]
-    titles = ("arm", "units", "measured", f"mean {metric}", "lift", "gain a unit", "interval", "evidence", "standing")
-    silent = report.judgement.ratio.mismatch
-    rows = [_row(titles, _cells(one, control, silent=silent)) for one in report.judgement.arms]
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    named = titles(report)
+    head = "".join(f"<th>{escape(title)}</th>" for title in named)
+    body = "".join(f"<tr>{_cells(named, row)}</tr>" for row in rows(report))
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     adjusted = ", adjusted by the covariate" if report.plan.covariate is not None else ""
-    said = f"Gain against {escape(control.arm)}{adjusted}; interval and evidence hold at all looks together."
-    return _section("Arms", f'{table}<p class="legend">{said}</p>')
+    said = f"Gain against {escape(report.plan.control)}{adjusted}; intervals and evidence hold at all looks together."
+    return _section("Arms", f'<div class="scroll">{table}</div><p class="legend">{said}</p>')
 
 
-def _cells(one: Reading, control: Reading, *, silent: bool) -> tuple[str, ...]:
-    counts = (one.arm, f"{one.units:,}", f"{one.measured:,}", words.number(one.mean))
-    if one is control or silent:
-        return (*counts, "–", "–", "–", "–", "control" if one is control else "no conclusion")
-    gain = words.signed(one.gain.estimate) if math.isfinite(one.gain.high) else "–"
-    said = (words.lift(one, control), gain, words.interval(one.gain), words.evidence(one.gain))
-    return (*counts, *said, words.STANDINGS[one.standing])
-
-
-def _row(titles: tuple[str, ...], cells: tuple[str, ...]) -> str:
-    marked = zip(titles, cells, strict=True)
-    return "<tr>" + "".join(f'<td data-title="{title}">{escape(cell)}</td>' for title, cell in marked) + "</tr>"
+def _cells(named: tuple[str, ...], row: tuple[str, ...]) -> str:
+    marked = zip(named, row, strict=True)
+    return "".join(f'<td data-title="{escape(title)}">{escape(cell)}</td>' for title, cell in marked)
 
 
 def _picture(report: Report) -> str:

@@ -3,13 +3,16 @@
 import sys
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deploy.experiments import words
 from deploy.experiments.power import Power
 from deploy.experiments.report import Report
+from deploy.experiments.rows import rows, titles
 
-FILE_WIDTH = 160
+FILE_WIDTH = 170
+TEXTS = ("arm", "evidence", "standing")
 
 
 def show_report(report: Report) -> None:
@@ -43,21 +46,10 @@ def _console() -> Console:
 
 def _arms(report: Report) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("arm")
-    for title in ("units", "measured", f"mean {report.plan.metric.name}", "lift", "gain a unit"):
-        table.add_column(title, justify="right")
-    for title in ("interval", "evidence", "standing"):
-        table.add_column(title)
-    control = report.judgement.arms[0]
-    silent = report.judgement.ratio.mismatch
-    for one in report.judgement.arms:
-        counts = (one.arm, f"{one.units:,}", f"{one.measured:,}", words.number(one.mean))
-        if one is control or silent:
-            table.add_row(*counts, "–", "–", "–", "–", "control" if one is control else "no conclusion")
-            continue
-        gain = words.signed(one.gain.estimate) if one.gain.high < float("inf") else "–"
-        said = (words.lift(one, control), gain, words.interval(one.gain), words.evidence(one.gain))
-        table.add_row(*counts, *said, words.STANDINGS[one.standing])
+    for title in titles(report):
+        table.add_column(title, justify="left" if title in TEXTS else "right")
+    for row in rows(report):
+        table.add_row(*(escape(cell) for cell in row))
     return table
 
 

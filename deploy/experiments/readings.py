@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from deploy.experiments import adjusting
-from deploy.experiments.differences import NOTHING_KNOWN, Difference, difference
+from deploy.experiments.differences import ANY_LIFT, NOTHING_KNOWN, Difference, Lift, difference, lift
 from deploy.experiments.looks import Look
-from deploy.experiments.measures import Direction
 from deploy.experiments.plan import Experiment
 from deploy.experiments.sums import Sums
 
@@ -57,6 +56,7 @@ class Reading:
         measured: Of these, how many have the metric.
         mean: Their mean, as measured.
         gain: Against the control, above 0 where the arm is better; adjusted by the covariate if there is one.
+        lift: The same in parts of the control's mean.
         guardrails: In the plan's order.
         standing: What follows.
     """
@@ -66,17 +66,19 @@ class Reading:
     measured: int
     mean: float
     gain: Difference = NOTHING_KNOWN
+    lift: Lift = ANY_LIFT
     guardrails: tuple[Guarded, ...] = ()
     standing: Standing = Standing.OPEN
 
 
 def readings(plan: Experiment, look: Look) -> tuple[Reading, ...]:
     """Read a look; the control first. Before each arm has its least number of units, no more than counts is known."""
-    measured = adjusting.plain(_folds(plan, look, plan.metric.name))
+    folds = _folds(plan, look, plan.metric.name)
+    measured = adjusting.plain(folds)
     control, *others = (_counts(arm, look, measured) for arm in (plan.control, *plan.challengers))
     if min(sums.count for sums in measured.values()) >= plan.minimum_units:
-        gains = _gains(plan, look)
-        others = [_compared(plan, look, one, gains[one.arm]) for one in others]
+        means = adjusting.adjusted(folds) if plan.covariate is not None else measured
+        others = [_compared(plan, look, one, means) for one in others]
     return (replace(control, standing=Standing.CONTROL), *others)
 
 
@@ -84,21 +86,18 @@ def _counts(arm: str, look: Look, measured: Mapping[str, Sums]) -> Reading:
     return Reading(arm, look.units[arm], measured[arm].count, measured[arm].mean)
 
 
-def _compared(plan: Experiment, look: Look, reading: Reading, gain: Difference) -> Reading:
+def _compared(plan: Experiment, look: Look, reading: Reading, means: Mapping[str, Sums]) -> Reading:
+    arm, control, boundary = means[reading.arm], means[plan.control], plan.boundary(reading.arm)
+    gain, part = difference(arm, control, boundary), lift(arm, control, boundary)
+    if plan.metric.direction == "decrease":
+        gain, part = gain.turned(), part.turned()
     guardrails = _guarded(plan, look, reading.arm)
     standing = _standing(gain, guardrails, plan.metric.margin)
-    return replace(reading, gain=gain, guardrails=guardrails, standing=standing)
+    return replace(reading, gain=gain, lift=part, guardrails=guardrails, standing=standing)
 
 
 def _folds(plan: Experiment, look: Look, name: str) -> dict[str, Sequence[Sums]]:
     return {arm: look.sums[name][arm] for arm in plan.shares}
-
-
-def _gains(plan: Experiment, look: Look) -> dict[str, Difference]:
-    folds = _folds(plan, look, plan.metric.name)
-    means = adjusting.adjusted(folds) if plan.covariate is not None else adjusting.plain(folds)
-    found = {arm: difference(means[arm], means[plan.control], plan.boundary(arm)) for arm in plan.challengers}
-    return {arm: _better(one, plan.metric.direction) for arm, one in found.items()}
 
 
 def _guarded(plan: Experiment, look: Look, arm: str) -> tuple[Guarded, ...]:
@@ -106,13 +105,9 @@ def _guarded(plan: Experiment, look: Look, arm: str) -> tuple[Guarded, ...]:
     for name, guardrail in plan.guardrails.items():
         means = adjusting.plain(_folds(plan, look, name))
         change = difference(means[arm], means[plan.control], plan.guardrail_boundary(arm))
-        harm = _better(change, guardrail.direction).turned()
+        harm = change if guardrail.direction == "decrease" else change.turned()
         found.append(Guarded(name, _state(harm, guardrail.margin), harm, guardrail.margin))
     return tuple(found)
-
-
-def _better(change: Difference, direction: Direction) -> Difference:
-    return change if direction == "increase" else change.turned()
 
 
 def _state(harm: Difference, margin: float) -> Guard:

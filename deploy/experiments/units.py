@@ -19,6 +19,7 @@ from deploy.experiments.plan import Experiment
 from flywheel.errors import UsageError
 
 TIME = pl.Datetime("us")
+LARGEST = 1e12  # squares of such values still add up
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,14 @@ def _numbers(table: pl.DataFrame, name: str, source: str) -> pl.Series:
         raise UsageError(f"{source}: column '{name}' has no data. Fill it, or take it out of the plan.")
     wrong = ~numbers.is_finite().fill_null(value=False)
     _refuse(table, wrong, source, f"has no finite {name}", "Fill it, or leave the unit's row out in every arm alike")
+    _refuse(table, numbers.abs() > LARGEST, source, f"has a {name} beyond ± {LARGEST:g}", "Correct it")
     return numbers
 
 
 def _text(table: pl.DataFrame, name: str, source: str) -> pl.Series:
     column = table[name]
+    if isinstance(column.dtype, pl.Categorical | pl.Enum):
+        column = column.cast(pl.String)
     if column.dtype != pl.String and not column.dtype.is_integer():
         raise UsageError(f"{source}: column '{name}' must be text or whole numbers, not {_kind(column)}. Convert it.")
     return column.cast(pl.String)

@@ -38,11 +38,12 @@ def interval(one: Difference) -> str:
     return f"{signed(one.low)} to {signed(one.high)}" if math.isfinite(one.high) else "not yet"
 
 
-def lift(reading: Reading, control: Reading) -> str:
-    """Return the gain in per cent of the control's mean."""
-    if not control.mean or not math.isfinite(reading.gain.high):
+def lift(reading: Reading) -> str:
+    """Return the gain in per cent of the control's mean, with its interval."""
+    part = reading.lift
+    if not math.isfinite(part.high):
         return "–"
-    return f"{100 * reading.gain.estimate / abs(control.mean):+.2f} %"
+    return f"{100 * part.estimate:+.2f} % ({100 * part.low:+.2f} to {100 * part.high:+.2f})"
 
 
 def evidence(one: Difference) -> str:

@@ -12,9 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
+from deploy.experiments.documents import judge_experiment
 from deploy.experiments.gathering import looks_of
 from deploy.experiments.logged import units_of_log
 from deploy.experiments.plan import Experiment
+from deploy.experiments.sources import look_of_log
 from flywheel.contract import Column, Contract, Output
 from flywheel.errors import UsageError
 from flywheel.records import OUTCOMES, REQUESTS, answered, prediction_schema
@@ -176,6 +178,27 @@ def test_the_covariate_is_the_measure_before_the_start_as_it_was_known_then(told
     assert dict(frame.select("unit", "covariate").iter_rows()) == {"zoe": 42.0, "yan": 0.0}
     with pytest.raises(UsageError, match="start is missing"):
         units_of_log(plan(covariate={}), predictions, outcomes, LATER)
+
+
+def test_an_outcome_of_an_entity_goes_to_its_last_prediction_though_it_is_not_in_the_experiment(told: Told) -> None:
+    told.request("ann", "champion", 1, entity="order 5")
+    told.request(None, "champion", 2, entity="order 5")
+    told.request("bob", "challenger", 1, entity="order 6")
+    times = {"event_time": day(3), "time_known": day(3)}
+    told.outcomes = [{"entity": name, "outcome": 30.0, **times} for name in ("order 5", "order 6")]
+    assert values(told, plan()) == {"ann": 0.0, "bob": 30.0, "yan": 0.0, "zoe": 0.0}
+
+
+def test_a_look_of_the_log_is_what_the_judge_takes(told: Told) -> None:
+    told.request("ann", "champion", 1, outcome=5.0)
+    told.write()
+    wanted = document(usecase="shop", start=START.isoformat())
+    look = json.loads(json.dumps(look_of_log(wanted, told.log, day(5))))
+    assert look["days"] == 5
+    assert {arm: body["units"] for arm, body in look["arms"].items()} == {"champion": 2, "challenger": 1}
+    assert judge_experiment(wanted, [look])["call"] == "not yet"
+    later = look_of_log(wanted, told.log, day(20))["arms"]["champion"]["metrics"]["revenue"]
+    assert sum(fold["count"] for fold in later) == 2
 
 
 def test_an_arm_without_a_unit_is_refused(told: Told) -> None:

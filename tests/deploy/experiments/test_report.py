@@ -92,6 +92,11 @@ def test_shares_that_are_not_as_planned_show_no_gain_and_no_return(folder: Path)
         call(folder, "roi")
 
 
+def test_a_page_that_cannot_be_written_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"absent/report.html cannot be written"):
+        call(folder, "report", "--html", str(folder / "absent" / "report.html"))
+
+
 def test_the_plan_says_how_long_and_how_much(folder: Path) -> None:
     shown = call(folder, "plan", "--units-per-day", "500", data=None)
     assert shown.exit_code == 0

@@ -17,7 +17,8 @@ from flywheel.errors import UsageError
 from tests.deploy.experiments.worlds import START, plan, table
 
 COVARIATE = plan(covariate={}, guardrails={"latency_ms": {"measure": {"kind": "latency"}, "margin": 5}})
-UNITS = table(3000, 0.5)
+ONCE = table(3000, 0.5)
+UNITS = pl.concat([ONCE, ONCE.head(300).with_columns(pl.col("value") / 3)])  # some units have two rows
 
 
 def small(**columns: list[Any]) -> pl.DataFrame:
@@ -76,13 +77,13 @@ def test_without_times_there_is_one_look() -> None:
 
 
 def test_a_unit_in_two_arms_is_in_none_and_counted_apart() -> None:
-    twice = pl.concat([UNITS, UNITS.head(20).with_columns(arm=pl.lit("champion"), time=pl.lit(START))])
-    moved = UNITS.head(20).filter(pl.col("arm") == "challenger").height
+    twice = pl.concat([ONCE, ONCE.head(20).with_columns(arm=pl.lit("champion"), time=pl.lit(START))])
+    moved = ONCE.head(20).filter(pl.col("arm") == "challenger").height
     units = units_of_table(plan(), twice, "units")
     look = looks_of(plan(), units, 1)[0]
     assert look.contaminated == moved > 0
     assert sum(look.units.values()) == 3000 - moved
-    assert not set(units.frame["unit"]) & set(UNITS.head(20).filter(pl.col("arm") == "challenger")["unit"])
+    assert not set(units.frame["unit"]) & set(ONCE.head(20).filter(pl.col("arm") == "challenger")["unit"])
 
 
 def test_several_rows_of_a_unit_add_up_before_they_are_cut() -> None:
@@ -123,6 +124,7 @@ def test_folds_are_even_in_each_arm() -> None:
         ({"value": [1.0, float("nan"), 3.0, 4.0]}, "row 2 has no finite value (1 such rows)"),
         ({"value": [1.0, float("inf"), 3.0, 4.0]}, "row 2 has no finite value"),
         ({"value": [1.0, 2.0, None, 4.0]}, "row 3 has no finite value"),
+        ({"value": [1.0, 2.0, 3.0, 1e13]}, "row 4 has a value beyond ± 1e+12"),
         ({"value": [None] * 4}, "column 'value' must be numbers"),
         ({"value": pl.Series([None] * 4, dtype=pl.Float64)}, "column 'value' has no data"),
         ({"value": ["1", "2", "3", "4"]}, "column 'value' must be numbers, not text"),
@@ -154,6 +156,11 @@ def test_a_covariate_from_after_the_assignment_is_refused() -> None:
     later = [START - timedelta(days=1), START + timedelta(seconds=1), START, START]
     with pytest.raises(UsageError, match="row 2 has a covariate from after its assignment"):
         units_of_table(plan(covariate={}), small(time=times, covariate=[1, 2, 3, 4], covariate_time=later), "units")
+
+
+def test_arms_may_be_categories_as_other_tools_write_them() -> None:
+    rows = small().with_columns(pl.col("arm").cast(pl.Categorical), pl.col("unit").cast(pl.Categorical))
+    assert units_of_table(plan(), rows, "units").frame.height == 4
 
 
 def test_a_unit_with_two_covariates_is_refused() -> None:

@@ -1,6 +1,6 @@
 """Rates of error by simulation, seeds fixed: what the plan's alphas promise, when looked at at every look."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
@@ -8,8 +8,9 @@ import pytest
 
 from deploy.experiments.differences import Difference
 from deploy.experiments.judging import judge
-from deploy.experiments.readings import readings
-from deploy.experiments.sums import Floats
+from deploy.experiments.looks import Look
+from deploy.experiments.readings import Standing, readings
+from deploy.experiments.sums import Floats, Sums
 from deploy.verdict.judging import Call
 from tests.deploy.experiments.worlds import looks, plan
 
@@ -77,6 +78,34 @@ def test_the_covariate_narrows_by_what_its_correlation_says_and_keeps_coverage(c
     plain = gains(normal, 0)
     factor = np.mean([found[-1].error for found in adjusted]) / plain[-1].error
     assert factor == pytest.approx(np.sqrt(1 - correlation**2), rel=0.02)
+
+
+def test_of_four_equal_arms_with_guardrails_any_is_promoted_or_stopped_in_at_most_alpha_of_the_runs() -> None:
+    shares = {"champion": 40.0, "a": 20.0, "b": 20.0, "c": 20.0}
+    rails = {name: {"measure": {"kind": "latency"}, "margin": 0.0001} for name in ("one", "two")}
+    wanted = plan(shares=shares, guardrails=rails, planned_units=UNITS // 2)
+    wrong, stopped = 0, 0
+    for seed in range(RUNS // 2):
+        standings = {one.standing for look in four(seed, list(shares)) for one in readings(wanted, look)}
+        wrong += bool(standings & {Standing.BETTER, Standing.WORSE})
+        stopped += Standing.STOP in standings
+    assert wrong / (RUNS // 2) <= 0.05
+    assert stopped / (RUNS // 2) <= 0.05
+
+
+def four(seed: int, arms: list[str]) -> Iterator[Look]:
+    """Return looks at arms that do not differ in the metric and two guardrails."""
+    generator = np.random.default_rng(seed)
+    names, total = ("revenue", "one", "two"), dict[tuple[str, str], tuple[Sums, ...]]()
+    for _ in range(20):
+        counts = generator.multinomial(UNITS // 20, (0.4, 0.2, 0.2, 0.2))
+        for arm, count in zip(arms, counts.tolist(), strict=True):
+            for name in names:
+                pieces = (Sums.of(generator.normal(0, 1, half)) for half in (count // 2, count - count // 2))
+                before = total.get((name, arm), (Sums(), Sums()))
+                total[name, arm] = tuple(one.plus(more) for one, more in zip(before, pieces, strict=True))
+        units = {arm: sum(fold.count for fold in total["one", arm]) for arm in arms}
+        yield Look(None, None, units, {name: {arm: total[name, arm] for arm in arms} for name in names})
 
 
 def test_a_real_gain_is_promoted_and_a_real_loss_goes_back() -> None:
