@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flywheel.usecase import Duration
+from flywheel.durations import Duration
 
 Column = Annotated[str, Field(min_length=1, max_length=100)]
 Direction = Literal["increase", "decrease"]

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from deploy.experiments.measures import HAS_HISTORY, Column, Covariate, Guardrail, Measure, Metric, Strict
 from deploy.experiments.sequence import Boundary
-from flywheel.usecase import Duration
+from flywheel.durations import Duration
 
 Share = Annotated[float, Field(gt=0, lt=100)]
 # Without a plan of its own, the interval is narrowest at so many times the least number of units.
