@@ -67,4 +67,8 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "path": ("path", _text_or_null),
     "duration_ms": ("duration_ms", _count),
     "route": ("route", _text_or_null),
+    # Lines from before these were written have none of them.
+    "rollout": ("rollout", _text_or_null),
+    "arm": ("arm", _text_or_null),
+    "unit": ("unit", _text_or_null),
 }

@@ -38,6 +38,9 @@ REQUESTS = pa.schema(
         "path": pa.string(),
         "duration_ms": pa.int64(),
         "route": pa.string(),
+        "rollout": pa.string(),
+        "arm": pa.string(),
+        "unit": pa.string(),
     }
 )
 
