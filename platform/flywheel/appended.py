@@ -1,8 +1,8 @@
 """Reading only what was appended to a table since some commit, wherever compaction has put it meanwhile.
 
-Each append stamps its rows with a number that rises from append to append (see `flywheel.storage`). Unlike a Delta
-version it stays with the rows: they may be merged into other files, and old versions removed. Files and row groups whose
-statistics say that they hold nothing newer are not read.
+Each append stamps its rows with a number that rises from append to append (see `flywheel.storage`). Unlike a version of
+Delta it stays with the rows, which may be merged into other files while old versions are removed. Files and row groups
+whose statistics say that they hold nothing newer are not read.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def newest(table: DeltaTable, folder: Path) -> int:
 def rows_after(
     table: DeltaTable, folder: Path, after: int, columns: Sequence[str], *, until: int | None = None
 ) -> list[pa.Table]:
-    """Return the rows of appends `after` < number <= `until`, a table a file, in order of their numbers.
+    """Return the rows of appends `after` < number <= `until`: a table a file, in no order.
 
     Args:
         table: As it is now.
@@ -39,7 +39,7 @@ def rows_after(
         if known is not None and known <= after:
             continue
         found += _rows_of(folder / name, after, [COMMIT, *columns], until)
-    return sorted(found, key=lambda rows: int(rows[COMMIT][0].as_py()))
+    return found
 
 
 def _files(table: DeltaTable) -> list[tuple[str, int | None]]:
@@ -71,7 +71,7 @@ def _rows_of(path: Path, after: int, columns: Sequence[str], until: int | None) 
     wanted = pc.field(COMMIT) > after
     wanted = wanted & (pc.field(COMMIT) <= until) if until is not None else wanted
     rows = rows.filter(wanted)
-    return [rows.sort_by(COMMIT)] if rows.num_rows else []
+    return [rows] if rows.num_rows else []
 
 
 def _may_be_newer(file: pq.ParquetFile, group: int, after: int) -> bool:

@@ -41,6 +41,7 @@ REQUESTS = pa.schema(
         "rollout": pa.string(),
         "arm": pa.string(),
         "unit": pa.string(),
+        "grpc_status": pa.int32(),
     }
 )
 
