@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from deploy.evidence.learning import learn
-from deploy.evidence.meeting import Meeting, kept_since
+from deploy.evidence.meeting import Meeting, joined, kept_since, shared
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.reader import OUTPUT, Rows
 
@@ -22,6 +22,10 @@ CANARY, BASELINE, OTHER = "canary", "baseline", "other"
 # The arms as the gateway names them.
 CHAMPION, CHALLENGER, MIRRORED = "champion", "challenger", "shadow"
 KEY = "key"
+# Of an answer, while it waits for its outcome.
+KEPT = ("side", "model_version", "many", "prediction_id", "entity", "event_time", "recorded_time")
+# Answers that are done are let go once they are more than one in so many.
+MANY = 8
 # Before the first look: by what the two sides meet, and since when a row of each waits.
 DELIVERED = Meeting(("request_id", "attempt"), ("recorded_time", "time"), within=("row",))
 PAIRED = Meeting(("request_id", "row"), ("recorded_time", f"{SHADOW}recorded_time"))
@@ -141,22 +145,31 @@ def _paired(
 def _learned(
     plan: EvidencePlan, before: Waiting, answers: pl.DataFrame, outcomes: pl.DataFrame
 ) -> tuple[pl.DataFrame, Waiting]:
-    fresh = answers.with_columns(known=pl.lit(value=False))
+    unit = pl.coalesce("unit", "request_id") if plan.sticky else pl.col("request_id")
+    outputs = [name for name in answers.columns if name.startswith(OUTPUT)]
+    fresh = answers.select(unit.alias(KEY), pl.lit(value=False).alias("known"), *KEPT, *outputs)
     if not plan.learns:
         return fresh.clear().with_columns(outcome=pl.lit(0.0), label=pl.lit("")), before
-    every = fresh if before.answers is None else pl.concat([before.answers, fresh])
+    every = joined(before.answers, fresh)
     waiting = outcomes.clear() if before.outcomes is None else before.outcomes
     horizon = None if plan.horizon_seconds is None else timedelta(seconds=plan.horizon_seconds)
     found = learn(every, fresh.height, waiting, outcomes, horizon)
-    return found.learned, replace(before, answers=every.with_columns(known=found.known), outcomes=found.waiting)
+    left = _without_done(every.with_columns(found.known))
+    return found.learned, replace(before, answers=left, outcomes=found.waiting)
+
+
+def _without_done(answers: pl.DataFrame) -> pl.DataFrame:
+    """Let go of answers that have their outcome, once there are many; an entity's still tells which answer was last."""
+    done = answers["known"] & answers["entity"].is_null()
+    return answers.filter(~done) if done.sum() * MANY > answers.height else answers
 
 
 def _once(plan: EvidencePlan, counted: pl.DataFrame, learned: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Leave only units that have not counted; of a request with one row nothing need be remembered."""
-    unit = pl.coalesce("unit", "request_id") if plan.sticky else pl.col("request_id")
-    fresh = learned.filter(pl.col("side") != OTHER).with_columns(unit.alias(KEY)).join(counted, on=KEY, how="anti")
+    ours = learned.filter(pl.col("side") != OTHER)
+    fresh = ours.join(shared(counted, ours, [KEY])[0], on=KEY, how="anti", maintain_order="left")
     again = fresh if plan.sticky else fresh.filter(pl.col("many"))
-    return fresh, pl.concat([counted, again.select(KEY).unique()])
+    return fresh, joined(counted, again.select(KEY).unique())
 
 
 def _seen(before: Waiting, rows: Rows) -> tuple[datetime | None, datetime | None]:
@@ -190,13 +203,13 @@ def _without_late(plan: EvidencePlan, waiting: Waiting) -> Waiting:
 
 def _censored(waiting: Waiting, begin: datetime | None) -> Waiting:
     """Count and let go of the answers that have got no outcome within the horizon."""
-    if waiting.answers is None:
+    answers = waiting.answers
+    kept = kept_since(answers, "recorded_time", begin)
+    if answers is None or kept is None or kept.height == answers.height:
         return waiting
-    kept = kept_since(waiting.answers, "recorded_time", begin)
-    assert kept is not None  # noqa: S101  # a frame stays one
-    gone = _unknown(waiting.answers), _unknown(kept)
-    lost = tuple(count + was - now for count, was, now in zip(waiting.censored, *gone, strict=True))
-    return replace(waiting, answers=kept, censored=(lost[0], lost[1]))
+    lost = [was - now for was, now in zip(_unknown(answers), _unknown(kept), strict=True)]
+    baseline, canary = waiting.censored
+    return replace(waiting, answers=kept, censored=(baseline + lost[0], canary + lost[1]))
 
 
 def outcomes_shown(waiting: Waiting) -> dict[str, dict[str, int]]:
@@ -209,5 +222,5 @@ def outcomes_shown(waiting: Waiting) -> dict[str, dict[str, int]]:
 
 
 def _unknown(answers: pl.DataFrame) -> tuple[int, int]:
-    left = answers.filter(~pl.col("known"))["side"]
+    left = answers.select("side", "known").filter(~pl.col("known"))["side"]
     return int((left == BASELINE).sum()), int((left == CANARY).sum())

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from deploy.evidence.meeting import among, without
+from deploy.evidence.meeting import among, shared, without
 
 AT, NUMBER = "_at", "_number"
 SAID = ["outcome", "label", "outcome_time", "time_known", "took"]
@@ -61,10 +61,16 @@ def learn(
 def _found(outcomes: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     """Return each outcome with its answer's columns, where there is one."""
     said = outcomes.rename({"event_time": "outcome_time", "recorded_time": "took"})
-    by_id = said.filter(pl.col("prediction_id").is_not_null()).drop("entity")
-    named = by_id.join(answers, on="prediction_id", how="inner").with_columns(direct=pl.lit(1))
-    keyed = said.filter(pl.col("prediction_id").is_null() & pl.col("entity").is_not_null()).drop("prediction_id")
-    theirs = keyed.join(answers, on="entity", how="inner").filter(pl.col("event_time") <= pl.col("outcome_time"))
-    last = theirs.sort("event_time", "recorded_time", "prediction_id").unique(NUMBER, keep="last")
+    named = _of(said.filter(pl.col("prediction_id").is_not_null()), answers, "prediction_id", "entity")
+    keyed = said.filter(pl.col("prediction_id").is_null() & pl.col("entity").is_not_null())
+    theirs = _of(keyed, answers, "entity", "prediction_id").filter(pl.col("event_time") <= pl.col("outcome_time"))
+    last = theirs.sort("event_time", "recorded_time", "prediction_id").unique(NUMBER, keep="last", maintain_order=True)
     columns = [NUMBER, *answers.columns, *SAID, "direct"]
-    return pl.concat([named.select(columns), last.with_columns(direct=pl.lit(0)).select(columns)])
+    both = (named.with_columns(direct=pl.lit(1)), last.with_columns(direct=pl.lit(0)))
+    return pl.concat([part.select(columns) for part in both])
+
+
+def _of(outcomes: pl.DataFrame, answers: pl.DataFrame, key: str, other: str) -> pl.DataFrame:
+    """Join by one of the two keys; a look without any such outcome does not go through all answers."""
+    there = shared(answers, outcomes, [key])[0] if outcomes.height else answers.clear()
+    return outcomes.drop(other).join(there, on=key, how="inner")

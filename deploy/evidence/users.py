@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 
 from deploy.evidence.fold import BASELINE, CANARY, CHALLENGER, CHAMPION, failed
+from deploy.evidence.meeting import joined, shared
 from flywheel.errors import DataError
 
 # What is remembered of units.
@@ -17,16 +18,17 @@ def sides_of_units(lines: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     Raises:
         DataError: A unit has been in both: then it is not what was randomised.
     """
-    named = lines.filter(pl.col("unit").is_not_null()).select(who="unit", side=_side())
-    known = pl.concat([before, named]).unique(maintain_order=True)
-    twice = known.filter(pl.col("who").is_duplicated())["who"]
+    named = lines.filter(pl.col("unit").is_not_null()).select(who="unit", side=_side()).unique(maintain_order=True)
+    seen, _ = shared(before, named, ["who"])
+    together = pl.concat([seen, named]).unique(maintain_order=True)
+    twice = together.filter(pl.col("who").is_duplicated())["who"]
     if twice.len():
         others = f" (and {twice.n_unique() - 1:,} others)" if twice.n_unique() > 1 else ""
         raise DataError(
             f"Unit '{twice[0]}'{others} was sent to both arms at one step, so units are not what was randomised. "
             "Have clients send one name a user in the header that sticky.header names, or plan errors by request."
         )
-    return known
+    return joined(before, named.join(seen, on="who", how="anti"))
 
 
 def errors_by_unit(lines: pl.DataFrame) -> dict[str, dict[str, int]]:
