@@ -56,7 +56,7 @@ def record(number: int, arm: str = "champion", **changes: Any) -> Row:
     return made | changes
 
 
-def line(number: int, arm: str = "champion", **changes: Any) -> Row:
+def line(number: int, arm: str | None = "champion", **changes: Any) -> Row:
     """Return a request's line at the gateway."""
     made = {"request_id": f"r{number}", "time": second(number), "code": 200, "attempts": 1, "duration_ms": 7}
     return made | {"cluster": f"{NAME}-v1", "rollout": ROLLOUT, "arm": arm} | changes
