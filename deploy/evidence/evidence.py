@@ -107,7 +107,7 @@ def remember(plan: EvidencePlan, before: Memory, rows: Rows, began: datetime | N
     """
     sides = before.sides if before.began == began else before.sides.clear()
     if plan.users:
-        sides = users.sides_of_units(of_step(rows, began).lines, sides)
+        sides = users.sides_of_units(users.with_sides(of_step(rows, began).lines, plan.arm), sides)
     fresh, waiting = fold(plan, before.waiting, rows)
     return fresh, Memory(waiting, sides, began)
 
@@ -128,7 +128,7 @@ def documents_of(
     found: dict[str, dict[str, Any]] = {}
     left: dict[str, Held] = {}
     if plan.users:
-        found["users"] = dict(users.errors_by_unit(step.lines))
+        found["users"] = dict(users.errors_by_unit(users.with_sides(step.lines, plan.arm)))
     if plan.bins is not None:
         scored = step.records.filter(pl.col("status") == "scored").with_columns(side=side_of(plan))
         found["prediction_shift"] = dict(predicted.by_bin(scored, OUTPUT + plan.value, plan.bins))
@@ -145,7 +145,7 @@ def documents_of(
 
 def shown_of(plan: EvidencePlan, fresh: Fresh, waiting: Waiting, rows: Rows) -> dict[str, dict[str, Any]]:
     """Return the look's numbers for people; those of `outcomes` are of the rollout so far."""
-    found: dict[str, dict[str, Any]] = {"requests": users.shown(rows.lines)}
+    found: dict[str, dict[str, Any]] = {"requests": users.shown(users.with_sides(rows.lines, plan.arm))}
     if plan.shadow:
         found["shadow"] = shadow.shown(fresh.pairs, fresh.attempted, plan)
     if plan.learns:

@@ -19,8 +19,8 @@ from deploy.evidence.reader import OUTPUT, Rows
 LATE = timedelta(minutes=10)
 SHADOW = "shadow."
 CANARY, BASELINE, OTHER = "canary", "baseline", "other"
-# The arms as the gateway names them.
-CHAMPION, CHALLENGER, MIRRORED = "champion", "challenger", "shadow"
+# The arms as the gateway names them; the challenger's is the plan's.
+CHAMPION, MIRRORED = "champion", "shadow"
 KEY = "key"
 # Of an answer, while it waits for its outcome.
 KEPT = ("side", "model_version", "many", "prediction_id", "entity", "event_time", "recorded_time")
@@ -82,7 +82,7 @@ class Fresh:
 def fold(plan: EvidencePlan, before: Waiting, rows: Rows) -> tuple[Fresh, Waiting]:
     """Take in the rows of one look; return what became known, and what waits now."""
     records = rows.records.with_columns(side=side_of(plan))
-    answers, waiting = _delivered(before, records, rows.lines)
+    answers, waiting = _delivered(plan, before, records, rows.lines)
     pairs, attempted, waiting = _paired(plan, waiting, answers, rows)
     learned, waiting = _learned(plan, waiting, answers, rows.outcomes)
     said = learned.filter(pl.col("side") == BASELINE)
@@ -111,13 +111,18 @@ GRPC_FAULTS = (2, 4, 12, 13, 14, 15)
 def side_of(plan: EvidencePlan) -> pl.Expr:
     """Name the side that a record is evidence of: an arm's answer by the other version, its fallback, is of neither."""
     arm, version = pl.col("arm"), pl.col("model_version")
-    canary = (arm == CHALLENGER) & (version == plan.challenger)
+    canary = (arm == plan.arm) & (version == plan.challenger)
     baseline = (arm == CHAMPION) & (version == plan.champion)
     return pl.when(canary).then(pl.lit(CANARY)).when(baseline).then(pl.lit(BASELINE)).otherwise(pl.lit(OTHER))
 
 
-def _delivered(before: Waiting, records: pl.DataFrame, lines: pl.DataFrame) -> tuple[pl.DataFrame, Waiting]:
-    scored = records.filter((pl.col("status") == "scored") & pl.col("arm").is_in([CHAMPION, CHALLENGER]))
+def _delivered(
+    plan: EvidencePlan, before: Waiting, records: pl.DataFrame, lines: pl.DataFrame
+) -> tuple[pl.DataFrame, Waiting]:
+    """Find the records that clients got; where nothing is asked of them, nothing waits."""
+    if not (plan.learns or plan.shadow):
+        records, lines = records.clear(), lines.clear()
+    scored = records.filter((pl.col("status") == "scored") & pl.col("arm").is_in([CHAMPION, plan.arm]))
     fine = lines.filter(pl.col("code").is_between(200, 299))
     fine = fine.select("request_id", pl.col("attempts").cast(pl.Int16).alias("attempt"), "time")
     answers, meeting = before.delivered.take(scored, fine)

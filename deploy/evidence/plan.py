@@ -86,6 +86,7 @@ class EvidencePlan(Strict):
     Args:
         champion: Version that the champion's arm is answered by.
         challenger: Version that the challenger's arm, and the shadow, are answered by.
+        arm: Its name, of several challengers.
         task: Of the use case.
         outputs: Type by name of what the two versions answer with.
         sticky: The split is by unit: then the unit, else the request, counts once.
@@ -99,6 +100,7 @@ class EvidencePlan(Strict):
 
     champion: str
     challenger: str
+    arm: str = "challenger"
     task: Task
     outputs: dict[str, OutputType]
     sticky: bool = False

@@ -4,12 +4,18 @@ from typing import Any
 
 import polars as pl
 
-from deploy.evidence.fold import BASELINE, CANARY, CHALLENGER, CHAMPION, failed
+from deploy.evidence.fold import BASELINE, CANARY, CHAMPION, failed
 from deploy.evidence.meeting import joined, shared
 from flywheel.errors import DataError
 
 # What is remembered of units.
 SIDES = {"who": pl.String, "side": pl.String}
+
+
+def with_sides(lines: pl.DataFrame, arm: str) -> pl.DataFrame:
+    """Return the lines (n, …) of the champion's arm and of this challenger's, with `side`."""
+    side = pl.col("arm").replace_strict({CHAMPION: BASELINE, arm: CANARY}, default=None, return_dtype=pl.String)
+    return lines.with_columns(side=side).filter(pl.col("side").is_not_null())
 
 
 def sides_of_units(lines: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
@@ -18,7 +24,12 @@ def sides_of_units(lines: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     Raises:
         DataError: A unit has been in both: then it is not what was randomised.
     """
-    named = lines.filter(pl.col("unit").is_not_null()).select(who="unit", side=_side()).unique(maintain_order=True)
+    named = (
+        lines.filter(pl.col("unit").is_not_null())
+        .select("side", who="unit")
+        .select("who", "side")
+        .unique(maintain_order=True)
+    )
     seen, _ = shared(before, named, ["who"])
     together = pl.concat([seen, named]).unique(maintain_order=True)
     twice = together.filter(pl.col("who").is_duplicated())["who"]
@@ -33,7 +44,7 @@ def sides_of_units(lines: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 
 def errors_by_unit(lines: pl.DataFrame) -> dict[str, dict[str, int]]:
     """Return each arm's failed requests by unit; a request without a unit was randomised by itself, and is one."""
-    bad = lines.filter(failed()).select(side=_side(), who=pl.coalesce("unit", "request_id"))
+    bad = lines.filter(failed()).select("side", who=pl.coalesce("unit", "request_id"))
     counts = bad.group_by("side", "who", maintain_order=True).len()
     parts = {side: counts.filter(pl.col("side") == side) for side in (CANARY, BASELINE)}
     return {side: dict(part.select("who", "len").iter_rows()) for side, part in parts.items()}
@@ -41,7 +52,7 @@ def errors_by_unit(lines: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 def shown(lines: pl.DataFrame) -> dict[str, Any]:
     """Return requests, errors and requests without a unit, by arm."""
-    parts = {side: lines.filter(_side() == side) for side in (CANARY, BASELINE)}
+    parts = {side: lines.filter(pl.col("side") == side) for side in (CANARY, BASELINE)}
     return {
         side: {
             "requests": part.height,
@@ -50,7 +61,3 @@ def shown(lines: pl.DataFrame) -> dict[str, Any]:
         }
         for side, part in parts.items()
     }
-
-
-def _side() -> pl.Expr:
-    return pl.col("arm").replace_strict({CHAMPION: BASELINE, CHALLENGER: CANARY}, default=None)
