@@ -15,6 +15,7 @@ from deploy.gateway.clusters import cluster_document
 from deploy.gateway.documents import TYPE, document, validate, write_document
 from deploy.gateway.sticky import set_cookie, without_cookie
 from deploy.gateway.traffic import Backend, Replica, Split, fallback_cluster
+from deploy.gateway.unit import with_unit
 from flywheel.serving import Serving
 
 __all__ = [
@@ -43,7 +44,11 @@ def route_document(splits: Sequence[Split], serving: Serving | None = None) -> d
     """Return the RDS document: `/{usecase}/…` to the use case's split, a sentence with 404 for everything else."""
     settings, ordered = serving or Serving(), sorted(splits, key=lambda split: split.usecase)
     sole = len(ordered) == 1
-    routes = [route for split in ordered for route in _routes(split, settings, sole=sole)]
+    routes = [
+        with_unit(route, settings.of(split.usecase).sticky)
+        for split in ordered
+        for route in _routes(split, settings, sole=sole)
+    ]
     virtual_host = {
         "name": ROUTE_CONFIG,
         "domains": ["*"],
