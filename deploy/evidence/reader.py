@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from deploy.evidence.cursor import Position
 from deploy.evidence.plan import EvidencePlan
@@ -94,19 +93,13 @@ class Reader:
         columns = WANTED[table]
         parts = self._log.after(self._usecase, table, began, list(columns), until=ended) if ended != began else []
         nothing = _complete(pl.DataFrame(schema={COMMIT: pl.Int64}), columns)
-        read = pl.concat([keep(one) for one in (nothing, *(_complete(_frame(part), columns) for part in parts))])
-        last = max((int(pc.max(part[COMMIT]).as_py()) for part in parts), default=began)
+        read = pl.concat([keep(one) for one in (nothing, *(_complete(part, columns) for part in parts))])
+        last = max((int(part.select(pl.col(COMMIT).max()).item()) for part in parts), default=began)
         return read.sort(COMMIT, maintain_order=True).drop(COMMIT), last
 
     def _with_outputs(self, frame: pl.DataFrame) -> pl.DataFrame:
         outputs = read_fields(frame, "outputs", self._plan.outputs) if frame.height else self._no_outputs
         return frame.select(COMMIT, *RECORD).hstack(outputs.rename(lambda name: OUTPUT + name))
-
-
-def _frame(part: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(part)
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101  # a table never becomes a series
-    return frame
 
 
 def _complete(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
@@ -116,7 +109,7 @@ def _complete(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.Dat
 
 
 def _columns(schema: pa.Schema, names: tuple[str, ...]) -> dict[str, pl.DataType]:
-    kinds = _frame(schema.empty_table()).schema
+    kinds = pl.DataFrame(schema.empty_table()).schema
     return {name: kinds[name] for name in names}
 
 

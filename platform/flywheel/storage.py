@@ -140,8 +140,8 @@ class PredictionLog:
 
     def after(
         self, use_case: str, table: TableName, after: int, columns: Sequence[str], *, until: int | None = None
-    ) -> list[pa.Table]:
-        """Return the rows of appends numbered above `after` and up to `until`, with `commit`: a table a file.
+    ) -> list[pl.DataFrame]:
+        """Return the rows of appends numbered above `after` and up to `until`, with `commit`: a frame a file.
 
         Raises:
             StackError: The table cannot be read.
@@ -359,7 +359,8 @@ def _stamped(outcomes: pa.Table) -> pa.Table:
 def _numbered(rows: pa.Table, number: int) -> pa.Table:
     """Add the number of their append as the first column, so that it is among those that Delta keeps statistics of.
 
-    One more than the version that it becomes, or less where an expiry was first; the next append starts from that one.
+    Appends are made one after the other, each from a state that has the one before; so the numbers rise, whatever else
+    is committed meanwhile.
     """
     return rows.add_column(0, COMMIT, pa.array([number] * rows.num_rows, pa.int64()))
 
