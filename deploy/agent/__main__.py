@@ -1,7 +1,8 @@
 """Starts one agent and wires its parts.
 
     python -m deploy.agent --package DIR --usecase NAME --version V --digest D --port P --spool DIR
-                           --backend mlflow --scorer URL[,URL…] | --backend onnx  [--serving JSON]
+                           --backend mlflow --scorer URL[,URL…] | --backend onnx | --backend constant
+                           [--serving JSON]
                            [--otlp URL --trace-percent N]
 
 SIGTERM: `/ping` says no, so that the router looks elsewhere; then no new connection is taken, what is in flight is
@@ -22,6 +23,7 @@ import structlog
 import uvloop
 
 from deploy.agent.backends.backend import Backend
+from deploy.agent.backends.constant import Constant, declared_outputs
 from deploy.agent.backends.pool import Pool
 from deploy.agent.backends.worker import Worker
 from deploy.agent.dataplane import DataPlane
@@ -38,7 +40,7 @@ from deploy.agent.telemetry.gpu import GpuCollector
 from deploy.agent.telemetry.metrics import Metrics
 from deploy.agent.telemetry.watch import SpoolCollector, watch_loop
 from flywheel.contract import Contract
-from flywheel.errors import FlywheelError
+from flywheel.errors import FlywheelError, UsageError
 from flywheel.serving import UseCaseServing, collector_url, parse_section
 from flywheel.telemetry import configure_logs
 
@@ -73,7 +75,7 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
     with contextlib.ExitStack() as opened:
         tracing = opened.enter_context(_tracing(options))
         spool = opened.enter_context(Spool(options.spool, contract, limits))
-        async with _backend(options, package.contract) as backend:
+        async with _backend(options, package.contract, serving) as backend:
             dataplane = DataPlane(
                 identity,
                 package.contract,
@@ -159,7 +161,11 @@ def _outcomes(options: argparse.Namespace, contract: bytes, limits: Limits) -> I
         yield OutcomeSpool(options.usecase, spool.append)
 
 
-def _backend(options: argparse.Namespace, contract: Contract) -> Backend:
+def _backend(options: argparse.Namespace, contract: Contract, serving: UseCaseServing) -> Backend:
+    if options.backend == "constant":
+        if serving.fallback is None:
+            raise UsageError('--backend constant: --serving declares no fallback. Give {"fallback": {"answer": …}}.')
+        return Constant(declared_outputs(options.package, serving.fallback.answer))
     if options.backend == "mlflow":
         return Pool([Worker(url, contract) for url in options.scorer.split(",")])
     from deploy.agent.backends.onnx import Onnx  # noqa: PLC0415  # 80 MB that the other backend does without
@@ -184,7 +190,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--usecase", required=True, help="name of the use case")
     parser.add_argument("--version", required=True, help="version in the registry")
     parser.add_argument("--digest", required=True, help="digest that was approved")
-    parser.add_argument("--backend", choices=("mlflow", "onnx"), default="mlflow", help="what scores (mlflow)")
+    parser.add_argument(
+        "--backend", choices=("mlflow", "onnx", "constant"), default="mlflow", help="what scores (mlflow)"
+    )
     parser.add_argument(
         "--scorer", default="", help="URLs of this version's `mlflow models serve`, with commas between"
     )
