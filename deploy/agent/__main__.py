@@ -1,8 +1,8 @@
 """Starts one agent and wires its parts.
 
     python -m deploy.agent --package DIR --usecase NAME --version V --digest D --port P --spool DIR
-                           --backend mlflow --scorer URL[,URL…] | --backend onnx | --backend constant
-                           [--serving JSON]
+                           --backend mlflow --scorer URL[,URL…] | --backend onnx
+                           | --backend constant --answer JSON  [--serving JSON]
                            [--otlp URL --trace-percent N]
 
 SIGTERM: `/ping` says no, so that the router looks elsewhere; then no new connection is taken, what is in flight is
@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import json
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ from deploy.agent.telemetry.gpu import GpuCollector
 from deploy.agent.telemetry.metrics import Metrics
 from deploy.agent.telemetry.watch import SpoolCollector, watch_loop
 from flywheel.contract import Contract
-from flywheel.errors import FlywheelError, UsageError
+from flywheel.errors import FlywheelError
 from flywheel.serving import UseCaseServing, collector_url, parse_section
 from flywheel.telemetry import configure_logs
 
@@ -75,7 +76,7 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
     with contextlib.ExitStack() as opened:
         tracing = opened.enter_context(_tracing(options))
         spool = opened.enter_context(Spool(options.spool, contract, limits))
-        async with _backend(options, package.contract, serving) as backend:
+        async with _backend(options, package.contract) as backend:
             dataplane = DataPlane(
                 identity,
                 package.contract,
@@ -161,11 +162,9 @@ def _outcomes(options: argparse.Namespace, contract: bytes, limits: Limits) -> I
         yield OutcomeSpool(options.usecase, spool.append)
 
 
-def _backend(options: argparse.Namespace, contract: Contract, serving: UseCaseServing) -> Backend:
+def _backend(options: argparse.Namespace, contract: Contract) -> Backend:
     if options.backend == "constant":
-        if serving.fallback is None:
-            raise UsageError('--backend constant: --serving declares no fallback. Give {"fallback": {"answer": …}}.')
-        return Constant(declared_outputs(options.package, serving.fallback.answer))
+        return Constant(declared_outputs(options.package, options.answer))
     if options.backend == "mlflow":
         return Pool([Worker(url, contract) for url in options.scorer.split(",")])
     from deploy.agent.backends.onnx import Onnx  # noqa: PLC0415  # 80 MB that the other backend does without
@@ -196,6 +195,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--scorer", default="", help="URLs of this version's `mlflow models serve`, with commas between"
     )
+    parser.add_argument("--answer", type=json.loads, help="what the constant backend answers: fallback.answer as JSON")
     parser.add_argument("--serving", default="{}", help="the use case's section of serving.yaml, as JSON")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--grpc-port", type=int, default=0, help="port of the Open Inference Protocol over gRPC (none)")
@@ -208,6 +208,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.backend == "mlflow" and not options.scorer:
         parser.error("--backend mlflow wants --scorer URL")
+    if options.backend == "constant" and options.answer is None:
+        parser.error("--backend constant wants --answer JSON")
     return options
 
 

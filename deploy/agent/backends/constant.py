@@ -61,7 +61,7 @@ def declared_outputs(package: Path, declared: Declared) -> Outputs:
     names = [output.name for output in contract.outputs]
     given = dict(declared) if isinstance(declared, Mapping) else _implied(package, declared, contract)
     if unknown := sorted(given.keys() - set(names)):
-        raise SpecError(f"fallback.answer: {_outputs(names)}, and '{unknown[0]}' is none of them. Correct it.")
+        raise SpecError(f"fallback.answer: {_outputs(names)}, and '{unknown[0]}' is none of it. Correct it.")
     if missing := [name for name in names if name not in given]:
         example = "{" + ", ".join(f"{name}: …" for name in names) + "}"
         raise SpecError(f"fallback.answer: {declared!r} leaves '{missing[0]}' open. Give each: {example}.")
@@ -74,16 +74,21 @@ def declared_outputs(package: Path, declared: Declared) -> Outputs:
 def _implied(package: Path, declared: float | str, contract: Contract) -> dict[str, Any]:
     names = [output.name for output in contract.outputs]
     if isinstance(declared, str):
-        chances = {name: 0.0 for name in names if name.startswith(f"{PROBABILITY}_")}
-        certain = f"{PROBABILITY}_{declared}"
-        if "prediction" not in names or certain not in chances:
-            classes = ", ".join(name.removeprefix(f"{PROBABILITY}_") for name in chances) or "none"
-            raise SpecError(f"fallback.answer: '{declared}' is no class of this version. Its classes: {classes}.")
-        return {"prediction": declared, **chances, certain: CERTAIN}
+        return _certain(declared, names)
     found: dict[str, Any] = {name: declared for name in (PROBABILITY, "prediction") if name in names}
     if "decision" in names and (threshold := _threshold(package)) is not None:
         found["decision"] = declared >= threshold
     return found
+
+
+def _certain(declared: str, names: list[str]) -> dict[str, Any]:
+    chances = {name: 0.0 for name in names if name.startswith(f"{PROBABILITY}_")}
+    if not chances:
+        raise SpecError(f"fallback.answer: '{declared}' is no number, and {_outputs(names)}. Give a number.")
+    if (chosen := f"{PROBABILITY}_{declared}") not in chances:
+        classes = ", ".join(name.removeprefix(f"{PROBABILITY}_") for name in chances)
+        raise SpecError(f"fallback.answer: '{declared}' is no class of this version. Its classes: {classes}.")
+    return {"prediction": declared, **chances, chosen: CERTAIN}
 
 
 def _threshold(package: Path) -> float | None:
@@ -96,7 +101,7 @@ def _threshold(package: Path) -> float | None:
 
 
 def _outputs(names: list[str]) -> str:
-    return f"The version answers {', '.join(names)}"
+    return f"this version answers {', '.join(names)}"
 
 
 def _types(contract: Contract) -> str:

@@ -54,12 +54,12 @@ async def test_an_answer_is_made_whole_by_what_follows_from_it(
     [
         (CHANCE, 1.5, "fallback.answer: 1.5 is nothing that this version could answer. probability is 0 to 1."),
         (CHANCE, float("nan"), "fallback.answer: nan is nothing"),
-        (CHANCE, "late", "fallback.answer: 'late' is no class of this version. Its classes: none."),
+        (CHANCE, "late", "fallback.answer: 'late' is no number, and this version answers probability. Give a number."),
         (MOODS, "angry", "fallback.answer: 'angry' is no class of this version. Its classes: calm, wild."),
         (MOODS, 0.5, "leaves 'probability_calm' open"),
         (DECIDED, 0.5, "leaves 'decision' open. Give each: {probability: …, decision: …}."),
         (DECIDED, {"probability": 0.5, "decision": 1}, "is nothing that this version could answer"),
-        (CHANCE, {"chance": 0.5}, "The version answers probability, and 'chance' is none of them. Correct it."),
+        (CHANCE, {"chance": 0.5}, "this version answers probability, and 'chance' is none of it. Correct it."),
     ],
 )
 def test_what_the_version_could_not_answer_is_refused_in_a_sentence(

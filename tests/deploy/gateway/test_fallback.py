@@ -18,7 +18,7 @@ from tests.deploy.gateway.house import House, house, until
 
 Start = Callable[..., RunningAgent]
 BODY = json.dumps({"dataframe_records": [row()]}).encode()
-DECLARED = ("--backend", "constant", "--serving", json.dumps({"fallback": {"answer": 0.5}}))
+DECLARED = ("--backend", "constant", "--answer", "0.5")
 
 
 @dataclass(frozen=True)
