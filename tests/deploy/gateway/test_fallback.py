@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,21 @@ def test_a_canary_is_stood_in_for_by_all_in_turn_and_its_failures_stay_its_own(
         assert counts["challenger"].errors > 0
         answered = [record for version, record in chain.records().values() if version == "4"]
         assert len(answered) <= counts["challenger"].requests <= len(answered) + counts["challenger"].errors
+
+
+def test_a_request_gets_from_the_canary_to_the_default_though_nobody_knows_yet_that_all_are_dead(
+    chain: Chain, start_agent: Start, tiny_scorer: str, tmp_path: Path
+) -> None:
+    chain.agents["4"] = start_agent(tiny_scorer, version="4")
+    with house(tmp_path, "{}") as home:
+        home.route(replace(chain.split, challengers=((backend_of(chain.agents["4"], "4"), 99),)))
+        assert {ask(home).status for _ in range(5)} == {200}
+        for version in ("4", "3", "2"):
+            kill(chain.agents[version])
+        found = [ask(home, number) for number in range(20)]
+        assert {(one.status, one.version, one.fallback) for one in found} == {(200, "default", "default")}
+        attempts = [record["attempt"] for version, record in chain.records().values() if version == "default"]
+        assert max(attempts) == 4
 
 
 def test_what_one_agent_of_the_champion_loses_another_of_its_own_answers(

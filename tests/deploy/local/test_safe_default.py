@@ -4,15 +4,18 @@ import http.client
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import polars as pl
 import pytest
 
 from flywheel.connections import endpoints
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import stop_and_remove_program
+from flywheel.storage import PredictionLog
 from tests.deploy.conftest import wait_for
 from tests.deploy.shop import REFERENCE, Shop, open_shop
 from tests.monitoring.flights_package import write_model
@@ -61,6 +64,12 @@ def declared(shop: Shop) -> tuple[int, Any, str | None]:
     return ask(f"http://127.0.0.1:{kept['http']}", "/invocations")
 
 
+def logged(shop: Shop) -> int:
+    """Count the records of the default's answers in the prediction log."""
+    found = PredictionLog(shop.settings.root / "log").predictions(shop.name, datetime(2013, 1, 1), datetime(2014, 1, 1))
+    return found.filter(pl.col("flags").list.contains("fallback"), model_version="default").height
+
+
 def test_the_declared_default_answers_when_the_champion_is_gone_and_follows_serving_yaml(
     shop: Shop, serving: Path
 ) -> None:
@@ -74,6 +83,7 @@ def test_the_declared_default_answers_when_the_champion_is_gone_and_follows_serv
     assert ask(gateway, path) == (200, {"version": "1"}, None)
     stop_and_remove_program(shop.settings, program)
     wait_for(lambda: ask(gateway, path) == answers(0.25), "an answer of the default")
+    wait_for(lambda: logged(shop) > 0, "its record in the log")
 
     serving.write_text("defaults: {fallback: {answer: 0.75}}")
     assert shop.controller().wait(90) == 0
