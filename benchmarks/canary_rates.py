@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from benchmarks.canary_ours import MOST_MINUTES, Rollout, flywheel, roll_out
-from benchmarks.canary_rivals import RIVALS, Outcome, Rule
-from benchmarks.canary_worlds import World, draw
-from deploy.verdict import Call
+from benchmarks.canary_ours import flywheel, flywheel_errors_alone
+from benchmarks.canary_rivals import RIVALS, Outcome
+from benchmarks.canary_rollouts import MOST_MINUTES, Rollout, roll_out
+from benchmarks.canary_worlds import Counts, Disturbance, World, draw
+from deploy.verdict.judging import Call
 
-FLYWHEEL = "Flywheel"
-RULES: dict[str, Rule] = {**RIVALS, FLYWHEEL: flywheel}
+FLYWHEEL, ERRORS_ALONE = "Flywheel", "Flywheel, errors alone"
+RULES = (*RIVALS, FLYWHEEL, ERRORS_ALONE)
+ALONE_RATE = 0.01  # of the worlds in which errors are judged alone, too
 ROLLOUTS = {"rollout, healthy": 1.0, "rollout, x 2": 2.0}
 Row = dict[str, Any]
 
@@ -64,6 +66,7 @@ class Table:
 
     cells: dict[tuple[World, str], Measured] = field(default_factory=dict)
     rollouts: dict[float, list[Rollout]] = field(default_factory=dict)  # by the canary's ratio of error rates
+    others: list[Row] = field(default_factory=list)  # units, and what is watched after promotion
 
     def rate(self, world: World, rule: str = FLYWHEEL) -> Rate | None:
         """Return how often a rule rolled back in a world; None if that was not measured."""
@@ -75,22 +78,25 @@ class Table:
         return list(dict.fromkeys(world for world, _ in self.cells))
 
     def rows(self) -> list[Row]:
-        """Return one row a world and rule, and one a kind of rollout."""
+        """Return one row a world and rule, one a kind of rollout, and the others."""
         rows = [_row(world, rule, measured) for (world, rule), measured in self.cells.items()]
-        return rows + [_rollout_row(ratio, played) for ratio, played in self.rollouts.items()]
+        return rows + [_rollout_row(ratio, played) for ratio, played in self.rollouts.items()] + self.others
 
 
-def play(table: Table, world: World, runs: int) -> None:
-    """Let every rule judge the same streams of one world."""
+def play(world: World, runs: int, healthy: Counts) -> dict[str, Measured]:
+    """Let every rule judge the same streams of one world; `healthy` as `flywheel` takes it, of as many runs or more."""
     streams = draw(world, runs, generator(world.name))
-    for name, rule in RULES.items():
-        table.cells[world, name] = Measured.of(rule(streams, world.base_rate))
+    outcomes = {name: rule(streams, world.base_rate) for name, rule in RIVALS.items()}
+    outcomes[FLYWHEEL] = flywheel(streams, healthy[:runs])
+    if world.disturbance is Disturbance.NONE and world.base_rate == ALONE_RATE:
+        outcomes[ERRORS_ALONE] = flywheel_errors_alone(streams)
+    return {name: Measured.of(outcome) for name, outcome in outcomes.items()}
 
 
-def play_rollouts(table: Table, name: str, runs: int) -> None:
+def play_rollouts(name: str, runs: int) -> list[Rollout]:
     """Play rollouts through all steps."""
     random = generator(name)
-    table.rollouts[ROLLOUTS[name]] = [roll_out(ROLLOUTS[name], random) for _ in range(runs)]
+    return [roll_out(ROLLOUTS[name], random) for _ in range(runs)]
 
 
 def generator(name: str) -> np.random.Generator:

@@ -8,15 +8,15 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table as Printed
 
-from benchmarks.canary_ours import BASE_RATE, REQUESTS_PER_SECOND, STEPS
 from benchmarks.canary_rates import FLYWHEEL, RULES, Row, Table
+from benchmarks.canary_rollouts import BASE_RATE, REQUESTS_PER_SECOND, STEPS
 from benchmarks.canary_worlds import Disturbance, World
 from flywheel.goals import Goal
 
-FILE_WIDTH = 185
+FILE_WIDTH = 200
 ALPHA = 0.05
-COLOURS = ("#1f77b4", "#9467bd", "#8c564b", "#e0a100", "#7f7f7f", "#0b6e4f")
-MARKERS = ("s", "^", "v", "D", "x", "o")
+COLOURS = ("#1f77b4", "#9467bd", "#8c564b", "#e0a100", "#7f7f7f", "#0b6e4f", "#d6336c")
+MARKERS = ("s", "^", "v", "D", "x", "o", "*")
 
 
 def show(table: Table, timed: list[Row], goals: list[Goal]) -> None:
@@ -30,6 +30,12 @@ def show(table: Table, timed: list[Row], goals: list[Goal]) -> None:
         console.print(_rates("Bad canaries found within 50 looks, % of runs; median look", harmed, table))
     if table.rollouts:
         console.print(_rollouts([row for row in table.rows() if "retried" in row]))
+    units = [row for row in table.others if "warned" in row]
+    if units:
+        console.print(_units(units))
+    watched = [row for row in table.others if "mean_looks" in row]
+    if watched:
+        console.print(_watched(watched))
     console.print(_times(timed))
     console.print(_goals(goals))
 
@@ -78,7 +84,9 @@ def _rates(title: str, worlds: list[World], table: Table) -> Printed:
 
 
 def _cell(table: Table, world: World, rule: str) -> str:
-    measured = table.cells[world, rule]
+    measured = table.cells.get((world, rule))
+    if measured is None:
+        return "-"
     low, high = (100 * end for end in measured.rolled_back.interval(0.95))
     rate = f"{100 * measured.rolled_back.share:.1f}"
     if not world.healthy:
@@ -100,10 +108,31 @@ def _rollouts(rows: list[Row]) -> Printed:
     return printed
 
 
-def _times(rows: list[Row]) -> Printed:
-    printed = Printed("one call of the judge, ms", "median", "p99", "longest", title="Time", title_justify="left")
+def _units(rows: list[Row]) -> Printed:
+    printed = Printed("world", "judge", "rolled back %", "95 %", "said before it starts", title_justify="left")
+    printed.title = "Units: rollbacks of healthy canaries, and of bad ones"
     for row in rows:
-        printed.add_row(row["cell"], *(f"{value:.3f}" for value in row["judge_ms"].values()))
+        interval = f"{100 * row['low_95']:.1f} to {100 * row['high_95']:.1f}"
+        said = "-" if row["claims_validity"] else " ".join(row["warned"])
+        printed.add_row(row["cell"], row["rule"], f"{100 * row['rolled_back']:.1f}", interval, said)
+    return printed
+
+
+def _watched(rows: list[Row]) -> Printed:
+    names = ("after promotion", "mean looks until the alarm", "median", "longest", "promised between false alarms")
+    printed = Printed(*names, title="Watching a promoted version, a look a minute", title_justify="left")
+    for row in rows:
+        looks = (f"{row[key]:,.0f}" for key in ("mean_looks", "median_looks", "longest", "looks_between_false_alarms"))
+        printed.add_row(row["cell"], *looks)
+    return printed
+
+
+def _times(rows: list[Row]) -> Printed:
+    names = ("one look, taken and read, ms", "metric", "median", "p99", "longest")
+    printed = Printed(*names, title="Time", title_justify="left")
+    for row in rows:
+        for metric, times in row["judge_ms"].items():
+            printed.add_row(row["cell"], metric, *(f"{value:.3f}" for value in times.values()))
     return printed
 
 

@@ -92,14 +92,23 @@ def draw(world: World, runs: int, random: np.random.Generator) -> Streams:
         runs: Number of rollouts, each of LOOKS looks.
         random: Source of chance.
     """
-    total = round(world.canary_requests / SHARE)
-    requests = random.multinomial(total, [SHARE] * PODS, size=(runs, LOOKS))
     if world.disturbance in USER_ERRORS:
-        return _of_users(world, requests, random)
+        return _of_users(world, _requests(world, runs, random), random)
+    requests, errors = draw_pods(world, runs, random)
+    return _arms(requests, errors[..., 0], errors[..., 1:].sum(axis=-1))
+
+
+def draw_pods(world: World, runs: int, random: np.random.Generator) -> tuple[Counts, Counts]:
+    """Play a world whose errors come by the pod; return requests and errors, (n_runs, n_looks, n_pods)."""
+    requests = _requests(world, runs, random)
     rates = RATES[world.disturbance](world.base_rate, runs, random)
     harm = np.where(np.arange(PODS) == 0, world.ratio, 1.0)
-    errors = random.binomial(requests, np.minimum(rates * harm, 1.0))
-    return _arms(requests, errors[..., 0], errors[..., 1:].sum(axis=-1))
+    return requests, random.binomial(requests, np.minimum(rates * harm, 1.0))
+
+
+def _requests(world: World, runs: int, random: np.random.Generator) -> Counts:
+    total = round(world.canary_requests / SHARE)
+    return random.multinomial(total, [SHARE] * PODS, size=(runs, LOOKS))
 
 
 def _arms(requests: Counts, canary_errors: Counts, baseline_errors: Counts) -> Streams:

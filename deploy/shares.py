@@ -7,6 +7,8 @@ from deploy.desired import Served
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+# What a challenger is shown of the champion's requests; nobody gets its answers.
+SHADOW = "shadow"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Share:
     def percent(self) -> int:
         """Percent of the requests that all challengers get together."""
         return sum(one.percent for one in self.challengers)
+
+    @property
+    def percent_of_champion(self) -> int:
+        """Percent of the requests that the champion gets."""
+        return 100 - self.percent
 
     @property
     def arms(self) -> dict[str, Served]:

@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError
 
 from deploy.verdict.readings import Reading
 from deploy.verdict.several import Judged, StepLook, judge_metrics
-from deploy.verdict_looks import KINDS, LookSpec
-from deploy.verdict_plan import PlanSpec, Strict
+from deploy.verdict_looks import SEE_DOCS, LookSpec, fault
+from deploy.verdict_metrics import Strict
+from deploy.verdict_plan import PlanSpec
 from flywheel.errors import UsageError
 
 
@@ -37,7 +38,7 @@ def judge_file(path: Path) -> tuple[Judged, dict[str, Any]]:
         found = VerdictFile.model_validate_json(json.dumps(document))
     except ValidationError as error:
         raise _refusal(_sentence(path, error)) from error
-    looks = [_step_look(path, found.plan, number, look) for number, look in enumerate(found.looks, start=1)]
+    looks = [_taken(path, found.plan, number, look) for number, look in enumerate(found.looks, start=1)]
     _check_order(path, looks)
     try:
         judged = judge_metrics(found.plan.build(), looks)
@@ -90,20 +91,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _step_look(path: Path, plan: PlanSpec, number: int, look: LookSpec) -> StepLook:
-    where = f"looks.{number}"
-    if look.step not in plan.steps:
-        raise _refusal(f"{path}: {where}.step: {look.step} is none of the plan's steps {list(plan.steps)}. Name one.")
-    taken = dict[str, Any]()
-    for name, body in look.metrics.items():
-        if name not in plan.metrics:
-            known = ", ".join(plan.metrics)
-            raise _refusal(f"{path}: {where}.metrics.{name} is no metric of the plan. It has {known}.")
-        try:
-            taken[name] = KINDS[plan.metrics[name].kind].model_validate(body).taken()
-        except ValidationError as error:
-            raise _refusal(_sentence(path, error, f"{where}.metrics.{name}")) from error
-    return StepLook(plan.steps.index(look.step), taken)
+def _taken(path: Path, plan: PlanSpec, number: int, look: LookSpec) -> StepLook:
+    try:
+        return look.taken(plan)
+    except ValueError as error:
+        raise _refusal(f"{path}: looks.{number}.{error}") from error
 
 
 def _check_order(path: Path, looks: list[StepLook]) -> None:
@@ -112,13 +104,6 @@ def _check_order(path: Path, looks: list[StepLook]) -> None:
             raise _refusal(f"{path}: looks.{number}.step goes back to an earlier step. Put the looks in their order.")
 
 
-def _sentence(path: Path, error: ValidationError, prefix: str = "") -> str:
-    first = error.errors()[0]
-    place = first["loc"]
-    if place[:2] == ("plan", "metrics"):  # pydantic names the kind after the metric; the file has no such key there
-        place = (*place[:3], *place[4:])
-    # Looks are counted from 1, as everywhere else a person reads of them.
-    parts = [str(part + 1) if isinstance(part, int) else part for part in place]
-    where = ".".join([*([prefix] if prefix else []), *parts])
-    what = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"{path}: {where or 'the file'}: {what}. Correct it; docs/rollouts.md shows the form."
+def _sentence(path: Path, error: ValidationError) -> str:
+    where, what = fault(error)
+    return f"{path}: {'.'.join(where) or 'the file'}: {what}. {SEE_DOCS}"

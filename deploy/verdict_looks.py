@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from deploy.verdict.counted import SlowLook
+from deploy.verdict.exceedance import SlowLook
 from deploy.verdict.looks import Look
 from deploy.verdict.means import differences
-from deploy.verdict_plan import Strict
+from deploy.verdict.several import StepLook
+from deploy.verdict_metrics import Strict
+from deploy.verdict_plan import PlanSpec
 
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
@@ -133,3 +135,36 @@ class LookSpec(Strict):
 
     step: int
     metrics: dict[str, dict[str, Any]]
+
+    def taken(self, plan: PlanSpec) -> StepLook:
+        """Return the look as the judge takes it.
+
+        Raises:
+            ValueError: Its step or a metric is none of the plan's, or a body is not of its metric's kind.
+        """
+        if self.step not in plan.steps:
+            raise ValueError(f"step: {self.step} is none of the plan's steps {list(plan.steps)}. Name one.")
+        return StepLook(plan.steps.index(self.step), {name: self._body(plan, name) for name in self.metrics})
+
+    def _body(self, plan: PlanSpec, name: str) -> Any:
+        if name not in plan.metrics:
+            raise ValueError(f"metrics.{name} is no metric of the plan. It has {', '.join(plan.metrics)}.")
+        try:
+            return KINDS[plan.metrics[name].kind].model_validate(self.metrics[name]).taken()
+        except ValidationError as error:
+            where, what = fault(error)
+            raise ValueError(f"{'.'.join(['metrics', name, *where])}: {what}. {SEE_DOCS}") from error
+
+
+SEE_DOCS = "Correct it; docs/rollouts.md shows the form."
+
+
+def fault(error: ValidationError) -> tuple[list[str], str]:
+    """Return the place of the first fault, lists counted from 1, and what is wrong there."""
+    first = error.errors()[0]
+    place = first["loc"]
+    if place[:2] == ("plan", "metrics"):  # pydantic names the kind after the metric; the file has no such key there
+        place = (*place[:3], *place[4:])
+    # Looks are counted from 1, as everywhere else a person reads of them.
+    where = [str(part + 1) if isinstance(part, int) else part for part in place]
+    return where, first["msg"].removeprefix("Value error, ").rstrip(".")

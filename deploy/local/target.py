@@ -11,23 +11,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deploy.controller import Condition, Readiness
 from deploy.desired import Served
 from deploy.gateway.admin import Counts, Gateway
 from deploy.gateway.arms import arm_counts
+from deploy.interfaces import Condition, Readiness
 from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
 from deploy.local.safe_default import SafeDefaults, check_declared
 from deploy.local.upkeep import Upkeep, Wanted, answers
 from deploy.packages import Packages
-from deploy.shares import CHALLENGER, CHAMPION, ArmCounts, Share
-from deploy.verdict import Look
+from deploy.shares import ArmCounts, Share
 from flywheel.errors import IntegrityError
 from flywheel.package import read_package
+from flywheel.rollout_spec import Rollout as RolloutSpec
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import program_states, start_program
-from flywheel.usecase import Rollout as RolloutSpec
 
 START_SECONDS = 180.0
 RESTART_SECONDS = 30.0
@@ -119,18 +118,8 @@ class LocalTarget:
         places = [place for place in self._places.read().values() if place.served.usecase == usecase]
         return frozenset(place.served.version for place in places if place.backend.cluster in healthy)
 
-    def look(self, share: Share) -> Look:
-        """Count both arms of a share since the gateway knows them.
-
-        Raises:
-            TransientError: The gateway does not answer.
-        """
-        found = self.counts(share)
-        champion, canary = (found.get(arm, ArmCounts()) for arm in (CHAMPION, CHALLENGER))
-        return Look(canary.requests, canary.errors, champion.requests, champion.errors)
-
     def counts(self, share: Share) -> dict[str, ArmCounts]:
-        """Count each arm of a share, and its shadow, since the gateway knows them.
+        """Count each arm of a share since the gateway knows it.
 
         Raises:
             TransientError: The gateway does not answer.

@@ -46,33 +46,57 @@ class UserErrors:
 
 @dataclass(frozen=True)
 class PodErrors:
-    """Errors by pod, all pods of equal traffic.
+    """Errors by pod, all pods of equal traffic and always in the same order.
 
     Args:
         plan: Fixed before the start.
-        spending: After the looks so far.
+        block: Looks whose errors are summed by pod before the pods are compared.
+        spending: After the blocks so far.
+        canary: Errors of this block, by pod of the canary.
+        baseline: The same of the champion's pods.
+        waiting: Looks in this block.
         looks: Looks with pods in both arms.
         worse: The canary was found worse.
     """
 
     plan: UnitPlan
+    block: int = 1
     spending: Spending = NOTHING_SPENT
+    canary: tuple[int, ...] = ()
+    baseline: tuple[int, ...] = ()
+    waiting: int = 0
     looks: int = 0
     worse: bool = False
 
     def take(self, look: tuple[Sequence[int], Sequence[int]]) -> "PodErrors":
         """Take in one look's errors by pod, of the canary and of the champion."""
-        spending, worse = take_pods(self.plan, self.spending, *look)
-        return replace(self, spending=spending, looks=self.looks + all(look), worse=self.worse or worse)
+        canary, baseline = look
+        if not canary or not baseline:
+            return self
+        now = self
+        if self.waiting and (len(canary), len(baseline)) != (len(self.canary), len(self.baseline)):
+            now = self._compared()  # pods came or went: what was summed is of others
+        if now.waiting:
+            canary, baseline = _added(now.canary, canary), _added(now.baseline, baseline)
+        now = replace(now, canary=tuple(canary), baseline=tuple(baseline), waiting=now.waiting + 1, looks=now.looks + 1)
+        return now._compared() if now.waiting >= now.block else now
 
     def next_step(self) -> "PodErrors":
-        """Start the next step: each look is a draw of its own, so all is kept."""
-        return self
+        """Start the next step, with another number of pods: what was summed is compared."""
+        return self._compared() if self.waiting else self
 
     def reading(self) -> Reading:
         """Say what the looks so far show."""
         counts = {"looks": self.looks}
         return Reading(self.worse, None, _sum(self.spending), statistic=_statistic(self.spending), counts=counts)
+
+    def _compared(self) -> "PodErrors":
+        spending, worse = take_pods(self.plan, self.spending, self.canary, self.baseline)
+        return replace(self, spending=spending, canary=(), baseline=(), waiting=0, worse=self.worse or worse)
+
+
+def _added(before: Sequence[int], now: Sequence[int]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(before, now, strict=True)))
 
 
 def _sum(spending: Spending) -> str:
@@ -80,4 +104,4 @@ def _sum(spending: Spending) -> str:
 
 
 def _statistic(spending: Spending) -> dict[str, float]:
-    return {"found": spending.found, "of": spending.counted, "spent": spending.spent}
+    return {"found": spending.found, "of": spending.counted, "spent": spending.spent, "boundary": spending.boundary}

@@ -8,12 +8,34 @@ carries is the wider of the two beyond the mean (Uhlmann, Metrika 10, 1966).
 import math
 from dataclasses import dataclass, replace
 
-from deploy.verdict import promotion
-from deploy.verdict.exceedance import Exceedance, Level, Slow, fresh
+from deploy.verdict.exceedance import Exceedance, Level, SlowLook, fresh
+from deploy.verdict.gates import CLOSED, Gate, Margin
 from deploy.verdict.guards import Guard
 from deploy.verdict.intervals import ratio_interval
 from deploy.verdict.looks import NOTHING, Look
 from deploy.verdict.readings import Reading
+from deploy.verdict.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class ErrorsPlan:
+    """What is fixed before the start.
+
+    Args:
+        margins: What each step tolerates.
+        alpha: The guard's part of the plan's α.
+        gate_alpha: The plan's whole α: all gates must open, so they need not share it.
+        schedule: How the guard spends its part.
+        opens: It opens gates; else it only rolls back.
+        least_requests: To the canary at a step before its gate opens.
+    """
+
+    margins: tuple[Margin, ...]
+    alpha: float
+    gate_alpha: float
+    schedule: Schedule
+    opens: bool = True
+    least_requests: int = 1
 
 
 @dataclass(frozen=True)
@@ -21,29 +43,19 @@ class Errors:
     """The error rate.
 
     Args:
-        steps: Percent of requests that go to the canary, by step.
-        margin: Largest tolerated rise of the error rate, absolute (0 to 1).
-        alpha: The guard's part of the plan's α.
-        gate_alpha: The plan's whole α: all gates must open, so they need not share it.
-        planned: Errors of both arms at which the guard may have spent its part.
+        plan: Fixed before the start.
         step: The step that the looks are at.
         guard: Over all steps.
-        gate: Counts of this step.
-        bets: Logarithms of the gate's bets.
+        gate: Of this step.
         pending: Counts since the last look that had traffic in both arms.
         fed: The last look had traffic in both arms.
         worse: The canary was found worse.
     """
 
-    steps: tuple[int, ...]
-    margin: float
-    alpha: float
-    gate_alpha: float
-    planned: float
+    plan: ErrorsPlan
     step: int = 0
     guard: Guard = Guard()  # noqa: RUF009 - frozen, and so are its parts
-    gate: Look = NOTHING
-    bets: tuple[float, ...] = promotion.NO_BETS
+    gate: Gate = CLOSED
     pending: Look = NOTHING
     fed: bool = False
     worse: bool = False
@@ -57,50 +69,35 @@ class Errors:
             look.canary_errors,
             look.baseline_errors,
             look.share,
-            alpha=self.alpha,
-            planned=self.planned,
+            alpha=self.plan.alpha,
+            schedule=self.plan.schedule,
+            requests=look.requests,
         )
-        gate, bets = self.gate.plus(look), promotion.carry(self.bets, look, self.margin)
-        worse = self.worse or worse
-        return replace(self, guard=guard, gate=gate, bets=bets, pending=NOTHING, fed=True, worse=worse)
+        gate, worse = self.gate.take(look, self._margin), self.worse or worse
+        return replace(self, guard=guard, gate=gate, pending=NOTHING, fed=True, worse=worse)
 
     def next_step(self) -> "Errors":
         """Start the next step with a new gate."""
-        return replace(self, step=self.step + 1, gate=NOTHING, bets=promotion.NO_BETS, pending=NOTHING, fed=False)
+        return replace(self, step=self.step + 1, gate=CLOSED, pending=NOTHING, fed=False)
 
     def reading(self) -> Reading:
         """Say what the looks so far show."""
-        gate, evidence = self.gate, promotion.carried_evidence(self.bets)
+        counts, evidence = self.gate.counts, self.gate.evidence(self._margin)
+        threshold = 1 / self.plan.gate_alpha
+        enough = self.fed and counts.canary_requests >= self.plan.least_requests
         return Reading(
             worse=self.worse,
-            good=evidence >= 1 / self.gate_alpha and self.fed,
-            sentence=f"{gate.canary_errors} of {gate.canary_requests:,} requests to the canary failed,"
-            f" {gate.baseline_errors} of {gate.baseline_requests:,} to the champion.",
-            statistic={**_statistic(self.guard), "evidence": evidence, "threshold": 1 / self.gate_alpha},
-            interval={"ratio of error rates": _ratio(gate, self.gate_alpha)},
-            counts=dict(vars(gate)),
+            good=evidence >= threshold and enough if self.plan.opens else None,
+            sentence=f"{counts.canary_errors} of {counts.canary_requests:,} requests to the canary failed,"
+            f" {counts.baseline_errors} of {counts.baseline_requests:,} to the champion.",
+            statistic={**_statistic(self.guard), "evidence": evidence, "threshold": threshold},
+            interval={"ratio of error rates": _ratio(counts, self.plan.gate_alpha)},
+            counts=dict(vars(counts)),
         )
 
-
-@dataclass(frozen=True)
-class SlowLook:
-    """Requests of both arms, by level: those that took longer are the look's errors."""
-
-    levels: tuple[Look, ...]
-
     @property
-    def is_fed(self) -> bool:
-        """Both arms had traffic."""
-        return all(look.is_fed for look in self.levels)
-
-    def plus(self, other: "SlowLook") -> "SlowLook":
-        """Add two looks."""
-        return SlowLook(tuple(one.plus(two) for one, two in zip(self.levels, other.levels, strict=True)))
-
-    def slow(self) -> Slow:
-        """Return the slow requests alone."""
-        canary = tuple(look.canary_errors for look in self.levels)
-        return Slow(canary, tuple(look.baseline_errors for look in self.levels))
+    def _margin(self) -> Margin:
+        return self.plan.margins[self.step]
 
 
 @dataclass(frozen=True)
@@ -108,8 +105,8 @@ class Latency:
     """Requests slower than the champion's thresholds; it rolls back, and opens no gate.
 
     Args:
-        steps: Percent of requests that go to the canary, by step.
         levels: Thresholds, fixed before the start.
+        schedules: How each level spends its part of α.
         alpha: The metric's part of the plan's α.
         exceedance: One guard a level, over all steps.
         seen: Requests of this step.
@@ -117,8 +114,8 @@ class Latency:
         worse: The canary was found slower.
     """
 
-    steps: tuple[int, ...]
     levels: tuple[Level, ...]
+    schedules: tuple[Schedule, ...]
     alpha: float
     exceedance: Exceedance
     seen: SlowLook
@@ -130,9 +127,7 @@ class Latency:
         look = self.pending.plus(look)
         if not look.is_fed:
             return replace(self, pending=look)
-        exceedance, worse = self.exceedance.take(
-            self.levels, look.slow(), look.levels[0].share, steps=self.steps, alpha=self.alpha
-        )
+        exceedance, worse = self.exceedance.take(self.levels, look, self.schedules, alpha=self.alpha)
         seen, worse = self.seen.plus(look), self.worse or worse
         return replace(self, exceedance=exceedance, seen=seen, pending=self._nothing(), worse=worse)
 
@@ -156,10 +151,10 @@ class Latency:
         return SlowLook((NOTHING,) * len(self.levels))
 
 
-def latency(steps: tuple[int, ...], levels: tuple[Level, ...], alpha: float) -> Latency:
+def latency(levels: tuple[Level, ...], schedules: tuple[Schedule, ...], alpha: float) -> Latency:
     """Return the metric before its first look."""
     nothing = SlowLook((NOTHING,) * len(levels))
-    return Latency(steps, levels, alpha, fresh(levels), nothing, nothing)
+    return Latency(levels, schedules, alpha, fresh(levels), nothing, nothing)
 
 
 def _sentence(level: Level, look: Look) -> str:
@@ -175,4 +170,5 @@ def _ratio(look: Look, alpha: float) -> tuple[float, float]:
 
 def _statistic(guard: Guard) -> dict[str, float]:
     found = {"found": guard.spending.found, "of": guard.spending.counted}
-    return {**found, "spent": guard.spending.spent, "hedge": guard.hedge}
+    spent = {"spent": guard.spending.spent, "boundary": guard.spending.boundary}
+    return {**found, **spent, "hedge": guard.hedge}

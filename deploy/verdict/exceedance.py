@@ -5,12 +5,13 @@ the same guard carries it, with its part of α.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deploy.verdict.guards import Guard
-from deploy.verdict.plan import planned_counts
+from deploy.verdict.looks import Look
+from deploy.verdict.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,19 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Slow:
-    """Slow requests by level, in one look."""
+class SlowLook:
+    """Requests of both arms, by level: those that took longer are the look's errors."""
 
-    canary: tuple[int, ...]
-    baseline: tuple[int, ...]
+    levels: tuple[Look, ...]
 
-    def plus(self, other: "Slow") -> "Slow":
+    @property
+    def is_fed(self) -> bool:
+        """Both arms had traffic."""
+        return all(look.is_fed for look in self.levels)
+
+    def plus(self, other: "SlowLook") -> "SlowLook":
         """Add two looks."""
-        canary = tuple(map(sum, zip(self.canary, other.canary, strict=True)))
-        return Slow(canary, tuple(map(sum, zip(self.baseline, other.baseline, strict=True))))
+        return SlowLook(tuple(one.plus(two) for one, two in zip(self.levels, other.levels, strict=True)))
 
 
 def levels(champion: Sequence[float]) -> tuple[Level, Level]:
@@ -60,9 +64,14 @@ def split(p90: float, p99: float) -> tuple[Level, Level]:
     return Level(p90, 1 / 3, 1.5), Level(p99, 2 / 3, 2.0)
 
 
-def slow(found: tuple[Level, ...], canary: Iterable[float], baseline: Iterable[float]) -> Slow:
+def slow(found: tuple[Level, ...], canary: Sequence[float], baseline: Sequence[float]) -> SlowLook:
     """Count the slow requests of one look, whose durations are in seconds."""
-    return Slow(_over(found, list(canary)), _over(found, list(baseline)))
+    return SlowLook(
+        tuple(
+            Look(len(canary), _over(level, canary), len(baseline), _over(level, baseline))  # by its arms' requests
+            for level in found
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -72,15 +81,14 @@ class Exceedance:
     guards: tuple[Guard, ...]
 
     def take(
-        self, found: tuple[Level, ...], look: Slow, share: float, *, steps: tuple[int, ...], alpha: float
+        self, found: tuple[Level, ...], look: SlowLook, schedules: Sequence[Schedule], *, alpha: float
     ) -> tuple["Exceedance", bool]:
         """Take one look.
 
         Args:
             found: The levels, fixed before the start.
-            look: Slow requests by level.
-            share: The canary's share of this look's requests (0 to 1).
-            steps: Percent of requests that go to the canary, by step.
+            look: Requests by level, with traffic in both arms.
+            schedules: How each level spends its part of α.
             alpha: The metric's α, which its levels share.
 
         Returns:
@@ -88,13 +96,14 @@ class Exceedance:
         """
         taken = [
             guard.take(
-                canary,
-                baseline,
-                share,
+                counts.canary_errors,
+                counts.baseline_errors,
+                counts.share,
                 alpha=alpha * level.part,
-                planned=planned_counts(steps, level.ratio),
+                schedule=schedule,
+                requests=counts.requests,
             )
-            for guard, level, canary, baseline in zip(self.guards, found, look.canary, look.baseline, strict=True)
+            for guard, level, counts, schedule in zip(self.guards, found, look.levels, schedules, strict=True)
         ]
         return Exceedance(tuple(guard for guard, _ in taken)), any(worse for _, worse in taken)
 
@@ -113,5 +122,5 @@ def fresh(found: tuple[Level, ...]) -> Exceedance:
     return Exceedance((Guard(),) * len(found))
 
 
-def _over(found: tuple[Level, ...], durations: list[float]) -> tuple[int, ...]:
-    return tuple(sum(duration > level.seconds for duration in durations) for level in found)
+def _over(level: Level, durations: Sequence[float]) -> int:
+    return sum(duration > level.seconds for duration in durations)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.verdict import mixture
-from deploy.verdict.distributions import NO_COUNTS, binomial
+from deploy.verdict.distributions import binomial
+from deploy.verdict.schedule import Schedule
 from deploy.verdict.spending import NOTHING_SPENT, Spending
-
-SPENDING_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -23,15 +22,7 @@ class Guard:
         return mixture.evidence(self.log_ratios)
 
     def take(
-        self,
-        canary: int,
-        baseline: int,
-        share: float,
-        *,
-        alpha: float,
-        planned: float,
-        pace: float = 1.0,
-        spending_share: float = SPENDING_SHARE,
+        self, canary: int, baseline: int, share: float, *, alpha: float, schedule: Schedule, requests: int = 0
     ) -> tuple["Guard", bool]:
         """Carry both tests over one look.
 
@@ -40,20 +31,24 @@ class Guard:
             baseline: Bad counts of the champion.
             share: Share of the requests that was randomised to the canary (0 to 1).
             alpha: Probability of rejecting a canary that is as good as the champion.
-            planned: Bad counts of both arms at which all may have been spent.
-            pace: How the spending goes, as `Spending.take` has it.
-            spending_share: Part of alpha that is spent on the plan; the rest is the hedge's (0 to 1, both excluded).
+            schedule: How it is spent.
+            requests: Requests of both arms, for a schedule that goes by them.
 
         Returns:
             The next state, and whether one of the tests rejects.
         """
         total = canary + baseline
-        kernel = NO_COUNTS if self.spending.is_over(planned) else binomial(total, share)
         spending, rejected = self.spending.take(
-            canary, total, kernel, alpha=spending_share * alpha, planned=planned, pace=pace
+            canary,
+            total,
+            lambda null: null.plus(binomial(total, share)),
+            alpha=schedule.spending_share * alpha,
+            planned=schedule.planned,
+            pace=schedule.pace,
+            evidence=schedule.evidence(total, requests),
         )
         after = Guard(spending, mixture.carry(self.log_ratios, canary, baseline, share))
-        return after, rejected or after.hedge >= 1 / ((1 - spending_share) * alpha)
+        return after, rejected or after.hedge >= 1 / ((1 - schedule.spending_share) * alpha)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -1,13 +1,12 @@
-"""The interval for how many times as often the canary is bad, valid at every look."""
+"""Intervals that are valid at every look: for how many times as often the canary is bad, and for one rate."""
 
 import math
-from collections.abc import Callable
 
 from deploy.verdict.distributions import log_beta
 
 # Prior of the canary's share of bad counts: Jeffreys'.
 PRIOR = 0.5
-_HALVINGS = 60
+_STEPS, _CLOSE = 60, 1e-10
 
 
 def ratio_interval(canary: int, baseline: int, share: float, alpha: float) -> tuple[float, float]:
@@ -25,32 +24,43 @@ def ratio_interval(canary: int, baseline: int, share: float, alpha: float) -> tu
     Returns:
         Lower and upper end; infinity when nothing speaks against any large ratio.
     """
-    total, mixture = canary + baseline, _log_mixture(canary, baseline)
-    if total == 0:
+    if canary + baseline == 0:
         return 0.0, math.inf
-
-    def refuted(q: float) -> bool:
-        return mixture - canary * math.log(q) - baseline * math.log1p(-q) >= math.log(1 / alpha)
-
-    peak = canary / total
-    low = 0.0 if canary == 0 else _edge(refuted, 0.0, peak)
-    high = 1.0 if baseline == 0 else _edge(refuted, 1.0, peak)
-    return _ratio(low, share), _ratio(high, share)
+    most = math.log(1 / alpha) - _log_mixture(canary, baseline)
+    low = 0.0 if canary == 0 else _lower_odds(canary, baseline, most)
+    high = math.inf if baseline == 0 else 1 / _lower_odds(baseline, canary, most)
+    return low * (1 - share) / share, high * (1 - share) / share
 
 
-def _edge(refuted: Callable[[float], bool], outside: float, inside: float) -> float:
-    """Bisect for where refuting ends; the likelihood falls to both sides of its peak."""
-    for _ in range(_HALVINGS):
-        middle = (outside + inside) / 2
-        if 0 < middle < 1 and not refuted(middle):
-            inside = middle
-        else:
-            outside = middle
-    return outside
+def rate_bound(bad: int, requests: int, alpha: float) -> float:
+    """Return the highest rate (0 to 1) that a mixture over all rates does not refute; valid whenever one stops.
+
+    Args:
+        bad: Bad requests, at most all of them.
+        requests: All requests.
+        alpha: Probability that the rate is higher, at some time.
+    """
+    if bad == requests:
+        return 1.0
+    odds = _lower_odds(requests - bad, bad, math.log(1 / alpha) - _log_mixture(bad, requests - bad))
+    return 1 / (1 + odds)
 
 
-def _ratio(q: float, share: float) -> float:
-    return math.inf if q >= 1 else q * (1 - share) / ((1 - q) * share)
+def _lower_odds(found: int, others: int, most: float) -> float:
+    """Return the odds q / (1 - q) of the smaller solution q of -found log q - others log(1 - q) = most.
+
+    By Newton's method in the log-odds: the left side is convex there, so that from a q that is too small every step
+    ends before the solution.
+    """
+    odds = -most / found - math.log(-math.expm1(-most / found))  # -found log q alone is `most` here
+    for _ in range(_STEPS):
+        q = 1 / (1 + math.exp(-odds))
+        excess = -found * math.log(q) - others * math.log1p(-q) - most
+        slope = found - (found + others) * q
+        if excess <= _CLOSE or slope <= 0:
+            break
+        odds += excess / slope
+    return math.exp(odds)
 
 
 def _log_mixture(canary: int, baseline: int) -> float:

@@ -10,6 +10,7 @@ from deploy.verdict.distributions import Distribution
 from deploy.verdict.guards import Guard
 from deploy.verdict.looks import NOTHING, Look
 from deploy.verdict.plan import Plan
+from deploy.verdict.schedule import Schedule
 from deploy.verdict.spending import Spending
 
 
@@ -33,6 +34,7 @@ class State:
         spent: Error probability that the guard has spent.
         offset: Number of canary errors that `null[0]` stands for.
         null: Null distribution of the canary's errors, without the paths that were stopped.
+        spacing: Of the numbers that `null` stands for.
         log_ratios: Log-likelihood ratio of each of RATIOS.
     """
 
@@ -43,6 +45,7 @@ class State:
     spent: float = 0.0
     offset: int = 0
     null: tuple[float, ...] = (1.0,)
+    spacing: int = 1
     log_ratios: tuple[float, ...] = mixture.NO_RATIOS
 
     def next_step(self) -> "State":
@@ -118,11 +121,10 @@ def promotion_evidence(plan: Plan, state: State) -> float:
 
 def _guard(plan: Plan, state: State, look: Look, share: float) -> tuple[State, bool]:
     """Carry both tests of "fails no more often than the champion" over one look; True when one of them rejects."""
-    null = Distribution(state.offset, state.null)
-    before = Guard(Spending(state.canary_errors, state.errors, state.spent, null), state.log_ratios)
-    after, worse = before.take(
-        look.canary_errors, look.baseline_errors, share, alpha=plan.alpha, planned=plan.planned_errors
-    )
+    null = Distribution(state.offset, state.null, state.spacing)
+    before = Guard(Spending(state.canary_errors, state.errors, state.spent, null, state.errors), state.log_ratios)
+    schedule = Schedule(plan.planned_errors, pace=1.0, spending_share=0.8)
+    after, worse = before.take(look.canary_errors, look.baseline_errors, share, alpha=plan.alpha, schedule=schedule)
     spending = after.spending
     state = replace(
         state,
@@ -131,6 +133,7 @@ def _guard(plan: Plan, state: State, look: Look, share: float) -> tuple[State, b
         spent=spending.spent,
         offset=spending.null.start,
         null=spending.null.chances,
+        spacing=spending.null.spacing,
         log_ratios=after.log_ratios,
     )
     return state, worse

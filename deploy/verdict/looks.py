@@ -19,9 +19,14 @@ class Look:
             raise ValueError(f"{self} counts more errors than requests, or less than none.")
 
     @property
+    def requests(self) -> int:
+        """Requests of both arms."""
+        return self.canary_requests + self.baseline_requests
+
+    @property
     def share(self) -> float:
         """The canary's share of the requests (0 to 1); there must be some."""
-        return self.canary_requests / (self.canary_requests + self.baseline_requests)
+        return self.canary_requests / self.requests
 
     @property
     def is_fed(self) -> bool:

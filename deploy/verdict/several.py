@@ -42,18 +42,55 @@ class Judged:
     readings: dict[str, Reading]
 
 
-def judge_metrics(metrics: Mapping[str, Metric], looks: Iterable[StepLook]) -> Judged:
-    """Judge looks in their order; a rollback ends it, and what comes after is not judged."""
-    step, last = 0, Judged(Call.NOT_YET, "There is no look yet, and that is never a pass.", 0, _readings(metrics))
-    for number, look in enumerate(looks, start=1):
-        while step < look.step:
-            metrics, step = {name: metric.next_step() for name, metric in metrics.items()}, step + 1
+@dataclass(frozen=True)
+class Judging:
+    """Several metrics after some looks. A value: taking a look returns another one, and this one stays as it was.
+
+    Args:
+        metrics: By name, each with what its looks left behind.
+        step: Index of the plan's step that the metrics are at.
+        judged: The call after the last look.
+    """
+
+    metrics: Mapping[str, Metric]
+    step: int
+    judged: Judged
+
+    def take(self, look: StepLook) -> tuple["Judging", Judged]:
+        """Take in the next look, which goes to its step by itself; a rollback ends it, and later looks change nothing.
+
+        Raises:
+            ValueError: The look is of an earlier step, or says what its metric cannot take.
+        """
+        if self.judged.call is Call.ROLL_BACK:
+            return self, self.judged
+        metrics = _at_step(self.metrics, self.step, look.step)
         metrics = {name: _taken(metric, look.metrics.get(name)) for name, metric in metrics.items()}
         readings = _readings(metrics)
-        last = Judged(*_call(readings, look), number, readings)
-        if last.call is Call.ROLL_BACK:
-            return last
-    return last
+        judged = Judged(*_call(readings, look), self.judged.look + 1, readings)
+        return Judging(metrics, look.step, judged), judged
+
+
+def judging(metrics: Mapping[str, Metric]) -> Judging:
+    """Return metrics before their first look."""
+    none = Judged(Call.NOT_YET, "There is no look yet, and that is never a pass.", 0, _readings(metrics))
+    return Judging(metrics, 0, none)
+
+
+def judge_metrics(metrics: Mapping[str, Metric], looks: Iterable[StepLook]) -> Judged:
+    """Judge looks in their order; a rollback ends it, and what comes after is not judged."""
+    now = judging(metrics)
+    for look in looks:
+        now, _ = now.take(look)
+    return now.judged
+
+
+def _at_step(metrics: Mapping[str, Metric], step: int, wanted: int) -> Mapping[str, Metric]:
+    if wanted < step:
+        raise ValueError(f"a look at step {wanted + 1} comes after one at step {step + 1}.")
+    for _ in range(step, wanted):
+        metrics = {name: metric.next_step() for name, metric in metrics.items()}
+    return metrics
 
 
 def _taken(metric: Metric, look: Any) -> Metric:

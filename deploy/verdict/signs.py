@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from deploy.verdict.guards import Guard
+from deploy.verdict.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -84,4 +85,6 @@ class Dispersion:
 
 
 def _compared(guard: Guard, first: float, second: float, minutes: int, alpha: float) -> tuple[Guard, bool]:
-    return guard.take(int(first > second), int(second > first), 0.5, alpha=alpha, planned=minutes)
+    # Few minutes are all there is: linear, so that five of five are enough.
+    schedule = Schedule(minutes, pace=1.0, spending_share=0.8)
+    return guard.take(int(first > second), int(second > first), 0.5, alpha=alpha, schedule=schedule)

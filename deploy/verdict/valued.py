@@ -8,48 +8,73 @@ from deploy.verdict.readings import Reading
 
 
 @dataclass(frozen=True)
-class Values:
-    """The difference of means, canary - champion; above the tolerance is worse.
+class ValuesPlan:
+    """What is fixed before the start.
 
     Args:
-        plan: Bounds and marks of the difference; its α is that of the intervals and of the gate.
+        mean: Bounds and marks of the difference, larger being worse; its α is that of the intervals and of the gate.
         alpha: The guard's part of the plan's α.
-        mean: After the looks so far.
+        sign: 1 where a larger value is worse, as of a loss; -1 where it is better, as of a reward.
+        opens: It opens gates; else it only rolls back.
+        least_requests: Differences at a step before its gate opens.
+    """
+
+    mean: MeanPlan
+    alpha: float
+    sign: int = 1
+    opens: bool = True
+    least_requests: int = 1
+
+
+@dataclass(frozen=True)
+class Values:
+    """The difference of means, canary - champion.
+
+    Args:
+        plan: Fixed before the start.
+        mean: After the looks so far; of the differences times the plan's sign.
+        before: Differences of the steps before.
         worse: The canary was found worse.
     """
 
-    plan: MeanPlan
-    alpha: float
+    plan: ValuesPlan
     mean: Mean = Mean()  # noqa: RUF009 - frozen, and so are its parts
+    before: int = 0
     worse: bool = False
 
     def take(self, look: Sequence[float]) -> "Values":
         """Take in one look's differences, of pairs or as `differences` makes them."""
-        mean = self.mean.take(self.plan, look)
-        return replace(self, mean=mean, worse=self.worse or mean.evidence_worse(self.plan) >= 1 / self.alpha)
+        mean = self.mean.take(self.plan.mean, [self.plan.sign * difference for difference in look])
+        worse = mean.evidence_worse(self.plan.mean) >= 1 / self.plan.alpha
+        return replace(self, mean=mean, worse=self.worse or worse)
 
     def next_step(self) -> "Values":
         """Start the next step: the difference of means is the same at any share, so all is kept."""
-        return self
+        return replace(self, before=self.mean.moments.count)
 
     def reading(self) -> Reading:
         """Say what the looks so far show."""
-        good, count = self.mean.evidence_good(self.plan), self.mean.moments.count
-        low, high = self.mean.bernstein_interval(self.plan)
-        seen = f"{self.plan.value(self.mean.moments.total / count):.4g}" if count else "not seen"
+        plan, count = self.plan.mean, self.mean.moments.count
+        good, enough = self.mean.evidence_good(plan), count - self.before >= self.plan.least_requests
+        low, high = self._ends(self.mean.bernstein_interval(plan))
+        seen = f"{self.plan.sign * plan.value(self.mean.moments.total / count):.4g}" if count else "not seen"
         return Reading(
             worse=self.worse,
-            good=good >= 1 / self.plan.alpha,
+            good=good >= 1 / plan.alpha and enough if self.plan.opens else None,
             sentence=f"The mean difference of {count:,} is {seen}, and between {low:.4g} and {high:.4g}.",
             statistic={
-                "evidence_worse": self.mean.evidence_worse(self.plan),
-                "threshold_worse": 1 / self.alpha,
+                "evidence_worse": self.mean.evidence_worse(plan),
+                "threshold_worse": 1 / self.plan.alpha,
                 "evidence": good,
-                "threshold": 1 / self.plan.alpha,
+                "threshold": 1 / plan.alpha,
             },
             interval={
                 "mean difference": (low, high),
-                "mean difference, by bets": self.mean.betting_interval(self.plan),
+                "mean difference, by bets": self._ends(self.mean.betting_interval(plan)),
             },
             counts={"differences": count},
         )
+
+    def _ends(self, interval: tuple[float, float]) -> tuple[float, float]:
+        low, high = sorted(self.plan.sign * end for end in interval)
+        return low, high

@@ -27,7 +27,7 @@ from tests.monitoring.flights_package import USE_CASE, write_model
 
 REFERENCE = Reference(loss=0.6, standard_error=0.01, rows=100, roc_auc=0.5)
 # A wide margin, so that a hundred requests decide; the digits of the steps do not matter here.
-ROLLOUT = {"steps": [10, 50], "margin": 0.2, "max_minutes": 5}
+ROLLOUT = {"shadow": None, "steps": [10, 50], "margin": 0.2, "least_requests": 1, "max_minutes": 5, "bake": "0s"}
 
 
 # Writes a model folder of a use case, given the document of its usecase.yaml.

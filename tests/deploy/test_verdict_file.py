@@ -189,7 +189,7 @@ EVERY_KIND: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "mean": ({"part": 0.2, "low": 0, "high": 1, "margin": 0.1}, {"differences": [0.5, 0.4] * 30}),
     "users": ({"part": 0.2}, arms({f"c{number}": 2 for number in range(12)}, {"b": 1})),
-    "pods": ({"part": 0.2}, arms([9, 9, 9], [0] * 27)),
+    "pods": ({"part": 0.2, "looks": 2}, arms([9, 9, 9], [0] * 27)),
     "series": ({"part": 1.0, "minutes": 8}, arms(100, 1)),
 }
 

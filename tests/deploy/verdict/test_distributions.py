@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.verdict.distributions import Distribution, binomial
+from deploy.verdict.distributions import NO_COUNTS, WIDEST, Distribution, binomial
 
 CHANCES = st.lists(st.floats(0, 1), min_size=1, max_size=40).filter(lambda found: sum(found) > 0.1)
 
@@ -25,15 +25,18 @@ def test_a_binomial_is_its_formula(trials: int, chance: float) -> None:
         assert value == pytest.approx(exact(trials, chance, found.start + index), rel=1e-8)
 
 
-@given(CHANCES, CHANCES, st.integers(0, 5), st.integers(0, 5))
-def test_a_sum_is_what_two_loops_find(left: list[float], right: list[float], first: int, second: int) -> None:
+@given(CHANCES, CHANCES, st.integers(0, 5), st.integers(0, 5), st.integers(1, 6))
+def test_a_sum_is_what_two_loops_find(
+    left: list[float], right: list[float], first: int, second: int, times: int
+) -> None:
     one, two = Distribution(first, normal(left)), Distribution(second, normal(right))
-    both = one.plus(two)
-    for total in range(first + second, first + second + len(left) + len(right) - 1):
+    both = one.plus(two, times)
+    for total in range(first + times * second, first + times * second + len(left) + times * (len(right) - 1)):
         loops = sum(
-            chance * two.chances[total - first - index - second]
+            chance * other
             for index, chance in enumerate(one.chances)
-            if 0 <= total - first - index - second < len(two.chances)
+            for count, other in enumerate(two.chances)
+            if first + index + times * (second + count) == total
         )
         index = total - both.start
         there = both.chances[index] if 0 <= index < len(both.chances) else 0.0
@@ -46,3 +49,20 @@ def test_binomials_add_up() -> None:
     for index, value in enumerate(alone.chances):
         at = alone.start + index - both.start
         assert value == pytest.approx(both.chances[at] if 0 <= at < len(both.chances) else 0.0, abs=1e-12)
+
+
+def test_a_wide_distribution_keeps_its_mean_and_its_tails_grow_by_little() -> None:
+    wide = NO_COUNTS
+    for _ in range(40):
+        wide = wide.plus(binomial(5000, 0.1))
+    assert len(wide.chances) <= WIDEST
+    assert wide.spacing > 1
+    counts = [wide.start + index * wide.spacing for index in range(len(wide.chances))]
+    mean = sum(count * chance for count, chance in zip(counts, wide.chances, strict=True))
+    variance = sum((count - mean) ** 2 * chance for count, chance in zip(counts, wide.chances, strict=True))
+    assert mean == pytest.approx(20_000)
+    assert 18_000 < variance < 18_000 * 1.01
+    exact_ = binomial(200_000, 0.1)
+    for boundary in counts[260::40]:
+        tail = sum(exact_.chances[boundary - exact_.start :])
+        assert tail < 1 - sum(wide.below(boundary).chances) < 1.1 * tail + 1e-9

@@ -2,19 +2,24 @@ import math
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.verdict import exceedance
-from deploy.verdict.counted import Errors, SlowLook, latency
+from deploy.verdict.counted import Errors, ErrorsPlan, latency
+from deploy.verdict.exceedance import SlowLook
+from deploy.verdict.gates import Margin, margins
 from deploy.verdict.judging import Call
 from deploy.verdict.looks import NOTHING, Look
 from deploy.verdict.means import MeanPlan, differences
 from deploy.verdict.readings import Metric
-from deploy.verdict.several import Judged, StepLook, judge_metrics
-from deploy.verdict.valued import Values
+from deploy.verdict.schedule import Schedule
+from deploy.verdict.several import Judged, StepLook, judge_metrics, judging
+from deploy.verdict.valued import Values, ValuesPlan
 
 STEPS, ALPHA = (20, 50), 0.05
+MARGINS = margins(STEPS, Margin(ratio=3.0, rise=0.05))
 LEVELS = exceedance.split(0.1, 0.4)
 LOSS = MeanPlan(low=-1, high=1, tolerance=0, margin=0.15, alpha=ALPHA)
 
@@ -22,9 +27,9 @@ LOSS = MeanPlan(low=-1, high=1, tolerance=0, margin=0.15, alpha=ALPHA)
 def metrics() -> dict[str, Metric]:
     """Errors with half of α, latency and loss with a quarter each."""
     return {
-        "errors": Errors(STEPS, 0.05, ALPHA / 2, ALPHA, planned=200),
-        "latency": latency(STEPS, LEVELS, ALPHA / 4),
-        "loss": Values(LOSS, ALPHA / 4),
+        "errors": Errors(ErrorsPlan(MARGINS, ALPHA / 2, ALPHA, Schedule(200))),
+        "latency": latency(LEVELS, (Schedule(300), Schedule(100)), ALPHA / 4),
+        "loss": Values(ValuesPlan(LOSS, ALPHA / 4)),
     }
 
 
@@ -82,7 +87,8 @@ def test_a_gate_that_saw_nothing_in_the_last_look_keeps_all_shut() -> None:
 def test_a_split_that_is_not_as_planned_rolls_back_no_healthy_canary_and_promotes_no_bad_one() -> None:
     runs = 300
     rolled_back = sum(crooked(seed, 0.1)[0] for seed in range(runs)) / runs
-    promoted = sum(crooked(seed, 0.15)[1] for seed in range(runs)) / runs
+    beyond = max(0.1 * MARGINS[0].ratio, 0.1 + MARGINS[0].rise)
+    promoted = sum(crooked(seed, beyond)[1] for seed in range(runs)) / runs
     assert rolled_back <= ALPHA / 2 + 3 * math.sqrt(ALPHA / 2 / runs)
     assert promoted <= ALPHA + 3 * math.sqrt(ALPHA / runs)
 
@@ -116,3 +122,29 @@ def test_the_same_looks_are_judged_the_same_and_nothing_seen_never_promotes(
     assert judge_metrics(metrics(), looks) == found
     after = judge_metrics(metrics(), [*looks, StepLook(1, {})])
     assert after.call is (Call.ROLL_BACK if found.call is Call.ROLL_BACK else Call.NOT_YET)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(COUNTED | LOST, max_size=8), st.integers(0, 8))
+def test_looks_taken_one_by_one_are_judged_like_all_at_once_and_a_value_stays_as_it_was(
+    seen: list[dict[str, Any]], second: int
+) -> None:
+    looks = [StepLook(int(number >= second), one) for number, one in enumerate(seen)]
+    now = judging(metrics())
+    for number, look_ in enumerate(looks, start=1):
+        after, judged_ = now.take(look_)
+        assert now.take(look_) == (after, judged_)
+        assert judged_ == judge_metrics(metrics(), looks[:number])
+        now = after
+
+
+def test_a_look_of_an_earlier_step_is_refused() -> None:
+    now, _ = judging(metrics()).take(StepLook(1, {}))
+    with pytest.raises(ValueError, match="step 1 comes after one at step 2"):
+        now.take(StepLook(0, {}))
+
+
+def test_after_a_rollback_looks_change_nothing() -> None:
+    now, found = judging(metrics()).take(StepLook(0, {"errors": Look(100, 60, 400, 1)}))
+    assert found.call is Call.ROLL_BACK
+    assert now.take(StepLook(1, {"errors": Look(1000, 0, 4000, 40)})) == (now, found)

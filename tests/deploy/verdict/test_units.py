@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.verdict.clustered import PodErrors
+from deploy.verdict.distributions import NO_COUNTS
 from deploy.verdict.guards import Guard
+from deploy.verdict.schedule import Schedule
 from deploy.verdict.spending import NOTHING_SPENT
 from deploy.verdict.units import UnitPlan, Users, assigned, drawn, take_pods
 
@@ -30,8 +33,8 @@ def test_a_draw_without_replacement_is_what_counting_all_draws_finds(counts: lis
     units = data.draw(st.integers(0, len(counts)))
     sums = Counter(sum(draw) for draw in itertools.combinations(counts, units))
     found = drawn(counts, units)
-    for total, chance in enumerate(found.chances):
-        assert chance == pytest.approx(sums[total] / math.comb(len(counts), units))
+    for index, chance in enumerate(found.chances):
+        assert chance == pytest.approx(sums[found.start + index] / math.comb(len(counts), units))
     assert sum(found.chances) == pytest.approx(1)
 
 
@@ -41,7 +44,7 @@ def test_an_assignment_by_hash_is_what_counting_all_assignments_finds(counts: li
     for arms in itertools.product((0, 1), repeat=len(counts)):
         chance = math.prod(share if arm else 1 - share for arm in arms)
         expected[sum(count for count, arm in zip(counts, arms, strict=True) if arm)] += chance
-    found = assigned(counts, share)
+    found = assigned(NO_COUNTS, counts, share)
     for total, chance in expected.items():
         index = total - found.start
         there = found.chances[index] if 0 <= index < len(found.chances) else 0.0
@@ -63,7 +66,7 @@ def sticky(seed: int, ratio: float) -> tuple[bool, bool]:
         mine, theirs = ({user: errors[user] for user in errors if (user in canary) is arm} for arm in (True, False))
         users, rejected = users.take(PLAN, 0.2, mine, theirs)
         by_unit |= rejected
-        guard, rejected = guard.take(sum(mine.values()), sum(theirs.values()), 0.2, alpha=0.05, planned=150)
+        guard, rejected = guard.take(sum(mine.values()), sum(theirs.values()), 0.2, alpha=0.05, schedule=Schedule(150))
         by_request |= rejected
     return by_unit, by_request
 
@@ -135,3 +138,31 @@ def test_a_user_in_both_arms_is_refused_and_an_arm_without_pods_is_no_look() -> 
     with pytest.raises(ValueError, match="in both arms"):
         Users().take(PLAN, 0.5, {"a": 1}, {"a": 0})
     assert take_pods(PLAN, NOTHING_SPENT, [], [3, 4]) == (NOTHING_SPENT, False)
+
+
+def spells(seed: int, block: int) -> bool:
+    """Play 60 looks at ten pods, each in trouble for five looks now and then; say whether the canary is found worse."""
+    random_, metric, trouble = seeded(seed), PodErrors(PLAN, block), [False] * 10
+    for _ in range(60):
+        trouble = [random_.random() < (0.8 if bad else 0.01) for bad in trouble]
+        pods = [sum(random_.random() < (0.1 if bad else 0.01) for _ in range(40)) for bad in trouble]
+        metric = metric.take((pods[:1], pods[1:]))
+    return metric.reading().worse
+
+
+def test_spells_of_trouble_are_held_by_blocks_that_outlast_them_and_not_look_by_look() -> None:
+    runs = 200
+    assert sum(spells(seed, 15) for seed in range(runs)) / runs <= within(PLAN.alpha, runs)
+    assert sum(spells(seed, 1) for seed in range(runs)) / runs > 0.1
+
+
+def test_a_block_is_the_sum_of_its_looks_and_ends_when_pods_come_or_go_or_a_step_does() -> None:
+    plan = UnitPlan(cap=100, alpha=0.05, planned=150)
+    whole = PodErrors(plan).take(([3], [1, 5])).spending
+    parts = PodErrors(plan, 2).take(([2], [1, 1])).take(([], [4, 4])).take(([1], [0, 4]))
+    assert parts.spending == whole
+    waiting = PodErrors(plan, 9).take(([3], [1, 5]))
+    assert waiting.spending == NOTHING_SPENT
+    assert waiting.next_step().spending == whole
+    assert waiting.take(([1, 1], [1])).spending == whole
+    assert waiting.take(([1, 1], [1])).reading().counts == {"looks": 2}
