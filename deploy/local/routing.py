@@ -13,7 +13,7 @@ from deploy.gateway.clusters import cluster_document
 from deploy.gateway.documents import write_document
 from deploy.gateway.remembered import read_splits
 from deploy.gateway.routes import route_document
-from deploy.gateway.traffic import Split
+from deploy.gateway.traffic import Backend, Split
 from deploy.local.places import Place
 from deploy.shares import Share
 from flywheel.errors import FlywheelError, SpecError, TransientError
@@ -42,8 +42,15 @@ class Routing:
         """Return the names of the clusters of all versions that a route leads to."""
         return {one.cluster for split in self.splits().values() for one in split.backends}
 
-    def bring(self, shares: Sequence[Share], places: Mapping[str, Place]) -> set[str]:
+    def bring(
+        self, shares: Sequence[Share], places: Mapping[str, Place], defaults: Mapping[str, Backend] | None = None
+    ) -> set[str]:
         """Bring traffic closer to these shares.
+
+        Args:
+            shares: What traffic should be.
+            places: Where versions run.
+            defaults: Agents of the declared safe default by use case.
 
         Returns:
             The use cases for which the gateway has confirmed exactly the share that was asked for.
@@ -52,9 +59,10 @@ class Routing:
             TransientError: The gateway does not answer, or refuses a document.
         """
         routed = self.splits()
-        wanted = {share.champion.usecase: split for share in shares if (split := split_of(share, places)) is not None}
-        serving = self._read_serving()
-        backends = [place.backend for place in places.values()]
+        defaults, serving = defaults or {}, self._read_serving()
+        found = [split_of(share, places, defaults.get(share.champion.usecase)) for share in shares]
+        wanted = {split.usecase: split for split in found if split is not None}
+        backends = [*(place.backend for place in places.values()), *defaults.values()]
         clusters = cluster_document(backends, [*routed.values(), *wanted.values()], serving)
         _write(self._clusters, clusters)
         accepted = self._gateway.accepted()
@@ -131,7 +139,7 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
         raise TransientError(str(fault)) from fault
 
 
-def split_of(share: Share, places: Mapping[str, Place]) -> Split | None:
+def split_of(share: Share, places: Mapping[str, Place], default: Backend | None = None) -> Split | None:
     """Return a share with the agents that serve it; None while one that takes requests has no place."""
     wanted = [share.champion, *(one.served for one in share.challengers)]
     found = [places[served.subject].backend for served in wanted if served.subject in places]
@@ -145,6 +153,7 @@ def split_of(share: Share, places: Mapping[str, Place]) -> Split | None:
         share.rollout,
         share.mirror_percent,
         standby.backend if standby is not None else None,
+        default,
     )
 
 

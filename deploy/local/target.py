@@ -17,6 +17,7 @@ from deploy.gateway.arms import arm_counts
 from deploy.interfaces import Condition, Readiness
 from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
+from deploy.local.safe_default import SafeDefaults, check_declared
 from deploy.local.upkeep import Upkeep, Wanted, answers
 from deploy.packages import Packages
 from deploy.shares import ArmCounts, Share
@@ -55,6 +56,7 @@ class LocalTarget:
         self._routing = Routing(settings, gateway)
         self._places = Places(settings.root / "run" / "serving.json")
         self._upkeep = Upkeep(settings, self._places, clock)
+        self._defaults = SafeDefaults(settings, packages)
         self._times = Times()
 
     def spec(self, served: Served) -> RolloutSpec:
@@ -80,6 +82,7 @@ class LocalTarget:
         except IntegrityError as fault:
             return Condition(Readiness.FAILED, str(fault))
         serving = load_serving(self._settings.root)
+        check_declared(self._settings, serving.of(served.usecase), folder)
         wanted = Wanted(
             served,
             folder,
@@ -101,7 +104,9 @@ class LocalTarget:
         """
         self._upkeep.tell_prometheus()
         # Envoy needs addresses: a version whose backend is still being measured has none.
-        return self._routing.bring(shares, {key: one for key, one in self._places.read().items() if one.agents})
+        places = {key: one for key, one in self._places.read().items() if one.agents}
+        defaults = self._defaults.bring([share.champion for share in shares])
+        return self._routing.bring(shares, places, defaults)
 
     def healthy(self, usecase: str) -> frozenset[str]:
         """Return the versions that pass the gateway's health checks.
@@ -135,6 +140,7 @@ class LocalTarget:
         for place in rolling:
             self._stop_leaving(place)
         routed, wanted = self._routing.clusters(), {served.usecase for served in keep}
+        self._defaults.settle(routed)
         leaving = [
             place
             for place in places
