@@ -1,5 +1,6 @@
 """Parts of the local target that need no stack: bytes on the disk, and which traffic is safe to route."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from flywheel.errors import IntegrityError
 from flywheel.serving import Observability, UseCaseServing
 from flywheel.settings import Settings
 
+SERVED = Served("flights", "3", "sha256:d")
 ONE, TWO = Backend("flights", "1", (Replica(4001),)), Backend("flights", "2", (Replica(4002),))
 
 
@@ -76,9 +78,9 @@ def test_programs_are_named_after_use_case_and_version_and_further_ones_by_their
 
 
 def test_a_worker_has_one_thread_that_never_spins_and_leaves_its_package_alone(tmp_path: Path) -> None:
-    worker = worker_program(Served("flights", "3", "sha256:d"), Worker(1, 4002), tmp_path / "package")
+    worker = worker_program(SERVED, Worker(1, 4002), tmp_path / "package", Path(sys.executable))
     wanted = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1"}
-    assert worker.environment == wanted
+    assert worker.environment == wanted | {"UVICORN_ACCESS_LOG": "false"}
 
 
 def test_an_agent_is_told_all_workers_its_ports_and_its_part_of_serving_yaml(tmp_path: Path) -> None:
