@@ -85,7 +85,8 @@ def _run(command: list[str], package: Path, held: int) -> None:
     """Run a command whose words go to the log; of a failure the line that says why is told."""
     hidden = {"PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME"}  # ours, and none of the environment's business
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # bytecode in the package would change its digest
+    # Bytecode in the package would change its digest; a caller's narrow terminal would break uv's sentences.
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000"}
     process = subprocess.Popen(
         command,
         cwd=package,  # what requirements name by a relative path lies there

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from deploy.controller import Condition, Readiness
 from deploy.desired import Served
-from deploy.local.limited import OVER
 from deploy.local.log_tail import log_tail
-from deploy.local.places import Agent, Place, Role
+from deploy.local.places import Agent, Place, Role, program_name
 from flywheel.stack.probes import request
 from flywheel.stack.supervisor import ProgramState
 
 START_SECONDS = 180.0
 # A scorer that has just started may refuse its first rows; one whose model fails on the example goes on failing.
-REFUSED_SECONDS = 20.0
+REFUSED_SECONDS = 10.0
 STARTS = 3  # of a program, that ended by itself each time, before any agent has served
 ENDED = {"FATAL", "EXITED", "STOPPED"}
 
@@ -81,15 +80,15 @@ class Startup:
         """Return the reason where the model fails on its own input example, and goes on failing."""
         attempt = self._attempts[place.served]
         coming = [one for one in place.agents if one.role is Role.COMING]
-        reason = next((said for one in coming if (said := ping(one))), "")
-        if not reason:
+        refusing, reason = next(((one, said) for one in coming if (said := ping(one))), (None, ""))
+        if refusing is None:
             attempt.refused = None
             return ""
         if attempt.refused is None:
             attempt.refused = self._clock()
         if self._clock() - attempt.refused < REFUSED_SECONDS:
             return ""
-        return f"{reason} {self._told(place.programs[0])}"  # a worker, where there is one: it knows why
+        return f"{reason} {self._told(program_name('agent', place.served, refusing.number))}"
 
     def _late(self, place: Place) -> str:
         if self._clock() - self._attempts[place.served].since <= START_SECONDS:
@@ -98,10 +97,7 @@ class Startup:
         return f"{name} did not answer within {START_SECONDS:.0f} seconds. {self._told(name)}"
 
     def _told(self, program: str) -> str:
-        """Return what a program's log says at its end; first of all that it was killed at its limit."""
-        tail = log_tail(self._logs / f"{program}.log")
-        over = [line for line in tail.splitlines() if line.startswith(OVER)]
-        return " ".join([*over[-1:], tail])
+        return log_tail(self._logs / f"{program}.log")
 
 
 def ping(agent: Agent) -> str | None:
