@@ -17,7 +17,7 @@ from deploy.gateway.routes import Backend, Replica
 from deploy.local.choice import Choice
 from flywheel.connections import write_private
 from flywheel.errors import FlywheelError
-from flywheel.serving import Resources
+from flywheel.serving import EnvManager, Resources
 
 UNLIMITED = Resources()
 
@@ -65,13 +65,17 @@ class Agent:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a version runs, and what it waits for ('' when for nothing)."""
+    """Where a version runs, and what it waits for ('' when for nothing).
+
+    `env_manager` is what `flywheel deploy --env-manager` said of it, against serving.yaml; None where it said nothing.
+    """
 
     served: Served
     workers: tuple[Worker, ...] = ()
     agents: tuple[Agent, ...] = ()
     choice: Choice | None = None
     waits: str = ""
+    env_manager: EnvManager | None = None
 
     @property
     def backend(self) -> Backend:
@@ -145,6 +149,7 @@ def _place(values: Mapping[str, Any]) -> Place:
         tuple(Agent(**{**one, "role": Role(one["role"])}) for one in values["agents"]),
         Choice(**values["choice"]) if values["choice"] else None,
         values.get("waits", ""),
+        values.get("env_manager"),
     )
 
 

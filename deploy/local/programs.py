@@ -90,15 +90,16 @@ def worker_program(served: Served, worker: Worker, folder: Path, python: Path) -
         folder: The version's verified package.
         python: The interpreter of the worker's environment.
     """
-    name, address = program_name("scorer", served, worker.number), f"http://127.0.0.1:{worker.port}"
+    name, resources = program_name("scorer", served, worker.number), worker.form.resources
+    address = shown(worker.port, "worker", resources)
     serve = [str(python), "-m", "mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local"]
     serve += ["-h", "127.0.0.1", "-p", str(worker.port), "--workers", "1"]
-    environment = ENVIRONMENT | THREADS | QUIET | {"OMP_NUM_THREADS": str(worker.form.resources.cpus or 1)}
+    environment = ENVIRONMENT | THREADS | QUIET | {"OMP_NUM_THREADS": str(resources.cpus or 1)}
     if worker.form.environment:
         path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # MLflow calls its uvicorn by name
         # Empty, not ours: what this installation has must not be found before what the lock names.
         environment |= {"PATH": path, "VIRTUAL_ENV": str(python.parent.parent), "PYTHONPATH": ""}
-    return Program(name, within(worker.form.resources, "worker", name, serve), environment, address=address)
+    return Program(name, within(resources, "worker", name, serve), environment, address=address)
 
 
 def agent_program(settings: Settings, version: Version, agent: Agent) -> Program:
@@ -113,9 +114,19 @@ def agent_program(settings: Settings, version: Version, agent: Agent) -> Program
     if version.scorers:
         speak += ["--scorer", ",".join(f"http://127.0.0.1:{port}" for port in version.scorers)]
     seconds = int(version.serving.deadline_seconds) + 10
-    address = f"http://127.0.0.1:{agent.http} ({version.backend})"
-    command = within(version.serving.resources.agent, "agent", name, speak)
+    resources = version.serving.resources.agent
+    address, command = shown(agent.http, version.backend, resources), within(resources, "agent", name, speak)
     return Program(name, command, ENVIRONMENT, stop_seconds=seconds, address=address)
+
+
+def shown(port: int, what: str, resources: Resources) -> str:
+    """Return what `flywheel status` says of a program: where it answers, what it is, and its limits."""
+    limits = [
+        f"{resources.memory_mb} MB" if resources.memory_mb else "",
+        f"{resources.cpus} core{'s' * (resources.cpus != 1)}" if resources.cpus else "",
+        f"nice {resources.nice}" if resources.nice else "",
+    ]
+    return f"http://127.0.0.1:{port} ({', '.join(filter(None, (what, *limits)))})"
 
 
 def within(resources: Resources, part: str, name: str, command: list[str]) -> list[str]:

@@ -23,7 +23,7 @@ from deploy.rollout import Share
 from deploy.verdict import Look
 from flywheel.errors import IntegrityError
 from flywheel.package import read_package
-from flywheel.serving import load_serving
+from flywheel.serving import EnvManager, load_serving
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import program_states, start_program
 from flywheel.usecase import Rollout as RolloutSpec
@@ -40,12 +40,35 @@ class Times:
     draining: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What `flywheel deploy --env-manager` says, against serving.yaml: of one use case, or of all (None)."""
+
+    env_manager: EnvManager
+    usecase: str | None = None
+
+
 class LocalTarget:
-    """Supervisor programs and Envoy files of one home. Not for several threads."""
+    """Supervisor programs and Envoy files of one home. Not for several threads.
+
+    Args:
+        settings: Whose home.
+        gateway: Its Envoy.
+        packages: The approved packages.
+        clock: Monotonic seconds.
+        told: Holds for the versions that this target brings up, until it is told otherwise; None: what held.
+    """
 
     def __init__(
-        self, settings: Settings, gateway: Gateway, packages: Packages, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        gateway: Gateway,
+        packages: Packages,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        told: Told | None = None,
     ) -> None:
+        self._told = told
         self._settings = settings
         self._packages = packages
         self._clock = clock
@@ -78,10 +101,11 @@ class LocalTarget:
         except IntegrityError as fault:
             return Condition(Readiness.FAILED, str(fault))
         serving = load_serving(self._settings.root)
+        section = serving.of(served.usecase)
         wanted = Wanted(
             served,
             folder,
-            serving.of(served.usecase),
+            section.model_copy(update={"env_manager": place.env_manager or section.env_manager}),
             serving.observability,
             frozen=self._is_compared(served),
         )
@@ -162,21 +186,22 @@ class LocalTarget:
         return not running and self._routing.routes_confirmed()
 
     def _place(self, served: Served) -> Place:
-        """Return the place of a version; a new one where it has none, or where nothing of it is left.
+        """Return the place of a version, as told; a new one where it has none, or where nothing of it is left.
 
         What was measured of it stays known: it is a property of its bytes.
         """
-        place = self._places.read().get(served.subject)
-        if place is not None and place.served != served:
+        place = self._places.read().get(served.subject, Place(served))
+        if place.served != served:
             self._stop(place)  # the same version number with other bytes: a registry that was made anew
-            place = None
+            place = Place(served)
         self._startup.begin(served)
-        if place is None:
-            return Place(served)
-        if set(place.programs) & set(program_states(self._settings)):
+        if place != Place(served) and not set(place.programs) & set(program_states(self._settings)):
+            known = place.choice if place.choice is not None and place.choice.backend is not None else None
+            place = Place(served, choice=known, env_manager=place.env_manager)
+        told = self._told
+        if told is None or told.usecase not in {None, served.usecase}:
             return place
-        known = place.choice if place.choice is not None and place.choice.backend is not None else None
-        return Place(served, choice=known)
+        return replace(place, env_manager=told.env_manager)
 
     def _is_compared(self, served: Served) -> bool:
         split = self._routing.splits().get(served.usecase)

@@ -30,6 +30,13 @@ def shop(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     made.close()
 
 
+@pytest.fixture
+def serving(stack: Settings) -> Iterator[Path]:
+    path = stack.root / "serving.yaml"
+    yield path
+    path.unlink(missing_ok=True)
+
+
 def test_a_client_creates_updates_and_deletes_what_reviewers_have_decided(shop: Shop) -> None:
     client, name = FlywheelDeploymentClient("flywheel"), shop.name
     with pytest.raises(MlflowException, match=r"Version 1 .* is not approved. Have a reviewer"):
@@ -63,3 +70,20 @@ def test_who_does_not_wait_is_told_where_the_log_is(shop: Shop) -> None:
     assert started["outcome"] == "started"
     wait_for(lambda: client.list_deployments(shop.name) != [], "the deployment")
     wait_for(lambda: f"{shop.name}: version 1 is live" in Path(started["log"]).read_text(), "the log's last line")
+
+
+def test_a_version_whose_environment_cannot_be_built_is_rolled_back_and_the_champion_is_untouched(
+    shop: Shop, serving: Path
+) -> None:
+    client, name = FlywheelDeploymentClient("flywheel"), shop.name
+    shop.approve("1")
+    client.create_deployment(name, f"models:/{name}/1")
+    before = shop.pids()
+    serving.write_text(f"use_cases: {{{name}: {{env_manager: virtualenv}}}}")
+    shop.approve("2", failing=True)  # bytes of its own, and no lock
+    reason = r"Version 2 was rolled back: The environment of .* version 2 cannot be built: Lock .* cannot be used"
+    with pytest.raises(MlflowException, match=reason) as caught:
+        client.update_deployment(name, f"models:/{name}/2")
+    assert "The end of its log:" in str(caught.value)
+    assert client.get_deployment(name) == {"name": name, "champion": "1", "percent": {"1": 100}}
+    assert shop.pids() == before

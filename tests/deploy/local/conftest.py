@@ -1,9 +1,9 @@
 """The local target on a real supervisor, without a gateway; packages are variants of the tiny model."""
 
-import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from flywheel.settings import Settings
 from flywheel.stack.processes import end_leftovers
 from flywheel.stack.supervisor import program_states, shut_down, start_supervisor
 from tests.deploy.conftest import wait_for
+from tests.deploy.gateway.test_gateway import Site, running_site
 
 MODEL = "tiny_model.py"
 
@@ -31,17 +32,20 @@ class House:
     settings: Settings
     tiny: Path
     registry: Path
-    versions: dict[str, Served] = field(default_factory=dict)
+    gateway: Gateway = field(default_factory=lambda: Gateway("http://127.0.0.1:1"))
 
-    def version(self, number: str, code: str = "", requirements: str = "mlflow==3.17.2\n") -> Served:
-        """Register a version of the tiny model, with more code at its end and these requirements."""
+    def version(
+        self, number: str, *, code: str = "", requirements: str = "mlflow==3.17.2\n", python: str | None = None
+    ) -> Served:
+        """Register a version of the tiny model, with more code at its end, and a lock of these contents."""
         folder = self.registry / number
         shutil.copytree(self.tiny, folder)
         with (folder / MODEL).open("a") as file:
             file.write(f"\n# version {number}\n{code}\n")
         (folder / "requirements.txt").write_text(requirements)
-        self.versions[number] = Served("tiny", number, folder_digest(folder))
-        return self.versions[number]
+        lock = folder / "python_env.yaml"
+        lock.write_text(yaml.safe_dump(yaml.safe_load(lock.read_text()) | ({"python": python} if python else {})))
+        return Served("tiny", number, folder_digest(folder))
 
     def serve(self, **defaults: object) -> None:
         """Write serving.yaml."""
@@ -53,14 +57,14 @@ class House:
             self.settings.root / "packages",
             lambda usecase, version, folder: Path(shutil.copytree(self.registry / version, folder)),
         )
-        return LocalTarget(self.settings, Gateway("http://127.0.0.1:1"), packages)
+        return LocalTarget(self.settings, self.gateway, packages)
 
     def programs(self) -> set[str]:
-        return {name for name in program_states(self.settings) if "tiny" in name}
+        return set(self.pids())
 
-    def places(self) -> dict[str, object]:
-        found: dict[str, object] = json.loads((self.settings.root / "run" / "serving.json").read_text())
-        return found
+    def pids(self) -> dict[str, int | None]:
+        """Return the processes of the versions' programs."""
+        return {name: state.pid for name, state in program_states(self.settings).items() if "tiny" in name}
 
 
 def settled(target: LocalTarget, served: Served, seconds: float = 170) -> Condition:
@@ -77,18 +81,31 @@ def settled(target: LocalTarget, served: Served, seconds: float = 170) -> Condit
 
 @pytest.fixture
 def house(tiny_package: Path, tmp_path: Path) -> Iterator[House]:
-    with tempfile.TemporaryDirectory(prefix="fw-", ignore_cleanup_errors=True) as home:
-        settings = Settings(home=Path(home))
-        for name in ("conf.d", "programs"):
-            (settings.root / "supervisor" / name).mkdir(parents=True)
-        (settings.root / "run").mkdir()
-        start_supervisor(settings)
-        made = House(settings, tiny_package, tmp_path / "registry")
-        try:
-            yield made
-        finally:
-            shut_down(settings)
-            end_leftovers(settings.root, patience=5)
+    with tempfile.TemporaryDirectory(prefix="fw-", ignore_cleanup_errors=True) as home, opened(Path(home)) as settings:
+        yield House(settings, tiny_package, tmp_path / "registry")
 
 
-Make = Callable[[], LocalTarget]
+@pytest.fixture
+def gated_house(tiny_package: Path, tmp_path: Path) -> Iterator[tuple[House, Site]]:
+    """Yield a house behind a real Envoy."""
+    with (
+        tempfile.TemporaryDirectory(prefix="fw-", ignore_cleanup_errors=True) as home,
+        running_site(Path(home)) as site,
+        opened(Path(home)) as settings,
+    ):
+        yield House(settings, tiny_package, tmp_path / "registry", gateway=site.gateway), site
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[Settings]:
+    """Yield a home whose supervisor runs."""
+    settings = Settings(home=home)
+    for name in ("conf.d", "programs"):
+        (home / "supervisor" / name).mkdir(parents=True)
+    (home / "run").mkdir(exist_ok=True)
+    start_supervisor(settings)
+    try:
+        yield settings
+    finally:
+        shut_down(settings)
+        end_leftovers(home, patience=5)

@@ -1,6 +1,7 @@
 """Versions that cannot start, on a real supervisor with real workers: the reason in a sentence, and the log's tail."""
 
-from deploy.controller import Readiness
+from deploy.controller import Condition, Readiness
+from tests.deploy.conftest import wait_for
 from tests.deploy.local.conftest import House, settled
 
 
@@ -28,3 +29,20 @@ def test_an_agent_over_its_memory_limit_is_killed_and_the_limit_is_told(house: H
     assert found.readiness is Readiness.FAILED
     assert "Killed at its limit: it took" in found.reason
     assert "resources.agent.memory_mb in serving.yaml allows 16 MB" in found.reason
+
+
+def test_a_version_that_serves_goes_on_when_the_environment_it_should_move_to_cannot_be_built(house: House) -> None:
+    served = house.version("1", python="3.2.9")
+    target = house.target()
+    assert settled(target, served).readiness is Readiness.READY
+    before = house.pids()
+    house.serve(env_manager="virtualenv")
+    seen: list[Condition] = []
+
+    def told() -> bool:
+        seen.append(target.ensure(served))
+        return "cannot be built" in seen[-1].serving["why"]
+
+    wait_for(told, "the reason")
+    assert {one.readiness for one in seen} == {Readiness.READY}
+    assert house.pids() == before
