@@ -16,7 +16,7 @@ from deploy.evidence.references import (
     read_past,
     read_traffic,
 )
-from deploy.verdict_plan import ShiftSpec
+from deploy.verdict_metrics import ShiftSpec
 from flywheel.profile import ColumnProfile, Profile, Reference
 from tests.deploy.evidence.rollout_log import NAME, OUTPUTS, RolloutLog, line, outcome, plan, record, second
 

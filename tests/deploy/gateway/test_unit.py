@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deploy.gateway.routes import Split
+from deploy.gateway.traffic import Split
 from deploy.log.access_lines import parse_request
 from tests.deploy.gateway.house import House, house, until
 from tests.deploy.gateway.test_traffic import servers
@@ -34,7 +34,7 @@ def test_a_requests_unit_is_what_it_was_split_by(
     tmp_path: Path, sticky: str, headers: dict[str, str], unit: str | None
 ) -> None:
     with house(tmp_path, f"defaults: {{sticky: {sticky}}}\n") as home, servers("1", "2") as (old, new):
-        home.route(Split(old.backend, new.backend, 50, "flights-2"))
+        home.route(Split(old.backend, ((new.backend, 50),), "flights-2"))
         status, body, _ = home.ask("/flights/invocations", b"{}", None, **headers)
         assert status == 200
         (row,) = lines(home, 1)
