@@ -181,8 +181,15 @@ class Controller:
 
     def _references(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
         counts = self.target.counts(Share(champion)).get(CHAMPION)
-        known = self.observatory.references(champion, new, spec) if self.observatory is not None else References()
-        return replace(known, latency=latency_of(spec, counts))
+        return replace(self._known(champion, new, spec), latency=latency_of(spec, counts))
+
+    def _known(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
+        try:
+            return self.observatory.references(champion, new, spec) if self.observatory is not None else References()
+        except TransientError:
+            raise
+        except FlywheelError:  # a version whose bytes are others is refused when it is to be started
+            return References()
 
     def _observe(self, rollout: Rollout, desired: Served | None, *, in_force: bool) -> Observed:
         condition = self._conditions.get(rollout.new)
@@ -218,7 +225,12 @@ class Controller:
             return None
         evidence = self.observatory.evidence(rollout) if self.observatory is not None else None
         judged = self._looks(rollout).look(rollout, self.now(), lambda: self.target.counts(share), evidence)
-        return Opinion(judged.call, judged.reason) if judged is not None else None
+        if judged is None:
+            return None
+        trouble = self._looks(rollout).trouble
+        if trouble and judged.call is Call.PROMOTE:
+            return Opinion(Call.NOT_YET, f"No step is taken on half of the evidence. {trouble}")
+        return Opinion(judged.call, judged.reason)
 
     def _looks(self, rollout: Rollout) -> Looking:
         if rollout.name not in self._looking or self._looking[rollout.name].is_stale:

@@ -19,7 +19,7 @@ from deploy.verdict.several import Judged, Judging, StepLook, judging
 from deploy.verdict_file import record
 from deploy.verdict_looks import KINDS, LookSpec
 from deploy.verdict_plan import PlanSpec
-from flywheel.errors import TransientError
+from flywheel.errors import DataError, StackError, TransientError
 
 Counters = Mapping[str, ArmCounts]
 NO_COUNTS = ArmCounts()
@@ -45,6 +45,9 @@ class Looking:
         entries: All looks so far.
         judgings: By step's kind (shadow or not), after the looks so far.
         points: By step, what each look left behind.
+        taken: When the last look was taken.
+        size: Of the journal, in bytes, after it.
+        trouble: Why the prediction log said nothing in it.
     """
 
     rollout: str
@@ -55,6 +58,7 @@ class Looking:
     points: dict[int, list[Point]] = field(default_factory=dict)
     taken: datetime | None = None
     size: int = 0
+    trouble: str = ""
 
     @classmethod
     def resumed(cls, rollout: Rollout, journal: Journal) -> "Looking":
@@ -114,7 +118,7 @@ class Looking:
         canary = CHALLENGER if self.plan.steps[rollout.step] else SHADOW
         counts = difference(counters, since)
         metrics = counted(judged_by, counts.get(canary, NO_COUNTS), counts.get(CHAMPION, NO_COUNTS))
-        said, cursor = evidence.since(self._cursor()) if evidence is not None else ({}, self._cursor())
+        said, cursor = self._said(evidence)
         metrics |= {name: one for name, one in said.items() if name in judged_by.metrics}
         if not metrics:
             return
@@ -124,6 +128,15 @@ class Looking:
         entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor, seconds)
         self._keep(rollout, entry)
         self._judge(entry)
+
+    def _said(self, evidence: Evidence | None) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """Return what the prediction log says; while it cannot be read, or must not be believed, nothing."""
+        self.trouble = ""
+        try:
+            return evidence.since(self._cursor()) if evidence is not None else ({}, self._cursor())
+        except (DataError, StackError) as fault:
+            self.trouble = str(fault)
+            return {}, self._cursor()
 
     def _keep(self, rollout: Rollout, entry: Entry) -> None:
         """Keep a look before it counts. On a full disk only one that ends harm may count without."""
