@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy import verdict_cli
+from deploy.experiments import cli as experiments_cli
 from flywheel.connections import endpoints, login
 from flywheel.errors import UsageError
 from flywheel.identities import CONTROLLER
@@ -24,6 +25,7 @@ app = typer.Typer()
 log = typer.Typer(help="Look into the prediction log.", no_args_is_help=True)
 app.add_typer(log, name="log")
 app.add_typer(verdict_cli.app)
+app.add_typer(experiments_cli.app)
 
 OUTCOMES_EPILOG = (
     "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome (0 or 1, a number, or the name of a"
@@ -148,9 +150,11 @@ def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Resu
     from rich.console import Console
 
     from deploy.leading import leading_controller
+    from deploy.local.staying import start_controller
     from deploy.reconcile import Pace, run_until_settled
     from deploy.view import progress_view
 
+    start_controller(settings)
     began = time.monotonic()
     with leading_controller(settings, timeout, _say, usecase) as controller, progress_view(Console()) as show:
         left = max(timeout - (time.monotonic() - began), 1)

@@ -5,121 +5,51 @@ event a use case: an intent, which the next tick makes true, or `done`, once the
 any point loses nothing, and a second controller would do the same; an advisory lock keeps it out all the same.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
-from deploy.decision import Action, Decision, Observed, decide
-from deploy.desired import Approval, Served, approvals, is_rollback, newest
-from deploy.journal import Journal, Looks
-from deploy.rollout import ALPHA, History, Phase, Rollout, Share, histories, intended, started_body
-from deploy.verdict import Look, Plan, Verdict
+from deploy.confirmation import Confirmation
+from deploy.decision import Action, Decision, Observed, Opinion, decide
+from deploy.desired import Approval, Served, approvals, is_rollback, newest, policy_of
+from deploy.hooks import NO_HOOKS, Hooks, Step
+from deploy.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
+from deploy.journal import Journal
+from deploy.looking import Looking
+from deploy.plans import References, latency_of, make_plan
+from deploy.progress import Progress, of_history, of_rollout
+from deploy.rollout import COMPARED, History, Phase, Rollout, histories, intended, started_body, warm
+from deploy.shares import CHAMPION, Share
+from deploy.verdict import Call
 from flywheel.errors import FlywheelError, TransientError
 from flywheel.events import Event, EventKind
+from flywheel.policy import RolloutPolicy
 from flywheel.rollbacks import Cause
-from flywheel.usecase import Rollout as RolloutSpec
+from flywheel.rollout_spec import Rollout as RolloutSpec
 
 # A restarted scorer needs about twenty seconds to answer; a canary that takes longer than this is not coming back.
 SILENCE_SECONDS = 90.0
-
-
-class Readiness(StrEnum):
-    """Whether a version can take traffic."""
-
-    READY = "ready"
-    STARTING = "starting"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A version's readiness; a failure says why and ends with the log's last lines.
-
-    Args:
-        readiness: Whether it can take traffic.
-        reason: Of a failure.
-        serving: How it is served (backend, replicas, why), for people and for the record.
-    """
-
-    readiness: Readiness
-    reason: str = ""
-    serving: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Ledger(Protocol):
-    """The audit trail. One process appends at a time; what `read` returns is verified."""
-
-    def read(self) -> list[Event]:
-        """Return all events in order; raises IntegrityError when the chain is broken."""
-
-    def record(self, kind: EventKind, subject: str, body: Mapping[str, Any]) -> None:
-        """Append one event durably before returning."""
-
-
-class Registry(Protocol):
-    """The registry as svc-controller sees it; every call may be repeated."""
-
-    def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
-        """Return the stage of each of these versions of a use case; what does not exist is left out."""
-
-    def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
-        """Point an alias at a version, or remove it; nothing happens when it is so already."""
-
-    def archive(self, served: Served, reason: str) -> None:
-        """Move a version to Archived; nothing happens when it is not in Production."""
-
-
-class Target(Protocol):
-    """Where versions run. No call waits for long; every call may be repeated after a crash."""
-
-    def spec(self, served: Served) -> RolloutSpec:
-        """Fetch and verify a package, and return how its use case wants to be rolled out; raises IntegrityError."""
-
-    def ensure(self, served: Served) -> Condition:
-        """Start a version unless it runs, and say how far it is."""
-
-    def route(self, shares: Sequence[Share]) -> set[str]:
-        """Bring traffic closer to these shares; return the use cases for which the gateway has confirmed them."""
-
-    def healthy(self, usecase: str) -> frozenset[str]:
-        """Return the versions that pass the gateway's health checks."""
-
-    def look(self, share: Share) -> Look:
-        """Count both arms of a share since the gateway knows them."""
-
-    def retire(self, keep: set[Served]) -> bool:
-        """Stop what is not kept once its last request is answered; True when nothing else is left.
-
-        What is routed though nothing of its use case is kept goes on: it is the last that answers there.
-        """
-
-    def remove(self, usecase: str) -> bool:
-        """Take a use case out of traffic, for `retire` to stop it; True once nothing of it is left."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a tick saw and did for one use case; for people and for `--json`."""
-
-    usecase: str
-    champion: str | None
-    challenger: str | None
-    percent: int
-    phase: Phase | None
-    reason: str
-    settled: bool
-    outcome: str | None = None
-    evidence: float | None = None
-    threshold: float | None = None
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    serving: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by version: backend, replicas, why
+# Of the time between two ticks only so much was watched: nobody saw who answered while the gateway, the controller or
+# its clock stood still, and right after a restart the gateway finds nobody healthy.
+WATCHED_SECONDS = 10.0
 
 
 @dataclass
 class Controller:
-    """One leader's view. `tick` may raise any FlywheelError; calling it again is always right."""
+    """One leader's view. `tick` may raise any FlywheelError; calling it again is always right.
+
+    Args:
+        ledger: The audit trail.
+        registry: Stages and aliases.
+        target: Where versions run.
+        journal: Where looks are kept.
+        now: The time, with its zone.
+        only: The only use case to reconcile; all by default.
+        observatory: What the prediction log knows.
+        hooks: Asked before each step.
+        starts: Whether it starts new rollouts; else it goes on with what is under way.
+    """
 
     ledger: Ledger
     registry: Registry
@@ -127,8 +57,12 @@ class Controller:
     journal: Journal
     now: Callable[[], datetime]
     only: str | None = None
-    _last_healthy: dict[str, datetime] = field(default_factory=dict)
+    observatory: Observatory | None = None
+    hooks: Hooks = NO_HOOKS
+    starts: bool = True
+    _silence: dict[str, tuple[datetime, float]] = field(default_factory=dict)  # when last watched, seconds so far
     _conditions: dict[Served, Condition] = field(default_factory=dict)
+    _looking: dict[str, Looking] = field(default_factory=dict)
 
     def tick(self) -> list[Progress]:
         """Reconcile every use case once; at most one step each."""
@@ -136,28 +70,37 @@ class Controller:
         found, approved = histories(events), approvals(events)
         names = sorted(set(found) | set(approved))
         past = {name: found.get(name, History(name)) for name in names}
-        shares = {name: share for name in names if (share := intended(past[name])) is not None}
+        shares = {name: share for name in names if (share := self._share(past[name])) is not None}
         confirmed = self._bring(past.values(), shares.values())
         removed = {name: self.target.remove(name) for name in names if past[name].is_gone}
         retired = self.target.retire({served for name in names for served in _running(past[name])})
-        return [
-            self._reconcile(
-                past[name],
-                approved.get(name, []),
-                # Before the first promotion there is no traffic that could be confirmed.
-                in_force=name in confirmed or name not in shares,
-                retired=retired and removed.get(name, True),
-            )
-            for name in names
-            if self.only in {None, name}
-        ]
+        found_out, fault = list[Progress](), None
+        for name in (name for name in names if self.only in {None, name}):
+            # Before the first promotion there is no traffic that could be confirmed.
+            there = name in confirmed or name not in shares
+            gone = retired and removed.get(name, True)
+            try:
+                mine = approved.get(name, [])
+                found_out.append(self._reconcile(past[name], mine, events, in_force=there, retired=gone))
+            except TransientError as passing:  # the others need not wait for what this one waits for
+                fault = passing
+        if fault is not None:
+            raise fault
+        return found_out
 
     def restore(self) -> list[Progress]:
         """Bring closer what the events say is live, starting nothing new and deciding nothing."""
         past = histories(self.ledger.read())
-        shares = {name: share for name in sorted(past) if (share := intended(past[name])) is not None}
+        shares = {name: share for name in sorted(past) if (share := self._share(past[name])) is not None}
         confirmed = self._bring([past[name] for name in shares], shares.values())
         return [self._restored(past[name], there=name in confirmed) for name in shares]
+
+    def _share(self, history: History) -> Share | None:
+        """Return the traffic that the events ask for; what was sent back without them stays with the champion."""
+        rollout = history.current
+        if rollout is not None and rollout.share is not None and self.journal.sent_back(rollout.name) is not None:
+            return Share(rollout.share.champion)
+        return intended(history)
 
     def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
         """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""
@@ -168,66 +111,91 @@ class Controller:
         mine = {served: one for served, one in self._conditions.items() if served.usecase == history.usecase}
         failures = [one.reason for one in mine.values() if one.readiness is Readiness.FAILED]
         reason = "Live." if there else " ".join(failures) or "What was live is being started."
-        return self._served(_progress(history, reason, settled=there or bool(failures)))
+        return self._served(of_history(history, reason, settled=there or bool(failures)))
 
     def _reconcile(
         self,
         history: History,
         approved: list[Approval],
+        events: list[Event],
         *,
         in_force: bool,
         retired: bool,
     ) -> Progress:
-        stages = self.registry.stages(history.usecase, [approval.served.version for approval in approved])
+        try:
+            stages = self.registry.stages(history.usecase, [approval.served.version for approval in approved])
+        except TransientError:
+            self._go_back_only(history, in_force=in_force)
+            raise
         desired = newest(approved, stages, history.failed)
         rollback = is_rollback(approved, desired)
-        rollout = history.current
-        if rollout is not None:
-            condition = self._conditions.get(rollout.new)
-            seen = replace(self._observe(rollout, desired, condition, in_force), rollback=rollback)
-            decision = decide(rollout, seen)
-            self._act(rollout, decision)
-            return self._served(_progress_of(rollout, decision, seen.verdict))
-        if desired is not None and desired != history.champion:
-            self._start(history, desired, rollback=rollback)
+        if history.current is not None:
+            return self._go_on(history, history.current, desired, rollback=rollback, in_force=in_force)
+        if self.starts and desired is not None and desired != history.champion:
+            self._start(history, desired, policy_of(events, history.usecase), rollback=rollback)
             said = "is wanted back" if rollback else "is approved"
-            return _progress(history, f"Version {desired.version} {said} and starts.", settled=False)
+            return of_history(history, f"Version {desired.version} {said} and starts.", settled=False)
         if history.champion is None:
             gone = "Taken out of service." if history.is_gone else "No approved version."
-            return _progress(history, gone, settled=retired)
+            return of_history(history, gone, settled=retired)
         self._project(history)
         settled = in_force and retired
         reason = "Live." if settled else "The last change is being confirmed, and what it replaced is being stopped."
-        return self._served(_progress(history, reason, settled=settled))
+        return self._served(of_history(history, reason, settled=settled))
+
+    def _go_on(
+        self, history: History, rollout: Rollout, desired: Served | None, *, rollback: bool, in_force: bool
+    ) -> Progress:
+        seen = replace(self._observe(rollout, desired, in_force=in_force), rollback=rollback)
+        decision = self._asked_first(rollout, decide(rollout, seen))
+        self._act(history, rollout, decision)
+        return self._served(of_rollout(rollout, decision, self._verdict(rollout), in_force=in_force))
+
+    def _go_back_only(self, history: History, *, in_force: bool) -> None:
+        """While the registry does not say what people want, do nothing about a rollout but end its harm."""
+        rollout = history.current
+        if rollout is not None and rollout.phase in COMPARED:
+            decision = decide(rollout, self._observe(rollout, rollout.new, in_force=in_force))
+            if decision.action is Action.ROLL_BACK:
+                self._act(history, rollout, decision)
 
     def _served(self, progress: Progress) -> Progress:
         """Add how the versions of a use case are served."""
         mine = {served: one for served, one in self._conditions.items() if served.usecase == progress.usecase}
         return replace(progress, serving={served.version: one.serving for served, one in mine.items() if one.serving})
 
-    def _start(self, history: History, desired: Served, *, rollback: bool) -> None:
+    def _start(self, history: History, desired: Served, policy: RolloutPolicy, *, rollback: bool) -> None:
         try:
             spec = self.target.spec(desired)
         except TransientError:
             raise
         except FlywheelError:
             spec = RolloutSpec()  # it is refused for the same reason when it is to be started, and on the record then
-        plan = Plan(spec.steps, spec.margin, ALPHA)
+        spec = policy.over(spec)
+        references = self._references(history.champion, desired, spec) if history.champion else References()
         attempt = sum(one.new == desired for one in history.rollouts) + 1
         name = f"{desired.usecase}-v{desired.version}-{desired.digest.removeprefix('sha256:')[:8]}-{attempt}"
-        body = started_body(desired, history.champion, name, plan, spec.max_minutes, rollback=rollback)
+        plan = make_plan(spec, policy.alpha, references)
+        body = started_body(desired, history.champion, name, plan, rollback=rollback)
         self.ledger.record(EventKind.ROLLOUT_STARTED, desired.subject, body)
 
-    def _observe(
-        self, rollout: Rollout, desired: Served | None, condition: Condition | None, in_force: bool
-    ) -> Observed:
-        usecase, now = rollout.new.usecase, self.now()
-        healthy = self.target.healthy(usecase)
-        if rollout.new.version in healthy or rollout.phase is Phase.STARTING or rollout.name not in self._last_healthy:
-            self._last_healthy[rollout.name] = now
-        silent = (now - self._last_healthy[rollout.name]).total_seconds() > SILENCE_SECONDS
+    def _references(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
+        counts = self.target.counts(Share(champion)).get(CHAMPION)
+        return replace(self._known(champion, new, spec), latency=latency_of(spec, counts))
+
+    def _known(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
+        try:
+            return self.observatory.references(champion, new, spec) if self.observatory is not None else References()
+        except TransientError:
+            raise
+        except FlywheelError:  # a version whose bytes are others is refused when it is to be started
+            return References()
+
+    def _observe(self, rollout: Rollout, desired: Served | None, *, in_force: bool) -> Observed:
+        condition = self._conditions.get(rollout.new)
+        healthy, now = self.target.healthy(rollout.new.usecase), self.now()
         failed = condition is not None and condition.readiness is Readiness.FAILED
-        looking = in_force and rollout.confirmed and rollout.phase in {Phase.CANARY, Phase.HELD}
+        looking = in_force and rollout.confirmed and rollout.phase in COMPARED
         return Observed(
             desired=desired,
             in_force=in_force,
@@ -235,27 +203,63 @@ class Controller:
             healthy=healthy,
             now=now,
             failure=condition.reason if condition is not None and failed else None,
-            silent_too_long=silent,
-            verdict=self._look(rollout) if looking else None,
+            silent_too_long=self._silent_seconds(rollout, healthy, now) > SILENCE_SECONDS,
+            verdict=self._sent_back(rollout) or (self._look(rollout) if looking else None),
         )
 
-    def _look(self, rollout: Rollout) -> Verdict | None:
-        share = Share(rollout.old, rollout.new, rollout.percent, rollout.name) if rollout.old else None
+    def _sent_back(self, rollout: Rollout) -> Opinion | None:
+        reason = self.journal.sent_back(rollout.name) if rollout.phase in COMPARED else None
+        return Opinion(Call.ROLL_BACK, reason) if reason is not None else None
+
+    def _silent_seconds(self, rollout: Rollout, healthy: frozenset[str], now: datetime) -> float:
+        """Return for how long a version that should answer was watched not to."""
+        last, silent = self._silence.get(rollout.name, (now, 0.0))
+        watched = min(max((now - last).total_seconds(), 0.0), WATCHED_SECONDS)
+        answers = rollout.new.version in healthy or rollout.phase is Phase.STARTING
+        self._silence[rollout.name] = (now, 0.0 if answers else silent + watched)
+        return self._silence[rollout.name][1]
+
+    def _look(self, rollout: Rollout) -> Opinion | None:
+        share = rollout.share
         if share is None:
             return None
-        looks = self.journal.read(rollout)
-        if looks is None:  # the journal was lost: what was counted since the step began makes one look
-            looks = Looks.from_events(rollout)
-        looks, verdict = looks.take(rollout.plan, self.target.look(share))
-        self.journal.write(rollout, looks)
-        return verdict
+        evidence = self.observatory.evidence(rollout) if self.observatory is not None else None
+        judged = self._looks(rollout).look(rollout, self.now(), lambda: self.target.counts(share), evidence)
+        if judged is None:
+            return None
+        trouble = self._looks(rollout).trouble
+        if trouble and judged.call is Call.PROMOTE:
+            return Opinion(Call.NOT_YET, f"No step is taken on half of the evidence. {trouble}")
+        return Opinion(judged.call, judged.reason)
 
-    def _act(self, rollout: Rollout, decision: Decision) -> None:
+    def _looks(self, rollout: Rollout) -> Looking:
+        if rollout.name not in self._looking or self._looking[rollout.name].is_stale:
+            self._looking[rollout.name] = Looking.resumed(rollout, self.journal)
+        return self._looking[rollout.name]
+
+    def _verdict(self, rollout: Rollout) -> Mapping[str, Any]:
+        return self._looks(rollout).verdict(rollout.step) if rollout.phase in COMPARED else {}
+
+    def _asked_first(self, rollout: Rollout, decision: Decision) -> Decision:
+        """Ask the hooks before a step; one that objects makes it wait."""
+        if decision.action not in {Action.ADVANCE, Action.PROMOTE}:
+            return decision
+        following = (*rollout.plan.steps, 100)[rollout.step + 1 if decision.action is Action.ADVANCE else -1]
+        step = Step(rollout.name, rollout.new, rollout.old, rollout.percent, following, decision.reason)
+        objection = self.hooks.objection(step)
+        return decision if objection is None else Decision(Action.WAIT, objection)
+
+    def _act(self, history: History, rollout: Rollout, decision: Decision) -> None:
+        confirmation = Confirmation(self.ledger, self.registry, self.target)
         match decision.action:
             case Action.WAIT:
                 return
             case Action.CONFIRM:
-                self._confirm(rollout)
+                confirmation.confirm(history, rollout)
+                if rollout.phase not in COMPARED:  # it has left them, and its events carry the looks
+                    self.journal.drop(rollout.name)
+            case Action.FINISH:
+                confirmation.finish(rollout, decision.reason)
             case Action.ADVANCE:
                 step = rollout.step + 1
                 extra = {"step": step, "percent": rollout.plan.steps[step]}
@@ -270,46 +274,21 @@ class Controller:
                 self._record(EventKind.ROLLOUT_HELD, rollout, decision, {"halted": halted})
 
     def _record(self, kind: EventKind, rollout: Rollout, decision: Decision, extra: Mapping[str, Any]) -> None:
-        """Record an intent, with everything that its verdict can be replayed from."""
-        looks = self.journal.read(rollout) if rollout.phase in {Phase.CANARY, Phase.HELD} else None
+        """Record an intent, with everything that its verdict can be replayed from and drawn by."""
         condition = self._conditions.get(rollout.new)
+        looks = self._looks(rollout) if rollout.phase in COMPARED else None
         served = {"serving": dict(condition.serving)} if condition is not None and condition.serving else {}
         body = {
             "rollout": rollout.name,
             "state": "intent",
             "reason": decision.reason,
-            "numbers": dict(decision.numbers),
-            "looks": looks.record() if looks else [],
+            "verdict": self._verdict(rollout),
+            "looks": looks.documents(rollout.step) if looks is not None else [],
+            "trace": looks.trace(rollout.step) if looks is not None else {},
             **served,
             **extra,
         }
         self.ledger.record(kind, rollout.new.subject, body)
-
-    def _confirm(self, rollout: Rollout) -> None:
-        """Record that an intent came true, after the projections (aliases, stages) that belong to it."""
-        body: dict[str, Any] = {"rollout": rollout.name, "state": "done", "reason": rollout.reason}
-        new, usecase = rollout.new, rollout.new.usecase
-        if rollout.phase is Phase.PROMOTING:
-            self.registry.set_alias(usecase, "champion", new.version)
-            self.registry.set_alias(usecase, "challenger", None)
-            if rollout.old is not None and not self._wanted_back(rollout):
-                self.registry.archive(rollout.old, f"Version {new.version} has taken over.")
-            self.ledger.record(EventKind.ROLLOUT_PROMOTED, new.subject, body)
-        elif rollout.phase is Phase.ROLLING_BACK:
-            self.registry.set_alias(usecase, "challenger", None)
-            self.registry.archive(new, rollout.reason)
-            self.ledger.record(EventKind.ROLLOUT_ROLLED_BACK, new.subject, {**body, "cause": str(rollout.cause)})
-        else:
-            self.registry.set_alias(usecase, "challenger", new.version)
-            share = Share(rollout.old, new, rollout.percent, rollout.name) if rollout.old else None
-            counters = asdict(self.target.look(share)) if share else {}
-            extra = {"step": rollout.step, "percent": rollout.percent, "counters": counters}
-            self.ledger.record(EventKind.ROLLOUT_STEP, new.subject, {**body, **extra})
-
-    def _wanted_back(self, rollout: Rollout) -> bool:
-        """Look once more, just before archiving: people may have gone back to the old version since the tick began."""
-        standing = approvals(self.ledger.read()).get(rollout.new.usecase, [])
-        return is_rollback([one for one in standing if one.seq > rollout.seq], rollout.old)
 
     def _project(self, history: History) -> None:
         """Repeat the last projection once nothing is under way; a registry restored from a backup is put right."""
@@ -331,34 +310,7 @@ class Restoring:
 def _running(history: History) -> list[Served]:
     """Return the versions that must run: the champion's first, so that it is never the one that waits."""
     current = history.current
-    wanted = [history.champion]
+    wanted = [history.champion, warm(history)]
     if current is not None and current.phase is not Phase.ROLLING_BACK:
         wanted.append(current.new)
-    return [served for served in wanted if served is not None]
-
-
-def _progress(history: History, reason: str, *, settled: bool) -> Progress:
-    last = history.rollouts[-1] if history.rollouts else None
-    outcome = str(last.phase) if last else None
-    if settled and last is not None and last.phase is Phase.ROLLED_BACK:
-        reason = f"Version {last.new.version} was rolled back: {last.reason}"
-    champion = history.champion.version if history.champion else None
-    percent = 100 if champion else 0
-    return Progress(history.usecase, champion, None, percent, last.phase if last else None, reason, settled, outcome)
-
-
-def _progress_of(rollout: Rollout, decision: Decision, verdict: Verdict | None) -> Progress:
-    numbers = verdict.numbers if verdict else {}
-    return Progress(
-        usecase=rollout.new.usecase,
-        champion=rollout.old.version if rollout.old else None,
-        challenger=rollout.new.version,
-        percent=rollout.percent,
-        phase=rollout.phase,
-        reason=decision.reason,
-        settled=rollout.phase is Phase.HELD and decision.action is Action.WAIT,
-        outcome=str(rollout.phase),
-        evidence=numbers.get("evidence"),
-        threshold=numbers.get("threshold"),
-        numbers=numbers,
-    )
+    return list(dict.fromkeys(served for served in wanted if served is not None))

@@ -3,14 +3,13 @@
 Flows in: a rollout as its events tell it, and what the controller sees. Flows out: a Decision with its reason.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from deploy.desired import Served
-from deploy.rollout import Phase, Rollout
-from deploy.verdict import Call, Verdict
+from deploy.rollout import COMPARED, Phase, Rollout
+from deploy.verdict import Call
 from flywheel.rollbacks import Cause
 
 
@@ -21,6 +20,7 @@ class Action(StrEnum):
     CONFIRM = "confirm"  # record that the last intent has come true
     ADVANCE = "advance"  # next step
     PROMOTE = "promote"
+    FINISH = "finish"  # the old version need not stay warm any longer
     ROLL_BACK = "roll back"
     HOLD = "hold"
 
@@ -32,7 +32,14 @@ class Decision:
     action: Action
     reason: str
     cause: Cause | None = None
-    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the evidence says, in a word and a sentence."""
+
+    call: Call
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,8 @@ class Observed:
         healthy: Versions that the gateway finds healthy.
         now: The time.
         failure: Why the new version cannot start, when it cannot.
-        silent_too_long: The canary has not been healthy for longer than is tolerated.
-        verdict: Of the last look at this step.
+        silent_too_long: The new version has not been healthy for longer than is tolerated.
+        verdict: Of the last look at this step; while it bakes, of the watch over what is live.
         rollback: `desired` was live before, and people want it back.
     """
 
@@ -58,26 +65,40 @@ class Observed:
     now: datetime
     failure: str | None = None
     silent_too_long: bool = False
-    verdict: Verdict | None = None
+    verdict: Opinion | None = None
     rollback: bool = False
 
 
 def decide(rollout: Rollout, seen: Observed) -> Decision:
     """Choose what one tick does: the first guard that speaks, in this order."""
-    for guard in (_unwanted, _never_there, _broken, _not_there_yet, _arrived, _waits_for_people, _next, _out_of_time):
+    for guard in (
+        _unwanted,
+        _never_there,
+        _broken,
+        _not_there_yet,
+        _arrived,
+        _bakes,
+        _paused,
+        _waits_for_people,
+        _next,
+        _out_of_time,
+    ):
         decision = guard(rollout, seen)
         if decision is not None:
             return decision
-    reason = seen.verdict.reason if seen.verdict else "No look has been taken at this step yet."
-    return Decision(Action.WAIT, reason, numbers=seen.verdict.numbers if seen.verdict else {})
+    return Decision(Action.WAIT, seen.verdict.reason if seen.verdict else "No look has been taken at this step yet.")
 
 
 def _unwanted(rollout: Rollout, seen: Observed) -> Decision | None:
-    if rollout.phase is Phase.PROMOTING and seen.rollback and seen.desired != rollout.new:
+    taking_over = rollout.phase in {Phase.PROMOTING, Phase.BAKING}
+    if taking_over and seen.rollback and seen.desired != rollout.new:
         # Finishing it would archive the champion, which may be the very version that people have gone back to.
-        reason = f"Version {rollout.new.version} was rolled back by people before it had taken over."
+        reason = f"Version {rollout.new.version} was rolled back by people while it took over."
         return Decision(Action.ROLL_BACK, reason, Cause.WITHDRAWN)
-    if rollout.phase not in {Phase.STARTING, Phase.CANARY, Phase.HELD} or seen.desired == rollout.new:
+    if rollout.phase is Phase.BAKING and rollout.old is not None and seen.desired == rollout.old:
+        reason = f"Version {rollout.new.version} was taken out of Production while version {rollout.old.version} waits."
+        return Decision(Action.ROLL_BACK, reason, Cause.WITHDRAWN)
+    if rollout.phase not in {Phase.STARTING, *COMPARED} or seen.desired == rollout.new:
         return None
     newer = seen.desired is not None and seen.desired != rollout.old
     if newer and seen.desired is not None:
@@ -96,26 +117,27 @@ def _never_there(rollout: Rollout, seen: Observed) -> Decision | None:
 
 
 def _broken(rollout: Rollout, seen: Observed) -> Decision | None:
-    if rollout.phase not in {Phase.CANARY, Phase.HELD}:
+    if rollout.phase not in {*COMPARED, Phase.BAKING}:
         return None
     if rollout.halted is not None:
         return _back(rollout, seen, rollout.reason, rollout.halted)
     if seen.verdict is not None and seen.verdict.call is Call.ROLL_BACK:
         return _back(rollout, seen, seen.verdict.reason, Cause.VERDICT)
     if seen.failure or seen.silent_too_long:
-        reason = seen.failure or "The canary has not answered its health checks for too long."
+        reason = seen.failure or "The new version has not answered its health checks for too long."
         return _back(rollout, seen, reason, Cause.HEALTH)
     return None
 
 
 def _back(rollout: Rollout, seen: Observed, reason: str, cause: Cause) -> Decision:
-    """Roll back, unless the canary is the only copy that answers: then halt (flagger's rule)."""
-    numbers = seen.verdict.numbers if seen.verdict else {}
+    """Roll back, unless the new version is the only copy that answers: then halt (flagger's rule)."""
     alone = rollout.old is not None and rollout.old.version not in seen.healthy and rollout.new.version in seen.healthy
     if not alone or rollout.percent == 0:
-        return Decision(Action.ROLL_BACK, reason, cause, numbers)
+        return Decision(Action.ROLL_BACK, reason, cause)
+    if rollout.phase is Phase.BAKING:
+        return Decision(Action.WAIT, f"{reason} But the version before it does not answer: traffic stays as it is.")
     halt = reason if rollout.halted else f"{reason} But the champion does not answer: traffic stays until it does."
-    return Decision(Action.WAIT if rollout.halted else Action.HOLD, halt, cause, numbers)
+    return Decision(Action.WAIT if rollout.halted else Action.HOLD, halt, cause)
 
 
 def _not_there_yet(rollout: Rollout, seen: Observed) -> Decision | None:
@@ -128,39 +150,91 @@ def _not_there_yet(rollout: Rollout, seen: Observed) -> Decision | None:
 
 def _arrived(rollout: Rollout, seen: Observed) -> Decision | None:
     del seen
-    if rollout.confirmed:
+    return None if rollout.confirmed else Decision(Action.CONFIRM, rollout.reason, rollout.cause)
+
+
+def _bakes(rollout: Rollout, seen: Observed) -> Decision | None:
+    if rollout.phase is not Phase.BAKING or rollout.old is None:
         return None
-    return Decision(Action.CONFIRM, rollout.reason, rollout.cause)
+    if seen.desired is not None and seen.desired != rollout.new:
+        reason = f"Version {seen.desired.version} was approved meanwhile: version {rollout.old.version} need not wait."
+        return Decision(Action.FINISH, reason)
+    left = rollout.since + rollout.plan.spec.bake - seen.now
+    if left.total_seconds() > 0:
+        minutes = max(left.total_seconds() / 60, 1)
+        return Decision(Action.WAIT, f"Live. Version {rollout.old.version} stays warm for another {minutes:.0f} min.")
+    return Decision(Action.FINISH, f"Version {rollout.new.version} has kept well since it took over.")
+
+
+def _paused(rollout: Rollout, seen: Observed) -> Decision | None:
+    del seen
+    if rollout.paused is None or rollout.phase not in {Phase.STARTING, *COMPARED}:
+        return None
+    return Decision(Action.WAIT, f"Paused by {rollout.paused}. `flywheel resume` lets it go on.")
 
 
 def _waits_for_people(rollout: Rollout, seen: Observed) -> Decision | None:
     del seen
-    if rollout.phase is not Phase.HELD:
+    if rollout.phase is not Phase.HELD or rollout.allowed:
         return None
     return Decision(Action.WAIT, rollout.reason)
 
 
 def _next(rollout: Rollout, seen: Observed) -> Decision | None:
+    """Take the next step when the evidence, or a person, lets it; pauses, people and windows may still make it wait."""
     if rollout.phase is Phase.STARTING:
-        if rollout.rollback:
-            reason = f"Version {rollout.new.version} was live before and answers: all requests go back to it at once."
-            return Decision(Action.PROMOTE, reason)
-        if rollout.old is None:
-            return Decision(Action.PROMOTE, "There is no champion yet: the first version goes live at once.")
-        percent = rollout.plan.steps[0]
-        return Decision(Action.ADVANCE, f"Version {rollout.new.version} answers: {percent} % of the requests go to it.")
-    if seen.verdict is None or seen.verdict.call is not Call.PROMOTE:
+        return _first(rollout, seen)
+    told = seen.verdict is not None and seen.verdict.call is Call.PROMOTE
+    if not told and not rollout.allowed:
         return None
-    last = rollout.step + 1 == len(rollout.plan.steps)
-    return Decision(Action.PROMOTE if last else Action.ADVANCE, seen.verdict.reason, numbers=seen.verdict.numbers)
+    reason = seen.verdict.reason if seen.verdict is not None and told else "People let it go on."
+    return _waits(rollout, seen) or _step(rollout, reason)
+
+
+def _first(rollout: Rollout, seen: Observed) -> Decision:
+    version = rollout.new.version
+    if rollout.rollback:
+        return Decision(Action.PROMOTE, f"Version {version} was live before and answers: all requests go back to it.")
+    if rollout.old is None:
+        return Decision(Action.PROMOTE, "There is no champion yet: the first version goes live at once.")
+    return _waits(rollout, seen) or _step(rollout, f"Version {version} answers.")
+
+
+def _step(rollout: Rollout, reason: str) -> Decision:
+    steps = rollout.plan.steps
+    if rollout.step + 1 == len(steps):
+        return Decision(Action.PROMOTE, reason)
+    percent = steps[rollout.step + 1]
+    went = f"{percent} % of the requests go to it." if percent else "It gets a copy of the champion's requests."
+    return Decision(Action.ADVANCE, f"{reason} {went}" if rollout.step < 0 else reason)
+
+
+def _waits(rollout: Rollout, seen: Observed) -> Decision | None:
+    """Say what makes the next step wait though nothing speaks against it."""
+    if rollout.allowed:
+        return None
+    plan, step = rollout.plan, rollout.step + 1
+    share = f"{plan.steps[step]} %" if step < len(plan.steps) else "all of the traffic"
+    if plan.is_manual(step):
+        return Decision(Action.WAIT, f"The step to {share} waits for people: `flywheel promote {rollout.new.usecase}`.")
+    left = rollout.since + plan.spec.pause - seen.now
+    if rollout.step >= 0 and left.total_seconds() > 0:
+        return Decision(
+            Action.WAIT, f"The step to {share} may come in {left.total_seconds() / 60:.1f} min, not before."
+        )
+    windows = plan.spec.windows
+    if windows and not any(window.holds(seen.now) for window in windows):
+        return Decision(Action.WAIT, f"The step to {share} waits for its time: {windows[0].told()}.")
+    return None
 
 
 def _out_of_time(rollout: Rollout, seen: Observed) -> Decision | None:
-    minutes = (seen.now - rollout.started).total_seconds() / 60
-    if minutes <= rollout.max_minutes:
+    minutes = (seen.now - rollout.asked).total_seconds() / 60
+    most = rollout.plan.spec.max_minutes
+    if rollout.phase is Phase.HELD or minutes <= most:
         return None
-    reason = (
-        f"After {rollout.max_minutes:g} minutes the evidence decides nothing. {rollout.percent} % of the requests stay "
-        f"with version {rollout.new.version}; archive it to end this, and approve it again to start anew."
+    return Decision(
+        Action.HOLD,
+        f"After {most:g} minutes the evidence decides nothing. {rollout.percent} % of the requests stay with version "
+        f"{rollout.new.version}. `flywheel promote` lets it go on; archive it to end this.",
     )
-    return Decision(Action.HOLD, reason, numbers=seen.verdict.numbers if seen.verdict else {})

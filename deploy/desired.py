@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flywheel.events import Event, EventKind
+from flywheel.policy import Policy, RolloutPolicy
 
 PRODUCTION = "Production"
 
@@ -73,6 +74,12 @@ def newest(found: Iterable[Approval], stages: Mapping[str, str], failed: Iterabl
 def is_rollback(found: Iterable[Approval], desired: Served | None) -> bool:
     """Say whether the version that should be live was asked for by a rollback: it was live, and needs no canary."""
     return any(approval.rollback and approval.served == desired for approval in found)
+
+
+def policy_of(events: Iterable[Event], usecase: str) -> RolloutPolicy:
+    """Return what the policy in force says of a use case's rollouts; the defaults where none was ever adopted."""
+    adopted = [event.body["document"] for event in events if event.kind == EventKind.POLICY_ADOPTED]
+    return Policy.model_validate(adopted[-1]).for_model(usecase).rollouts if adopted else RolloutPolicy()
 
 
 def _approval(event: Event) -> Approval | None:

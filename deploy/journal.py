@@ -4,101 +4,160 @@ Looks come every second or so, too many for the audit trail; the event of each s
 A lost journal costs the looks' boundaries only: what was counted since the step began is then one look.
 """
 
+import errno
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.rollout import Rollout
-from deploy.verdict import NOTHING, Look, Plan, State, Verdict, judge
 from flywheel.connections import write_private
+from flywheel.errors import TransientError
+
+HEADER = ".rollout.json"
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What has been counted and judged in one rollout.
+class Entry:
+    """One look that was taken in.
 
     Args:
-        step: The step that `taken` belongs to.
-        state: After the last look.
-        counters: The gateway's counters at the last look that was taken in.
-        taken: The looks of this step, oldest first.
-        call: The last verdict's call.
+        step: Index of the rollout's step.
+        look: What the verdict took, as `flywheel verdict` reads it.
+        counters: The gateway's counters by arm at that look.
+        cursor: How far the prediction log was read.
+        seconds: When it was taken, since the rollout's start.
     """
 
     step: int
-    state: State
-    counters: Look
-    taken: tuple[Look, ...] = ()
-
-    @classmethod
-    def from_events(cls, rollout: Rollout) -> "Looks":
-        """Start at the counters that the step's event recorded."""
-        start = Look(**rollout.counters) if rollout.counters else NOTHING
-        return cls(rollout.step, State(step=max(rollout.step, 0)), start)
-
-    def take(self, plan: Plan, counters: Look) -> tuple["Looks", Verdict]:
-        """Judge what was counted since the last look."""
-        look = _difference(counters, self.counters)
-        state, verdict = judge(plan, self.state, look)
-        if state is self.state:  # no traffic in one arm: nothing was taken in
-            return self, verdict
-        return replace(self, state=state, counters=counters, taken=(*self.taken, look)), verdict
-
-    def for_step(self, rollout: Rollout) -> "Looks":
-        """Carry the guard's memory over to the step that the rollout is at."""
-        if rollout.step == self.step:
-            return self
-        fresh = Looks.from_events(rollout)
-        return replace(fresh, state=replace(self.state, step=rollout.step, gate=NOTHING))
-
-    def record(self) -> list[list[int]]:
-        """Return the looks of this step for an event: canary requests, errors, baseline requests, errors."""
-        return [list(asdict(look).values()) for look in self.taken]
+    look: Mapping[str, Any]
+    counters: Mapping[str, Any]
+    cursor: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class Journal:
-    """One JSON file a rollout, replaced atomically at every look."""
+    """A rollout's looks, one line each; and beside them what it is, so that it can be gone back from without Postgres.
 
-    def __init__(self, folder: Path) -> None:
+    The last line may be torn by a crash: then it was never taken in.
+
+    Args:
+        folder: Of the files.
+        sync: Makes what was written to a file descriptor durable.
+    """
+
+    def __init__(self, folder: Path, sync: Callable[[int], None] = os.fdatasync) -> None:
         self._folder = folder
+        self._sync = sync
 
-    def read(self, rollout: Rollout) -> Looks | None:
-        """Return the looks of a rollout at its present step; None when they were never written or are damaged."""
+    def read(self, rollout: str) -> list[Entry]:
+        """Return the looks of a rollout, oldest first; what is damaged ends them."""
         try:
-            document = json.loads(self._path(rollout).read_text())
-            return _looks(document).for_step(rollout)
-        except (OSError, ValueError, KeyError, TypeError):
+            lines = self._path(rollout).read_bytes().split(b"\n")[:-1]
+        except OSError:
+            return []
+        entries: list[Entry] = []
+        for line in lines:
+            try:
+                entries.append(Entry(**json.loads(line)))
+            except (ValueError, TypeError):
+                break
+        return entries
+
+    def size(self, rollout: str) -> int:
+        """Return the size in bytes of what is kept, by which a reader sees that another one has written."""
+        try:
+            return self._path(rollout).stat().st_size
+        except OSError:
+            return 0
+
+    def begin(self, rollout: str, header: Mapping[str, Any]) -> None:
+        """Keep what a rollout is, unless that is kept.
+
+        Raises:
+            TransientError: The disk does not take it.
+        """
+        if not self._header(rollout).exists():
+            with _kept(self._header(rollout)):
+                write_private(self._header(rollout), json.dumps(header))
+
+    def open_ones(self) -> dict[str, dict[str, Any]]:
+        """Return the headers of all rollouts that are not over, by name."""
+        found: dict[str, dict[str, Any]] = {}
+        for path in sorted(self._folder.glob(f"*{HEADER}")):
+            try:
+                found[path.name.removesuffix(HEADER)] = json.loads(path.read_text())
+            except (OSError, ValueError):
+                continue
+        return found
+
+    def send_back(self, rollout: str, reason: str) -> None:
+        """Keep that traffic was sent back to the champion while nothing could be recorded."""
+        write_private(self._back(rollout), reason)
+
+    def sent_back(self, rollout: str) -> str | None:
+        """Return why traffic was sent back; None when it was not."""
+        try:
+            return self._back(rollout).read_text()
+        except OSError:
             return None
 
-    def write(self, rollout: Rollout, looks: Looks) -> None:
-        """Keep the looks of a rollout."""
-        document = {
-            "step": looks.step,
-            "state": looks.state.to_json(),
-            "counters": asdict(looks.counters),
-            "taken": looks.record(),
-        }
-        write_private(self._path(rollout), json.dumps(document))
+    def append(self, rollout: str, entry: Entry) -> None:
+        """Keep one more look, or nothing of it.
 
-    def _path(self, rollout: Rollout) -> Path:
-        return self._folder / f"{rollout.name}.json"
+        Raises:
+            TransientError: The disk does not take it.
+        """
+        line = json.dumps(vars(entry), separators=(",", ":")).encode() + b"\n"
+        path = self._path(rollout)
+        with _kept(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(path, line)
+
+    def _write(self, path: Path, line: bytes) -> None:
+        with path.open("ab", buffering=0) as file:
+            size = _whole_bytes(path)
+            file.truncate(size)
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self._sync(file.fileno())
+            except OSError:
+                # The next look covers what this one did: were it read again after a restart, it would count twice.
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
+
+    def drop(self, rollout: str) -> None:
+        """Forget a rollout that is over: its events carry the looks."""
+        for path in (self._header(rollout), self._path(rollout), self._back(rollout)):
+            path.unlink(missing_ok=True)
+
+    def _path(self, rollout: str) -> Path:
+        return self._folder / f"{rollout}.jsonl"
+
+    def _header(self, rollout: str) -> Path:
+        return self._folder / f"{rollout}{HEADER}"
+
+    def _back(self, rollout: str) -> Path:
+        return self._folder / f"{rollout}.back"
 
 
-def _looks(document: Mapping[str, Any]) -> Looks:
-    taken = tuple(Look(*counts) for counts in document["taken"])
-    return Looks(document["step"], State.from_json(document["state"]), Look(**document["counters"]), taken)
+@contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise TransientError(
+            f"{path} cannot be written: {fault.strerror}. No look can be kept and no step taken: make room."
+        ) from fault
 
 
-def _difference(now: Look, before: Look) -> Look:
-    """Subtract counters; one that went back was started anew, because the gateway was."""
-    if now.canary_requests < before.canary_requests or now.baseline_requests < before.baseline_requests:
-        return now
-    canary, baseline = now.canary_requests - before.canary_requests, now.baseline_requests - before.baseline_requests
-    return Look(
-        canary,
-        min(max(now.canary_errors - before.canary_errors, 0), canary),
-        baseline,
-        min(max(now.baseline_errors - before.baseline_errors, 0), baseline),
-    )
+def _whole_bytes(path: Path) -> int:
+    """Return the size of a file without a last line that a crash left half written."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(size - 1, 0))
+        return size if file.read(1) in {b"\n", b""} else path.read_bytes().rfind(b"\n") + 1

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 
 from deploy.controller import Controller, Restoring
 from deploy.gateway.admin import Gateway
+from deploy.hooks import installed
+from deploy.interfaces import Ledger
 from deploy.journal import Journal
 from deploy.ledger import PostgresLedger, leadership
 from deploy.local.target import LocalTarget
+from deploy.observing import LogObservatory
 from deploy.packages import Packages
 from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
 from deploy.textfile import Textfile
@@ -20,9 +23,13 @@ from flywheel.errors import TransientError
 from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings
 from flywheel.signing import trusted_key
+from flywheel.storage import PredictionLog
 from flywheel.tracking import Tracking
 
 Say = Callable[[str], None]
+# The controller that stays leads for a pass at a time: within this one of its pauses is met.
+QUIET_SECONDS = 5.0
+RETRY_SECONDS = 0.1
 
 
 @contextmanager
@@ -32,19 +39,20 @@ def leading(settings: Settings, timeout: float, say: Say) -> Iterator[PostgresLe
     Raises:
         TransientError: Another one has led for all of `timeout` seconds.
     """
-    until, told = time.monotonic() + timeout, False
+    began, told = time.monotonic(), False
     with open_database(settings, "controller") as engine:
         while True:
             with leadership(engine) as ledger:
                 if ledger is not None:
                     yield ledger
                     return
-            if time.monotonic() > until:
+            waited = time.monotonic() - began
+            if waited > timeout:
                 raise TransientError("Another controller has been at work all the time. Wait for it, or stop it.")
-            if not told:
+            if not told and waited > QUIET_SECONDS:
                 say("Another controller is at work; waiting for it to end.")
                 told = True
-            time.sleep(1)
+            time.sleep(RETRY_SECONDS)
 
 
 @contextmanager
@@ -63,13 +71,38 @@ def leading_controller(
     Raises:
         TransientError: Another one has led for all of `timeout` seconds.
     """
-    registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
-    gateway = Gateway(endpoints(settings).envoy_admin_url)
-    packages = Packages(settings.root / "packages", registry.download, registry.signature, trusted_key(settings.root))
-    target = LocalTarget(settings, gateway, packages)
-    journal = Journal(settings.root / "run" / "rollouts")
+    target, journal = local_target(settings), rollout_journal(settings)
     with leading(settings, timeout, say) as ledger:
         passes = Passes(Textfile(settings.root, PROCESS))
-        watched = WatchedLedger(ledger, passes)
-        controller = Controller(watched, registry, target, journal, lambda: datetime.now(UTC), usecase)
+        controller = wired(settings, WatchedLedger(ledger, passes), target, journal)
+        controller.only = usecase
         yield WatchedController(Restoring(controller) if restores else controller, passes)
+
+
+def wired(settings: Settings, ledger: Ledger, target: LocalTarget, journal: Journal) -> Controller:
+    """Return a controller of a home with all its parts."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
+    observatory = LogObservatory(PredictionLog(settings.root / "log"), packages_of(settings), now)
+    registry = mlflow_registry(settings)
+    return Controller(ledger, registry, target, journal, now, observatory=observatory, hooks=installed())
+
+
+def mlflow_registry(settings: Settings) -> MlflowRegistry:
+    """Return the registry as the controller's service user sees it."""
+    return MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
+
+
+def packages_of(settings: Settings) -> Packages:
+    """Return the packages of a home, fetched from the registry and verified."""
+    registry = mlflow_registry(settings)
+    return Packages(settings.root / "packages", registry.download, registry.signature, trusted_key(settings.root))
+
+
+def local_target(settings: Settings) -> LocalTarget:
+    """Return where the versions of a home run."""
+    return LocalTarget(settings, Gateway(endpoints(settings).envoy_admin_url), packages_of(settings))
+
+
+def rollout_journal(settings: Settings) -> Journal:
+    """Return the looks of the rollouts of a home."""
+    return Journal(settings.root / "run" / "rollouts")

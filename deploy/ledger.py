@@ -15,13 +15,22 @@ from flywheel import events
 from flywheel.errors import IntegrityError, TransientError
 from flywheel.events import GENESIS, Event, EventKind, Head
 from flywheel.identities import CONTROLLER
+from flywheel.locks import AdvisoryLock
 
-LOCK = 714002  # 714001 is the events' own
+AWAY = "Postgres does not answer the controller. See `flywheel status`."
+LOCK = AdvisoryLock.CONTROLLER.value
 WHOLE_SECONDS = 600.0  # between two checks of the whole chain; a million events take about a minute
+
+
+class AwayError(TransientError):
+    """Postgres does not answer: nothing can be read, decided or recorded."""
 
 
 class PostgresLedger:
     """Events through the leader's own connection: when it is lost, so are the lock and the right to append.
+
+    SQLAlchemy connects anew by itself, without the lock. So an append after a loss is refused, and a reading, which
+    begins a tick, takes the lock again first: what another leader did meanwhile is then known before anything is done.
 
     Args:
         connection: Of the leader, REPEATABLE READ.
@@ -36,12 +45,13 @@ class PostgresLedger:
         self._kept: list[Event] = []
 
     def read(self) -> list[Event]:
-        """Return all events that deploy goes by (transitions and rollouts), in order.
+        """Return all events that deploy goes by (transitions, rollouts, policies), in order.
 
         Raises:
             IntegrityError: The chain is broken.
-            TransientError: Postgres does not answer.
+            TransientError: Postgres does not answer, or another controller leads since the connection was lost.
         """
+        self._lead_again()
         now = self._clock()
         with _transaction(self._connection):
             head = events.read_head(self._connection)
@@ -56,6 +66,12 @@ class PostgresLedger:
             else:
                 self._read_on(head)
         return list(self._kept)
+
+    def _lead_again(self) -> None:
+        """Take the lock again when the connection was lost, as every restart of Postgres does."""
+        if self._connection.invalidated and not _locked(self._connection):
+            self._connection.invalidate()  # else the next reading would find a sound connection, and no lock
+            raise TransientError("Another controller leads since this one lost its connection to Postgres.")
 
     def _read_whole(self, head: Head) -> None:
         kept: list[Event] = []
@@ -82,6 +98,8 @@ class PostgresLedger:
         Raises:
             TransientError: Postgres does not answer; whether the event was written shows at the next reading.
         """
+        if self._connection.invalidated:
+            raise AwayError("The controller lost its connection to Postgres, and the lead with it.")
         with _transaction(self._connection):
             events.append(self._connection, kind, subject, CONTROLLER, body)
 
@@ -89,7 +107,7 @@ class PostgresLedger:
 def _keeping(found: Iterable[Event], kept: list[Event]) -> Iterator[Event]:
     """Pass events on, and keep those that deploy goes by: gates and accounts leave many more."""
     for event in found:
-        if event.kind == EventKind.TRANSITION or str(event.kind).startswith("rollout."):
+        if event.kind in {EventKind.TRANSITION, EventKind.POLICY_ADOPTED} or str(event.kind).startswith("rollout."):
             kept.append(event)
         yield event
 
@@ -105,17 +123,69 @@ def leadership(engine: sa.Engine) -> Iterator[PostgresLedger | None]:
     The lock is the session's: Postgres frees it when this process ends, however it ends.
 
     Raises:
-        TransientError: Postgres does not answer.
+        AwayError: Postgres does not answer.
     """
     try:
         # Repeatable read: events and head are read at one moment, though others append in between.
         connection = engine.connect().execution_options(isolation_level="REPEATABLE READ")
     except sa.exc.OperationalError as fault:
-        raise TransientError("Postgres does not answer the controller. See `flywheel status`.") from fault
+        raise AwayError(AWAY) from fault
     with connection:
-        with _transaction(connection):
-            leads = bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}))
-        yield PostgresLedger(connection) if leads else None
+        yield PostgresLedger(connection) if _locked(connection) else None
+
+
+class Turns:
+    """Leads for one pass at a time, so that whoever wants to lead for longer finds the lock free in between.
+
+    What was read and verified is kept from turn to turn, as long as the connection lives. Not for several threads.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._held: tuple[sa.Connection, PostgresLedger] | None = None
+
+    @contextmanager
+    def turn(self) -> Iterator[PostgresLedger | None]:
+        """Lead, unless another controller does: then None.
+
+        Raises:
+            AwayError: Postgres does not answer.
+        """
+        try:
+            connection, ledger = self._open()
+            if not _locked(connection):
+                yield None
+                return
+            try:
+                yield ledger
+            finally:
+                with _transaction(connection):
+                    # All of them: a connection that was lost meanwhile has taken the lock once more.
+                    connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+        except AwayError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the connection; the next turn opens another one."""
+        if self._held is not None:
+            self._held[0].invalidate()
+            self._held[0].close()
+            self._held = None
+
+    def _open(self) -> tuple[sa.Connection, PostgresLedger]:
+        if self._held is None:
+            try:
+                connection = self._engine.connect().execution_options(isolation_level="REPEATABLE READ")
+            except sa.exc.OperationalError as fault:
+                raise AwayError(AWAY) from fault
+            self._held = connection, PostgresLedger(connection)
+        return self._held
+
+
+def _locked(connection: sa.Connection) -> bool:
+    with _transaction(connection):
+        return bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}))
 
 
 @contextmanager
@@ -124,4 +194,4 @@ def _transaction(connection: sa.Connection) -> Iterator[None]:
         with connection.begin():
             yield
     except sa.exc.OperationalError as fault:
-        raise TransientError("Postgres does not answer the controller. See `flywheel status`.") from fault
+        raise AwayError(AWAY) from fault

@@ -10,7 +10,8 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from deploy.controller import Ledger, Progress
+from deploy.interfaces import Ledger
+from deploy.progress import Progress
 from deploy.reconcile import Ticking
 from deploy.textfile import Textfile
 from flywheel.events import Event, EventKind

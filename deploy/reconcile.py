@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from deploy.controller import Progress
+from deploy.progress import Progress
 from deploy.rollout import Phase
 from flywheel.errors import FlywheelError, TransientError
 

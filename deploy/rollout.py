@@ -1,7 +1,8 @@
 """The rollout as a fold of its events: where it stands, and what traffic it asks for. Pure.
 
 Every change is two events: an intent, and `done` once the gateway has confirmed it. A crash in between leaves an
-intent, which the next tick makes true; so any tick may be repeated, and none does more than one step.
+intent, which the next tick makes true; so any tick may be repeated, and none does more than one step. What people say
+of a rollout (pause, resume, let it go on) are events of their own, and change nothing else.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,27 +12,32 @@ from enum import StrEnum
 from typing import Any
 
 from deploy.desired import Served
-from deploy.verdict import Plan
+from deploy.plans import RolloutPlan
+from deploy.shares import Challenger, Share
 from flywheel.errors import IntegrityError
 from flywheel.events import Event, EventKind
 from flywheel.rollbacks import FAILURES, Cause
-
-ALPHA = 0.05
 
 
 class Phase(StrEnum):
     """Where a rollout stands, what that means for traffic, and who may leave it."""
 
     STARTING = "starting"  # no traffic yet; left by the controller: healthy, or failed to start
-    CANARY = "canary"  # some of the traffic; left by the verdict, by time, or by a newer approval
-    HELD = "held"  # as CANARY, but asks a person; left by archiving it, by a newer approval, or by harm
+    SHADOW = "shadow"  # copies of the champion's requests, no answers; left as CANARY
+    CANARY = "canary"  # some of the traffic; left by the verdict, by time, by people, or by a newer approval
+    HELD = "held"  # as before, but asks a person; left by archiving it, by letting it go on, by a newer one, or by harm
     PROMOTING = "promoting"  # all of the traffic; left by the controller once confirmed
-    DONE = "done"  # the champion; final
+    BAKING = "baking"  # the champion, the old version still warm; left by time, by a newer one, or by harm
+    DONE = "done"  # the champion; left only when it turns bad
     ROLLING_BACK = "rolling back"  # no traffic any more; left by the controller once confirmed
     ROLLED_BACK = "rolled back"  # final
 
 
-ACTIVE = frozenset({Phase.STARTING, Phase.CANARY, Phase.HELD, Phase.PROMOTING, Phase.ROLLING_BACK})
+ACTIVE = frozenset(Phase) - {Phase.DONE, Phase.ROLLED_BACK}
+# Both versions get requests, and are compared.
+COMPARED = frozenset({Phase.SHADOW, Phase.CANARY, Phase.HELD})
+# It has taken over.
+LIVE = frozenset({Phase.BAKING, Phase.DONE})
 
 
 @dataclass(frozen=True)
@@ -42,42 +48,61 @@ class Rollout:
         name: Unique; requests carry it in x-flywheel-rollout.
         new: The version that comes.
         old: The champion it starts against; None for the first version.
-        plan: Steps and thresholds, fixed at the start.
-        max_minutes: After that the rollout holds.
+        plan: Fixed at the start.
         phase: Where it stands.
+        started: When.
+        since: When the gateway confirmed what is in force now.
+        asked: When people last let it go on, which is what its time runs from; else `started`.
         step: Index of the step in `plan.steps`; -1 before the first.
         confirmed: Whether the gateway has confirmed the last intent.
-        started: When.
         cause: Why it was rolled back.
         reason: The sentence that goes with the last change.
-        counters: The gateway's counters when the present step was confirmed.
-        details: Body of the last event.
+        counters: The gateway's counters by arm when the present step was confirmed.
+        details: Body of the last event of the controller.
         rollback: Whether the new version was live before and people want it back: it takes all traffic at once.
+        paused: Who paused it and why; None while it goes on.
+        allowed: Whether people let it go on from this step.
         seq: Number of the event that started it.
     """
 
     name: str
     new: Served
     old: Served | None
-    plan: Plan
-    max_minutes: float
+    plan: RolloutPlan
     phase: Phase
     started: datetime
+    since: datetime
+    asked: datetime
     step: int = -1
     confirmed: bool = True
     cause: Cause | None = None
     reason: str = ""
-    counters: Mapping[str, int] | None = None
+    counters: Mapping[str, Mapping[str, Any]] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     rollback: bool = False
+    paused: str | None = None
+    allowed: bool = False
     seq: int = 0
 
     @property
     def percent(self) -> int:
-        """Percent of the requests that the new version should get now."""
-        if self.phase in {Phase.PROMOTING, Phase.DONE}:
+        """Percent of the requests that the new version should answer now."""
+        if self.phase is Phase.PROMOTING or self.phase in LIVE:
             return 100
-        return self.plan.steps[self.step] if self.phase in {Phase.CANARY, Phase.HELD} and self.step >= 0 else 0
+        return self.plan.steps[self.step] if self.phase in COMPARED and self.step >= 0 else 0
+
+    @property
+    def share(self) -> Share | None:
+        """The traffic in which both versions are compared; None while they are not."""
+        if self.old is None or self.phase not in COMPARED:
+            return None
+        mirrored = self.plan.mirror_percent(self.step)
+        return Share(self.old, (Challenger(self.new, self.percent),), mirrored, rollout=self.name)
+
+    @property
+    def bakes(self) -> bool:
+        """Whether the old version stays warm for a while after the last step."""
+        return self.old is not None and not self.rollback and self.plan.spec.bake.total_seconds() > 0
 
     @property
     def halted(self) -> Cause | None:
@@ -102,8 +127,7 @@ class History:
     @property
     def current(self) -> Rollout | None:
         """The rollout that is under way."""
-        last = self.standing[-1] if self.standing else None
-        return last if last is not None and last.phase in ACTIVE else None
+        return next((one for one in reversed(self.standing) if one.phase in ACTIVE), None)
 
     @property
     def is_gone(self) -> bool:
@@ -111,9 +135,20 @@ class History:
         return self.undeployed > 0 and not self.standing
 
     @property
+    def reign(self) -> Rollout | None:
+        """The last rollout whose version took over and was not rolled back since."""
+        return next((one for one in reversed(self.standing) if one.phase in LIVE), None)
+
+    @property
     def champion(self) -> Served | None:
-        """The version of the last finished promotion."""
-        return next((one.new for one in reversed(self.standing) if one.phase is Phase.DONE), None)
+        """The version that took over last."""
+        return self.reign.new if self.reign is not None else None
+
+    @property
+    def previous(self) -> Served | None:
+        """The last other version that took over and did not fail: where a champion that turns bad goes back to."""
+        good = [one.new for one in self.standing if one.phase in LIVE and one.new.digest not in self.failed]
+        return next((one for one in reversed(good) if one != self.champion), None)
 
     @property
     def failed(self) -> set[str]:
@@ -123,22 +158,12 @@ class History:
     def sentence(self, desired: Served | None, *, rollback: bool = False) -> str:
         """Say what a controller would do, given the version that people want, and whether they want it back."""
         live = f"version {self.champion.version} is live" if self.champion else "nothing is live"
-        if self.current is not None:
+        if self.current is not None and self.current.phase is not Phase.BAKING:
             return f"{live}; version {self.current.new.version} is {self.current.phase} and would go on."
         if desired is None or desired == self.champion:
             return f"{live}; nothing to do."
         way = "through a canary" if self.champion and not rollback else "at once"
         return f"{live}; version {desired.version} would go live {way}."
-
-
-@dataclass(frozen=True)
-class Share:
-    """Traffic of one use case as intended: `percent` to the challenger, the rest to the champion."""
-
-    champion: Served
-    challenger: Served | None = None
-    percent: int = 0
-    rollout: str | None = None
 
 
 def histories(events: Iterable[Event]) -> dict[str, History]:
@@ -175,16 +200,24 @@ def intended(history: History) -> Share | None:
     """Return the traffic that the events ask for; None while nothing was ever promoted."""
     current, champion = history.current, history.champion
     if current is not None and current.phase is Phase.PROMOTING:
-        return Share(current.new)
+        return Share(current.new, previous=current.old if current.bakes else None)
     if champion is None:
         return None
-    if current is None or current.percent == 0:
-        return Share(champion)
-    return Share(champion, current.new, current.percent, current.name)
+    if current is not None and current.share is not None and current.old == champion:
+        return current.share
+    return Share(champion, previous=warm(history))
+
+
+def warm(history: History) -> Served | None:
+    """Return the version that is kept running though it gets no requests while the champion answers."""
+    current, reign = history.current, history.reign
+    if current is not None and current.phase is Phase.BAKING:
+        return current.old
+    return history.previous if reign is not None and reign.plan.spec.keep_previous else None
 
 
 def started_body(
-    new: Served, old: Served | None, name: str, plan: Plan, max_minutes: float, *, rollback: bool = False
+    new: Served, old: Served | None, name: str, plan: RolloutPlan, *, rollback: bool = False
 ) -> dict[str, Any]:
     """Write the body of `rollout.started`."""
     return {
@@ -192,10 +225,7 @@ def started_body(
         "version": new.version,
         "digest": new.digest,
         "champion": {"version": old.version, "digest": old.digest} if old else None,
-        "steps": list(plan.steps),
-        "margin": plan.margin,
-        "alpha": plan.alpha,
-        "max_minutes": max_minutes,
+        "plan": plan.to_json(),
         **({"rollback": True} if rollback else {}),
     }
 
@@ -207,10 +237,11 @@ def _started(event: Event) -> Rollout:
         name=str(body["rollout"]),
         new=Served(usecase, str(body["version"]), str(body["digest"])),
         old=Served(usecase, str(old["version"]), str(old["digest"])) if old else None,
-        plan=Plan(tuple(body["steps"]), body["margin"], body["alpha"]),
-        max_minutes=body["max_minutes"],
+        plan=RolloutPlan.from_json(body),
         phase=Phase.STARTING,
         started=event.at,
+        since=event.at,
+        asked=event.at,
         details=body,
         rollback=body.get("rollback") is True,
         seq=event.seq,
@@ -218,16 +249,40 @@ def _started(event: Event) -> Rollout:
 
 
 def _applied(rollout: Rollout, event: Event) -> Rollout:
+    said = _said(rollout, event)
+    if said is not None:
+        return said
     body, done = event.body, event.body.get("state") == "done"
-    rollout = replace(rollout, confirmed=done, reason=str(body.get("reason", rollout.reason)), details=body)
+    since = event.at if done else rollout.since
+    reason = str(body.get("reason", rollout.reason))
+    rollout = replace(rollout, confirmed=done, reason=reason, details=body, since=since)
     match event.kind:
         case EventKind.ROLLOUT_STEP:
-            counters = body.get("counters") or None
-            return replace(rollout, phase=Phase.CANARY, step=int(body["step"]), counters=counters)
+            step, counters = int(body["step"]), body.get("counters") or None
+            phase = Phase.CANARY if rollout.plan.steps[step] else Phase.SHADOW
+            return replace(rollout, phase=phase, step=step, counters=counters, allowed=False)
         case EventKind.ROLLOUT_PROMOTED:
-            return replace(rollout, phase=Phase.DONE if done else Phase.PROMOTING)
+            after = Phase.BAKING if rollout.bakes else Phase.DONE
+            return replace(rollout, phase=after if done else Phase.PROMOTING, allowed=False)
+        case EventKind.ROLLOUT_BAKED:
+            return replace(rollout, phase=Phase.DONE, confirmed=True)
         case EventKind.ROLLOUT_ROLLED_BACK:
             phase = Phase.ROLLED_BACK if done else Phase.ROLLING_BACK
             return replace(rollout, phase=phase, cause=Cause(body["cause"]))
-        case _:
+        case EventKind.ROLLOUT_HELD:
             return replace(rollout, phase=Phase.HELD, confirmed=True)
+        case _:
+            raise ValueError(f"{event.kind} is not known")
+
+
+def _said(rollout: Rollout, event: Event) -> Rollout | None:
+    """Apply what people said of a rollout; None for an event of the controller."""
+    match event.kind:
+        case EventKind.ROLLOUT_PAUSED:
+            return replace(rollout, paused=f"{event.actor}: {event.body['reason']}")
+        case EventKind.ROLLOUT_RESUMED:
+            return replace(rollout, paused=None, asked=event.at)
+        case EventKind.ROLLOUT_ALLOWED:
+            return replace(rollout, allowed=True, paused=None, asked=event.at)
+        case _:
+            return None

@@ -1,7 +1,7 @@
 """Taking a use case out of service, which only people ask for: the one event that lets its last version stop."""
 
-from deploy.controller import Ledger, Registry
 from deploy.desired import approvals, newest
+from deploy.interfaces import Ledger, Registry
 from deploy.rollout import History, histories
 from flywheel.errors import UsageError
 from flywheel.events import EventKind

@@ -25,7 +25,7 @@ class PlanSpec(Strict):
     def _fits(self) -> Self:
         if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
             raise ValueError(f"steps {list(self.steps)} must rise")
-        parts = sum(getattr(metric, "part", 0.0) for metric in self.metrics.values())
+        parts = sum(getattr(metric, "part", None) or 0.0 for metric in self.metrics.values())
         if parts > 1 + 1e-9:
             raise ValueError(f"the metrics' parts of alpha sum to {parts:g}; they must not exceed 1")
         return self

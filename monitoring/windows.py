@@ -11,6 +11,7 @@ import polars as pl
 
 from flywheel.errors import UsageError
 from flywheel.records import answered, join_outcomes
+from flywheel.serving import SAFE_DEFAULT
 from flywheel.storage import PredictionLog
 from flywheel.usecase import UseCase
 
@@ -43,7 +44,7 @@ class Counts:
 
     Attributes:
         records: Attempts recorded, answered or not.
-        answered: Predictions that a client got; the sum of the three below.
+        answered: Predictions of a model that a client got; the sum of the three below.
         labelled: Their outcome is known by as_of.
         pending: No outcome yet, and none is due yet.
         censored: No outcome although it was due.
@@ -93,6 +94,8 @@ def read_window(log: PredictionLog, use_case: UseCase, span: Span) -> Window:
     outcome = pl.col("label" if use_case.task == "multiclass" else "outcome")
     outcomes = log.outcomes(use_case.name).filter(outcome.is_not_null())
     joined = join_outcomes(known, outcomes, span.as_of).filter(pl.col("event_time") < span.end)
+    # Answers of the declared default say nothing about a model; an outcome that belongs to one belongs to no other.
+    joined = joined.filter(pl.col("model_version") != SAFE_DEFAULT)
     rows = joined.with_columns(outcome.alias("outcome")).drop("label").sort("event_time")
     records = predictions.filter(pl.col("event_time") < span.end).height
     return Window(span, rows, count(rows, records, span.as_of - use_case.data.label.available_after))

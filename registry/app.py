@@ -25,6 +25,7 @@ from registry.hooks import routes as hooks
 from registry.policy import routes as policy
 from registry.review.links import ReviewLinks
 from registry.review.page import add_review_pages
+from registry.rollouts import routes as rollouts
 from registry.routes import ROOT
 from registry.signing import routes as signing
 from registry.store.opened import gate_store
@@ -39,7 +40,7 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     floor_policy()  # a server without a policy must not start
     sso = sso_settings(os.environ)
     add_review_pages(app)
-    for room in (access, gates, history, hooks, policy, signing):
+    for room in (access, gates, history, hooks, policy, rollouts, signing):
         room.add_routes(app)
     stamp_makers()
     auth.sender_is_admin = is_administrator

@@ -8,8 +8,9 @@ from registry.history.cli import app as history
 from registry.hooks.cli import app as hooks
 from registry.policy.cli import app as policy
 from registry.review.cli import app as review
+from registry.rollouts.cli import app as rollouts
 from registry.signing.cli import app as signing
 
 app = typer.Typer(no_args_is_help=True)
-for room in (gates, review, history, policy, hooks, access, signing):
+for room in (gates, review, history, rollouts, policy, hooks, access, signing):
     app.add_typer(room)

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 import structlog
 
 from flywheel.errors import FlywheelError
+from flywheel.locks import AdvisoryLock
 
 log = structlog.get_logger()
 
-LOCK = 714003  # 714001 is the events' own, 714002 the controller's
+LOCK = AdvisoryLock.REGISTRY.value
 BEAT_SECONDS = 1.0
 FAILED_OFTEN = 3  # runs in a row: then the process is not healthy
 END_SECONDS = 8.0  # the supervisor kills after 10

@@ -19,9 +19,10 @@ from deploy.log.tables import Tables
 from flywheel.contract import Contract
 from flywheel.errors import FlywheelError, StackError
 from flywheel.records import prediction_schema
+from flywheel.serving import SAFE_DEFAULT
 from flywheel.storage import TableName
 
-FOLDER_NAME = re.compile(r"(?P<use_case>[a-z][a-z0-9-]{1,62})-v(?P<version>[0-9]+)")
+FOLDER_NAME = re.compile(rf"(?P<use_case>[a-z][a-z0-9-]{{1,62}})-v(?P<version>[0-9]+|{SAFE_DEFAULT})")
 
 COMMIT_BYTES = 48 << 20  # of lines in one commit, about
 

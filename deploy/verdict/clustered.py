@@ -104,4 +104,4 @@ def _sum(spending: Spending) -> str:
 
 
 def _statistic(spending: Spending) -> dict[str, float]:
-    return {"found": spending.found, "of": spending.counted, "spent": spending.spent}
+    return {"found": spending.found, "of": spending.counted, "spent": spending.spent, "boundary": spending.boundary}

@@ -73,6 +73,11 @@ class Spending:
         boundary, tail = boundary_of(null, alpha * min(1.0, seen / planned) ** pace - self.spent)
         return replace(both, spent=self.spent + tail, null=null.below(boundary)), both.found >= boundary
 
+    @property
+    def boundary(self) -> int:
+        """The count at which the last look would have rejected: the null distribution ends below it."""
+        return max(self.null.start + len(self.null.chances), 1)
+
     def is_over(self, planned: float) -> bool:
         """Say whether the test has ended: whatever comes, it rejects nothing more."""
         return self.evidence >= OVERTIME * planned

@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from flywheel.errors import IntegrityError
+from flywheel.locks import AdvisoryLock
 
 
 class EventKind(StrEnum):
@@ -51,6 +52,10 @@ class EventKind(StrEnum):
     ROLLOUT_PROMOTED = "rollout.promoted"
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
     ROLLOUT_HELD = "rollout.held"
+    ROLLOUT_BAKED = "rollout.baked"
+    ROLLOUT_PAUSED = "rollout.paused"
+    ROLLOUT_RESUMED = "rollout.resumed"
+    ROLLOUT_ALLOWED = "rollout.allowed"
     ROLLOUT_UNDEPLOYED = "rollout.undeployed"
     LOG_EXPIRED = "log.expired"
     MONITOR_WINDOW = "monitor.window"
@@ -255,7 +260,7 @@ def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controlle
 
     Roles that do not exist are left out. Where MLflow's tables are not there yet, their guard waits for the next call.
     """
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock(714001)"))
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.EVENTS.value})
     connection.exec_driver_sql(SCHEMA)
     if connection.scalar(sa.text("SELECT to_regclass('model_versions') IS NOT NULL")):
         connection.exec_driver_sql(STAGE_GUARD)

@@ -27,6 +27,7 @@ from flywheel.policy_parts import (
     Person,
     Production,
     Role,
+    RolloutPolicy,
     Strict,
     Tighter,
     loosened,
@@ -44,6 +45,7 @@ __all__ = [
     "Policy",
     "Production",
     "Role",
+    "RolloutPolicy",
     "Tighter",
     "frozen",
     "load_policy",
@@ -71,6 +73,7 @@ class Policy(Strict):
     may: May = Field(May(), description="Who may ask, review, operate, override, change the policy.")
     production: Production = Field(Production(), description="What a transition to Production needs.")
     gates: GatePolicy = Field(GatePolicy(), description="Which gates must have passed.")
+    rollouts: RolloutPolicy = Field(RolloutPolicy(), description="What every rollout keeps.")
     changes: Changes = Field(Changes(), description="How this policy is changed.")
     models: dict[str, Tighter] = Field({}, description="By the model's name; * and ? stand for anything.")
 
@@ -108,8 +111,11 @@ class Policy(Strict):
         found = self
         for pattern in sorted(self.models):
             if fnmatch.fnmatchcase(name, pattern):
-                production, gates = tightened(found.production, found.gates, self.models[pattern])
-                found = found.model_copy(update={"production": production, "gates": gates})
+                section = self.models[pattern]
+                production, gates = tightened(found.production, found.gates, section)
+                guard = tuple(dict.fromkeys((*found.rollouts.guard, *section.guard)))
+                rollouts = found.rollouts.model_copy(update={"guard": guard})
+                found = found.model_copy(update={"production": production, "gates": gates, "rollouts": rollouts})
         return found
 
     def document(self) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from flywheel.durations import Duration
 from flywheel.freeze import Freeze
 from flywheel.limits import BUILT_IN, Limits, PolicyLimits, stricter
-from flywheel.usecase import Duration
+from flywheel.rollout_spec import GuardName, Rollout
 
 
 class Role(StrEnum):
@@ -87,6 +88,30 @@ class Production(Strict):
     freeze: tuple[Freeze, ...] = Field((), description="When nothing goes to Production.")
 
 
+class RolloutPolicy(Strict):
+    """What every rollout keeps, whatever its use case asks for."""
+
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        le=0.2,
+        description="Probability of rolling back a version that is as good as the champion, which its guards share, and"
+        " of letting one pass that is worse by the margin.",
+    )
+    guard: tuple[GuardName, ...] = Field(("errors",), description="What every new version is judged by at least.")
+    bake: Duration = Field(timedelta(0), description="The old version stays warm at least so long.")
+
+    @field_validator("guard")
+    @classmethod
+    def _each_once(cls, names: tuple[GuardName, ...]) -> tuple[GuardName, ...]:
+        return once(names, "guard")
+
+    def over(self, asked: Rollout) -> Rollout:
+        """Return what a use case asks for with this laid over it. A guard that nothing is said of has its defaults."""
+        guard = tuple(dict.fromkeys((*asked.guard, *self.guard)))
+        return asked.model_copy(update={"guard": guard, "bake": max(asked.bake, self.bake)})
+
+
 class Tighter(Strict):
     """What some models need beyond the rest; what is not set stays."""
 
@@ -101,6 +126,7 @@ class Tighter(Strict):
     gates: tuple[str, ...] = Field((), description="Gates required beside the others.")
     limits: Limits = Field(Limits(), description="What gates measure against, where that is stricter.")
     expire: Length | None = Field(None, description="Older evidence is stale.")
+    guard: tuple[GuardName, ...] = Field((), description="Guards of a rollout beside the others.")
 
     @field_validator("gates")
     @classmethod

@@ -15,9 +15,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, TypeAdapter
 
+from flywheel.durations import UNITS
 from flywheel.policy import Policy
 from flywheel.schema_page import POLICY_HEAD, USECASE_HEAD, render_page
-from flywheel.usecase import UNITS, UseCase
+from flywheel.usecase import UseCase
 
 FIRST_LINE = "# yaml-language-server: $schema={}"
 PAGES = Path(__file__).parents[2] / "docs" / "reference"

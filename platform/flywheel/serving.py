@@ -11,7 +11,18 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from flywheel.documents import place_of
 from flywheel.errors import SpecError, UsageError
@@ -22,11 +33,13 @@ LONGEST_DAYS = 36_500
 MOST_BODY_BYTES = 16 << 20  # a record of it is at most six times as long, which the shipper reads in one go
 LONGEST_DEADLINE = 90.0  # seconds; gateway and agent end connections that wait for longer than three, or a bit more
 LEAST_GATEWAY_MB = 128  # of heap; Envoy alone has 10
+SAFE_DEFAULT = "default"  # the version under which the declared safe default answers
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 Positive = Annotated[int, Field(gt=0, strict=True)]  # '2' and true are no numbers
 Seconds = Annotated[float, Field(ge=0.001, le=1e9)]  # Envoy counts milliseconds, of which none means for ever
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # of a header or a cookie
 Percent = Annotated[float, Field(ge=0, le=100)]
+EnvManager = Literal["local", "uv", "virtualenv"]
 
 
 class _Strict(BaseModel):
@@ -57,11 +70,45 @@ class Sticky(_Strict):
     cookie_seconds: Positive = 30 * 86400
 
 
+class Fallback(_Strict):
+    """What is answered when neither champion nor previous version can: the declared safe default.
+
+    Attributes:
+        answer: A probability or number, a class, or every output by name; as the version's contract has them.
+    """
+
+    answer: StrictInt | StrictFloat | StrictStr | dict[str, StrictBool | StrictInt | StrictFloat | StrictStr]
+
+
+class Resources(_Strict):
+    """What one process may take of this machine.
+
+    Attributes:
+        memory_mb: Of its own, children included; one that takes more is killed and started again. None: no limit.
+        cpus: Cores that it may run on, and threads of a worker's model. None: any core, and one thread.
+        nice: By how much it steps back behind other processes.
+    """
+
+    memory_mb: Annotated[Positive, Field(ge=16)] | None = None
+    cpus: Positive | None = None
+    nice: Annotated[int, Field(ge=0, le=19, strict=True)] = 0
+
+
+class ResourcesServing(_Strict):
+    """What each agent and each MLflow worker of a version may take."""
+
+    agent: Resources = Resources()
+    worker: Resources = Resources()
+
+
 class UseCaseServing(_Strict):
     """How the versions of a use case are served.
 
     Attributes:
         backend: `mlflow`, `onnx`, or `auto`: the faster one, as measured at deploy, if both answer alike.
+        env_manager: Where MLflow's workers find their libraries: `local`, in this installation; `uv` or `virtualenv`,
+            in an environment made from the version's lock.
+        resources: Of each of a version's processes.
         workers: `mlflow models serve` workers behind one agent.
         replicas: Agents of a version.
         unknown_fields: Fields that the contract does not name: `refuse` (422) or `ignore`.
@@ -73,11 +120,14 @@ class UseCaseServing(_Strict):
         queue_seconds: That a request may wait, as far as is known when it comes; else it is refused (429).
         mirror_percent: Of the champion's requests that the challenger gets as well, its answers thrown away.
         docs: Whether agents show the whole schema, at /openapi.json and /docs.
+        fallback: The safe default; None: a request that no version can answer fails.
     """
 
     backend: Literal["auto", "mlflow", "onnx"] = "auto"
+    env_manager: EnvManager = "local"
     workers: Positive = 1
     replicas: Positive = 1
+    resources: ResourcesServing = ResourcesServing()
     unknown_fields: Literal["refuse", "ignore"] = "refuse"
     deadline_seconds: Annotated[float, Field(ge=0.001, le=LONGEST_DEADLINE)] = 10.0
     body_bytes: Annotated[Positive, Field(le=MOST_BODY_BYTES)] = 1 << 20
@@ -87,6 +137,7 @@ class UseCaseServing(_Strict):
     queue_seconds: Seconds = 1.0
     mirror_percent: Percent = 0.0
     docs: bool = True
+    fallback: Fallback | None = None
     sticky: Sticky = Sticky()
     log: LogServing = LogServing()
 
@@ -156,6 +207,8 @@ class GatewayServing(_Strict):
         memory_mb: Of Envoy's heap. Near it new requests are refused (503).
         request_seconds: In which a request must have come whole; else it is refused (408).
         access_log_mb: Size at which a new logs/gateway.jsonl is begun; the old one goes once it is in the log.
+        forced_arm: Whether a client may name the arm or version that answers it, in a header; None: where auth says
+            who the client is.
     """
 
     host: str = "127.0.0.1"
@@ -170,6 +223,12 @@ class GatewayServing(_Strict):
     memory_mb: Annotated[Positive, Field(ge=LEAST_GATEWAY_MB, le=1 << 30)] = 1024
     request_seconds: Seconds = 30.0
     access_log_mb: Positive = 256
+    forced_arm: bool | None = None
+
+    @property
+    def lets_choose(self) -> bool:
+        """Whether a client may name the arm or version that answers it."""
+        return self.auth != "none" if self.forced_arm is None else self.forced_arm
 
     @model_validator(mode="after")
     def _consistent(self) -> "GatewayServing":

@@ -6,42 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flywheel.documents import place_of
+from flywheel.durations import Duration
 from flywheel.errors import SpecError
 from flywheel.limits import Limits
+from flywheel.rollout_spec import Rollout
 from flywheel.yaml_text import parse_yaml, yaml_reason
 
 Task = Literal["binary", "multiclass", "regression"]
-
-UNIT_WANTED = "write a number and a unit: 30s, 5m, 12h, 1d or 2w"
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def parse_duration(value: object) -> object:
-    """Turn `1d`, `90d`, `12h` into a timedelta; leave the rest to pydantic."""
-    if isinstance(value, timedelta):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(UNIT_WANTED)
-    match = re.fullmatch(r"(\d+)([smhdw])", value.strip())
-    if match is None:
-        raise ValueError(UNIT_WANTED)
-    try:
-        return timedelta(**{UNITS[match[2]]: int(match[1])})
-    except OverflowError as fault:
-        raise ValueError("it is longer than time itself; " + UNIT_WANTED) from fault
-
-
-def _text(length: timedelta) -> str:
-    seconds = round(length.total_seconds())
-    size, letter = next((size, letter) for size, letter in SECONDS if seconds % size == 0)
-    return f"{seconds // size}{letter}"
-
-
-SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(_text, when_used="json")]
 
 
 class Strict(BaseModel):
@@ -216,16 +190,6 @@ class Gates(Strict):
     limits: Limits = Field(Limits(), description="What they measure against, where that is stricter than the policy's.")
 
 
-class Rollout(Strict):
-    """How a new version takes over."""
-
-    steps: tuple[Annotated[int, Field(ge=1, le=99)], ...] = Field(
-        (10, 50), description="A new version's shares of the traffic in percent, one after the other."
-    )
-    margin: float = Field(0.01, gt=0, lt=1, description="Largest tolerated rise of the error rate, absolute.")
-    max_minutes: float = Field(30, gt=0, description="Then the rollout holds and asks.")
-
-
 class Retrain(Strict):
     """When monitoring starts `mlflow run` by itself."""
 
@@ -265,6 +229,13 @@ class UseCase(Strict):
     gates: Gates = Field(Gates(), description="What a version must keep before it may go to Production.")
     rollout: Rollout = Field(Rollout(), description="A new version's way into traffic.")
     monitor: Monitor = Field(Monitor(), description="Windows, and when to train again.")
+
+    @model_validator(mode="after")
+    def _costs_are_known(self) -> Self:
+        kpi = self.rollout.kpi
+        if kpi is not None and kpi.measure == "cost" and self.evaluate.costs is None:
+            raise ValueError("rollout.kpi measures costs, and evaluate.costs does not say them; write them there")
+        return self
 
     @model_validator(mode="after")
     def _no_password(self) -> Self:

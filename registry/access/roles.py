@@ -20,6 +20,7 @@ from mlflow.server.auth.db.models import SqlRole, SqlRolePermission, SqlUser, Sq
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 from sqlalchemy.orm import Session
 
+from flywheel.locks import AdvisoryLock
 from flywheel.policy import Policy
 from registry.access.accounts import BY_POLICY
 from registry.access.parts import PEOPLE, SERVICES, Part, part_of
@@ -170,5 +171,5 @@ def _assign(session: Session, wanted: Account, known: dict[str, int]) -> None:
 def _alone(session: Session) -> Iterator[None]:
     """Keep other workers from doing the same at the same time; other databases than Postgres lock by themselves."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(sa.text("SELECT pg_advisory_xact_lock(714002)"))
+        session.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.ROLES.value})
     yield

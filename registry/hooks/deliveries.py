@@ -12,7 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-LOCK = 714004  # 714001 to 714003 are the events', the controller's and the registry's
+from flywheel.locks import AdvisoryLock
+
+LOCK = AdvisoryLock.DELIVERIES.value
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS flywheel.deliveries (
     consumer text PRIMARY KEY,

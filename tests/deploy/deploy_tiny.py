@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import deploy.local.programs
+import deploy.local.staying
 import deploy.versions
 from deploy.cli import app
 from deploy.desired import Served
@@ -79,8 +80,8 @@ class FolderRegistry:
         new.replace(self._folder / f"{name}.json")
 
 
-def tiny_worker(served: Served, worker: Worker, folder: Path) -> Program:
-    del folder
+def tiny_worker(served: Served, worker: Worker, folder: Path, python: Path) -> Program:
+    del folder, python
     return Program(program_name("scorer", served, worker.number), ["sleep", "infinity"])
 
 
@@ -107,5 +108,7 @@ if __name__ == "__main__":
     if "TINY_REAL" not in os.environ:
         deploy.local.programs.worker_program = tiny_worker
         deploy.local.programs.agent_program = tiny_agent
+    # The controller that stays would ask the real registry, which knows nothing of these versions.
+    deploy.local.staying.start_controller = lambda settings: None
     deploy.versions.MlflowRegistry = FolderRegistry  # type: ignore[assignment,misc]
     app(sys.argv[1:])

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from deploy.gateway.routes import cluster_document
+from deploy.gateway.clusters import cluster_document
 from flywheel import events
 from flywheel.connections import endpoints, secrets
 from flywheel.digest import folder_digest
@@ -27,7 +27,7 @@ from tests.monitoring.flights_package import USE_CASE, write_model
 
 REFERENCE = Reference(loss=0.6, standard_error=0.01, rows=100, roc_auc=0.5)
 # A wide margin, so that a hundred requests decide; the digits of the steps do not matter here.
-ROLLOUT = {"steps": [10, 50], "margin": 0.2, "max_minutes": 5}
+ROLLOUT = {"shadow": None, "steps": [10, 50], "margin": 0.2, "least_requests": 1, "max_minutes": 5, "bake": "0s"}
 
 
 # Writes a model folder of a use case, given the document of its usecase.yaml.
@@ -108,7 +108,11 @@ class Shop:
             )
 
     def programs(self) -> set[str]:
-        return {name for name in program_states(self.settings) if self.name in name}
+        return set(self.pids())
+
+    def pids(self) -> dict[str, int | None]:
+        """Return the processes of the versions' programs."""
+        return {name: state.pid for name, state in program_states(self.settings).items() if self.name in name}
 
     def ask(self) -> None:
         """Send one request and count its answer."""

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
-from deploy.ledger import WHOLE_SECONDS, PostgresLedger
+from deploy.ledger import WHOLE_SECONDS, AwayError, PostgresLedger, Turns, leadership
 from flywheel import events
-from flywheel.errors import IntegrityError
+from flywheel.errors import IntegrityError, TransientError
 from flywheel.events import EVENTS, EventKind
 from flywheel.settings import Settings
 from flywheel.stack import postgres
@@ -152,3 +152,77 @@ def test_after_a_fault_nothing_is_taken_as_read(trail: Trail) -> None:
             trail.ledger.read()
     trail.rewrite("UPDATE flywheel.events SET actor = 'grace' WHERE seq = 6")
     assert len(trail.ledger.read()) == len(before) + 1
+
+
+def lose(ledger: PostgresLedger, database: sa.Engine) -> None:
+    """End a ledger's session in Postgres, as a restart of the server does."""
+    pid = ledger._connection.scalar(sa.text("SELECT pg_backend_pid()"))
+    ledger._connection.rollback()
+    with database.connect() as connection:
+        assert connection.scalar(sa.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+
+def test_who_lost_the_connection_appends_nothing_and_leads_again_only_where_nobody_else_does(
+    database: sa.Engine, trail: Trail
+) -> None:
+    body = {"rollout": "r"}
+    with leadership(database) as first, leadership(database) as nobody:
+        assert first is not None
+        assert nobody is None
+        first.read()
+        lose(first, database)
+        for _ in range(3):  # what was read before the loss may be out of date
+            with pytest.raises(TransientError):
+                first.record(EventKind.ROLLOUT_STEP, "m/1", body)
+        with leadership(database) as second:
+            assert second is not None
+            second.record(EventKind.ROLLOUT_STEP, "m/1", body)
+            for _ in range(2):
+                with pytest.raises(TransientError, match="Another controller leads"):
+                    first.read()
+        assert [event.seq for event in first.read()] == [1, 2, 3, 4, 5, 6]
+        first.record(EventKind.ROLLOUT_STEP, "m/1", body)
+        with leadership(database) as third:
+            assert third is None
+
+
+def test_who_leads_by_turns_leaves_the_lock_to_others_in_between(trail: Trail) -> None:
+    turns = Turns(trail.engine)
+    with turns.turn() as first:
+        assert first is not None
+        with leadership(trail.engine) as other:
+            assert other is None
+    with leadership(trail.engine) as other:
+        assert other is not None
+        with turns.turn() as second:
+            assert second is None
+    with turns.turn() as third:
+        assert third is first  # and what it has read is still known
+    turns.close()
+
+
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+def read_and_lose(trail: Trail, turns: Turns) -> None:
+    """Read in a turn, lose all connections as a restart of Postgres does, and read again."""
+    with turns.turn() as ledger:
+        assert ledger is not None
+        ledger.read()
+        with trail.engine.begin() as connection:
+            connection.execute(sa.text(END_OTHERS))
+        ledger.read()
+
+
+def test_a_turn_after_a_lost_connection_opens_another_one(trail: Trail) -> None:
+    turns = Turns(trail.engine)
+    with pytest.raises(AwayError, match="Postgres does not answer"):
+        read_and_lose(trail, turns)
+    with turns.turn() as again:
+        assert again is not None
+        again.read()
+    with leadership(trail.engine) as other:
+        assert other is not None
+    turns.close()

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deploy.controller import Controller, Progress
+from deploy.controller import Controller
 from deploy.journal import Journal
 from deploy.passes import Passes, WatchedController, WatchedLedger
+from deploy.progress import Progress
 from deploy.textfile import Textfile, TextfileCollector
 from flywheel.errors import TransientError
-from tests.deploy.test_controller import SimulatedLedger, SimulatedRegistry, SimulatedTarget, World
+from tests.deploy.simulated import SimulatedLedger, SimulatedRegistry, SimulatedTarget, World
 
 
 def told(home: Path, name: str, **labels: str) -> float | None:

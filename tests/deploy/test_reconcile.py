@@ -2,7 +2,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from deploy.controller import Progress
+from deploy.progress import Progress
 from deploy.reconcile import Pace, run_until_settled
 from deploy.rollout import Phase
 from flywheel.errors import FlywheelError, TransientError

@@ -4,23 +4,25 @@ from typing import Any
 
 import pytest
 
-from deploy.decision import Action, Observed, decide
+from deploy.decision import Action, Observed, Opinion, decide
 from deploy.desired import Approval, Served, approvals, newest
-from deploy.rollout import Phase, Rollout, Share, histories, intended, started_body
-from deploy.verdict import Call, Plan, Verdict
+from deploy.plans import errors_only
+from deploy.rollout import Phase, Rollout, histories, intended, started_body
+from deploy.shares import Challenger, Share
+from deploy.verdict import Call
 from flywheel.errors import IntegrityError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained
 from flywheel.rollbacks import Cause
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD, NEW, NEWER = (Served("flights", version, f"sha256:{version * 8}") for version in "123")
-PLAN = Plan((10, 50))
-CANARY = Rollout("r", NEW, OLD, PLAN, 30, Phase.CANARY, NOW, step=0)
+PLAN = errors_only((10, 50), 0.01)
+CANARY = Rollout("r", NEW, OLD, PLAN, Phase.CANARY, NOW, NOW, NOW, step=0)
 FINE = Observed(desired=NEW, in_force=True, ready=True, healthy=frozenset({"1", "2"}), now=NOW)
 
 
-def verdict(call: Call) -> Verdict:
-    return Verdict(call, f"It is {call}.", {"evidence": 1.0})
+def verdict(call: Call) -> Opinion:
+    return Opinion(call, f"It is {call}.")
 
 
 def chain(*entries: tuple[EventKind, Served, dict[str, Any]]) -> list[Event]:
@@ -75,21 +77,26 @@ def test_a_bad_canary_is_kept_while_it_is_the_only_copy_that_answers() -> None:
 
 
 def test_events_fold_to_phase_share_and_champion() -> None:
-    first = started_body(OLD, None, "r1", PLAN, 30)
-    second = started_body(NEW, OLD, "r2", PLAN, 30)
+    first = started_body(OLD, None, "r1", PLAN)
+    second = started_body(NEW, OLD, "r2", PLAN)
     step = {"rollout": "r2", "step": 0, "percent": 10}
+    counted = {"champion": {"requests": 1, "errors": 0, "slow": {}}}
     events = chain(
         (EventKind.ROLLOUT_STARTED, OLD, first),
         (EventKind.ROLLOUT_PROMOTED, OLD, {"rollout": "r1", "state": "intent"}),
         (EventKind.ROLLOUT_PROMOTED, OLD, {"rollout": "r1", "state": "done"}),
         (EventKind.ROLLOUT_STARTED, NEW, second),
         (EventKind.ROLLOUT_STEP, NEW, {**step, "state": "intent"}),
-        (EventKind.ROLLOUT_STEP, NEW, {**step, "state": "done", "counters": {"canary_requests": 1}}),
+        (
+            EventKind.ROLLOUT_STEP,
+            NEW,
+            {**step, "state": "done", "counters": counted},
+        ),
         (EventKind.ROLLOUT_ROLLED_BACK, NEW, {"rollout": "r2", "state": "intent", "cause": "verdict"}),
         (EventKind.ROLLOUT_ROLLED_BACK, NEW, {"rollout": "r2", "state": "done", "cause": "verdict"}),
     )
     shares = [intended(histories(events[:length])["flights"]) for length in range(1, len(events) + 1)]
-    canary = Share(OLD, NEW, 10, "r2")
+    canary = Share(OLD, (Challenger(NEW, 10),), rollout="r2")
     assert shares == [None, Share(OLD), Share(OLD), Share(OLD), canary, canary, Share(OLD), Share(OLD)]
     history = histories(events)["flights"]
     assert (history.champion, history.current, history.failed) == (OLD, None, {NEW.digest})

@@ -10,10 +10,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flywheel.durations import parse_duration
 from flywheel.errors import SpecError
 from flywheel.policy import Policy, parse_policy
 from flywheel.schema import POLICY, USECASE, Shipped, duration_text, policy_text
-from flywheel.usecase import parse_duration, parse_usecase
+from flywheel.usecase import parse_usecase
 from tests.flywheel.schema_check import violations
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/usecase.yaml"))

@@ -8,8 +8,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flywheel.durations import UNITS, parse_duration
 from flywheel.errors import SpecError, UsageError
-from flywheel.usecase import UNITS, Source, load_usecase, parse_duration, parse_usecase
+from flywheel.usecase import Source, load_usecase, parse_usecase
 
 LEAST = {
     "name": "some-case",
@@ -21,7 +22,7 @@ def test_a_source_a_label_and_an_event_time_are_enough() -> None:
     case = parse_usecase(LEAST, "test")
     assert case.features == "features.py"
     assert (case.task, case.train.families, case.train.metric) == ("binary", None, None)
-    assert case.rollout.steps == (10, 50)
+    assert case.rollout.steps == (1, 5, 25, 50)
     assert case.data.label.available_after == timedelta(0)
 
 

@@ -66,6 +66,20 @@ def test_a_use_case_that_nobody_asked_has_an_empty_window(tmp_path: Path) -> Non
     assert window.counts == Counts(0, 0, 0, 0, 0)
 
 
+def test_what_the_declared_default_answered_is_no_prediction_of_a_model(tmp_path: Path) -> None:
+    flights = [
+        Flight("first", START, outcome=None),
+        Flight("first", START + DAY, version="default", outcome=1.0),
+        Flight("second", START, outcome=1.0),
+    ]
+    window = read(tmp_path, flights, END + DAY)
+    assert window.rows.select("entity", "model_version", "outcome").rows() == [
+        ("first", "1", None),
+        ("second", "1", 1.0),
+    ]
+    assert window.counts == Counts(records=3, answered=2, labelled=1, pending=0, censored=1)
+
+
 def test_outcomes_of_classes_are_their_names_and_a_number_is_none(tmp_path: Path) -> None:
     flights = [Flight("a", START, outcome="rain"), Flight("b", START, outcome=1.0), Flight("c", START, outcome=None)]
     log = write_log(tmp_path, flights)

@@ -36,7 +36,7 @@ class MlflowPaths:
 
     async def _invocations(self, request: Request) -> Response:
         media_type = check_media_type(request.headers, JSON, CSV)
-        caller = read_caller(request.headers, request.trace)
+        caller = read_caller(request.headers, request.trace, version=self._dataplane.identity.version)
         answer = await self._dataplane.predict(self._rows(media_type, request.body), caller)
         return Response(200, orjson.dumps({"predictions": answer.predictions}), headers=answer_headers(answer, caller))
 
@@ -46,8 +46,9 @@ class MlflowPaths:
         return parse_rows(body, self._max_rows, self._signature.check_params)
 
     async def _ping(self, request: Request) -> Response:
-        ready = self._health.ready
-        return Response(200 if ready else 503, orjson.dumps({"ready": ready}))
+        ready, reason = self._health.ready, self._health.reason
+        told = {"ready": ready} | ({"reason": reason} if reason and not ready else {})
+        return Response(200 if ready else 503, orjson.dumps(told))
 
     async def _version(self, request: Request) -> Response:
         """Answer as MLflow does, with its version as text; who accepts JSON by name gets what is served.

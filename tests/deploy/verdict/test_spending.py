@@ -1,11 +1,12 @@
 import json
 import random
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.verdict.distributions import NO_COUNTS, binomial
+from deploy.verdict.distributions import NO_COUNTS, Distribution, binomial
 from deploy.verdict.guards import Guard
 from deploy.verdict.schedule import Schedule
 from deploy.verdict.spending import NOTHING_SPENT, OVERTIME, Spending
@@ -92,3 +93,20 @@ def test_nothing_found_is_never_rejected() -> None:
     state, rejected = Spending().take(0, 1, lambda null: null, alpha=0.5, planned=1)
     assert not rejected
     assert state.null == NO_COUNTS
+
+
+@settings(deadline=None, max_examples=60)
+@given(LOOKS)
+def test_the_boundary_is_where_the_count_rejects(looks: list[tuple[int, int]]) -> None:
+    spending = NOTHING_SPENT
+    for canary, baseline in looks:
+        total = canary + baseline
+        added = partial(plus_binomial, total)
+        spending, rejected = spending.take(canary, total, added, alpha=0.05, planned=200)
+        assert rejected == (spending.found >= spending.boundary)
+        if rejected:
+            break
+
+
+def plus_binomial(total: int, null: Distribution) -> Distribution:
+    return null.plus(binomial(total, 0.2))

@@ -1,0 +1,65 @@
+"""What a controller may do without Postgres: send traffic back to the champion, and nothing else.
+
+It goes by the local journal: which rollouts are under way, what was counted of them and how they are judged. Nothing
+starts, nothing stops, no step is taken. Once Postgres answers, the next tick finds the traffic where it was sent, and
+records the rollback with the looks that led to it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from deploy.desired import Served
+from deploy.interfaces import Target
+from deploy.journal import Journal
+from deploy.looking import Looking
+from deploy.plans import RolloutPlan
+from deploy.rollout import Phase, Rollout
+from deploy.shares import Share
+from deploy.verdict import Call
+
+
+@dataclass(frozen=True)
+class Emergency:
+    """Goes on looking at what is in traffic while nothing can be recorded."""
+
+    journal: Journal
+    target: Target
+    now: Callable[[], datetime]
+
+    def tick(self) -> list[str]:
+        """Look at every open rollout once; return a sentence for each that is sent back.
+
+        Raises:
+            TransientError: The gateway does not answer.
+        """
+        return [said for name, header in self.journal.open_ones().items() if (said := self._back(name, header))]
+
+    def _back(self, name: str, header: Mapping[str, Any]) -> str | None:
+        rollout = self._rollout(name, header)
+        if rollout is None or rollout.share is None:
+            return None
+        share, reason = rollout.share, self.journal.sent_back(name)
+        if reason is None:
+            looking = Looking.resumed(rollout, self.journal)
+            judged = looking.look(rollout, self.now(), lambda: self.target.counts(share), None)
+            if judged is None or judged.call is not Call.ROLL_BACK:
+                return None
+            if share.champion.version not in self.target.healthy(share.champion.usecase):
+                return None  # the new version may be the only copy that answers
+            reason = judged.reason
+            self.journal.send_back(name, reason)
+        self.target.route([Share(share.champion)])
+        return f"{share.champion.usecase}: traffic goes back to version {share.champion.version}. {reason}"
+
+    def _rollout(self, name: str, header: Mapping[str, Any]) -> Rollout | None:
+        """Return a rollout at the step of its last look; None while there was none."""
+        entries = self.journal.read(name)
+        if not entries or "old" not in header:
+            return None
+        plan, started = RolloutPlan.from_json(header), datetime.fromisoformat(header["started"])
+        step = entries[-1].step
+        phase = Phase.CANARY if plan.steps[step] else Phase.SHADOW
+        new, old = Served(**header["new"]), Served(**header["old"])
+        return Rollout(name, new, old, plan, phase, started, started, started, step=step, seq=header["seq"])

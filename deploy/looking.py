@@ -1,0 +1,234 @@
+"""Looks at one rollout: what was counted since the last one becomes a look of its verdict, and stays on record.
+
+Flows in: counters by arm as the gateway has them, and what the prediction log says. Flows out: the verdict, and the
+record of a step, which `flywheel verdict` judges to the same answer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from deploy.journal import Entry, Journal
+from deploy.plans import RolloutPlan
+from deploy.rollout import Rollout
+from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts
+from deploy.traces import Point, point, trace
+from deploy.verdict import Call
+from deploy.verdict.several import Judged, Judging, StepLook, judging
+from deploy.verdict_file import record
+from deploy.verdict_looks import KINDS, LookSpec
+from deploy.verdict_plan import PlanSpec
+from flywheel.errors import DataError, StackError, TransientError
+
+Counters = Mapping[str, ArmCounts]
+NO_COUNTS = ArmCounts()
+# Looks grow rarer with a step's age, so that a long one leaves hundreds of them and not thousands.
+LOOK_SHARE, LONGEST_SECONDS = 0.01, 10.0
+
+
+class Evidence(Protocol):
+    """What the prediction log says of a rollout, metric by metric."""
+
+    def since(self, cursor: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """Return what came after a cursor, as documents of a look by metric, and the next cursor; {} is the first."""
+
+
+@dataclass
+class Looking:
+    """The looks of one rollout, in memory as in the journal. Not for several threads.
+
+    Args:
+        rollout: Its name.
+        plan: What it is judged by.
+        journal: Where looks are kept.
+        entries: All looks so far.
+        judgings: By step's kind (shadow or not), after the looks so far.
+        points: By step, what each look left behind.
+        taken: When the last look was taken.
+        size: Of the journal, in bytes, after it.
+        trouble: Why the prediction log said nothing in it.
+    """
+
+    rollout: str
+    plan: RolloutPlan
+    journal: Journal
+    entries: list[Entry] = field(default_factory=list)
+    judgings: dict[bool, Judging] = field(default_factory=dict)
+    points: dict[int, list[Point]] = field(default_factory=dict)
+    taken: datetime | None = None
+    size: int = 0
+    trouble: str = ""
+
+    @classmethod
+    def resumed(cls, rollout: Rollout, journal: Journal) -> "Looking":
+        """Take in again what the journal holds."""
+        looking = cls(rollout.name, rollout.plan, journal, size=journal.size(rollout.name))
+        for entry in journal.read(rollout.name):
+            looking._judge(entry)
+        return looking
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether another controller has looked meanwhile, or the journal was lost."""
+        return self.journal.size(self.rollout) != self.size
+
+    def look(
+        self, rollout: Rollout, now: datetime, count: Callable[[], Counters], evidence: Evidence | None
+    ) -> Judged | None:
+        """Take a look unless the last one is too young; return the verdict so far, None where there is no plan.
+
+        Args:
+            rollout: As its events tell it now, in a step that the gateway has confirmed.
+            now: The time.
+            count: Asks the gateway for its counters by arm.
+            evidence: Of the prediction log.
+        """
+        judged_by = self.plan.judged_by(rollout.step)
+        if judged_by is None:
+            return None
+        last = self._last(rollout.step)
+        if last is None or self._is_due(rollout, now):
+            self.taken = now
+            self._take(rollout, judged_by, count(), evidence)
+        return self._judging(judged_by, rollout.step).judged
+
+    def documents(self, step: int) -> list[Mapping[str, Any]]:
+        """Return a step's looks as `flywheel verdict` reads them."""
+        return [entry.look for entry in self.entries if entry.step == step]
+
+    def trace(self, step: int) -> dict[str, Any]:
+        """Return how a step's evidence grew, for pictures."""
+        return trace(self.points.get(step, []))
+
+    def verdict(self, step: int) -> dict[str, Any]:
+        """Return the verdict of a step's plan so far as plain JSON."""
+        judged_by = self.plan.judged_by(step)
+        return record(self._judging(judged_by, step).judged) if judged_by is not None else {}
+
+    def _is_due(self, rollout: Rollout, now: datetime) -> bool:
+        if self.taken is None:
+            return True
+        age = (now - rollout.since).total_seconds()
+        return (now - self.taken).total_seconds() >= min(age * LOOK_SHARE, LONGEST_SECONDS)
+
+    def _take(self, rollout: Rollout, judged_by: PlanSpec, counters: Counters, evidence: Evidence | None) -> None:
+        before = self._last(rollout.step)
+        since = _read(before.counters if before is not None else rollout.counters or {})
+        canary = CHALLENGER if self.plan.steps[rollout.step] else SHADOW
+        counts = difference(counters, since)
+        metrics = counted(judged_by, counts.get(canary, NO_COUNTS), counts.get(CHAMPION, NO_COUNTS))
+        said, cursor = self._said(evidence)
+        metrics |= {name: one for name, one in said.items() if name in judged_by.metrics}
+        if not metrics:
+            return
+        percent = judged_by.steps[self._index(rollout.step)]
+        told = {arm: written(one) for arm, one in counters.items()}
+        seconds = ((self.taken or rollout.since) - rollout.started).total_seconds()
+        entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor, seconds)
+        self._keep(rollout, entry)
+        self._judge(entry)
+
+    def _said(self, evidence: Evidence | None) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """Return what the prediction log says; while it cannot be read, or must not be believed, nothing."""
+        self.trouble = ""
+        try:
+            return evidence.since(self._cursor()) if evidence is not None else ({}, self._cursor())
+        except (DataError, StackError) as fault:
+            self.trouble = str(fault)
+            return {}, self._cursor()
+
+    def _keep(self, rollout: Rollout, entry: Entry) -> None:
+        """Keep a look before it counts. On a full disk only one that ends harm may count without."""
+        try:
+            self.journal.begin(self.rollout, header(rollout))
+            self.journal.append(self.rollout, entry)
+        except TransientError:
+            if self._after(entry)[1].call is not Call.ROLL_BACK:
+                raise
+        self.size = self.journal.size(self.rollout)
+
+    def _judge(self, entry: Entry) -> None:
+        if self.plan.judged_by(entry.step) is not None:
+            self.judgings[self.plan.steps[entry.step] == 0], judged = self._after(entry)
+            self.points.setdefault(entry.step, []).append(point(entry.seconds, judged))
+            self.entries.append(entry)
+
+    def _after(self, entry: Entry) -> tuple[Judging, Judged]:
+        """Return what an entry would lead to; its step must have a plan."""
+        judged_by = self.plan.judged_by(entry.step)
+        if judged_by is None:
+            raise ValueError(f"step {entry.step} of {self.rollout} has nothing that it is judged by")
+        metrics = LookSpec.model_validate(entry.look).metrics
+        taken = {name: KINDS[judged_by.metrics[name].kind].model_validate(one).taken() for name, one in metrics.items()}
+        return self._judging(judged_by, entry.step).take(StepLook(self._index(entry.step), taken))
+
+    def _judging(self, judged_by: PlanSpec, step: int) -> Judging:
+        found = self.judgings.get(self.plan.steps[step] == 0)
+        return found if found is not None else judging(judged_by.build())
+
+    def _index(self, step: int) -> int:
+        """Return the number of a step in the plan of its own kind."""
+        return 0 if self.plan.steps[step] == 0 else step - (self.plan.shadow is not None)
+
+    def _last(self, step: int) -> Entry | None:
+        return self.entries[-1] if self.entries and self.entries[-1].step == step else None
+
+    def _cursor(self) -> Mapping[str, Any]:
+        return self.entries[-1].cursor if self.entries else {}
+
+
+def header(rollout: Rollout) -> dict[str, Any]:
+    """Return what a rollout is, as plain JSON values: enough to go on looking, and to go back."""
+    versions = {"new": rollout.new, "old": rollout.old}
+    told = {name: vars(one) for name, one in versions.items() if one is not None}
+    return {**told, "plan": rollout.plan.to_json(), "started": rollout.started.isoformat(), "seq": rollout.seq}
+
+
+def counted(plan: PlanSpec, canary: ArmCounts, baseline: ArmCounts) -> dict[str, Any]:
+    """Return what the gateway's counts say to the metrics of a plan that go by them; nothing without any request."""
+    if canary.requests + baseline.requests == 0:
+        return {}
+    found: dict[str, Any] = {}
+    for name, metric in plan.metrics.items():
+        if metric.kind == "errors":
+            found[name] = {"canary": _errors(canary), "baseline": _errors(baseline)}
+        if metric.kind == "latency":
+            bounds = (metric.seconds.p90, metric.seconds.p99)
+            found[name] = {"canary": _slow(canary, bounds), "baseline": _slow(baseline, bounds)}
+    return found
+
+
+def difference(now: Counters, before: Counters) -> dict[str, ArmCounts]:
+    """Subtract counters; one that went back was started anew, because the gateway was."""
+    return {arm: _since(one, before.get(arm, NO_COUNTS)) for arm, one in now.items()}
+
+
+def _since(now: ArmCounts, before: ArmCounts) -> ArmCounts:
+    if now.requests < before.requests:
+        return now
+    requests = now.requests - before.requests
+    errors = min(max(now.errors - before.errors, 0), requests)
+    slow = {bound: min(max(count - before.slow.get(bound, 0), 0), requests) for bound, count in now.slow.items()}
+    return ArmCounts(requests, errors, slow)
+
+
+def _errors(arm: ArmCounts) -> dict[str, int]:
+    return {"requests": arm.requests, "errors": arm.errors}
+
+
+def _slow(arm: ArmCounts, bounds: Sequence[float]) -> dict[str, int]:
+    p90, p99 = (arm.slow.get(bound, 0) for bound in bounds)
+    return {"requests": arm.requests, "over_p90": p90, "over_p99": min(p99, p90)}
+
+
+def written(arm: ArmCounts) -> dict[str, Any]:
+    """Return an arm's counters as plain JSON values."""
+    return {**asdict(arm), "slow": {str(bound): count for bound, count in arm.slow.items()}}
+
+
+def _read(counters: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmCounts]:
+    return {
+        arm: ArmCounts(one["requests"], one["errors"], {float(bound): count for bound, count in one["slow"].items()})
+        for arm, one in counters.items()
+    }

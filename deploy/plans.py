@@ -1,0 +1,173 @@
+"""The plan of a rollout: its way through traffic and what it is judged by, fixed before it starts. Pure.
+
+It stands in the event that starts the rollout, so that whoever replays the record judges by the same. Shadow and
+traffic are judged apart, each with its part of alpha; either is a plan as `flywheel verdict` reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from deploy.shares import ArmCounts
+from deploy.verdict_plan import PlanSpec
+from flywheel.rollout_spec import Rollout as RolloutSpec
+
+ALPHA = 0.05
+# The shadow's part of alpha where there is traffic after it; shadow requests are few, and cost nobody an answer.
+SHADOW_PART = 0.2
+# Both arms answer the same requests.
+SHADOW_STEP = 50
+NO_TIME = timedelta(0)
+# Of the champion's requests; with fewer its p99 is one or two of them.
+LEAST_FOR_QUANTILES = 200
+
+
+@dataclass(frozen=True)
+class References:
+    """What was measured of the champion before the start.
+
+    Args:
+        latency: Seconds that 10 % and 1 % of its requests took longer than; None while too few are known.
+        evidence: What looks at the prediction log are counted by: edges of bins, bounds of losses.
+        metrics: Plans of the metrics that go by these, by guard.
+    """
+
+    latency: tuple[float, float] | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """What is fixed at the start.
+
+    Args:
+        spec: The way, as the use case says it.
+        shadow: What the shadow step is judged by; None without one.
+        traffic: What the steps in traffic are judged by; None without any.
+        evidence: What looks at the prediction log are counted by.
+    """
+
+    spec: RolloutSpec
+    shadow: PlanSpec | None = None
+    traffic: PlanSpec | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Percent of the requests that the new version answers, by step; 0 is the shadow. After the last comes 100."""
+        return (*((0,) if self.shadow is not None else ()), *(self.traffic.steps if self.traffic is not None else ()))
+
+    def judged_by(self, step: int) -> PlanSpec | None:
+        """Return what a step is judged by; None after the last."""
+        if not 0 <= step < len(self.steps):
+            return None
+        return self.shadow if self.steps[step] == 0 else self.traffic
+
+    def mirror_percent(self, step: int) -> float:
+        """Percent of the champion's requests that the new version gets as well at a step."""
+        shadow = self.spec.shadow
+        return shadow.percent if shadow is not None and 0 <= step < len(self.steps) and self.steps[step] == 0 else 0.0
+
+    def is_manual(self, step: int) -> bool:
+        """Say whether a step waits for people; the one after the last is that to all of the traffic."""
+        return (self.steps[step] if step < len(self.steps) else 100) in self.spec.manual
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        verdicts = {"shadow": self.shadow, "traffic": self.traffic}
+        judged = {name: one.model_dump(mode="json", exclude_none=True) for name, one in verdicts.items() if one}
+        return {"spec": self.spec.model_dump(mode="json"), "verdicts": judged, "evidence": dict(self.evidence)}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "RolloutPlan":
+        """Read what `to_json` wrote, or what rollouts wrote that knew errors only.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        if "plan" not in body:
+            return errors_only(tuple(body["steps"]), body["margin"], body["alpha"], body["max_minutes"])
+        plan = body["plan"]
+        judged = {name: PlanSpec.model_validate(one) for name, one in plan["verdicts"].items()}
+        spec = RolloutSpec.model_validate(plan["spec"])
+        return cls(spec, judged.get("shadow"), judged.get("traffic"), plan["evidence"])
+
+
+def make_plan(spec: RolloutSpec, alpha: float, references: References) -> RolloutPlan:
+    """Return the plan of a rollout.
+
+    Args:
+        spec: What the use case asks for.
+        alpha: Probability of rolling back a version that is as good as the champion.
+        references: What was measured of the champion.
+    """
+    shadow_part = (SHADOW_PART if spec.shares else 1.0) if spec.shadow is not None else 0.0
+    shadow_way = _shadow_way(spec)
+    shadow = (
+        _judged_by(shadow_way, (SHADOW_STEP,), shadow_part * alpha, references) if spec.shadow is not None else None
+    )
+    traffic = _judged_by(spec, spec.shares, (1 - shadow_part) * alpha, references) if spec.shares else None
+    return RolloutPlan(spec, shadow, traffic, references.evidence)
+
+
+def _shadow_way(spec: RolloutSpec) -> RolloutSpec:
+    """Return what the shadow is judged by: not its latency, for its first requests warm it up and nobody waits."""
+    guard = tuple(name for name in spec.guard if name != "latency")
+    least = spec.shadow.requests if spec.shadow is not None else spec.least_requests
+    return spec.model_copy(update={"least_requests": least, "guard": guard})
+
+
+def errors_only(steps: tuple[int, ...], margin: float, alpha: float = ALPHA, max_minutes: float = 30.0) -> RolloutPlan:
+    """Return a plan that goes by errors alone, without shadow and bake."""
+    rest: dict[str, Any] = {"shadow": None, "guard": ("errors",), "bake": NO_TIME, "least_requests": 1}
+    spec = RolloutSpec(steps=steps, margin=margin, max_minutes=max_minutes, **rest)
+    return make_plan(spec, alpha, References())
+
+
+def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, references: References) -> PlanSpec:
+    made = {guard: one for guard in spec.guard if (one := _metric(guard, spec, references)) is not None}
+    parts = spec.alpha_parts(made)
+    metrics: dict[str, dict[str, Any]] = {
+        guard: {**one, **({"part": parts[guard]} if guard in parts else {})} for guard, one in made.items()
+    }
+    if spec.unit == "user" and "errors" in parts and steps == spec.shares:
+        # Requests of one user fail together: they may open a gate, but whoever is randomised must be what rolls back.
+        metrics |= {"errors": made["errors"], "users": {"kind": "users", "part": parts["errors"]}}
+    return PlanSpec.model_validate({"steps": steps, "alpha": alpha, "metrics": metrics})
+
+
+def _metric(guard: str, spec: RolloutSpec, references: References) -> dict[str, Any] | None:
+    """Return the plan of a guard's metric; None while what it goes by is not known."""
+    if guard == "errors":
+        tolerated = {"margin": spec.margin, "ratio": spec.ratio}
+        return {"kind": "errors", **tolerated, "least_requests": spec.least_requests}
+    if guard == "latency":
+        if references.latency is None:
+            return None
+        p90, p99 = references.latency
+        return {"kind": "latency", "seconds": {"p90": p90, "p99": p99}, "tolerance": spec.latency_ratio}
+    return dict(references.metrics[guard]) if guard in references.metrics else None
+
+
+def latency_of(spec: RolloutSpec, champion: ArmCounts | None) -> tuple[float, float] | None:
+    """Return the seconds over which requests count as slow: the bounds next above the champion's p90 and p99.
+
+    With an objective the bounds are that, and the next above it. None while the champion has answered too few.
+    """
+    if champion is None or champion.requests < LEAST_FOR_QUANTILES:
+        return None
+    bounds = sorted(champion.slow)
+    wanted = [_bound_of(champion, bounds, quantile) for quantile in (0.9, 0.99)]
+    if spec.latency_objective_ms is not None:
+        wanted[0] = next((one for one in bounds if one >= spec.latency_objective_ms / 1000), None)
+    p90, p99 = wanted
+    if p90 is None or p99 is None:
+        return None
+    above = [one for one in bounds if one > p90]
+    return (p90, max(p99, above[0])) if above else None
+
+
+def _bound_of(arm: ArmCounts, bounds: list[float], quantile: float) -> float | None:
+    return next((one for one in bounds if arm.slow[one] <= (1 - quantile) * arm.requests), None)

@@ -1,0 +1,70 @@
+"""What a tick saw and did for one use case; for people and for `--json`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy.decision import Action, Decision
+from deploy.rollout import History, Phase, Rollout
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One use case after a tick.
+
+    Args:
+        usecase: Its name.
+        champion: The version that answers what no other does; None before the first.
+        challenger: The version that comes.
+        percent: Of the requests that the challenger answers; without one, the champion.
+        phase: Of the rollout under way, else of the last one.
+        reason: What goes on, in words.
+        settled: Nothing will change without people, time or a newer version.
+        outcome: How the rollout stands or ended.
+        verdict: Of the last look: call, reason, and by metric its statistic, interval and counts.
+        steps: Percent at each step of the rollout under way, before all of it.
+        serving: By version how it is served: backend, replicas, why.
+    """
+
+    usecase: str
+    champion: str | None
+    challenger: str | None
+    percent: int
+    phase: Phase | None
+    reason: str
+    settled: bool
+    outcome: str | None = None
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[int, ...] = ()
+    serving: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def of_history(history: History, reason: str, *, settled: bool) -> Progress:
+    """Return the progress of a use case without a rollout under way."""
+    last = history.rollouts[-1] if history.rollouts else None
+    if settled and last is not None and last.phase is Phase.ROLLED_BACK:
+        reason = f"Version {last.new.version} was rolled back: {last.reason}"
+    champion = history.champion.version if history.champion else None
+    phase = last.phase if last else None
+    return Progress(
+        history.usecase, champion, None, 100 if champion else 0, phase, reason, settled, str(phase) if phase else None
+    )
+
+
+def of_rollout(rollout: Rollout, decision: Decision, verdict: Mapping[str, Any], *, in_force: bool) -> Progress:
+    """Return the progress of a use case whose rollout is under way."""
+    waits = decision.action is Action.WAIT
+    asks = rollout.phase is Phase.HELD or rollout.paused is not None
+    bakes = rollout.phase is Phase.BAKING
+    return Progress(
+        usecase=rollout.new.usecase,
+        champion=rollout.new.version if bakes else rollout.old.version if rollout.old else None,
+        challenger=None if bakes else rollout.new.version,
+        percent=rollout.percent,
+        phase=rollout.phase,
+        reason=decision.reason,
+        settled=waits and (asks or (bakes and in_force)),
+        outcome=str(rollout.phase),
+        verdict=verdict,
+        steps=rollout.plan.steps,
+    )

@@ -1,0 +1,1 @@
+"""Rollouts as the registry sees them: their record read from the trail, what people say of one, its page and report."""

@@ -1,0 +1,57 @@
+"""Routes of this room: a model's rollouts, and what people say of the one that is under way."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+
+from registry.caller import caller
+from registry.rollouts import trail
+from registry.rollouts.record import Record
+from registry.rollouts.say import Saying, say
+from registry.routes import add_route, body
+from registry.store.opened import gate_store
+
+
+def add_routes(app: Flask) -> None:
+    """Add them; call it before MLflow's login is added, which then guards them."""
+    add_route(app, "GET", "rollouts/<name>", _list)
+    for saying in Saying:
+        add_route(app, "POST", f"rollouts/<name>/{saying}", _saying(saying))
+
+
+def _list(name: str) -> dict[str, Any]:
+    """Answer a model's newest rollouts, the newest first."""
+    store = gate_store()
+    with store.engine.connect() as connection:
+        found = trail.newest(connection, name)
+    if not found:
+        store.get_registered_model(name)  # 404 for a model that is not there
+    return {"model": name, "rollouts": [document(one) for one in reversed(found)]}
+
+
+def _saying(saying: Saying) -> Callable[[str], dict[str, Any]]:
+    def handle(name: str) -> dict[str, Any]:
+        asked = body(required=("because",), optional=("rollout",))
+        because = asked["because"].strip()
+        found = say(gate_store(), name, caller(), saying, because, rollout=asked.get("rollout"))
+        return {**document(found), "said": saying, "by": caller(), "because": because}
+
+    return handle
+
+
+def document(found: Record) -> dict[str, Any]:
+    """Return a rollout as plain JSON."""
+    return {
+        "rollout": found.name,
+        "model": found.model,
+        "version": found.new.number,
+        "digest": found.new.digest,
+        "champion": found.old.number if found.old else None,
+        "phase": found.phase,
+        "percent": found.percent,
+        "paused": found.paused,
+        "reason": found.reason,
+        "started": found.started.isoformat(),
+        "ended": found.ended.isoformat() if found.ended else None,
+    }

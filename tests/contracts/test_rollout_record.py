@@ -1,0 +1,96 @@
+"""The registry's fold of a rollout's events, against the controller's own, on every prefix of many histories."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deploy.rollout import ACTIVE, histories
+from flywheel.events import Event, EventKind
+from flywheel.rollout_spec import Rollout as RolloutSpec
+from registry.rollouts.plan import SHADOW
+from registry.rollouts.record import Phase, records, under_way
+from tests.deploy.simulated import FLIGHTS, PLAIN, World, controller
+
+WAYS = (
+    RolloutSpec(steps=(10, 50), max_minutes=0.2, **PLAIN),
+    RolloutSpec(steps=(5,), manual=(5, 100), bake=timedelta(seconds=4), guard=("errors",), least_requests=1),
+    RolloutSpec(strategy="blue_green", guard=("errors",), least_requests=1, bake=timedelta(seconds=3)),
+)
+SAID = {
+    "pause": EventKind.ROLLOUT_PAUSED,
+    "resume": EventKind.ROLLOUT_RESUMED,
+    "allow": EventKind.ROLLOUT_ALLOWED,
+}
+ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", *SAID)
+
+
+def agree(events: list[Event]) -> None:
+    history = histories(events).get(FLIGHTS)
+    theirs, mine = (history.rollouts if history else ()), records(events)
+    assert [one.name for one in mine] == [one.name for one in theirs]
+    for ours, other in zip(mine, theirs, strict=True):
+        assert (ours.phase.value, ours.step, ours.percent) == (other.phase.value, other.step, other.percent)
+        assert (ours.paused, ours.allowed, ours.confirmed) == (other.paused, other.allowed, other.confirmed)
+        assert (ours.new.number, ours.new.digest) == (other.new.version, other.new.digest)
+        assert (ours.old and ours.old.number) == (other.old and other.old.version)
+        assert (ours.plan.steps, ours.bakes, ours.reason) == (other.plan.steps, other.bakes, other.reason)
+        assert ours.cause == (other.cause.value if other.cause else None)
+        assert (SHADOW in ours.plan.judged) == (other.plan.shadow is not None)
+    now, there = under_way(mine), history.current if history else None
+    assert (now and now.name) == (there and there.name)
+    if there is not None:
+        assert there.phase in ACTIVE
+
+
+def act(world: World, folder: Path, what: str) -> None:
+    """Let one thing happen in the world."""
+    if what == "tick":
+        world.now += timedelta(seconds=1)
+        controller(world, folder).tick()
+    elif what in ("traffic", "harm"):
+        world.traffic(4000, canary_errors=400 if what == "harm" else 0)
+    elif what == "approve":
+        world.approve(str(len(world.digests) + 1))
+    elif what == "archive":
+        live = [version for version, stage in world.stages.items() if stage == "Production"]
+        if live:
+            world.archive(live[-1], "grace")
+    elif what == "undeploy":
+        if any(event.kind == EventKind.ROLLOUT_STARTED for event in world.events):
+            world.append(EventKind.ROLLOUT_UNDEPLOYED, FLIGHTS, "svc-controller", {"reason": "x", "versions": []})
+    else:
+        found = histories(world.events).get(FLIGHTS)
+        current = found.current if found else None
+        if current is not None:
+            body = {"rollout": current.name, "version": current.new.version, "reason": "people say so"}
+            world.append(SAID[what], current.new.subject, "olga", body)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(way=st.sampled_from(WAYS), acts=st.lists(st.sampled_from(ACTS), min_size=10, max_size=60))
+def test_both_tell_the_same_of_every_prefix_of_every_history(
+    tmp_path_factory: pytest.TempPathFactory, way: RolloutSpec, acts: list[str]
+) -> None:
+    folder, world = tmp_path_factory.mktemp("journal"), World(spec=way)
+    world.approve("1")
+    for what in ("tick",) * 6 + ("approve",) + ("tick",) * 4:
+        act(world, folder, what)
+    for what in acts:
+        act(world, folder, what)
+    for end in range(len(world.events) + 1):
+        agree(world.events[:end])
+
+
+def test_a_history_reaches_every_phase_that_is_told_of(tmp_path: Path) -> None:
+    seen = set()
+    turns = (("tick", "traffic", "allow"), ("tick", "harm"), ("tick", "tick"))
+    for number, (way, turn) in enumerate(zip((WAYS[1], WAYS[0], WAYS[0], WAYS[2]), (*turns, turns[0]), strict=True)):
+        world, folder = World(spec=way), tmp_path / f"{number}"
+        for what in ("approve", *("tick",) * 6, "approve", *turn * 30):
+            act(world, folder, what)
+        for end in range(len(world.events) + 1):
+            seen |= {one.phase for one in records(world.events[:end])}
+    assert seen == set(Phase)

@@ -1,0 +1,216 @@
+"""A world of simulated parts for the controller: the chain, the registry, what runs, what is routed and counted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from deploy.controller import Controller
+from deploy.desired import Served
+from deploy.interfaces import Condition, Readiness
+from deploy.journal import Journal
+from deploy.progress import Progress
+from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts, Share
+from flywheel.events import GENESIS, Event, EventKind, Head, chained, verify
+from flywheel.rollout_spec import Rollout as RolloutSpec
+
+FLIGHTS = "flights-delay"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+# Short ways: no shadow, no bake, errors alone; tests of those say so.
+PLAIN: dict[str, Any] = {"shadow": None, "bake": timedelta(0), "guard": ("errors",), "least_requests": 1}
+SPEC = RolloutSpec(steps=(10, 50), max_minutes=30, **PLAIN)
+
+
+class Crash(BaseException):
+    """Ends the controller at once, as kill -9 does: no handler of ours may catch it."""
+
+
+@dataclass
+class World:
+    """What survives the controller: the chain, the registry, and what runs and is routed."""
+
+    events: list[Event] = field(default_factory=list)
+    stages: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    running: dict[Served, Readiness] = field(default_factory=dict)
+    dead: set[str] = field(default_factory=set)
+    cannot_start: set[str] = field(default_factory=set)
+    routed: Share | None = None
+    counters: dict[str, list[int]] = field(default_factory=dict)
+    now: datetime = START
+    spec: RolloutSpec = SPEC
+    crash_after: int | None = None
+    shares: list[Share] = field(default_factory=list)
+
+    def touch(self) -> None:
+        """Count one effect on the world; the controller dies before it when it is its turn."""
+        if self.crash_after is not None:
+            if self.crash_after == 0:
+                self.crash_after = None
+                raise Crash
+            self.crash_after -= 1
+
+    def append(self, kind: EventKind, subject: str, actor: str, body: Mapping[str, Any]) -> None:
+        head = Head(self.events[-1].seq, self.events[-1].hash) if self.events else GENESIS
+        self.events.append(chained(head, kind, subject, actor, body, self.now))
+
+    def approve(self, version: str, digest: str | None = None) -> None:
+        self.digests[version] = digest or self.digests.get(version) or f"sha256:{int(version):064x}"
+        self._transition(version, "Production", "grace")
+
+    def archive(self, version: str, actor: str) -> None:
+        self._transition(version, "Archived", actor)
+
+    def roll_back(self, to: str) -> None:
+        """Do as `flywheel rollback` does: what is in Production goes, and a former champion comes back."""
+        for version in [one for one, stage in self.stages.items() if stage == "Production" and one != to]:
+            self.archive(version, "grace")
+        self._transition(to, "Production", "grace", rollback=True)
+
+    def _transition(self, version: str, stage: str, actor: str, **more: bool) -> None:
+        body = {"model": FLIGHTS, "version": version, "to": stage, "digest": self.digests[version], **more}
+        self.stages[version] = stage
+        self.append(EventKind.TRANSITION, f"{FLIGHTS}/{version}", actor, body)
+
+    def traffic(self, requests: int, canary_errors: int = 0) -> None:
+        """Let so many requests come; of those that reach the new version so many fail, and none of the champion's."""
+        share = self.routed
+        if share is None:
+            return
+        canary = requests * share.percent // 100 if share.challenger else 0
+        self._count(CHAMPION, requests - canary, 0)
+        if share.challenger is not None and share.challenger.version not in self.dead:
+            self._count(f"{share.rollout}", canary, canary_errors)
+            self._count(f"{share.rollout} shadow", int(requests * share.mirror_percent / 100), canary_errors)
+
+    def _count(self, arm: str, requests: int, errors: int) -> None:
+        counts = self.counters.setdefault(arm, [0, 0])
+        counts[0] += requests
+        counts[1] += min(errors, requests)
+
+
+class SimulatedLedger:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def read(self) -> list[Event]:
+        verify(self._world.events)
+        return list(self._world.events)
+
+    def record(self, kind: EventKind, subject: str, body: Mapping[str, Any]) -> None:
+        self._world.touch()
+        self._world.append(kind, subject, "svc-controller", body)
+        self._world.touch()
+
+
+class SimulatedRegistry:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
+        assert usecase == FLIGHTS
+        return {version: self._world.stages[version] for version in versions}
+
+    def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
+        assert usecase == FLIGHTS
+        if self._world.aliases.get(alias) == version:
+            return
+        self._world.touch()
+        if version is None:
+            del self._world.aliases[alias]
+        else:
+            self._world.aliases[alias] = version
+
+    def archive(self, served: Served, reason: str) -> None:
+        assert reason
+        if self._world.stages[served.version] == "Production":
+            self._world.touch()
+            self._world.archive(served.version, "svc-controller")
+
+
+class SimulatedTarget:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def spec(self, served: Served) -> RolloutSpec:
+        assert self._world.digests[served.version] == served.digest
+        return self._world.spec
+
+    def ensure(self, served: Served) -> Condition:
+        if served.version in self._world.cannot_start:
+            return Condition(Readiness.FAILED, "It did not start. The end of its log: no such column.")
+        found = self._world.running.get(served)
+        if found is None:
+            self._world.touch()
+        self._world.running[served] = Readiness.STARTING if found is None else Readiness.READY
+        return Condition(self._world.running[served])
+
+    def route(self, shares: Sequence[Share]) -> set[str]:
+        for share in shares:
+            parts = [one for one in (share.champion, share.challenger, share.previous) if one is not None]
+            if share != self._world.routed and all(self._world.running.get(one) is Readiness.READY for one in parts):
+                self._world.touch()
+                self._world.routed = share
+                self._world.shares.append(share)
+                return set()
+        return {FLIGHTS} if shares and self._world.routed == shares[0] else set()
+
+    def healthy(self, usecase: str) -> frozenset[str]:
+        assert usecase == FLIGHTS
+        ready = {served.version for served, one in self._world.running.items() if one is Readiness.READY}
+        return frozenset(ready - self._world.dead)
+
+    def counts(self, share: Share) -> dict[str, ArmCounts]:
+        arms = {CHAMPION: CHAMPION, CHALLENGER: f"{share.rollout}", SHADOW: f"{share.rollout} shadow"}
+        found = {arm: self._world.counters.get(name, [0, 0]) for arm, name in arms.items()}
+        return {arm: ArmCounts(requests, errors) for arm, (requests, errors) in found.items()}
+
+    def retire(self, keep: set[Served]) -> bool:
+        routed = self._world.routed
+        in_use = {routed.champion, routed.challenger, routed.previous} if routed else set()
+        left = [served for served in self._world.running if served not in keep]
+        for served in left:
+            if served not in in_use:
+                self._world.touch()
+                del self._world.running[served]
+        return not left
+
+    def remove(self, usecase: str) -> bool:
+        assert usecase == FLIGHTS
+        self._world.routed = None
+        return not self._world.running
+
+
+def controller(world: World, folder: Path) -> Controller:
+    return Controller(
+        SimulatedLedger(world), SimulatedRegistry(world), SimulatedTarget(world), Journal(folder), lambda: world.now
+    )
+
+
+def run(world: World, folder: Path, *, ticks: int = 60, requests: int = 1000, errors: int = 0) -> Progress | None:
+    one, progress = controller(world, folder), None
+    for _ in range(ticks):
+        world.now += timedelta(seconds=1)
+        found = one.tick()
+        world.traffic(requests, errors)
+        progress = found[0] if found else None
+        if progress is not None and progress.settled:
+            return progress
+    return progress
+
+
+def live(world: World, folder: Path) -> World:
+    world.approve("1")
+    run(world, folder)
+    return world
+
+
+def rolled_back(world: World, folder: Path) -> World:
+    live(world, folder)
+    world.approve("2")
+    run(world, folder)
+    assert world.aliases == {"champion": "2"}
+    world.roll_back("1")
+    return world
