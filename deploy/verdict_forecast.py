@@ -84,7 +84,8 @@ def forecast(plan: PlanSpec, traffic: Traffic) -> Forecast:
         for percent, count in zip(plan.steps, kept, strict=True)
         if count
     ]
-    rise = smallest_rise(evidence, traffic.error_rate, spec.build(plan.frame).plan.schedule, spec.part * plan.alpha)
+    guard = spec.build(plan.frame).plan
+    rise = smallest_rise(evidence, traffic.error_rate, guard.schedule, guard.alpha) if guard.rolls_back else None
     seconds = sum(requests) / traffic.requests_per_second
     ratio = 1 + rise / traffic.error_rate if rise is not None and traffic.error_rate else None
     said = [*_of_time(seconds, traffic), *_of_errors(plan, spec, traffic, steps)]
