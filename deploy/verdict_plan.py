@@ -1,5 +1,6 @@
 """The plan of a rollout as a document: steps, α, metrics; what was fixed before the start, so that looks replay."""
 
+import math
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -52,7 +53,7 @@ def default_metrics(
         planned_requests: Requests of both arms in the whole rollout, where that is known.
     """
     there = {"errors": True, "latency": thresholds is not None, "loss": loss is not None}
-    whole = sum(PARTS[name] for name, is_there in there.items() if is_there)
+    whole = math.fsum(PARTS[name] for name, is_there in there.items() if is_there)
     parts = {name: part / whole for name, part in PARTS.items()}
     metrics: dict[str, AnyMetric] = {
         "errors": ErrorsSpec(kind="errors", part=parts["errors"], planned_requests=planned_requests)
