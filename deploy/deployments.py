@@ -1,16 +1,22 @@
-"""MLflow's deployment target `flywheel`: MLflow's client and command line ask the gateway for predictions.
+"""MLflow's deployment target `flywheel`: MLflow's client and command line roll out and ask for predictions.
 
+    mlflow deployments create -t flywheel -n flights-delay -m models:/flights-delay/3
+    mlflow deployments update -t flywheel -n flights-delay -m models:/flights-delay/4 -C wait=false
+    mlflow deployments delete -t flywheel -n flights-delay -C reason="replaced by flights-delay-hourly"
     mlflow deployments predict -t flywheel -n flights-delay -I rows.json
     get_deploy_client("flywheel:http://gateway:8080").predict(endpoint="flights-delay", inputs=frame)
 
-`flywheel` alone is the stack of FLYWHEEL_HOME. A deployment and an endpoint are both a use case: which of its versions
-answers is the rollout's business. Nothing is created, updated or deleted here, for a version goes live by what
-reviewers decide in the registry. FLYWHEEL_TOKEN, where it is set, is sent as the bearer token.
+`flywheel` alone is the stack of FLYWHEEL_HOME; only on its machine can anything be changed. A deployment and an
+endpoint are both a use case: which of its versions answers is the rollout's business. `create` and `update` do what
+`flywheel deploy` does with a version that reviewers have moved to Production, `delete` what `flywheel undeploy` does.
+config: wait (true), timeout (seconds), reason (of delete), pause, resume (of update).
+FLYWHEEL_TOKEN, where it is set, is sent as the bearer token.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
@@ -22,22 +28,24 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
     BAD_REQUEST,
     INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
     RESOURCE_DOES_NOT_EXIST,
     TEMPORARILY_UNAVAILABLE,
 )
 
+from deploy.deployment_changes import Changes
+from deploy.deployment_request import model_version, read_change
 from deploy.gateway.remembered import read_splits
 from deploy.gateway.traffic import Split
 from flywheel.connections import endpoints
-from flywheel.errors import FlywheelError
-from flywheel.settings import load_settings
+from flywheel.errors import FlywheelError, TransientError, UsageError
+from flywheel.settings import Settings, load_settings
 
 TARGET = "flywheel"
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)  # seconds
 HOW_VERSIONS_GO_LIVE = (
-    "A version goes live when a reviewer moves it to Production in the registry and `flywheel deploy` rolls it out; "
-    "archive it there to take it down."
+    "A version goes live when a reviewer moves it to Production in the registry and `flywheel deploy` rolls it out."
 )
 
 
@@ -99,42 +107,112 @@ class FlywheelDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # m
         return self.get_deployment(endpoint)
 
     def create_deployment(
-        self, name: str, model_uri: str, flavor: str | None = None, config: object = None, endpoint: str | None = None
-    ) -> NoReturn:
-        """Refuse, and say how a version goes live."""
-        _refuse("create")
+        self,
+        name: str,
+        model_uri: str,
+        flavor: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> dict[str, Any]:
+        """Serve a use case's first version, which must have been approved, and return what came of it.
+
+        Raises:
+            MlflowException: The use case is live already, the version is not approved, or cannot start; says why.
+        """
+        if name in self._live():
+            raise MlflowException(f"Use case '{name}' is live already. Update it instead.", RESOURCE_ALREADY_EXISTS)
+        return self._deployed(name, model_uri, config)
 
     def update_deployment(
         self,
         name: str,
         model_uri: str | None = None,
         flavor: str | None = None,
-        config: object = None,
+        config: Mapping[str, Any] | None = None,
         endpoint: str | None = None,
-    ) -> NoReturn:
-        """Refuse, and say how a version goes live."""
-        _refuse("update")
+    ) -> dict[str, Any]:
+        """Roll out a use case's newest approved version, or pause or resume a rollout; return what came of it.
 
-    def delete_deployment(self, name: str, config: object = None, endpoint: str | None = None) -> NoReturn:
-        """Refuse, and say how a version goes live."""
-        _refuse("delete")
+        Args:
+            name: The use case.
+            model_uri: Must be that version; None where any will do.
+            flavor: Not used.
+            config: `wait`, `timeout`, or `pause` or `resume`.
+            endpoint: Not used: a use case is both.
+
+        Raises:
+            MlflowException: It is not live, the version is not approved, or was rolled back; says why.
+        """
+        self.get_deployment(name)
+        return self._deployed(name, model_uri, config)
+
+    def delete_deployment(
+        self, name: str, config: Mapping[str, Any] | None = None, endpoint: str | None = None
+    ) -> None:
+        """Take a use case out of service, for the reason that config names.
+
+        Raises:
+            MlflowException: There is no reason, or a version of it is still in Production.
+        """
+        with _refusals():
+            self._changes().undeploy(name, read_change(config))
+
+    def create_endpoint(self, name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Serve a use case's newest approved version; see `create_deployment`."""
+        if name in self._live():
+            raise MlflowException(f"Use case '{name}' is live already. Update it instead.", RESOURCE_ALREADY_EXISTS)
+        return self._deployed(name, None, config)
+
+    def update_endpoint(self, endpoint: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Do what `update_deployment` does."""
+        return self.update_deployment(endpoint, config=config)
+
+    def delete_endpoint(self, endpoint: str) -> NoReturn:
+        """Refuse: MLflow asks for no reason here, and the audit trail does."""
+        what = f"Delete the deployment '{endpoint}' instead, with config 'reason': an endpoint is the same use case."
+        raise MlflowException(what, BAD_REQUEST)
+
+    def _deployed(self, name: str, model_uri: str | None, config: Mapping[str, Any] | None) -> dict[str, Any]:
+        with _refusals():
+            change, changes = read_change(config), self._changes()
+            if change.control is not None:
+                changes.control(name, change.control)
+                return {**self.get_deployment(name), "flavor": TARGET, "outcome": f"{change.control}d"}
+            version = model_version(name, model_uri) if model_uri is not None else None
+            return {"name": name, "flavor": TARGET, **changes.deploy(name, version, change)}
+
+    def _changes(self) -> Changes:
+        return Changes(self._home())
 
     def _live(self) -> dict[str, Split]:
-        try:
-            settings = load_settings()
-            if self._url != endpoints(settings).gateway_url.rstrip("/"):
-                what = f"Only the home of the gateway at {self._url} knows what is live there. Ask on its machine."
-                raise MlflowException(what, INVALID_PARAMETER_VALUE)
-        except FlywheelError as fault:
-            raise MlflowException(str(fault), INVALID_PARAMETER_VALUE) from fault
-        return read_splits(Path(settings.root) / "envoy" / "dynamic" / "rds.json")
+        with _refusals():
+            return read_splits(Path(self._home().root) / "envoy" / "dynamic" / "rds.json")
+
+    def _home(self) -> Settings:
+        settings = load_settings()
+        if self._url != endpoints(settings).gateway_url.rstrip("/"):
+            raise UsageError(
+                f"Only the home of the gateway at {self._url} knows what is live there. Ask on its machine."
+            )
+        return settings
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Have every refusal be one of MLflow's."""
+    try:
+        yield
+    except TransientError as fault:
+        raise MlflowException(str(fault), TEMPORARILY_UNAVAILABLE) from fault
+    except FlywheelError as fault:
+        raise MlflowException(str(fault), INVALID_PARAMETER_VALUE) from fault
 
 
 def run_local(
     target: str, name: str, model_uri: str, flavor: str | None = None, config: Mapping[str, object] | None = None
 ) -> NoReturn:
     """Refuse, and say how a version goes live."""
-    _refuse("run locally")
+    raise MlflowException(f"This target does not run locally. {HOW_VERSIONS_GO_LIVE}", BAD_REQUEST)
 
 
 def target_help() -> str:
@@ -142,17 +220,11 @@ def target_help() -> str:
     return f"{__doc__}\n{HOW_VERSIONS_GO_LIVE}\n"
 
 
-def _refuse(action: str) -> NoReturn:
-    raise MlflowException(f"This target does not {action}. {HOW_VERSIONS_GO_LIVE}", BAD_REQUEST)
-
-
 def _gateway_url(target_uri: str) -> str:
     url = target_uri.removeprefix(TARGET).removeprefix(":").rstrip("/")
     if not url:
-        try:
+        with _refusals():
             return endpoints(load_settings()).gateway_url.rstrip("/")
-        except FlywheelError as fault:
-            raise MlflowException(str(fault), INVALID_PARAMETER_VALUE) from fault
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         what = f"Target '{target_uri}' is no gateway. Write flywheel, or flywheel:http://host:port."
         raise MlflowException(what, INVALID_PARAMETER_VALUE)

@@ -29,6 +29,7 @@ class Health:
         self._warm = False
         self._misses = 0
         self.draining = False
+        self.reason = ""  # why a scorer that answers is not ready; '' when it is, or does not answer
 
     @property
     def ready(self) -> bool:
@@ -58,15 +59,22 @@ class Health:
 
     async def _warm_up(self) -> bool:
         if not await self._scorer.answers(ANSWER_SECONDS):
+            self.reason = ""
             return False
         try:
             answers = await self._scorer.score(self._example, WARM_UP_SECONDS)
         except (ScorerError, ScorerUnreachableError) as fault:
-            log.warning("the package's example cannot be scored", reason=str(fault))
-            return False
+            return self._cold(f"The package's example cannot be scored: {fault}", getattr(fault, "detail", ""))
         if any(answer is None for answer in answers):
-            log.warning("the package's example gets no valid answer")
-            return False
+            return self._cold("The package's example gets no answer that keeps the contract.")
         log.info("warm")
+        self.reason = ""
         self._misses = 0
         return True
+
+    def _cold(self, reason: str, detail: str = "") -> bool:
+        """Remember why the model is not ready, and log it once."""
+        if reason != self.reason:
+            log.warning("not ready", reason=reason, **({"detail": detail} if detail else {}))
+        self.reason = reason
+        return False

@@ -12,6 +12,7 @@ from deploy.gateway.forced import Chosen, chosen_by_header, chosen_by_path, unfo
 from deploy.gateway.remembered import metadata
 from deploy.gateway.sticky import set_cookie, without_cookie
 from deploy.gateway.traffic import Split
+from deploy.gateway.unit import with_unit
 from deploy.gateway.where import GRPC_USE_CASE, Where, grpc_calls, http_paths, version_paths
 from flywheel.serving import Serving
 
@@ -22,7 +23,11 @@ def route_document(splits: Sequence[Split], serving: Serving | None = None) -> d
     """Return the RDS document: `/{usecase}/…` to the use case's split, a sentence with 404 for everything else."""
     settings, ordered = serving or Serving(), sorted(splits, key=lambda split: split.usecase)
     sole = len(ordered) == 1
-    routes = [route for split in ordered for route in _routes(split, settings, sole=sole)]
+    routes = [
+        with_unit(route, settings.of(split.usecase).sticky)
+        for split in ordered
+        for route in _routes(split, settings, sole=sole)
+    ]
     virtual_host = {
         "name": ROUTE_CONFIG,
         "domains": ["*"],

@@ -13,9 +13,11 @@ WORKER_MB = 550
 
 
 def needed_mb(serving: UseCaseServing) -> int:
-    """Return what one version weighs, in MB."""
+    """Return what one version weighs, in MB; a process with a limit of its own, at most that."""
     workers = 0 if serving.backend == "onnx" else serving.workers
-    return serving.replicas * AGENT_MB + workers * WORKER_MB
+    agent = serving.resources.agent.memory_mb or AGENT_MB
+    worker = serving.resources.worker.memory_mb or WORKER_MB
+    return serving.replicas * agent + workers * worker
 
 
 def check_capacity(serving: Serving, memory_mb: int) -> None:

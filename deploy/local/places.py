@@ -17,6 +17,9 @@ from deploy.gateway.traffic import Backend, Replica
 from deploy.local.choice import Choice
 from flywheel.connections import write_private
 from flywheel.errors import FlywheelError
+from flywheel.serving import EnvManager, Resources
+
+UNLIMITED = Resources()
 
 
 class Role(StrEnum):
@@ -28,11 +31,25 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
+class Form:
+    """What workers are started with, but for their ports: one with another form is out of date.
+
+    Args:
+        environment: Digest of the environment that it runs in; '' is this installation.
+        resources: What it may take.
+    """
+
+    environment: str = ""
+    resources: Resources = UNLIMITED
+
+
+@dataclass(frozen=True)
 class Worker:
-    """One `mlflow models serve`: its number within the version, from 1, and its port."""
+    """One `mlflow models serve`: its number within the version, from 1, its port, and its form."""
 
     number: int
     port: int
+    form: Form = Form()
 
 
 @dataclass(frozen=True)
@@ -48,12 +65,17 @@ class Agent:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a version runs."""
+    """Where a version runs, and what it waits for ('' when for nothing).
+
+    `env_manager` is what `flywheel deploy --env-manager` said of it, against serving.yaml; None where it said nothing.
+    """
 
     served: Served
     workers: tuple[Worker, ...] = ()
     agents: tuple[Agent, ...] = ()
     choice: Choice | None = None
+    waits: str = ""
+    env_manager: EnvManager | None = None
 
     @property
     def backend(self) -> Backend:
@@ -113,7 +135,7 @@ class Places:
 
     def _write(self, places: Mapping[str, Place]) -> None:
         entries = {key: asdict(place) for key, place in sorted(places.items())}
-        write_private(self._path, json.dumps(entries, indent=1))
+        write_private(self._path, json.dumps(entries, indent=1, default=Resources.model_dump))
 
 
 def _place(values: Mapping[str, Any]) -> Place:
@@ -123,7 +145,15 @@ def _place(values: Mapping[str, Any]) -> Place:
         return Place(served, (Worker(1, values["scorer"]),), (former,))
     return Place(
         served,
-        tuple(Worker(**one) for one in values["workers"]),
+        tuple(_worker(one) for one in values["workers"]),
         tuple(Agent(**{**one, "role": Role(one["role"])}) for one in values["agents"]),
         Choice(**values["choice"]) if values["choice"] else None,
+        values.get("waits", ""),
+        values.get("env_manager"),
     )
+
+
+def _worker(values: Mapping[str, Any]) -> Worker:
+    form = values.get("form")  # the release before environments had none: its workers run in this installation
+    read = Form(form["environment"], Resources.model_validate(form["resources"])) if form else Form()
+    return Worker(values["number"], values["port"], read)

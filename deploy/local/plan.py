@@ -8,25 +8,30 @@ complete set of agents answers, and no request meets a closed door.
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from deploy.local.places import Agent, Place, Role, Worker
+from deploy.local.places import Agent, Form, Place, Role, Worker
 
 # Gives a port that is free and not among these.
 FreePort = Callable[[set[int]], int]
 
 
-def with_workers(place: Place, count: int, free: FreePort) -> Place:
-    """Return the place with at least `count` workers; surplus ones stay until no agent may need them."""
-    while len(place.workers) < count:
-        worker = Worker(_unused(one.number for one in place.workers), free(place.ports))
+def with_workers(place: Place, count: int, form: Form, free: FreePort) -> Place:
+    """Return the place with at least `count` workers of this form; others stay until no agent may need them."""
+    while len(current_workers(place, form)) < count:
+        worker = Worker(_unused(one.number for one in place.workers), free(place.ports), form)
         place = replace(place, workers=(*place.workers, worker))
     return place
 
 
-def without_surplus(place: Place, count: int) -> Place:
+def without_surplus(place: Place, count: int, form: Form) -> Place:
     """Return the place with `count` workers, once no agent is coming or leaving: those may speak to the others."""
     if any(one.role is not Role.SERVING for one in place.agents):
         return place
-    return replace(place, workers=place.workers[:count])
+    return replace(place, workers=current_workers(place, form)[:count])
+
+
+def current_workers(place: Place, form: Form) -> tuple[Worker, ...]:
+    """Return the workers of this form."""
+    return tuple(one for one in place.workers if one.form == form)
 
 
 def with_agents(place: Place, spec: str, count: int, free: FreePort) -> Place:

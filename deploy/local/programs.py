@@ -1,15 +1,17 @@
 """The programs of a version as the supervisor runs them: MLflow's workers, agents, and the node's one shipper."""
 
 import hashlib
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deploy.desired import Served
+from deploy.local import limited
 from deploy.local.choice import Name
 from deploy.local.places import Agent, Worker, program_name
-from flywheel.serving import Observability, UseCaseServing
+from flywheel.serving import Observability, Resources, UseCaseServing
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import Program
 
@@ -17,11 +19,14 @@ SHIPPER = "shipper"
 EXPORTER = "exporter"
 # Bytecode written beside the model would change the digest of its folder.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
-# One thread a worker, and none that spins while it waits: on two shared cores spinning cost a factor of ten.
-THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+# None that spins while it waits: on two shared cores spinning cost a factor of ten.
+THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+# A line of uvicorn's for each request would fill the disk, and say less than the prediction log does.
+QUIET = {"UVICORN_ACCESS_LOG": "false"}
 # What only the gateway, this target or the log's housekeeping reads: a change of these replaces no agent.
 NOT_THE_AGENTS: dict[str, Any] = {
-    **dict.fromkeys(("backend", "workers", "replicas", "mirror_percent", "sticky", "fallback"), True),
+    **dict.fromkeys(("backend", "env_manager", "workers", "replicas", "mirror_percent", "sticky", "fallback"), True),
+    "resources": {"worker"},
     "log": {"retention_days"},
 }
 
@@ -76,12 +81,25 @@ def exporter_program(settings: Settings, port: int) -> Program:
     return Program(EXPORTER, command, home, address=f"http://127.0.0.1:{port}/metrics")
 
 
-def worker_program(served: Served, worker: Worker, folder: Path) -> Program:
-    """Return one `mlflow models serve` of a version; `folder` is its verified package."""
-    serve = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local"]
+def worker_program(served: Served, worker: Worker, folder: Path, python: Path) -> Program:
+    """Return one `mlflow models serve` of a version.
+
+    Args:
+        served: The version.
+        worker: Which one.
+        folder: The version's verified package.
+        python: The interpreter of the worker's environment.
+    """
+    name, resources = program_name("scorer", served, worker.number), worker.form.resources
+    address = shown(worker.port, "worker", resources)
+    serve = [str(python), "-m", "mlflow", "models", "serve", "-m", str(folder), "--env-manager", "local"]
     serve += ["-h", "127.0.0.1", "-p", str(worker.port), "--workers", "1"]
-    name, address = program_name("scorer", served, worker.number), f"http://127.0.0.1:{worker.port}"
-    return Program(name, serve, ENVIRONMENT | THREADS, address=address)
+    environment = ENVIRONMENT | THREADS | QUIET | {"OMP_NUM_THREADS": str(resources.cpus or 1)}
+    if worker.form.environment:
+        path = f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # MLflow calls its uvicorn by name
+        # Empty, not ours: what this installation has must not be found before what the lock names.
+        environment |= {"PATH": path, "VIRTUAL_ENV": str(python.parent.parent), "PYTHONPATH": ""}
+    return Program(name, within(resources, "worker", name, serve), environment, address=address)
 
 
 def agent_program(settings: Settings, version: Version, agent: Agent) -> Program:
@@ -96,5 +114,34 @@ def agent_program(settings: Settings, version: Version, agent: Agent) -> Program
     if version.scorers:
         speak += ["--scorer", ",".join(f"http://127.0.0.1:{port}" for port in version.scorers)]
     seconds = int(version.serving.deadline_seconds) + 10
-    address = f"http://127.0.0.1:{agent.http} ({version.backend})"
-    return Program(name, speak, ENVIRONMENT, stop_seconds=seconds, address=address)
+    resources = version.serving.resources.agent
+    address, command = shown(agent.http, version.backend, resources), within(resources, "agent", name, speak)
+    return Program(name, command, ENVIRONMENT, stop_seconds=seconds, address=address)
+
+
+def shown(port: int, what: str, resources: Resources) -> str:
+    """Return what `flywheel status` says of a program: where it answers, what it is, and its limits."""
+    limits = [
+        f"{resources.memory_mb} MB" if resources.memory_mb else "",
+        f"{resources.cpus} core{'s' * (resources.cpus != 1)}" if resources.cpus else "",
+        f"nice {resources.nice}" if resources.nice else "",
+    ]
+    return f"http://127.0.0.1:{port} ({', '.join(filter(None, (what, *limits)))})"
+
+
+def within(resources: Resources, part: str, name: str, command: list[str]) -> list[str]:
+    """Return the command that runs another within its limits; the same one where it has none.
+
+    Args:
+        resources: The limits.
+        part: `agent` or `worker`, as serving.yaml says.
+        name: Of the program: which cores it gets.
+        command: The other one.
+    """
+    if resources == Resources():
+        return command
+    options = ["--part", part, "--name", name, "--nice", str(resources.nice)]
+    options += ["--cpus", str(resources.cpus)] if resources.cpus else []
+    options += ["--memory-mb", str(resources.memory_mb)] if resources.memory_mb else []
+    # By its path and isolated: a worker's environment has neither this project nor its search path.
+    return [sys.executable, "-I", limited.__file__, *options, "--", *command]

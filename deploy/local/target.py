@@ -8,7 +8,6 @@ is never stopped: only a route that leads elsewhere, or `flywheel undeploy`, mak
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from deploy.desired import Served
@@ -18,38 +17,58 @@ from deploy.interfaces import Condition, Readiness
 from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
 from deploy.local.safe_default import SafeDefaults, check_declared
-from deploy.local.upkeep import Upkeep, Wanted, answers
+from deploy.local.startup import ENDED, Startup
+from deploy.local.upkeep import Upkeep, Wanted
 from deploy.packages import Packages
 from deploy.shares import ArmCounts, Share
 from flywheel.errors import IntegrityError
 from flywheel.package import read_package
 from flywheel.rollout_spec import Rollout as RolloutSpec
-from flywheel.serving import load_serving
+from flywheel.serving import EnvManager, load_serving
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import program_states, start_program
 
-START_SECONDS = 180.0
 RESTART_SECONDS = 30.0
 DRAIN_SECONDS = 60.0
-TAIL_LINES = 8
-ENDED = {"FATAL", "EXITED", "STOPPED"}
 
 
 @dataclass
 class Times:
-    """Since when (seconds of the clock) versions wait to answer, or something drains; when one was last restarted."""
+    """Since when (seconds of the clock) something drains, and when a version was last restarted."""
 
-    waiting: dict[Served, float] = field(default_factory=dict)
     restarted: dict[Served, float] = field(default_factory=dict)
     draining: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What `flywheel deploy --env-manager` says, against serving.yaml: of one use case, or of all (None)."""
+
+    env_manager: EnvManager
+    usecase: str | None = None
+
+
 class LocalTarget:
-    """Supervisor programs and Envoy files of one home. Not for several threads."""
+    """Supervisor programs and Envoy files of one home. Not for several threads.
+
+    Args:
+        settings: Whose home.
+        gateway: Its Envoy.
+        packages: The approved packages.
+        clock: Monotonic seconds.
+        told: Holds for the versions that this target brings up, until it is told otherwise; None: what held.
+    """
 
     def __init__(
-        self, settings: Settings, gateway: Gateway, packages: Packages, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        gateway: Gateway,
+        packages: Packages,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        told: Told | None = None,
     ) -> None:
+        self._told = told
         self._settings = settings
         self._packages = packages
         self._clock = clock
@@ -57,6 +76,7 @@ class LocalTarget:
         self._places = Places(settings.root / "run" / "serving.json")
         self._upkeep = Upkeep(settings, self._places, clock)
         self._defaults = SafeDefaults(settings, packages)
+        self._startup = Startup(settings.root / "logs", clock)
         self._times = Times()
 
     def spec(self, served: Served) -> RolloutSpec:
@@ -82,11 +102,12 @@ class LocalTarget:
         except IntegrityError as fault:
             return Condition(Readiness.FAILED, str(fault))
         serving = load_serving(self._settings.root)
-        check_declared(self._settings, serving.of(served.usecase), folder)
+        section = serving.of(served.usecase)
+        check_declared(self._settings, section, folder)
         wanted = Wanted(
             served,
             folder,
-            serving.of(served.usecase),
+            section.model_copy(update={"env_manager": place.env_manager or section.env_manager}),
             serving.observability,
             frozen=self._is_compared(served),
         )
@@ -135,6 +156,7 @@ class LocalTarget:
         Raises:
             TransientError: The gateway does not answer.
         """
+        self._upkeep.tidy()
         places = list(self._places.read().values())
         rolling = [place for place in places if any(one.role is not Role.SERVING for one in place.agents)]
         for place in rolling:
@@ -163,47 +185,34 @@ class LocalTarget:
         return not running and self._routing.routes_confirmed()
 
     def _place(self, served: Served) -> Place:
-        """Return the place of a version; a new one where it has none, or where nothing of it is left."""
-        self._times.waiting.setdefault(served, self._clock())
-        place = self._places.read().get(served.subject)
-        if place is not None and place.served != served:
+        """Return the place of a version, as told; a new one where it has none, or where nothing of it is left.
+
+        What was measured of it stays known: it is a property of its bytes.
+        """
+        place = self._places.read().get(served.subject, Place(served))
+        if place.served != served:
             self._stop(place)  # the same version number with other bytes: a registry that was made anew
-            place = None
-        if place is None or not set(place.programs) & set(program_states(self._settings)):
-            return Place(served)
-        return place
+            place = Place(served)
+        self._startup.begin(served)
+        if place != Place(served) and not set(place.programs) & set(program_states(self._settings)):
+            known = place.choice if place.choice is not None and place.choice.backend is not None else None
+            place = Place(served, choice=known, env_manager=place.env_manager)
+        told = self._told
+        if told is None or told.usecase not in {None, served.usecase}:
+            return place
+        return replace(place, env_manager=told.env_manager)
 
     def _is_compared(self, served: Served) -> bool:
         split = self._routing.splits().get(served.usecase)
         return split is not None and split.challenger is not None and split.percent > 0
 
     def _condition(self, place: Place) -> Condition:
-        """Judge a place by its programs and its agents' `/ping`.
-
-        A program that ends while an agent answers has crashed, which supervisor and gateway mend. Where no agent has
-        served yet it is a version that cannot start.
-        """
-        if place.choice is not None and place.choice.backend is None:
-            return Condition(Readiness.FAILED, place.choice.reason)
         states = program_states(self._settings)
+        condition = self._startup.judge(place, states)
         ended = [name for name in place.programs if name in states and states[name].state in ENDED]
         if ended:
             self._restart(place.served, ended)
-        serving = [one for one in place.agents if one.role is Role.SERVING]
-        if any(answers(one) for one in serving):
-            self._times.waiting.pop(place.served, None)
-            return Condition(Readiness.READY)
-        given_up = [name for name in ended if not serving or states[name].state == "FATAL"]
-        if given_up:
-            return Condition(Readiness.FAILED, f"{given_up[0]} ended by itself. {self._tail(given_up[0])}")
-        return self._waited(place)
-
-    def _waited(self, place: Place) -> Condition:
-        if self._clock() - self._times.waiting[place.served] <= START_SECONDS:
-            return Condition(Readiness.STARTING)
-        name = place.programs[-1]
-        reason = f"{name} did not answer within {START_SECONDS:.0f} seconds."
-        return Condition(Readiness.FAILED, f"{reason} {self._tail(name)}")
+        return condition
 
     def _restart(self, served: Served, names: list[str]) -> None:
         """Try again now and then what the supervisor has given up on; it may be the champion."""
@@ -238,10 +247,7 @@ class LocalTarget:
     def _stop(self, place: Place) -> None:
         self._upkeep.stop(place)
         self._times.draining.pop(place.served.subject, None)
-        self._times.waiting.pop(place.served, None)
-
-    def _tail(self, program: str) -> str:
-        return log_tail(self._settings.root / "logs" / f"{program}.log")
+        self._startup.forget(place.served)
 
 
 def summary(place: Place) -> dict[str, Any]:
@@ -249,17 +255,8 @@ def summary(place: Place) -> dict[str, Any]:
     serving = sum(one.role is Role.SERVING for one in place.agents)
     choice = place.choice
     if choice is None:
-        return {"backend": None, "replicas": serving, "workers": len(place.workers), "why": "Being measured."}
-    found = {"backend": choice.backend, "replicas": serving, "workers": len(place.workers), "why": choice.reason}
+        why = place.waits or "Being measured."
+        return {"backend": None, "replicas": serving, "workers": len(place.workers), "why": why}
+    why = " ".join(filter(None, (choice.reason, place.waits)))
+    found = {"backend": choice.backend, "replicas": serving, "workers": len(place.workers), "why": why}
     return {**found, "numbers": dict(choice.numbers)}
-
-
-def log_tail(path: Path) -> str:
-    """Return the end of a program's log, for a sentence that says that it failed."""
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return f"It has written no log at {path}."
-    # A program that is restarted repeats itself: each line once, in order of its last appearance.
-    distinct = list(dict.fromkeys(reversed(lines)))[:TAIL_LINES]
-    return "The end of its log:\n" + "\n".join(reversed(distinct))

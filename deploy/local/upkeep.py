@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 from deploy.desired import Served
 from deploy.local import plan, programs
 from deploy.local.choice import Choice, choose, without_measuring
+from deploy.local.environments import Environments, State
+from deploy.local.locks import environment_digest
 from deploy.local.measuring import Measuring
-from deploy.local.places import Agent, Place, Places, program_name
+from deploy.local.places import Agent, Form, Place, Places, Worker, program_name
 from deploy.local.programs import EXPORTER, SHIPPER, Version
+from deploy.local.startup import ping
 from deploy.targets import AgentTarget, write_targets
 from flywheel.package import INSIDE
 from flywheel.serving import Observability, UseCaseServing
@@ -58,27 +61,40 @@ class Upkeep:
         self._places = places
         self._clock = clock
         self._measuring = Measuring()
+        self._environments = Environments(settings, clock)
 
     def bring(self, place: Place, wanted: Wanted) -> Place:
         """Do what can be done now, and return the place as it is then; a choice without a backend says why not."""
-        place = self._chosen(place, wanted)
+        form = Form(_environment_of(wanted), wanted.serving.resources.worker)
+        if not (wanted.frozen and place.agents):
+            place = self._with_environment(place, wanted, form.environment)
+        if not place.waits:
+            place = self._chosen(place, wanted, form)
+        elif not place.agents:
+            return place
+        frozen = bool(place.agents) and (wanted.frozen or bool(place.waits))
         choice = place.choice
         if choice is None or choice.backend is None:
             return place
-        frozen = wanted.frozen and bool(place.agents)
+        count = wanted.workers(choice)
         if not frozen:
-            place = plan.with_workers(place, wanted.workers(choice), self._free)
-        scorers = tuple(one.port for one in place.workers[: wanted.workers(choice)])
+            place = plan.with_workers(place, count, form, self._free)
+        scorers = tuple(one.port for one in plan.current_workers(place, form)[:count])
         version = Version(wanted.served, wanted.folder, choice.backend, scorers, wanted.serving, wanted.observability)
         if not frozen:
             place = plan.with_agents(place, version.spec, wanted.serving.replicas, self._free)
         place = self._without_lost(place, version.spec)
         if not frozen:
-            place = plan.promoted(place, version.spec, {one.number for one in place.agents if answers(one)})
-            place = self._without_workers(place, wanted.workers(choice))
+            place = plan.promoted(place, version.spec, {one.number for one in place.agents if ping(one) is None})
+            place = self._without_workers(place, count, form)
         self._run_workers(place, wanted.folder)
         self._run_agents(place, version)
         return place
+
+    def tidy(self) -> None:
+        """Remove the environments that nobody uses any more."""
+        workers = [worker for place in self._places.read().values() for worker in place.workers]
+        self._environments.tidy({one.form.environment for one in workers})
 
     def run_node(self) -> None:
         """Have the node's shipper and exporter run."""
@@ -113,24 +129,43 @@ class Upkeep:
         self._places.keep(place)
         return place
 
-    def _chosen(self, place: Place, wanted: Wanted) -> Place:
+    def _with_environment(self, place: Place, wanted: Wanted, digest: str) -> Place:
+        """Have the environment built; until then the place waits, and what runs goes on as it is."""
+        waits, choice = "", place.choice
+        if digest and self._needs_workers(place, wanted):
+            who, manager = f"{wanted.served.usecase} version {wanted.served.version}", wanted.serving.env_manager
+            found = self._environments.poll(digest, wanted.folder, manager, who)
+            if found.state is State.BUILDING:
+                waits = f"Its environment is being built with {manager}."
+            elif found.state is State.FAILED:
+                waits = found.reason
+                choice = choice if place.agents else Choice(wanted.serving.backend, None, found.reason)
+        place = replace(place, waits=waits, choice=choice)
+        self._places.keep(place)
+        return place
+
+    def _needs_workers(self, place: Place, wanted: Wanted) -> bool:
+        choice = place.choice
+        return choice is None or choice.asked != wanted.serving.backend or wanted.workers(choice) > 0
+
+    def _chosen(self, place: Place, wanted: Wanted, form: Form) -> Place:
         """Choose a backend, which may need a worker and some seconds; until then the place is as it was."""
         asked = wanted.serving.backend
         if place.choice is not None and (wanted.frozen or place.choice.asked == asked):
             return place
         choice = without_measuring(asked, has_onnx=(wanted.folder / INSIDE / "model.onnx").is_file())
         if choice is None:
-            place = plan.with_workers(place, 1, self._free)
+            place = plan.with_workers(place, 1, form, self._free)
             self._run_workers(place, wanted.folder)
-            choice = self._measured(place, wanted)
+            choice = self._measured(plan.current_workers(place, form)[0], wanted)
         if choice is not None and choice.backend is None and place.choice is not None:
             choice = replace(place.choice, asked=asked, reason=choice.reason)  # it serves, and goes on as it does
         place = replace(place, choice=choice or place.choice)
         self._places.keep(place)
         return place
 
-    def _measured(self, place: Place, wanted: Wanted) -> Choice | None:
-        url = f"http://127.0.0.1:{place.workers[0].port}"
+    def _measured(self, worker: Worker, wanted: Wanted) -> Choice | None:
+        url = f"http://127.0.0.1:{worker.port}"
         if healthy(f"{url}/ping") is not None:
             return None
         measured = self._measuring.poll(wanted.served, wanted.folder, url, self._clock())
@@ -142,9 +177,9 @@ class Upkeep:
         kept = [one for one in place.agents if one.spec == spec or self._name(place, one) in states]
         return replace(place, agents=tuple(kept))
 
-    def _without_workers(self, place: Place, count: int) -> Place:
-        smaller = plan.without_surplus(place, count)
-        for worker in place.workers[len(smaller.workers) :]:
+    def _without_workers(self, place: Place, count: int, form: Form) -> Place:
+        smaller = plan.without_surplus(place, count, form)
+        for worker in set(place.workers) - set(smaller.workers):
             stop_and_remove_program(self._settings, program_name("scorer", place.served, worker.number))
         return smaller
 
@@ -153,7 +188,8 @@ class Upkeep:
         states = program_states(self._settings)
         for worker in place.workers:
             if program_name("scorer", place.served, worker.number) not in states:
-                self._run(programs.worker_program(place.served, worker, folder))
+                python = self._environments.python(worker.form.environment)
+                self._run(programs.worker_program(place.served, worker, folder, python))
 
     def _run_agents(self, place: Place, version: Version) -> None:
         states = program_states(self._settings)
@@ -173,6 +209,7 @@ class Upkeep:
         return program_name("agent", place.served, agent.number)
 
 
-def answers(agent: Agent) -> bool:
-    """Say whether an agent welcomes requests now."""
-    return healthy(f"http://127.0.0.1:{agent.http}/ping") is None
+def _environment_of(wanted: Wanted) -> str:
+    """Return the digest of the environment that a version's workers should run in; '' is this installation."""
+    manager = wanted.serving.env_manager
+    return "" if manager == "local" else environment_digest(wanted.folder, manager)

@@ -51,6 +51,11 @@ def _count(value: Any) -> int:
     return value
 
 
+def _count_or_null(value: Any) -> int | None:
+    """Read a number that only some requests have; a client may have been told nonsense, and then it is none."""
+    return value if type(value) is int and 0 <= value < 2**31 else None
+
+
 def _time(value: Any) -> datetime:
     return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
 
@@ -67,4 +72,9 @@ COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "path": ("path", _text_or_null),
     "duration_ms": ("duration_ms", _count),
     "route": ("route", _text_or_null),
+    # Lines from before these were written have none of them.
+    "rollout": ("rollout", _text_or_null),
+    "arm": ("arm", _text_or_null),
+    "unit": ("unit", _text_or_null),
+    "grpc_status": ("grpc_status", _count_or_null),
 }

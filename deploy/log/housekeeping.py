@@ -3,7 +3,8 @@
     python -m deploy.log.housekeeping --home HOME
 
 The shipper starts it once an hour (see `deploy.log.hourly`); `flywheel log expire` does the same by hand. Nothing is
-erased without an event in the audit trail, which is written first: killed in between, the next time goes on.
+erased without an event in the audit trail, which is written first: killed in between, the next time goes on. The logs
+of programs are rotated here as well.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from deploy.log.program_logs import rotate
 from deploy.log.retention import Going, expire, limit_of, survey
 from flywheel import events
 from flywheel.database import open_database
@@ -112,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     home = parser.parse_args(arguments).home.expanduser().resolve()
     configure_logs(machine=True)
     try:
+        rotate(home / "logs")
         keep_house(home, datetime.now(UTC), in_audit_trail(Settings(home=home)))
     except FlywheelError as fault:
         sys.stderr.write(f"Error: {fault}\n")

@@ -38,6 +38,10 @@ REQUESTS = pa.schema(
         "path": pa.string(),
         "duration_ms": pa.int64(),
         "route": pa.string(),
+        "rollout": pa.string(),
+        "arm": pa.string(),
+        "unit": pa.string(),
+        "grpc_status": pa.int32(),
     }
 )
 
@@ -95,6 +99,7 @@ def prediction_schema(contract: Contract | None) -> pa.Schema:
 
 
 ATTEMPT = ["request_id", "attempt"]
+NOT_MIRRORED = pl.col("arm").ne_missing("shadow")
 
 
 def answered(predictions: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
@@ -102,13 +107,12 @@ def answered(predictions: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
 
     True: the scored record of the attempt that the client got, with a code of 2xx; each such request has one a row.
     False: an orphan, whose attempt the gateway gave up or replaced. Null: the gateway's line is not known, as for a
-    direct call.
+    direct call. A shadow's record has the same request id and attempt, and is never the answer.
     Where a client uses one id for several requests, records and requests are paired in order of time.
     """
     indexed = predictions.with_row_index("_index")
-    scored = _number(
-        indexed.filter(pl.col("status") == "scored"), by=[*ATTEMPT, "row"], order=["recorded_time", "_index"]
-    )
+    scored = indexed.filter((pl.col("status") == "scored") & NOT_MIRRORED)
+    scored = _number(scored, by=[*ATTEMPT, "row"], order=["recorded_time", "_index"])
     hits = scored.join(_deliveries(requests), on=[*ATTEMPT, "_number"], how="semi").select("_index", _hit=True)
     seen = requests.select("request_id", _seen=True).unique()
     joined = indexed.join(hits, on="_index", how="left").join(seen, on="request_id", how="left").sort("_index")
@@ -145,7 +149,11 @@ class Accounts:
 
 
 def account(predictions: pl.DataFrame, requests: pl.DataFrame) -> Accounts:
-    """Hold prediction records against the gateway's requests, for a use case and a span that hold all of both."""
+    """Hold prediction records against the gateway's requests, for a use case and a span that hold all of both.
+
+    A shadow's records are left out: the gateway writes no line of a mirrored request.
+    """
+    predictions = predictions.filter(NOT_MIRRORED)
     marked = answered(predictions, requests)
     deliveries = _deliveries(requests)
     first_rows = marked.filter(pl.col("answered") & (pl.col("row") == 0))

@@ -39,6 +39,7 @@ Positive = Annotated[int, Field(gt=0, strict=True)]  # '2' and true are no numbe
 Seconds = Annotated[float, Field(ge=0.001, le=1e9)]  # Envoy counts milliseconds, of which none means for ever
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]  # of a header or a cookie
 Percent = Annotated[float, Field(ge=0, le=100)]
+EnvManager = Literal["local", "uv", "virtualenv"]
 
 
 class _Strict(BaseModel):
@@ -79,11 +80,35 @@ class Fallback(_Strict):
     answer: StrictInt | StrictFloat | StrictStr | dict[str, StrictBool | StrictInt | StrictFloat | StrictStr]
 
 
+class Resources(_Strict):
+    """What one process may take of this machine.
+
+    Attributes:
+        memory_mb: Of its own, children included; one that takes more is killed and started again. None: no limit.
+        cpus: Cores that it may run on, and threads of a worker's model. None: any core, and one thread.
+        nice: By how much it steps back behind other processes.
+    """
+
+    memory_mb: Annotated[Positive, Field(ge=16)] | None = None
+    cpus: Positive | None = None
+    nice: Annotated[int, Field(ge=0, le=19, strict=True)] = 0
+
+
+class ResourcesServing(_Strict):
+    """What each agent and each MLflow worker of a version may take."""
+
+    agent: Resources = Resources()
+    worker: Resources = Resources()
+
+
 class UseCaseServing(_Strict):
     """How the versions of a use case are served.
 
     Attributes:
         backend: `mlflow`, `onnx`, or `auto`: the faster one, as measured at deploy, if both answer alike.
+        env_manager: Where MLflow's workers find their libraries: `local`, in this installation; `uv` or `virtualenv`,
+            in an environment made from the version's lock.
+        resources: Of each of a version's processes.
         workers: `mlflow models serve` workers behind one agent.
         replicas: Agents of a version.
         unknown_fields: Fields that the contract does not name: `refuse` (422) or `ignore`.
@@ -99,8 +124,10 @@ class UseCaseServing(_Strict):
     """
 
     backend: Literal["auto", "mlflow", "onnx"] = "auto"
+    env_manager: EnvManager = "local"
     workers: Positive = 1
     replicas: Positive = 1
+    resources: ResourcesServing = ResourcesServing()
     unknown_fields: Literal["refuse", "ignore"] = "refuse"
     deadline_seconds: Annotated[float, Field(ge=0.001, le=LONGEST_DEADLINE)] = 10.0
     body_bytes: Annotated[Positive, Field(le=MOST_BODY_BYTES)] = 1 << 20

@@ -6,6 +6,9 @@
 
 One table a use case, whatever inputs and outputs its versions have: see `flywheel.fields`.
 
+Each append numbers its rows (`commit`), and the numbers rise from append to append: so a reader that comes again reads
+what is new and nothing twice, whatever was compacted or expired meanwhile (see `after`).
+
 Appends are exactly once: each carries application transactions (who, up to where), checked before the commit, because
 Delta itself does not refuse a repeated one. That needs one writer an application id: callers hold a lock.
 """
@@ -13,7 +16,7 @@ Delta itself does not refuse a repeated one. That needs one writer an applicatio
 import fcntl
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +28,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from flywheel.appended import COMMIT, newest, rows_after
 from flywheel.durable import sync_new
 from flywheel.errors import IntegrityError, StackError
 from flywheel.fields import holds, place
@@ -125,6 +129,30 @@ class PredictionLog:
             return None
         return find_record(known, self.path(use_case, "predictions"), prediction_id)
 
+    def newest(self, use_case: str, table: TableName) -> int:
+        """Return the number of a table's last append, 0 where there is none.
+
+        Raises:
+            StackError: The table cannot be read.
+        """
+        known = self._kept(use_case, table)
+        return 0 if known is None else newest(known, self.path(use_case, table))
+
+    def after(
+        self, use_case: str, table: TableName, after: int, columns: Sequence[str], *, until: int | None = None
+    ) -> list[pl.DataFrame]:
+        """Return the rows of appends numbered above `after` and up to `until`, with `commit`: a frame a file.
+
+        Raises:
+            StackError: The table cannot be read.
+        """
+        known = self._kept(use_case, table)
+        try:
+            return [] if known is None else rows_after(known, self.path(use_case, table), after, columns, until=until)
+        except OSError as fault:
+            where = self.path(use_case, table)
+            raise StackError(f"Log table {where} cannot be read: {fault}. Try again, or restore it.") from fault
+
     def count(self, use_case: str, table: TableName) -> int:
         """Return how many rows a table has."""
         known = self.open(use_case, table)
@@ -184,6 +212,7 @@ class PredictionLog:
             position = known.transaction_version(app_id) if known is not None else None
             if position is not None and position >= version:
                 raise IntegrityError(f"{app_id} has already been logged up to {position}. Start from there.")
+        rows = _numbered(rows, 1 if known is None else known.version() + 2)
         now = int(time.time() * 1000)
         marks = [Transaction(app_id, version, now) for app_id, version in versions.items()]
         write_deltalake(
@@ -325,6 +354,15 @@ def _stamped(outcomes: pa.Table) -> pa.Table:
     """Add when the log took them: the times that outcomes carry are claims."""
     now = datetime.now(UTC).replace(tzinfo=None)
     return outcomes.append_column("recorded_time", pa.array([now] * outcomes.num_rows, TIME))
+
+
+def _numbered(rows: pa.Table, number: int) -> pa.Table:
+    """Add the number of their append as the first column, so that it is among those that Delta keeps statistics of.
+
+    Appends are made one after the other, each from a state that has the one before; so the numbers rise, whatever else
+    is committed meanwhile.
+    """
+    return rows.add_column(0, COMMIT, pa.array([number] * rows.num_rows, pa.int64()))
 
 
 def _fit(rows: pa.Table, known: pa.Schema) -> pa.Table:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from deploy.local.places import Places, program_name
-from deploy.local.upkeep import answers
+from deploy.local.startup import ping
 from flywheel.connections import endpoints
 from flywheel.stack.probes import healthy, request
 from flywheel.stack.processes import living, started_ticks
@@ -123,7 +123,7 @@ def sound_agents(shop: Shop) -> list[str]:
         if line.startswith(f"{shop.name}-v1::") and line.endswith("::health_flags::healthy")
     }
     place = next(iter(Places(shop.settings.root / "run" / "serving.json").read().values()))
-    sound = [one for one in place.agents if one.http in known and answers(one)]
+    sound = [one for one in place.agents if one.http in known and ping(one) is None]
     return [program_name("agent", place.served, one.number) for one in sound]
 
 

@@ -80,8 +80,8 @@ class FolderRegistry:
         new.replace(self._folder / f"{name}.json")
 
 
-def tiny_worker(served: Served, worker: Worker, folder: Path) -> Program:
-    del folder
+def tiny_worker(served: Served, worker: Worker, folder: Path, python: Path) -> Program:
+    del folder, python
     return Program(program_name("scorer", served, worker.number), ["sleep", "infinity"])
 
 

@@ -108,7 +108,11 @@ class Shop:
             )
 
     def programs(self) -> set[str]:
-        return {name for name in program_states(self.settings) if self.name in name}
+        return set(self.pids())
+
+    def pids(self) -> dict[str, int | None]:
+        """Return the processes of the versions' programs."""
+        return {name: state.pid for name, state in program_states(self.settings).items() if self.name in name}
 
     def ask(self) -> None:
         """Send one request and count its answer."""

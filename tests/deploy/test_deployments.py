@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -71,18 +72,21 @@ def test_what_is_live_is_read_from_the_home(site: Site) -> None:
         FlywheelDeploymentClient("flywheel:http://127.0.0.1:1").list_deployments()
 
 
-def test_nothing_goes_live_past_the_registry(site: Site) -> None:
+def test_what_a_client_may_not_do_is_refused_before_anything_is_asked(site: Site) -> None:
     client = FlywheelDeploymentClient("flywheel")
-    refusals: list[Callable[[], object]] = [
-        lambda: client.create_deployment("tiny", "models:/tiny/1"),
-        lambda: client.update_deployment("tiny"),
-        lambda: client.delete_deployment("tiny"),
-        lambda: run_local("flywheel", "tiny", "models:/tiny/1"),
-    ]
-    for refused in refusals:
-        with pytest.raises(MlflowException, match="in the registry and `flywheel deploy` rolls it out"):
+    refusals: dict[str, Callable[[], object]] = {
+        "is live already. Update it instead": lambda: client.create_deployment("tiny", "models:/tiny/1"),
+        "'models:/other/1' is no version of 'tiny'": lambda: client.update_deployment("tiny", "models:/other/1"),
+        "config 'weight' is not known": lambda: client.update_deployment("tiny", config={"weight": "50"}),
+        "'other' is not live here": lambda: client.update_deployment("other"),
+        "Say why 'tiny' goes out of service, as config 'reason'": lambda: client.delete_deployment("tiny"),
+        "Delete the deployment 'tiny' instead, with config 'reason'": lambda: client.delete_endpoint("tiny"),
+        "in the registry and `flywheel deploy` rolls it out": lambda: run_local("flywheel", "tiny", "models:/tiny/1"),
+    }
+    for sentence, refused in refusals.items():
+        with pytest.raises(MlflowException, match=re.escape(sentence)):
             refused()
-    assert "mlflow deployments predict" in target_help()
+    assert "mlflow deployments create" in target_help()
 
 
 @pytest.mark.parametrize("target", ["flywheel:ftp://x", "flywheel:8080", "flywheel:http://"])

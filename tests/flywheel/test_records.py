@@ -191,3 +191,15 @@ def test_nothing_known_after_as_of_is_used_and_each_event_is_used_once(
     assert (got["outcome_time"] >= got["event_time"]).all()
     assert (got["time_known"] <= day(as_of)).all()
     assert not got.select("entity", "outcome_time").is_duplicated().any()
+
+
+def test_a_shadows_record_is_never_the_answer_whichever_came_first_and_has_no_line_to_be_missing() -> None:
+    made = predictions(
+        prediction(1, arm="shadow", prediction_id="s1"),
+        prediction(1, arm="champion", recorded_time=day(1)),
+        prediction(2, prediction_id="direct"),
+    )
+    lines = requests({"request_id": "r1"})
+    assert answered(made, lines)["answered"].to_list() == [False, True, None]
+    accounts = account(made, lines)
+    assert (accounts.records_missing, accounts.records_doubled, accounts.orphans) == (0, 0, 0)

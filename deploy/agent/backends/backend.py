@@ -9,7 +9,16 @@ from flywheel.errors import FlywheelError, TransientError
 
 
 class ScorerError(FlywheelError):
-    """The model answered, but not with a prediction for every row: one of the rows may be the reason."""
+    """The model answered, but not with a prediction for every row: one of the rows may be the reason.
+
+    Args:
+        message: For whoever asked.
+        detail: What the model said, for the log alone: it may hold data, or how the model is made.
+    """
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class ScorerUnreachableError(TransientError):

@@ -114,7 +114,7 @@ class Onnx:
             features = self._features(frame)
             found = self._session.run(self._outputs, {name: _feed(features[name], text) for name, text in self._inputs})
         except Exception as fault:  # the user's own code: whatever it raises on a valid row is the model's fault
-            raise ScorerError(f"The model failed: {type(fault).__name__}.") from fault
+            raise ScorerError(f"The model failed: {type(fault).__name__}.", str(fault)) from fault
         columns = [read(values.reshape(len(values), -1)[:, 0]) for read, values in zip(self._read, found, strict=True)]
         return [
             None if None in values else dict(zip(self._outputs, values, strict=True))

@@ -71,7 +71,7 @@ class Worker:
             # A kept connection that the other side had closed; scoring has no effects, so once more.
             status, answer = await self._post(body, headers)
         if status != 200:
-            raise ScorerError(f"The scorer answered {status}.")
+            raise ScorerError(f"The scorer answered {status}.", _detail(answer))
         return self._read(answer)
 
     async def _post(self, body: bytes, headers: Mapping[str, str] | None) -> tuple[int, bytes]:
@@ -83,3 +83,13 @@ class Worker:
             return [self._reader.read(entry) for entry in orjson.loads(answer)["predictions"]]
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as fault:
             raise ScorerError("The scorer answered something that is no list of predictions.") from fault
+
+
+def _detail(answer: bytes) -> str:
+    """Return what MLflow's server says of a failure: the last line of the stack trace, else its message."""
+    try:
+        told = orjson.loads(answer)
+        trace = str(told.get("stack_trace") or "").strip().splitlines()
+        return trace[-1] if trace else str(told["message"])
+    except (orjson.JSONDecodeError, KeyError, AttributeError):
+        return answer[:200].decode(errors="replace")

@@ -46,8 +46,9 @@ class MlflowPaths:
         return parse_rows(body, self._max_rows, self._signature.check_params)
 
     async def _ping(self, request: Request) -> Response:
-        ready = self._health.ready
-        return Response(200 if ready else 503, orjson.dumps({"ready": ready}))
+        ready, reason = self._health.ready, self._health.reason
+        told = {"ready": ready} | ({"reason": reason} if reason and not ready else {})
+        return Response(200 if ready else 503, orjson.dumps(told))
 
     async def _version(self, request: Request) -> Response:
         """Answer as MLflow does, with its version as text; who accepts JSON by name gets what is served.

@@ -44,6 +44,10 @@ ACCESS_LOG = {
     "bytes_sent": "%BYTES_SENT%",
     "upstream_ms": "%RESPONSE_DURATION%",
     "trace_id": "%TRACE_ID%",
+    # Set by the route, so only where a request was sent to an arm.
+    "rollout": "%REQ(X-FLYWHEEL-ROLLOUT)%",
+    "arm": "%REQ(X-FLYWHEEL-ARM)%",
+    "unit": "%REQ(X-FLYWHEEL-UNIT)%",
 }
 
 

@@ -14,6 +14,7 @@ from flywheel.stack.gateway_keys import keys_source
 
 CLIENT = "x-flywheel-client"
 DOORMAN = "doorman"
+COOKIE_READER = "cookies"
 # A doorman that died is back after a second, or several on a busy machine: until then requests wait for it.
 DOORMAN_SECONDS = 10.0
 # A dead one is asked again at once, then up to half a second later each time: so often within these seconds.
@@ -57,7 +58,9 @@ def filters(serving: GatewayServing) -> list[dict[str, Any]]:
         found.append(rates)
     # Its limit stands at each route that takes a body, and only there it is on.
     buffer = extension("buffer", "filters.http.buffer.v3.Buffer", max_request_bytes=1)
-    return [*found, {**buffer, "disabled": True}]
+    # So is this one: a route whose callers have a cookie says which.
+    cookies = extension(COOKIE_READER, "filters.http.header_to_metadata.v3.Config")
+    return [*found, {**cookies, "disabled": True}, {**buffer, "disabled": True}]
 
 
 def token_issuer(serving: GatewayServing) -> Jwt | None:

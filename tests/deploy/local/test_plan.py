@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from deploy.desired import Served
 from deploy.local import plan
-from deploy.local.places import Agent, Place, Role, Worker
+from deploy.local.places import Agent, Form, Place, Role, Worker
+from flywheel.serving import Resources
 
 SERVED = Served("flights", "3", "sha256:d")
 
@@ -56,10 +57,19 @@ def test_fewer_replicas_leave_with_the_highest_numbers() -> None:
 def test_workers_go_only_when_no_agent_may_speak_to_them() -> None:
     agents = (Agent(1, 5001, 5002, "a", Role.SERVING), Agent(2, 5003, 5004, "b", Role.LEAVING))
     place = Place(SERVED, (Worker(1, 4001), Worker(2, 4002)), agents)
-    assert len(plan.without_surplus(place, 0).workers) == 2
+    assert len(plan.without_surplus(place, 0, Form()).workers) == 2
     alone = Place(SERVED, place.workers, agents[:1])
-    assert plan.without_surplus(alone, 0).workers == ()
-    assert plan.with_workers(alone, 3, free()).workers[2].number == 3
+    assert plan.without_surplus(alone, 0, Form()).workers == ()
+    assert plan.with_workers(alone, 3, Form(), free()).workers[2].number == 3
+
+
+def test_workers_of_another_environment_come_beside_the_old_ones_and_take_their_place() -> None:
+    old, new = Form(), Form("digest", Resources(nice=5))
+    place = plan.with_workers(Place(SERVED), 2, old, free())
+    both = plan.with_workers(place, 2, new, lambda taken: max(taken) + 1)
+    assert [(one.number, one.form) for one in both.workers] == [(1, old), (2, old), (3, new), (4, new)]
+    assert len(both.ports) == 4
+    assert [one.number for one in plan.without_surplus(both, 2, new).workers] == [3, 4]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 4), st.sets(st.integers(1, 12))), min_size=1))

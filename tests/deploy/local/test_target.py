@@ -1,20 +1,22 @@
 """Parts of the local target that need no stack: bytes on the disk, and which traffic is safe to route."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from deploy.desired import Served
 from deploy.gateway.traffic import Backend, Replica, Split
-from deploy.local.places import Agent, Role, Worker, program_name
+from deploy.local.places import Agent, Form, Role, Worker, program_name
 from deploy.local.programs import Version, agent_program, worker_program
 from deploy.local.routing import safe_split
 from deploy.packages import Packages
 from flywheel.digest import folder_digest
 from flywheel.errors import IntegrityError
-from flywheel.serving import Observability, UseCaseServing
+from flywheel.serving import Observability, Resources, ResourcesServing, UseCaseServing
 from flywheel.settings import Settings
 
+SERVED = Served("flights", "3", "sha256:d")
 ONE, TWO = Backend("flights", "1", (Replica(4001),)), Backend("flights", "2", (Replica(4002),))
 
 
@@ -76,9 +78,9 @@ def test_programs_are_named_after_use_case_and_version_and_further_ones_by_their
 
 
 def test_a_worker_has_one_thread_that_never_spins_and_leaves_its_package_alone(tmp_path: Path) -> None:
-    worker = worker_program(Served("flights", "3", "sha256:d"), Worker(1, 4002), tmp_path / "package")
+    worker = worker_program(SERVED, Worker(1, 4002), tmp_path / "package", Path(sys.executable))
     wanted = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1"}
-    assert worker.environment == wanted
+    assert worker.environment == wanted | {"UVICORN_ACCESS_LOG": "false"}
 
 
 def test_an_agent_is_told_all_workers_its_ports_and_its_part_of_serving_yaml(tmp_path: Path) -> None:
@@ -116,7 +118,27 @@ def test_what_only_the_gateway_reads_replaces_no_agent(tmp_path: Path) -> None:
         return Version(Served("flights", "3", "d"), tmp_path, "onnx", (), serving, Observability()).spec
 
     assert spec(UseCaseServing(mirror_percent=5, replicas=3)) == spec(UseCaseServing())
+    assert spec(UseCaseServing(resources=ResourcesServing(worker=Resources(nice=5)))) == spec(UseCaseServing())
+    assert spec(UseCaseServing(resources=ResourcesServing(agent=Resources(nice=5)))) != spec(UseCaseServing())
     assert spec(UseCaseServing(deadline_seconds=2)) != spec(UseCaseServing())
+
+
+def test_a_program_with_limits_runs_within_them_and_says_so(tmp_path: Path) -> None:
+    form = Form(resources=Resources(memory_mb=512, cpus=2, nice=5))
+    worker = worker_program(SERVED, Worker(1, 4002, form), tmp_path / "package", Path(sys.executable))
+    cut = worker.command.index("--")
+    assert worker.command[cut + 1 : cut + 4] == [sys.executable, "-m", "mlflow"]
+    assert worker.command[:cut][-6:] == ["--nice", "5", "--cpus", "2", "--memory-mb", "512"]
+    assert worker.environment["OMP_NUM_THREADS"] == "2"
+    assert worker.address == "http://127.0.0.1:4002 (worker, 512 MB, 2 cores, nice 5)"
+
+
+def test_a_worker_in_an_environment_finds_that_before_this_installation(tmp_path: Path) -> None:
+    python = tmp_path / "environments" / "abc" / "bin" / "python"
+    worker = worker_program(SERVED, Worker(1, 4002, Form("abc")), tmp_path / "package", python)
+    assert worker.command[0] == str(python)
+    assert worker.environment["PATH"].startswith(f"{python.parent}:")
+    assert worker.environment["PYTHONPATH"] == ""
 
 
 def _unreachable(usecase: str, version: str, folder: Path) -> Path:

@@ -1,0 +1,48 @@
+"""Versions that cannot start, on a real supervisor with real workers: the reason in a sentence, and the log's tail."""
+
+from deploy.interfaces import Condition, Readiness
+from tests.deploy.conftest import wait_for
+from tests.deploy.local.conftest import House, settled
+
+
+def test_a_model_that_raises_at_load_ends_with_what_it_raised(house: House) -> None:
+    served = house.version("1", code='raise RuntimeError("weights are not there")')
+    found = settled(house.target(), served)
+    assert found.readiness is Readiness.FAILED
+    assert found.reason.startswith("scorer-tiny-v1 ended by itself")
+    assert "The end of its log:" in found.reason
+    assert "weights are not there" in found.reason
+
+
+def test_a_model_that_raises_at_its_first_prediction_never_becomes_ready(house: House) -> None:
+    code = 'def fails(self, context, model_input, params=None):\n    raise RuntimeError("no such column")\n'
+    served = house.version("1", code=code + "Echo.predict = fails\n")
+    found = settled(house.target(), served)
+    assert found.readiness is Readiness.FAILED
+    assert found.reason.startswith("The package's example cannot be scored: The scorer answered ")
+    assert "no such column" in found.reason
+
+
+def test_an_agent_over_its_memory_limit_is_killed_and_the_limit_is_told(house: House) -> None:
+    house.serve(resources={"agent": {"memory_mb": 16}})
+    found = settled(house.target(), house.version("1"))
+    assert found.readiness is Readiness.FAILED
+    assert "Killed at its limit: it took" in found.reason
+    assert "resources.agent.memory_mb in serving.yaml allows 16 MB" in found.reason
+
+
+def test_a_version_that_serves_goes_on_when_the_environment_it_should_move_to_cannot_be_built(house: House) -> None:
+    served = house.version("1", python="3.2.9")
+    target = house.target()
+    assert settled(target, served).readiness is Readiness.READY
+    before = house.pids()
+    house.serve(env_manager="virtualenv")
+    seen: list[Condition] = []
+
+    def told() -> bool:
+        seen.append(target.ensure(served))
+        return "cannot be built" in seen[-1].serving["why"]
+
+    wait_for(told, "the reason")
+    assert {one.readiness for one in seen} == {Readiness.READY}
+    assert house.pids() == before
