@@ -109,5 +109,9 @@ class Evidence:
         return Found(documents, numbers, Cursor(start=known.start, at=position, held=held).model_dump(mode="json"))
 
     def _recovered(self, cursor: Cursor, began: datetime | None) -> Memory:
-        rows, _ = self._reader.between(cursor.start, cursor.at)
-        return Memory().after(self._plan, rows, began)[1]
+        memory, place = Memory(), cursor.start
+        for position in cursor.start.towards(cursor.at):
+            rows, _ = self._reader.between(place, position)
+            _, memory = memory.after(self._plan, rows, began)
+            place = position
+        return memory
