@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.local import limited
 from deploy.local.limited import KILLED, OVER, cores
-from deploy.local.limited import __file__ as LIMITED
 from flywheel.stack.processes import started_ticks
 from tests.deploy.conftest import wait_for
 
@@ -21,7 +21,7 @@ TELLS = "import os; print(os.getpriority(os.PRIO_PROCESS, 0), len(os.sched_getaf
 
 
 def within(options: Sequence[str], code: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-I", LIMITED, "--part", "agent", "--name", "agent-tiny-v1", *options, "--"]
+    command = [sys.executable, "-I", limited.__file__, "--part", "agent", "--name", "agent-tiny-v1", *options, "--"]
     return subprocess.Popen(
         [*command, sys.executable, "-c", code],
         stdin=subprocess.PIPE,
