@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy import verdict_cli
+from deploy import logs_cli, verdict_cli
 from deploy.experiments import cli as experiments_cli
 from flywheel.connections import endpoints, login
 from flywheel.errors import UsageError
@@ -26,6 +26,7 @@ log = typer.Typer(help="Look into the prediction log.", no_args_is_help=True)
 app.add_typer(log, name="log")
 app.add_typer(verdict_cli.app)
 app.add_typer(experiments_cli.app)
+app.add_typer(logs_cli.app)
 
 OUTCOMES_EPILOG = (
     "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome (0 or 1, a number, or the name of a"
