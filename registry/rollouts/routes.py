@@ -8,7 +8,8 @@ from flask import Flask
 from registry.caller import caller
 from registry.rollouts import trail
 from registry.rollouts.record import Record
-from registry.rollouts.say import Saying, say
+from registry.rollouts.say import say
+from registry.rollouts.sayings import Saying
 from registry.routes import add_route, body
 from registry.store.opened import gate_store
 
