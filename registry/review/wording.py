@@ -126,6 +126,8 @@ def _gate(body: Body) -> str:
 
 def _step(body: Body) -> str:
     share = body.get("share", body.get("percent"))
+    if share == 0:
+        return "let it answer copies of the champion's requests"
     return "took the rollout a step further" + (f", to {share} % of the traffic" if share is not None else "")
 
 
