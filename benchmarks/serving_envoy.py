@@ -10,7 +10,10 @@ from benchmarks.serving_agent import agent, in_process
 from benchmarks.serving_model import Served
 from benchmarks.serving_peers import MLFLOW, Place, install
 from benchmarks.serving_processes import Command, running
-from deploy.gateway.routes import Backend, Replica, Split, cluster_document, route_document, write_document
+from deploy.gateway.clusters import cluster_document
+from deploy.gateway.documents import write_document
+from deploy.gateway.routes import route_document
+from deploy.gateway.traffic import Backend, Replica, Split
 from flywheel.settings import Settings
 from flywheel.stack import gateway
 from flywheel.stack.ports import Ports, free_port

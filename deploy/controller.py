@@ -192,7 +192,8 @@ class Controller:
         return Opinion(judged.call, judged.reason) if judged is not None else None
 
     def _looks(self, rollout: Rollout) -> Looking:
-        if rollout.name not in self._looking:
+        known = self._looking.get(rollout.name)
+        if known is None or known.is_behind:
             self._looking[rollout.name] = Looking.resumed(rollout, self.journal)
         return self._looking[rollout.name]
 

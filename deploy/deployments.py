@@ -26,7 +26,8 @@ from mlflow.protos.databricks_pb2 import (
     TEMPORARILY_UNAVAILABLE,
 )
 
-from deploy.gateway.routes import Split, read_splits
+from deploy.gateway.remembered import read_splits
+from deploy.gateway.traffic import Split
 from flywheel.connections import endpoints
 from flywheel.errors import FlywheelError
 from flywheel.settings import load_settings

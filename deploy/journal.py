@@ -59,6 +59,13 @@ class Journal:
                 break
         return entries
 
+    def size(self, rollout: str) -> int:
+        """Return the bytes that a rollout's looks take; 0 without any."""
+        try:
+            return self._path(rollout).stat().st_size
+        except OSError:
+            return 0
+
     def append(self, rollout: str, entry: Entry) -> None:
         """Keep one more look, or nothing of it.
 

@@ -41,6 +41,8 @@ class Looking:
         journal: Where looks are kept.
         entries: All looks so far.
         judgings: By step's kind (shadow or not), after the looks so far.
+        taken: When the last look was taken; None before one was.
+        size: Bytes of the journal that are taken in.
     """
 
     rollout: str
@@ -49,11 +51,12 @@ class Looking:
     entries: list[Entry] = field(default_factory=list)
     judgings: dict[bool, Judging] = field(default_factory=dict)
     taken: datetime | None = None
+    size: int = 0
 
     @classmethod
     def resumed(cls, rollout: Rollout, journal: Journal) -> "Looking":
         """Take in again what the journal holds."""
-        looking = cls(rollout.name, rollout.plan, journal)
+        looking = cls(rollout.name, rollout.plan, journal, size=journal.size(rollout.name))
         for entry in journal.read(rollout.name):
             looking._judge(entry)
         return looking
@@ -77,6 +80,11 @@ class Looking:
             self.taken = now
             self._take(rollout, judged_by, count(), evidence)
         return self._judging(judged_by, rollout.step).judged
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether another controller has taken looks since, as one does that leads while this one is cut off."""
+        return self.journal.size(self.rollout) > self.size
 
     def documents(self, step: int) -> list[Mapping[str, Any]]:
         """Return a step's looks as `flywheel verdict` reads them."""
@@ -107,6 +115,7 @@ class Looking:
         told = {arm: written(one) for arm, one in counters.items()}
         entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor)
         self.journal.append(self.rollout, entry)
+        self.size = self.journal.size(self.rollout)
         self._judge(entry)
 
     def _judge(self, entry: Entry) -> None:

@@ -1,7 +1,8 @@
 """Starts one agent and wires its parts.
 
     python -m deploy.agent --package DIR --usecase NAME --version V --digest D --port P --spool DIR
-                           --backend mlflow --scorer URL[,URL…] | --backend onnx  [--serving JSON]
+                           --backend mlflow --scorer URL[,URL…] | --backend onnx
+                           | --backend constant --answer JSON  [--serving JSON]
                            [--otlp URL --trace-percent N]
 
 SIGTERM: `/ping` says no, so that the router looks elsewhere; then no new connection is taken, what is in flight is
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import json
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,7 @@ import structlog
 import uvloop
 
 from deploy.agent.backends.backend import Backend
+from deploy.agent.backends.constant import Constant, declared_outputs
 from deploy.agent.backends.pool import Pool
 from deploy.agent.backends.worker import Worker
 from deploy.agent.dataplane import DataPlane
@@ -160,6 +163,8 @@ def _outcomes(options: argparse.Namespace, contract: bytes, limits: Limits) -> I
 
 
 def _backend(options: argparse.Namespace, contract: Contract) -> Backend:
+    if options.backend == "constant":
+        return Constant(declared_outputs(options.package, options.answer))
     if options.backend == "mlflow":
         return Pool([Worker(url, contract) for url in options.scorer.split(",")])
     from deploy.agent.backends.onnx import Onnx  # noqa: PLC0415  # 80 MB that the other backend does without
@@ -184,10 +189,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--usecase", required=True, help="name of the use case")
     parser.add_argument("--version", required=True, help="version in the registry")
     parser.add_argument("--digest", required=True, help="digest that was approved")
-    parser.add_argument("--backend", choices=("mlflow", "onnx"), default="mlflow", help="what scores (mlflow)")
+    parser.add_argument(
+        "--backend", choices=("mlflow", "onnx", "constant"), default="mlflow", help="what scores (mlflow)"
+    )
     parser.add_argument(
         "--scorer", default="", help="URLs of this version's `mlflow models serve`, with commas between"
     )
+    parser.add_argument("--answer", type=json.loads, help="what the constant backend answers: fallback.answer as JSON")
     parser.add_argument("--serving", default="{}", help="the use case's section of serving.yaml, as JSON")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--grpc-port", type=int, default=0, help="port of the Open Inference Protocol over gRPC (none)")
@@ -200,6 +208,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.backend == "mlflow" and not options.scorer:
         parser.error("--backend mlflow wants --scorer URL")
+    if options.backend == "constant" and options.answer is None:
+        parser.error("--backend constant wants --answer JSON")
     return options
 
 

@@ -7,6 +7,8 @@ import uuid_utils
 
 from deploy.agent.dataplane import Answer
 from deploy.agent.recording import Caller
+from deploy.agent.telemetry.counts import ARMS as KNOWN_ARMS
+from flywheel.serving import SAFE_DEFAULT
 
 if TYPE_CHECKING:  # OpenTelemetry is not loaded in an agent without a collector
     from deploy.agent.telemetry.tracing import Trace
@@ -16,11 +18,17 @@ HEADER_LENGTH = 256
 LISTED_IDS = 100
 MAX_ATTEMPT = 32_767
 # Each arm that is counted apart costs a time series, so what a stranger may write into the header is no name of one.
-ARMS = {b"champion": "champion", b"challenger": "challenger", b"canary": "canary", b"shadow": "shadow"}
+ARMS = {name.encode(): name for name in KNOWN_ARMS}
 
 
-def read_caller(headers: Mapping[bytes, bytes], trace: "Trace | None" = None) -> Caller:
-    """Read what the gateway says; without a usable request id the request gets one of its own."""
+def read_caller(headers: Mapping[bytes, bytes], trace: "Trace | None" = None, *, version: str = "") -> Caller:
+    """Read what the gateway says; without a usable request id the request gets one of its own.
+
+    Args:
+        headers: Of the request.
+        trace: Its spans.
+        version: The one that answers.
+    """
     attempt = headers.get(b"x-envoy-attempt-count", b"1")
     return Caller(
         request_id=_text(headers, b"x-request-id") or str(uuid_utils.uuid4()),
@@ -29,6 +37,7 @@ def read_caller(headers: Mapping[bytes, bytes], trace: "Trace | None" = None) ->
         arm=_text(headers, b"x-flywheel-arm"),
         unit=_text(headers, b"x-flywheel-unit"),
         patience=_patience(headers),
+        fallback=_fallback(headers, version),
         trace=trace,
     )
 
@@ -40,11 +49,23 @@ def counted_arm(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def answer_headers(answer: Answer, caller: Caller) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that name the request and its predictions."""
-    request_id = (b"x-request-id", caller.request_id.encode())
-    if len(answer.prediction_ids) > LISTED_IDS:
-        return (request_id,)
-    return (request_id, (b"x-flywheel-prediction-id", ",".join(answer.prediction_ids).encode()))
+    """Return the headers that name the request and its predictions, and say whose stand-in has answered."""
+    named = [(b"x-request-id", caller.request_id.encode())]
+    if caller.fallback is not None:
+        named.append((b"x-flywheel-fallback", caller.fallback.encode()))
+    if len(answer.prediction_ids) <= LISTED_IDS:
+        named.append((b"x-flywheel-prediction-id", ",".join(answer.prediction_ids).encode()))
+    return tuple(named)
+
+
+def _fallback(headers: Mapping[bytes, bytes], version: str) -> str | None:
+    """Return what this version is to the request, where another should have answered.
+
+    The gateway says which version stands in for the champion; the declared default does nothing else.
+    """
+    if version == SAFE_DEFAULT:
+        return SAFE_DEFAULT
+    return "previous" if version and headers.get(b"x-flywheel-previous") == version.encode() else None
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:

@@ -27,6 +27,9 @@ SCHEMA_VERSION = 1
 # A line that would be longer is split; far below what the shipper reads of a file in one go.
 LINE_BYTES = 4 << 20
 
+# Flag of what was answered in another version's stead.
+FALLBACK = "fallback"
+
 Finished = Sequence[tuple[Job["Asked"], Outcome]]
 # A list of one value a record by column; inputs and outputs hold one by name.
 Columns = dict[str, Any]
@@ -52,6 +55,8 @@ class Caller:
     unit: str | None = None
     # Seconds that the caller waits; None: as long as this agent allows.
     patience: float | None = None
+    # For whom this agent stands in; None where it was meant.
+    fallback: str | None = None
     # Its spans, where it is traced.
     trace: "Trace | None" = None
 
@@ -92,7 +97,7 @@ class Recorder:
             "event_time": [row.event_time for row in rows],
             "subject": [row.subject for row in rows],
             "entity": [row.entity for row in rows],
-            "flags": [row.flags for row in rows],
+            "flags": _flags(finished),
             "inputs": _by_name(self._inputs, [row.inputs.values() for row in rows]),
         }
 
@@ -111,6 +116,15 @@ class Recorder:
             errors[rows] = [error] * len(errors[rows])
         outputs = _by_name(self._outputs, [answer.values() for answer in answers])
         return {"status": status, "error": errors, "outputs": outputs}
+
+
+def _flags(finished: Finished) -> list[list[str]]:
+    """Return the flags of each row; of all rows of a request that another version should have answered one more."""
+    if not any(job.caller.caller.fallback for job, _ in finished):
+        return [row.flags for job, _ in finished for row in job.rows]
+    return [
+        [*row.flags, FALLBACK] if job.caller.caller.fallback else row.flags for job, _ in finished for row in job.rows
+    ]
 
 
 def _requests(finished: Finished) -> Columns:

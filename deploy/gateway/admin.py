@@ -4,18 +4,19 @@ A watched file has no acknowledgement, so the admin interface is where actual st
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.gateway.traffic import GRPC_SUFFIX, MIRRORED
-from deploy.verdict import Look
+from deploy.gateway.traffic import FORCED, GRPC_SUFFIX, SHADOW
 from flywheel.errors import TransientError
+from flywheel.stack.gateway_stats import threshold_seconds
 from flywheel.stack.probes import request
 
 TIMEOUT_SECONDS = 5.0
 REFUSALS = "%5E(cluster_manager.cds|http.models.rds.models).update_(rejected|failure)$"
-COUNTERS = "upstream_rq_completed|upstream_rq_5xx|upstream_rq_retry_success"
+COUNTERS = "upstream_rq_completed|upstream_rq_5xx|upstream_rq_retry_success|upstream_rq_time"
+ARMS = f"/stats?format=json&histogram_buckets=cumulative&filter=%5Ecluster%5C.%5B%5E.%5D%2B%5C.({COUNTERS})$"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Counts:
         errors: Of these, the ones whose first attempt failed (retried with success, or answered 5xx in the end).
         attempts: Attempts on this cluster's hosts that ended, whichever route sent them.
         failures: Of these, the ones that failed.
-        active: Requests in flight on this cluster's hosts.
+        active: Requests in flight on this cluster's hosts; of a version also those that named it, and its shadow's.
+        slow: Of the requests, how many took at least so long until their answer came whole, by bound in seconds.
     """
 
     requests: int = 0
@@ -44,6 +46,19 @@ class Counts:
     attempts: int = 0
     failures: int = 0
     active: int = 0
+    slow: Mapping[float, int] = field(default_factory=dict)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Add up two clusters."""
+        bounds = [*self.slow, *(bound for bound in other.slow if bound not in self.slow)]
+        return Counts(
+            self.requests + other.requests,
+            self.errors + other.errors,
+            self.attempts + other.attempts,
+            self.failures + other.failures,
+            self.active + other.active,
+            {bound: self.slow.get(bound, 0) + other.slow.get(bound, 0) for bound in bounds},
+        )
 
 
 class Gateway:
@@ -96,11 +111,10 @@ class Gateway:
             TransientError: Envoy does not answer.
         """
         # Arms before hosts: an attempt that ends in between is then missing from the arm, and waits for the next look.
-        arms = self._read(
-            f"/stats?format=json&filter=%5Ecluster%5C.[^.]%2B%5C.({COUNTERS})$".replace("[^.]", "%5B%5E.%5D")
-        )
-        values = {one["name"]: int(one["value"]) for one in arms["stats"] if "value" in one}
-        return _by_version({status["name"]: _counts(status, values) for status in self._clusters()})
+        arms = self._read(ARMS)["stats"]
+        values = {one["name"]: int(one["value"]) for one in arms if "value" in one}
+        slow = _slow(next((one["histograms"] for one in arms if "histograms" in one), []))
+        return _by_version({status["name"]: _counts(status, values, slow) for status in self._clusters()})
 
     def _clusters(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._read("/clusters?format=json").get("cluster_statuses", [])
@@ -120,51 +134,34 @@ class Gateway:
         return document
 
 
-def arm_look(champion: Counts, aggregate: Counts, canary: Counts) -> Look:
-    """Count both arms as they were randomised.
-
-    Requests of the canary's arm that went past it (it was ejected or unhealthy) are no evidence on the canary: its
-    requests are the smaller of what the arm took and what its host answered. A retry lands on the champion's host but
-    is counted in the arm that it came from.
-    """
-    requests = min(aggregate.requests, canary.attempts)
-    errors = min(aggregate.errors, canary.failures, requests)
-    return Look(requests, errors, champion.requests, min(champion.errors, champion.requests))
-
-
-def since(now: Counts, before: Counts) -> Counts:
-    """Subtract an earlier reading; a counter that went back was started anew (Envoy or the cluster was)."""
-    if now.requests < before.requests or now.attempts < before.attempts:
-        return now
-    return Counts(
-        requests=now.requests - before.requests,
-        errors=now.errors - before.errors,
-        attempts=now.attempts - before.attempts,
-        failures=now.failures - before.failures,
-        active=now.active,
-    )
-
-
 def _by_version(counts: Mapping[str, Counts]) -> dict[str, Counts]:
-    """Add to each cluster what its agents took over gRPC, and what a route sent there by way of a mirror."""
+    """Add to each cluster what its agents took over gRPC, and to a version's what is in flight apart from it."""
     found: dict[str, Counts] = {}
     for name, one in counts.items():
-        version = name.removesuffix(GRPC_SUFFIX).partition(MIRRORED)[0]
-        found[version] = _sum(found[version], one) if version in found else one
+        version = name.removesuffix(GRPC_SUFFIX)
+        found[version] = found.get(version, Counts()) + one
+        for apart in (FORCED, SHADOW):
+            if version.endswith(apart):
+                whose = version.removesuffix(apart)
+                found[whose] = found.get(whose, Counts()) + Counts(active=one.active)
     return found
 
 
-def _sum(one: Counts, other: Counts) -> Counts:
-    return Counts(
-        one.requests + other.requests,
-        one.errors + other.errors,
-        one.attempts + other.attempts,
-        one.failures + other.failures,
-        one.active + other.active,
-    )
+def _slow(histograms: Sequence[Mapping[str, Any]]) -> dict[str, dict[float, int]]:
+    """Return by histogram's name how many requests took at least each threshold, in seconds.
+
+    The last bucket's bound is above all times, so that it holds all there are.
+    """
+    found = {}
+    for one in histograms:
+        *rows, last = one["buckets"]
+        found[one["name"]] = {
+            threshold_seconds(row["upper_bound"]): last["cumulative"] - row["cumulative"] for row in rows
+        }
+    return found
 
 
-def _counts(status: Mapping[str, Any], values: Mapping[str, int]) -> Counts:
+def _counts(status: Mapping[str, Any], values: Mapping[str, int], slow: Mapping[str, Mapping[float, int]]) -> Counts:
     name = status["name"]
 
     def arm(counter: str) -> int:
@@ -175,7 +172,8 @@ def _counts(status: Mapping[str, Any], values: Mapping[str, int]) -> Counts:
         sum(host.get(key, 0) for host in hosts) for key in ("rq_success", "rq_error", "rq_active")
     )
     errors = arm("upstream_rq_retry_success") + arm("upstream_rq_5xx")
-    return Counts(arm("upstream_rq_completed"), errors, success + failures, failures, active)
+    longer = slow.get(f"cluster.{name}.upstream_rq_time", {})
+    return Counts(arm("upstream_rq_completed"), errors, success + failures, failures, active, longer)
 
 
 def _host_values(host: Mapping[str, Any]) -> dict[str, int]:

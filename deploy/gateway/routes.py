@@ -1,42 +1,21 @@
-"""The RDS document: which request goes to which use case, split, retried, mirrored; and what the file remembers.
+"""The RDS document: which request goes to which use case, split, retried, mirrored.
 
-Flows in: splits (a use case's champion, challenger and percent) and serving.yaml. Flows out: a route document.
+Flows in: splits and serving.yaml. Flows out: a route document.
 """
 
-import json
-import re
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from deploy.gateway.actions import action
-from deploy.gateway.clusters import cluster_document
-from deploy.gateway.documents import TYPE, document, validate, write_document
+from deploy.gateway.actions import action, forced_action, forced_headers, standing_in
+from deploy.gateway.documents import TYPE, document
+from deploy.gateway.forced import Chosen, chosen_by_header, chosen_by_path, unforced
+from deploy.gateway.remembered import metadata
 from deploy.gateway.sticky import set_cookie, without_cookie
-from deploy.gateway.traffic import Backend, Replica, Split, fallback_cluster
+from deploy.gateway.traffic import Split
+from deploy.gateway.where import GRPC_USE_CASE, Where, grpc_calls, http_paths, version_paths
 from flywheel.serving import Serving
 
-__all__ = [
-    "Backend",
-    "Replica",
-    "Split",
-    "cluster_document",
-    "fallback_cluster",
-    "read_splits",
-    "route_document",
-    "validate",
-    "write_document",
-]
-
 ROUTE_CONFIG = "models"
-METADATA = "flywheel"
-GRPC_PREFIX = "/inference.GRPCInferenceService/"
-GRPC_USE_CASE = "flywheel-use-case"
-# What of an agent can be reached from outside: named one by one, so that its metrics cannot.
-AGENT_PATHS = r"(invocations|ping|version|health|feedback|openapi\.json|docs(/.*)?|v2(/.*)?)"
-# MLflow's and V2's own paths, for clients that know a model server only by its address.
-BARE_PATHS = r"/(invocations|ping|version|health|feedback|openapi\.json|docs(/.*)?|v2(/health/(live|ready))?)"
 
 
 def route_document(splits: Sequence[Split], serving: Serving | None = None) -> dict[str, Any]:
@@ -55,90 +34,64 @@ def route_document(splits: Sequence[Split], serving: Serving | None = None) -> d
     )
 
 
-def read_splits(path: Path) -> dict[str, Split]:
-    """Read from a route file which split each use case has; the file itself is the memory of what was routed."""
-    try:
-        hosts = json.loads(path.read_text())["resources"][0]["virtual_hosts"]
-        found = [
-            route["metadata"]["filter_metadata"][METADATA]["split"]
-            for route in hosts[0]["routes"]
-            if "metadata" in route
-        ]
-    except (OSError, ValueError, KeyError, IndexError):
-        return {}
-    splits = [_split(values) for values in found]
-    return {split.usecase: split for split in splits}
-
-
-def _split(values: dict[str, Any]) -> Split:
-    challenger = _backend(values["challenger"]) if values["challenger"] else None
-    return Split(_backend(values["champion"]), challenger, int(values["percent"]), values["rollout"])
-
-
-def _backend(values: dict[str, Any]) -> Backend:
-    replicas = tuple(Replica(**one) for one in values["replicas"])
-    return Backend(values["usecase"], values["version"], replicas)
-
-
 def _routes(split: Split, serving: Serving, *, sole: bool) -> list[dict[str, Any]]:
-    """List a use case's routes; before each stands one that refuses what is announced as too long."""
-    name = re.escape(split.usecase)
-    matches = [_regex(f"/{name}/{AGENT_PATHS}"), _regex(f"/v2/models/{name}(/.*)?")]
-    matches += [_regex(BARE_PATHS)] if sole else []
-    most, sticky = serving.of(split.usecase).body_bytes, serving.of(split.usecase).sticky
-    found = []
-    for number, match in enumerate(matches):
-        route = _route(split, match, action(split, serving, rewrite=f"^/{name}/" if number == 0 else None), most)
-        found.append(_too_long(split, match, most))
-        if split.challenger is not None and sticky.cookie:
-            given = set_cookie(sticky, secure=serving.gateway.tls is not None)
-            unmarked = {**match, "headers": without_cookie(sticky)}
-            found.append({**route, "match": unmarked, "response_headers_to_add": [given]})
-        found.append(route)
+    """List a use case's routes; before each way in stands one that refuses what is announced as too long."""
+    most, named = serving.of(split.usecase).body_bytes, version_paths(split.usecase)
+    found = [_too_long(split, where, most) for where in named]
+    found += _chosen(split, serving, chosen_by_path(split))
+    for where in http_paths(split.usecase, sole=sole):
+        found += [_too_long(split, where, most), *_drawn(split, serving, where)]
     if split.speaks_grpc:
-        act = action(split, serving, grpc=True)
-        found += [_route(split, match, act, most, grpc=True) for match in _grpc_matches(split, sole=sole)]
+        for where in grpc_calls(split.usecase, sole=sole):
+            found += _drawn(split, serving, where)
     return found
 
 
-def _grpc_matches(split: Split, *, sole: bool) -> list[dict[str, Any]]:
-    """Name the use case by header or by authority; who names none means the sole one."""
-    base: dict[str, Any] = {"prefix": GRPC_PREFIX, "grpc": {}}
-    named = {"name": GRPC_USE_CASE, "string_match": {"exact": split.usecase}}
-    authority = {
-        "name": ":authority",
-        "string_match": {"safe_regex": {"regex": f"{re.escape(split.usecase)}([.:].*)?"}},
+def _drawn(split: Split, serving: Serving, where: Where) -> list[dict[str, Any]]:
+    """List the routes of some requests: those that an arm is drawn for, which are most, then those that name one."""
+    sticky, plain = serving.of(split.usecase).sticky, unforced(where)
+    changed = {
+        "metadata": metadata(split),
+        "route": action(split, serving, rewrite=where.rewrite, grpc=where.grpc),
+        **standing_in(split),
     }
-    unnamed = {"name": GRPC_USE_CASE, "present_match": False}
-    matches: list[dict[str, Any]] = [{**base, "headers": [named]}, {**base, "headers": [unnamed, authority]}]
-    return [*matches, {**base, "headers": [unnamed]}] if sole else matches
+    found = []
+    if split.challengers and sticky.cookie and not where.grpc:
+        given = set_cookie(sticky, secure=serving.gateway.tls is not None)
+        unmarked = _route(split, serving, plain.having(*without_cookie(sticky)))
+        found.append({**unmarked, **changed, "response_headers_to_add": [given]})
+    found.append({**_route(split, serving, plain), **changed})
+    chosen = chosen_by_header(where, split, allowed=serving.gateway.lets_choose)
+    return found + _chosen(split, serving, chosen)
 
 
-def _regex(pattern: str) -> dict[str, Any]:
-    return {"safe_regex": {"regex": pattern}}
+def _chosen(split: Split, serving: Serving, choices: Iterable[Chosen]) -> list[dict[str, Any]]:
+    found = []
+    for where, who in choices:
+        if isinstance(who, str):
+            found.append({"name": split.usecase, "match": where.match, "direct_response": _answer(404, who)})
+            continue
+        act = forced_action(split, who, serving, rewrite=where.rewrite, grpc=where.grpc)
+        found.append({**_route(split, serving, where), "route": act, **forced_headers()})
+    return found
 
 
-def _route(
-    split: Split, match: dict[str, Any], act: dict[str, Any], most: int, *, grpc: bool = False
-) -> dict[str, Any]:
+def _route(split: Split, serving: Serving, where: Where) -> dict[str, Any]:
+    """Return a route that does nothing yet."""
+    most = serving.of(split.usecase).body_bytes
     # Without this limit bodies above Envoy's 1 MiB would silently not be retried.
-    kept = {"request_body_buffer_limit": most}
-    route = {"name": split.usecase, "match": match, "route": act, "metadata": _metadata(split), **kept}
-    if grpc:  # an agent limits messages itself
+    route = {"name": split.usecase, "match": where.match, "request_body_buffer_limit": most}
+    if where.grpc:  # an agent limits messages itself
         return route
     # The buffer is off but where a route has this: else it would hold what no limit is known of.
     buffer = {"@type": TYPE + "envoy.extensions.filters.http.buffer.v3.BufferPerRoute"}
     return {**route, "typed_per_filter_config": {"buffer": {**buffer, "buffer": {"max_request_bytes": most}}}}
 
 
-def _metadata(split: Split) -> dict[str, Any]:
-    return {"filter_metadata": {METADATA: {"split": asdict(split)}}}
-
-
-def _too_long(split: Split, match: dict[str, Any], most: int) -> dict[str, Any]:
-    announced = {"name": "content-length", "range_match": {"start": most + 1, "end": 2**63 - 1}}
+def _too_long(split: Split, where: Where, most: int) -> dict[str, Any]:
+    announced = where.having({"name": "content-length", "range_match": {"start": most + 1, "end": 2**63 - 1}})
     text = f"The body is larger than {most} bytes, which '{split.usecase}' takes at most. Send less."
-    return {"name": split.usecase, "match": {**match, "headers": [announced]}, "direct_response": _answer(413, text)}
+    return {"name": split.usecase, "match": announced.match, "direct_response": _answer(413, text)}
 
 
 def _unknown(splits: Sequence[Split]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.desired import Served
-from deploy.gateway.routes import Backend, Replica
+from deploy.gateway.traffic import Backend, Replica
 from deploy.local.choice import Choice
 from flywheel.connections import write_private
 from flywheel.errors import FlywheelError

@@ -21,7 +21,7 @@ ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
 THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 # What only the gateway, this target or the log's housekeeping reads: a change of these replaces no agent.
 NOT_THE_AGENTS: dict[str, Any] = {
-    **dict.fromkeys(("backend", "workers", "replicas", "mirror_percent", "sticky"), True),
+    **dict.fromkeys(("backend", "workers", "replicas", "mirror_percent", "sticky", "fallback"), True),
     "log": {"retention_days"},
 }
 

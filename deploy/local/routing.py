@@ -4,11 +4,16 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deploy.gateway.admin import Counts, Gateway
-from deploy.gateway.routes import Split, cluster_document, read_splits, route_document, write_document
+from deploy.gateway.clusters import cluster_document
+from deploy.gateway.documents import write_document
+from deploy.gateway.remembered import read_splits
+from deploy.gateway.routes import route_document
+from deploy.gateway.traffic import Backend, Split
 from deploy.local.places import Place
 from deploy.shares import Share
 from flywheel.errors import FlywheelError, SpecError, TransientError
@@ -35,11 +40,17 @@ class Routing:
 
     def clusters(self) -> set[str]:
         """Return the names of the clusters of all versions that a route leads to."""
-        both = [one for split in self.splits().values() for one in (split.champion, split.challenger)]
-        return {one.cluster for one in both if one is not None}
+        return {one.cluster for split in self.splits().values() for one in split.backends}
 
-    def bring(self, shares: Sequence[Share], places: Mapping[str, Place]) -> set[str]:
+    def bring(
+        self, shares: Sequence[Share], places: Mapping[str, Place], defaults: Mapping[str, Backend] | None = None
+    ) -> set[str]:
         """Bring traffic closer to these shares.
+
+        Args:
+            shares: What traffic should be.
+            places: Where versions run.
+            defaults: Agents of the declared safe default by use case.
 
         Returns:
             The use cases for which the gateway has confirmed exactly the share that was asked for.
@@ -48,9 +59,10 @@ class Routing:
             TransientError: The gateway does not answer, or refuses a document.
         """
         routed = self.splits()
-        wanted = {share.champion.usecase: split for share in shares if (split := split_of(share, places)) is not None}
-        serving = self._read_serving()
-        backends = [place.backend for place in places.values()]
+        defaults, serving = defaults or {}, self._read_serving()
+        found = [split_of(share, places, defaults.get(share.champion.usecase)) for share in shares]
+        wanted = {split.usecase: split for split in found if split is not None}
+        backends = [*(place.backend for place in places.values()), *defaults.values()]
         clusters = cluster_document(backends, [*routed.values(), *wanted.values()], serving)
         _write(self._clusters, clusters)
         accepted = self._gateway.accepted()
@@ -127,28 +139,34 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
         raise TransientError(str(fault)) from fault
 
 
-def split_of(share: Share, places: Mapping[str, Place]) -> Split | None:
-    """Return a share with the agents that serve it; None while one of its versions has no place."""
-    champion = places.get(share.champion.subject)
-    first = share.challengers[0] if share.challengers else None
-    challenger = places.get(first.served.subject) if first else None
-    if champion is None or (first is not None and challenger is None):
+def split_of(share: Share, places: Mapping[str, Place], default: Backend | None = None) -> Split | None:
+    """Return a share with the agents that serve it; None while one that takes requests has no place."""
+    wanted = [share.champion, *(one.served for one in share.challengers)]
+    found = [places[served.subject].backend for served in wanted if served.subject in places]
+    if len(found) < len(wanted):
         return None
-    backend = challenger.backend if challenger else None
-    return Split(champion.backend, backend, first.percent if first else 0, share.rollout)
+    percents = (one.percent for one in share.challengers)
+    standby = places.get(share.previous.subject) if share.previous is not None else None
+    return Split(
+        found[0],
+        tuple(zip(found[1:], percents, strict=True)),
+        share.rollout,
+        share.mirror_percent,
+        standby.backend if standby is not None else None,
+        default,
+    )
 
 
 def safe_split(wanted: Split, routed: Split | None, healthy: set[str]) -> Split | None:
     """Return the split that may be routed now: the wanted one when all that is new in it is healthy.
 
-    Where nothing is routed yet, the champion alone is better than nothing. Going back to the champion alone needs no
-    health: nothing that takes traffic is new in it. A version whose agents were replaced is not new.
+    Where nothing is routed yet, the champion alone is better than nothing. Going back, to the champion alone or to the
+    version before it, needs no health: nothing that takes traffic is new in it. A version whose agents were replaced is
+    not new. What only stands in for others may be unhealthy: it is passed by.
     """
-    if wanted == routed:
+    present = {one.cluster for one in routed.backends} if routed is not None else set()
+    new = [one for one in wanted.arms.values() if one.cluster not in present]
+    if wanted == routed or all(one.cluster in healthy for one in new):
         return wanted
-    present = {one.cluster for one in (routed.champion, routed.challenger) if one is not None} if routed else set()
-    new = [one for one in (wanted.champion, wanted.challenger) if one is not None and one.cluster not in present]
-    if all(one.cluster in healthy for one in new):
-        return wanted
-    alone = Split(wanted.champion)
+    alone = replace(wanted, challengers=(), rollout=None, mirror_percent=0.0)
     return alone if routed is None and wanted.champion.cluster in healthy else routed

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from deploy.desired import Served
-from deploy.gateway.admin import Counts, Gateway, arm_look
-from deploy.gateway.routes import fallback_cluster
+from deploy.gateway.admin import Counts, Gateway
+from deploy.gateway.arms import arm_counts
 from deploy.interfaces import Condition, Readiness
 from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
+from deploy.local.safe_default import SafeDefaults, check_declared
 from deploy.local.upkeep import Upkeep, Wanted, answers
 from deploy.packages import Packages
-from deploy.shares import CHALLENGER, CHAMPION, ArmCounts, Share
+from deploy.shares import ArmCounts, Share
 from flywheel.errors import IntegrityError
 from flywheel.package import read_package
 from flywheel.rollout_spec import Rollout as RolloutSpec
@@ -55,6 +56,7 @@ class LocalTarget:
         self._routing = Routing(settings, gateway)
         self._places = Places(settings.root / "run" / "serving.json")
         self._upkeep = Upkeep(settings, self._places, clock)
+        self._defaults = SafeDefaults(settings, packages)
         self._times = Times()
 
     def spec(self, served: Served) -> RolloutSpec:
@@ -80,6 +82,7 @@ class LocalTarget:
         except IntegrityError as fault:
             return Condition(Readiness.FAILED, str(fault))
         serving = load_serving(self._settings.root)
+        check_declared(self._settings, serving.of(served.usecase), folder)
         wanted = Wanted(
             served,
             folder,
@@ -101,7 +104,9 @@ class LocalTarget:
         """
         self._upkeep.tell_prometheus()
         # Envoy needs addresses: a version whose backend is still being measured has none.
-        return self._routing.bring(shares, {key: one for key, one in self._places.read().items() if one.agents})
+        places = {key: one for key, one in self._places.read().items() if one.agents}
+        defaults = self._defaults.bring([share.champion for share in shares])
+        return self._routing.bring(shares, places, defaults)
 
     def healthy(self, usecase: str) -> frozenset[str]:
         """Return the versions that pass the gateway's health checks.
@@ -119,20 +124,8 @@ class LocalTarget:
         Raises:
             TransientError: The gateway does not answer.
         """
-        counts, split = self._routing.counts(), split_of(share, self._places.read())
-        if split is None:
-            return {}
-        champion = counts.get(split.champion.cluster, Counts())
-        if split.challenger is None:
-            return {CHAMPION: ArmCounts(champion.requests, min(champion.errors, champion.requests))}
-        both, canary = (
-            counts.get(name, Counts()) for name in (fallback_cluster(split.challenger), split.challenger.cluster)
-        )
-        look = arm_look(champion, both, canary)
-        return {
-            CHAMPION: ArmCounts(look.baseline_requests, look.baseline_errors),
-            CHALLENGER: ArmCounts(look.canary_requests, look.canary_errors),
-        }
+        split = split_of(share, self._places.read())
+        return {} if split is None else arm_counts(split, self._routing.counts())
 
     def retire(self, keep: set[Served]) -> bool:
         """Stop what is not kept, once no route leads to it and its last request is answered.
@@ -147,6 +140,7 @@ class LocalTarget:
         for place in rolling:
             self._stop_leaving(place)
         routed, wanted = self._routing.clusters(), {served.usecase for served in keep}
+        self._defaults.settle(routed)
         leaving = [
             place
             for place in places

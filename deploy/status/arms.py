@@ -6,6 +6,7 @@ from functools import reduce
 
 from deploy.gateway.traffic import Split
 from deploy.local.places import Place, Role, program_name
+from deploy.shares import CHALLENGER
 from deploy.status.page import Traffic
 from deploy.status.reading import Reading
 from deploy.status.spooled import Spooled
@@ -39,7 +40,8 @@ class Arm:
     Args:
         use_case: What is served.
         version: Of it.
-        arm: champion, challenger, shadow; or unrouted: it runs, and no route leads to it.
+        arm: champion, challenger (challenger-2 and so on), shadow; previous: it stands in for the champion; or
+            unrouted: it runs, and no route leads to it.
         share_percent: Of the use case's traffic; of a shadow, the part of the champion's that is mirrored.
         replicas_ready: Agents that welcome traffic.
         replicas: Its agents, but for those on their way out.
@@ -74,7 +76,7 @@ def arms_of(
         now: Pages of its agents.
         earlier: Pages of before; without, figures are of the time since the agents' start.
         spooled: What lies in its spools.
-        mirrored: Percent of the champion's requests that a challenger gets as well.
+        mirrored: Percent of the champion's requests that a challenger gets as well at any time, by serving.yaml.
     """
     names = [program_name("agent", place.served, one.number) for one in place.agents if one.role is not Role.LEAVING]
     pages = [now.pages[name] for name in names if name in now.pages]
@@ -93,7 +95,7 @@ def arms_of(
         spooled=spooled,
     )
     shadow = _figures(names, now, earlier, shadow=True)
-    percent = mirrored if role == "challenger" else 0.0
+    percent = max(mirrored, split.mirror_percent) if split is not None and role == CHALLENGER else 0.0
     if not percent and not shadow.requests_per_second:
         return [main]
     return [main, _shadow_of(main, percent, shadow)]
@@ -106,11 +108,10 @@ def _shadow_of(main: Arm, percent: float, figures: Figures) -> Arm:
 
 def _role(place: Place, split: Split | None) -> tuple[str, float]:
     version = place.served.version
-    if split is not None and split.champion.version == version:
-        return "champion", split.weights[version]
-    if split is not None and split.challenger is not None and split.challenger.version == version:
-        return "challenger", split.weights.get(version, 0)
-    return "unrouted", 0
+    if split is None or version not in split.live:
+        return "unrouted", 0
+    arms = {backend.version: arm for arm, backend in split.arms.items()}
+    return arms.get(version, "previous"), split.weights.get(version, 0)
 
 
 def _figures(names: Sequence[str], now: Reading, earlier: Reading | None, *, shadow: bool) -> Figures:

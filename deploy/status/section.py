@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from deploy.gateway.routes import read_splits
+from deploy.gateway.remembered import read_splits
 from deploy.gateway.traffic import Split
 from deploy.local.places import Places
 from deploy.status.arms import Arm, arms_of

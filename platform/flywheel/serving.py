@@ -11,7 +11,18 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from flywheel.documents import place_of
 from flywheel.errors import SpecError, UsageError
@@ -22,6 +33,7 @@ LONGEST_DAYS = 36_500
 MOST_BODY_BYTES = 16 << 20  # a record of it is at most six times as long, which the shipper reads in one go
 LONGEST_DEADLINE = 90.0  # seconds; gateway and agent end connections that wait for longer than three, or a bit more
 LEAST_GATEWAY_MB = 128  # of heap; Envoy alone has 10
+SAFE_DEFAULT = "default"  # the version under which the declared safe default answers
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 Positive = Annotated[int, Field(gt=0, strict=True)]  # '2' and true are no numbers
 Seconds = Annotated[float, Field(ge=0.001, le=1e9)]  # Envoy counts milliseconds, of which none means for ever
@@ -57,6 +69,16 @@ class Sticky(_Strict):
     cookie_seconds: Positive = 30 * 86400
 
 
+class Fallback(_Strict):
+    """What is answered when neither champion nor previous version can: the declared safe default.
+
+    Attributes:
+        answer: A probability or number, a class, or every output by name; as the version's contract has them.
+    """
+
+    answer: StrictInt | StrictFloat | StrictStr | dict[str, StrictBool | StrictInt | StrictFloat | StrictStr]
+
+
 class UseCaseServing(_Strict):
     """How the versions of a use case are served.
 
@@ -73,6 +95,7 @@ class UseCaseServing(_Strict):
         queue_seconds: That a request may wait, as far as is known when it comes; else it is refused (429).
         mirror_percent: Of the champion's requests that the challenger gets as well, its answers thrown away.
         docs: Whether agents show the whole schema, at /openapi.json and /docs.
+        fallback: The safe default; None: a request that no version can answer fails.
     """
 
     backend: Literal["auto", "mlflow", "onnx"] = "auto"
@@ -87,6 +110,7 @@ class UseCaseServing(_Strict):
     queue_seconds: Seconds = 1.0
     mirror_percent: Percent = 0.0
     docs: bool = True
+    fallback: Fallback | None = None
     sticky: Sticky = Sticky()
     log: LogServing = LogServing()
 
@@ -156,6 +180,8 @@ class GatewayServing(_Strict):
         memory_mb: Of Envoy's heap. Near it new requests are refused (503).
         request_seconds: In which a request must have come whole; else it is refused (408).
         access_log_mb: Size at which a new logs/gateway.jsonl is begun; the old one goes once it is in the log.
+        forced_arm: Whether a client may name the arm or version that answers it, in a header; None: where auth says
+            who the client is.
     """
 
     host: str = "127.0.0.1"
@@ -170,6 +196,12 @@ class GatewayServing(_Strict):
     memory_mb: Annotated[Positive, Field(ge=LEAST_GATEWAY_MB, le=1 << 30)] = 1024
     request_seconds: Seconds = 30.0
     access_log_mb: Positive = 256
+    forced_arm: bool | None = None
+
+    @property
+    def lets_choose(self) -> bool:
+        """Whether a client may name the arm or version that answers it."""
+        return self.auth != "none" if self.forced_arm is None else self.forced_arm
 
     @model_validator(mode="after")
     def _consistent(self) -> "GatewayServing":

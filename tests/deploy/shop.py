@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from deploy.gateway.routes import cluster_document
+from deploy.gateway.clusters import cluster_document
 from flywheel import events
 from flywheel.connections import endpoints, secrets
 from flywheel.digest import folder_digest

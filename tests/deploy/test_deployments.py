@@ -14,7 +14,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from deploy.deployments import FlywheelDeploymentClient, run_local, target_help
-from deploy.gateway.routes import Backend, Replica, Split
+from deploy.gateway.traffic import Backend, Replica, Split
 from tests.deploy.conftest import ENVIRONMENT, ROOT, RunningAgent, row
 from tests.deploy.gateway.test_gateway import Site, running_site
 

@@ -147,9 +147,9 @@ class InferenceService:
         self._check_model(asked.model_name, asked.model_version)
         wanted = [output.name for output in asked.outputs] or None
         self._model.check_outputs(wanted)
-        caller = _with_deadline(read_caller(call.headers, call.trace), call.remaining)
-        answer = await self._dataplane.predict(self._reader.rows(read_tensors(asked)), caller)
         identity = self._dataplane.identity
+        caller = _with_deadline(read_caller(call.headers, call.trace, version=identity.version), call.remaining)
+        answer = await self._dataplane.predict(self._reader.rows(read_tensors(asked)), caller)
         response = wire.ModelInferResponse(model_name=identity.use_case, model_version=identity.version, id=asked.id)
         write_tensors(response, self._model.tensors(answer, wanted), raw=bool(asked.raw_input_contents))
         version = (b"x-flywheel-version", identity.version.encode())

@@ -36,7 +36,7 @@ class MlflowPaths:
 
     async def _invocations(self, request: Request) -> Response:
         media_type = check_media_type(request.headers, JSON, CSV)
-        caller = read_caller(request.headers, request.trace)
+        caller = read_caller(request.headers, request.trace, version=self._dataplane.identity.version)
         answer = await self._dataplane.predict(self._rows(media_type, request.body), caller)
         return Response(200, orjson.dumps({"predictions": answer.predictions}), headers=answer_headers(answer, caller))
 

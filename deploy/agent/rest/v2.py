@@ -59,7 +59,7 @@ class V2Paths:
         check_media_type(request.headers, *MEDIA_TYPES)
         asked = read_request(request.body, request.headers.get(LENGTH_HEADER))
         self._model.check_outputs(None if asked.outputs is None else [output.name for output in asked.outputs])
-        caller = read_caller(request.headers, request.trace)
+        caller = read_caller(request.headers, request.trace, version=self._dataplane.identity.version)
         answer = await self._dataplane.predict(self._reader.rows(asked.tensors), caller)
         return self._answer(asked, answer, answer_headers(answer, caller))
 

@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 
 # Labels come from a closed set; whatever else is said is counted as `other`, so nobody outside can make series.
 PROTOCOLS = frozenset({"mlflow", "v2", "v2-grpc", "feedback"})
-ARMS = frozenset({"none", "champion", "challenger", "canary", "shadow"})
+CHALLENGERS = ("challenger", *(f"challenger-{number}" for number in range(2, 10)))
+ARMS = frozenset({"none", "champion", *CHALLENGERS, "canary", "shadow", "forced"})
 MAX_RULES = 32
 
 

@@ -16,6 +16,7 @@ from flywheel.stack.gateway_door import DOORMAN, doorman_cluster, early_mutation
 from flywheel.stack.gateway_keys import keys_cluster, keys_listener
 from flywheel.stack.gateway_limits import BUFFER_BYTES, HANDSHAKE_SECONDS, manager_limits, overload_manager
 from flywheel.stack.gateway_replies import local_replies
+from flywheel.stack.gateway_stats import stats_section
 from flywheel.stack.gateway_tls import inline_secrets, secret_files, transport_socket
 from flywheel.stack.ports import Ports, remembered_ports
 from flywheel.stack.probes import healthy, unix_url
@@ -144,6 +145,7 @@ def bootstrap(settings: Settings, ports: Ports, serving: Serving | None = None) 
         "node": {"id": "flywheel-gateway", "cluster": "flywheel"},
         "admin": admin_section(admin_socket(settings)),
         "layered_runtime": RUNTIME,
+        **stats_section(),
         "overload_manager": overload_manager(door),
         "dynamic_resources": {"cds_config": _from_file(settings, "cds.json")},
         "static_resources": {"listeners": listeners, "clusters": clusters},

@@ -24,6 +24,7 @@ STRIPPED = (
     CLIENT,
     "x-flywheel-arm",
     "x-flywheel-rollout",
+    "x-flywheel-previous",
     "x-flywheel-attempt",
     "x-envoy-attempt-count",
     "x-envoy-max-retries",

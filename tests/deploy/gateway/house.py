@@ -22,7 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deploy.gateway.admin import Gateway
-from deploy.gateway.routes import Backend, Replica, Split, cluster_document, route_document, write_document
+from deploy.gateway.clusters import cluster_document
+from deploy.gateway.documents import write_document
+from deploy.gateway.routes import route_document
+from deploy.gateway.traffic import Backend, Replica, Split
 from flywheel.errors import FlywheelError
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
@@ -95,7 +98,7 @@ class House:
 
     def route(self, *splits: Split) -> None:
         serving, dynamic = load_serving(self.root), self.root / "envoy" / "dynamic"
-        backends = {one for split in splits for one in (split.champion, split.challenger) if one is not None}
+        backends = {one for split in splits for one in split.backends}
         clusters = cluster_document(sorted(backends, key=lambda one: one.cluster), splits, serving)
         routes = route_document(splits, serving)
         write_document(dynamic / "cds.json", clusters)

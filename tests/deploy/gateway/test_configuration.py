@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.desired import Served
-from deploy.gateway.routes import Backend, Replica, Split, route_document
+from deploy.gateway.routes import route_document
+from deploy.gateway.traffic import Backend, Replica, Split
 from deploy.local.places import Agent, Place, Role
 from deploy.local.routing import Routing
 from deploy.shares import Share
@@ -82,7 +83,8 @@ import os, signal, sys
 from pathlib import Path
 from deploy.gateway.documents import write_document
 from deploy.desired import Served
-from deploy.gateway.routes import Backend, Replica, Split, route_document
+from deploy.gateway.routes import route_document
+from deploy.gateway.traffic import Backend, Replica, Split
 path, when = Path(sys.argv[1]), sys.argv[2]
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

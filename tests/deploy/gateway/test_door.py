@@ -12,7 +12,8 @@ import grpc
 import pytest
 from cryptography import x509
 
-from deploy.gateway.routes import Split
+from deploy.gateway.arms import arm_counts
+from deploy.gateway.traffic import Split
 from flywheel.stack.gateway import admin_socket, admin_url
 from flywheel.stack.probes import request
 from tests.deploy.gateway.house import NUMBER, TOKEN, House, certificate, house, issuer, jwt_section, until, write_token
@@ -110,7 +111,7 @@ def test_a_caller_stays_and_nobody_moves_back_while_the_share_grows(tmp_path: Pa
         champion, canary = home.version("1"), home.version("2")
         before: set[int] = set()
         for percent in (10, 40, 70):
-            home.route(Split(champion, canary, percent, "r"))
+            home.route(Split(champion, ((canary, percent),), "r"))
             moved = {n for n in range(100) if home.ask(x_flywheel_unit=f"user-{n}")[1]["version"] == "2"}
             assert moved == {n for n in range(100) if home.ask(x_flywheel_unit=f"user-{n}")[1]["version"] == "2"}
             assert before < moved
@@ -120,13 +121,13 @@ def test_a_caller_stays_and_nobody_moves_back_while_the_share_grows(tmp_path: Pa
 def test_mirrored_requests_say_shadow_and_count_for_no_arm(tmp_path: Path) -> None:
     with house(tmp_path, "defaults: {mirror_percent: 100}\n") as home:
         champion, canary = home.version("1"), home.version("2")
-        home.route(Split(champion, canary, 0, "r"))
+        home.route(Split(champion, ((canary, 0),), "r"))
         assert {home.ask()[1]["version"] for _ in range(20)} == {"1"}
         until(lambda: len(home.seen("2")) == 20)
         assert {one["headers"]["x-flywheel-arm"] for one in home.seen("2")} == {"shadow"}
         assert {one["headers"]["x-flywheel-arm"] for one in home.seen("1")} == {"champion"}
-        counts = home.admin.counts()
-        assert (counts[canary.cluster].attempts, counts[champion.cluster].requests) == (0, 20)
+        counts = arm_counts(Split(champion, ((canary, 0),)), home.admin.counts())
+        assert {arm: one.requests for arm, one in counts.items()} == {"champion": 20, "challenger": 0, "shadow": 20}
 
 
 def test_envoy_is_administered_by_its_user_alone_and_read_by_anybody(tmp_path: Path) -> None:

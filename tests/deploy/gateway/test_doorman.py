@@ -5,7 +5,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploy.gateway.routes import Split
+from deploy.gateway.traffic import Split
 from flywheel.stack.probes import request
 from tests.deploy.gateway.house import TOKEN, House, house, until, write_token
 

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from deploy.gateway.routes import Split
+from deploy.gateway.traffic import Split
 from tests.deploy.gateway.house import TOKEN, House, certificate, house, until, write_token
 
 CLAIMS: dict[str, Any] = {"iss": "https://login", "aud": "models", "sub": "ada"}

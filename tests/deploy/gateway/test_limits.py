@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.gateway.routes import Split
+from deploy.gateway.traffic import Split
 from flywheel.errors import SpecError
 from flywheel.serving import LEAST_GATEWAY_MB, GatewayServing
 from flywheel.settings import Settings

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-from deploy.gateway.routes import Backend, Replica, Split
+from deploy.gateway.traffic import Backend, Replica, Split
 from tests.deploy.conftest import ENVIRONMENT, ROOT, RunningAgent, free_port
 from tests.deploy.gateway.house import TOKEN, House, certificate, house, until, write_token
 from tests.deploy.gateway.plain_http2 import post

@@ -1,41 +1,36 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.gateway.routes import (
-    BARE_PATHS,
-    Backend,
-    Replica,
-    Split,
-    cluster_document,
-    fallback_cluster,
-    read_splits,
-    route_document,
-    validate,
-    write_document,
-)
-from flywheel.serving import Serving, Sticky, UseCaseServing
+from deploy.gateway.clusters import cluster_document
+from deploy.gateway.documents import validate, write_document
+from deploy.gateway.remembered import read_splits
+from deploy.gateway.routes import route_document
+from deploy.gateway.traffic import Backend, Replica, Split
+from deploy.gateway.where import BARE_PATHS
+from flywheel.serving import GatewayServing, Serving, Sticky, UseCaseServing
 
 CHAMPION, CHALLENGER = Backend("flights-delay", "1", (Replica(4001),)), Backend("flights-delay", "2", (Replica(4002),))
 OTHER = Backend("seattle-rain", "1", (Replica(4003),))
-ROLLOUT = Split(CHAMPION, CHALLENGER, 10, "flights-delay-v2-abc-1")
+ROLLOUT = Split(CHAMPION, ((CHALLENGER, 10),), "flights-delay-v2-abc-1")
 
 
 def routes_of(*splits: Split) -> list[dict]:  # type: ignore[type-arg]
     found: list[dict] = route_document(splits)["resources"][0]["virtual_hosts"][0]["routes"]  # type: ignore[type-arg]
-    return [route for route in found if "route" in route]
+    return [route for route in found if "weighted_clusters" in route.get("route", {})]
 
 
 @given(st.integers(0, 99))
 def test_weights_are_a_hundred_in_all_and_the_champion_stands_first(percent: int) -> None:
-    split = Split(CHAMPION, CHALLENGER, percent, "rollout")
+    split = Split(CHAMPION, ((CHALLENGER, percent),), "rollout")
     rows = routes_of(split)[0]["route"]["weighted_clusters"]["clusters"]
     assert sum(row["weight"] for row in rows) == 100
     assert sum(split.weights.values()) == 100
-    assert rows[0]["name"] == "flights-delay-v1"
+    assert rows[0]["name"] == "flights-delay-v1-champion"
 
 
 def test_each_arm_says_which_it_is_and_in_which_rollout() -> None:
@@ -59,10 +54,12 @@ def test_only_a_sole_use_case_answers_at_bare_paths() -> None:
     assert [route["name"] for route in both] == ["flights-delay"] * 2 + ["seattle-rain"] * 2
 
 
-def test_the_same_challenger_has_one_fallback_cluster_while_its_share_changes() -> None:
-    document = cluster_document([CHAMPION, CHALLENGER], [ROLLOUT, Split(CHAMPION, CHALLENGER, 50, ROLLOUT.rollout)])
-    names = [one["name"] for one in document["resources"]]
-    assert names == ["flights-delay-v1", "flights-delay-v2", fallback_cluster(CHALLENGER)]
+def test_each_arm_has_one_cluster_while_its_share_changes() -> None:
+    later = replace(ROLLOUT, challengers=((CHALLENGER, 50),))
+    document = cluster_document([CHAMPION, CHALLENGER], [ROLLOUT, later])
+    names = [one["name"].removeprefix("flights-delay-") for one in document["resources"]]
+    versions = ["v1", "v1-forced", "v2", "v2-forced", "v2-shadow"]
+    assert names == [*versions, "v1-champion", "v1-to-v2-mirrored", "v2-or-champion"]
 
 
 def test_the_route_file_remembers_its_splits(tmp_path: Path) -> None:
@@ -84,33 +81,70 @@ def test_an_equal_document_is_not_written_again_and_has_the_same_version(tmp_pat
     assert not list(tmp_path.glob("*.new"))
 
 
+def test_a_route_file_of_the_release_with_one_challenger_is_still_read(tmp_path: Path) -> None:
+    document = json.loads(json.dumps(route_document([ROLLOUT, Split(OTHER)])))
+    for route in document["resources"][0]["virtual_hosts"][0]["routes"]:
+        if "metadata" in route:
+            split = route["metadata"]["filter_metadata"]["flywheel"]["split"]
+            first = split["challengers"][0] if split["challengers"] else [None, 0]
+            for new in ("challengers", "mirror_percent", "previous", "default"):
+                del split[new]
+            split |= {"challenger": first[0], "percent": first[1]}
+    (tmp_path / "rds.json").write_text(json.dumps(document))
+    assert read_splits(tmp_path / "rds.json") == {"flights-delay": ROLLOUT, "seattle-rain": Split(OTHER)}
+
+
+@st.composite
+def splits_of(draw: st.DrawFn, usecase: str) -> Split:
+    grpc, percents = draw(st.booleans()), draw(percents_of_challengers)
+
+    def backend(version: str) -> Backend:
+        count = draw(st.integers(1, 3))
+        return Backend(usecase, version, tuple(Replica(4000 + one, 5000 + one if grpc else 0) for one in range(count)))
+
+    challengers = tuple((backend(str(number)), percent) for number, percent in enumerate(percents, start=2))
+    return Split(
+        backend("1"),
+        challengers,
+        draw(st.sampled_from([None, "r-1"])),
+        draw(st.sampled_from([0.0, 12.5, 100.0])),
+        backend("0") if draw(st.booleans()) else None,
+        backend("default") if draw(st.booleans()) else None,
+    )
+
+
+percents_of_challengers = st.lists(st.integers(0, 33), max_size=3)
+
+
 @settings(max_examples=24, deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 99), st.integers(1, 3), st.booleans(), st.booleans(), st.sampled_from([None, "r-1"])),
-        max_size=4,
+    st.lists(st.booleans(), max_size=3).flatmap(
+        lambda longs: st.tuples(
+            *(splits_of(f"case.{number}" + "-x" * (28 * long)) for number, long in enumerate(longs))
+        )
     ),
     st.sampled_from([0.0, 0.01, 12.5, 100.0]),
     st.sampled_from([None, "flywheel-caller"]),
+    st.booleans(),
 )
 def test_every_split_is_taken_by_envoy_and_read_back_as_it_was(
-    drawn: list[tuple[int, int, bool, bool, str | None]], mirror: float, cookie: str | None
+    splits: tuple[Split, ...], mirror: float, cookie: str | None, forced: bool
 ) -> None:
-    splits = []
-    for number, (percent, replicas, canary, grpc, rollout) in enumerate(drawn):
-        name, ports = (
-            f"case.{number}" + "-x" * (28 * (number % 2)),
-            [Replica(4000 + one, 5000 + one if grpc else 0) for one in range(replicas)],
-        )
-        other = Backend(name, "2", tuple(ports)) if canary else None
-        splits.append(Split(Backend(name, "1", tuple(ports)), other, percent if canary else 0, rollout))
-    serving = Serving(defaults=UseCaseServing(mirror_percent=mirror, sticky=Sticky(cookie=cookie)))
-    backends = [one for split in splits for one in (split.champion, split.challenger) if one]
+    serving = Serving(
+        defaults=UseCaseServing(mirror_percent=mirror, sticky=Sticky(cookie=cookie)),
+        gateway=GatewayServing(forced_arm=forced),
+    )
     routes = route_document(splits, serving)
-    validate(cluster_document(backends, splits, serving), routes)
+    clusters = cluster_document([one for split in splits for one in split.backends], splits, serving)
+    validate(clusters, routes)
+    names = {one["name"] for one in clusters["resources"]}
     for route in routes["resources"][0]["virtual_hosts"][0]["routes"]:
-        if "route" in route:
-            assert sum(one["weight"] for one in route["route"]["weighted_clusters"]["clusters"]) == 100
+        if "weighted_clusters" in route.get("route", {}):
+            rows = route["route"]["weighted_clusters"]["clusters"]
+            assert sum(one["weight"] for one in rows) == 100
+            assert {one["name"] for one in rows} <= names
+        elif "route" in route:
+            assert route["route"]["cluster"] in names
     with TemporaryDirectory() as folder:
         file = Path(folder) / "rds.json"
         file.write_text(json.dumps(routes))

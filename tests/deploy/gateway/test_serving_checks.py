@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.doorman.tokens import Book
-from deploy.gateway.routes import write_document
+from deploy.gateway.documents import write_document
 from flywheel.errors import FlywheelError, SpecError
 from flywheel.events import Event, EventKind
 from flywheel.settings import Settings

@@ -17,7 +17,10 @@ from typing import Any
 import pytest
 
 from deploy.gateway.admin import Gateway
-from deploy.gateway.routes import Backend, Replica, Split, cluster_document, route_document, write_document
+from deploy.gateway.clusters import cluster_document
+from deploy.gateway.documents import write_document
+from deploy.gateway.routes import route_document
+from deploy.gateway.traffic import Backend, Replica, Split
 from flywheel.connections import endpoints
 from flywheel.errors import TransientError
 from flywheel.settings import Settings

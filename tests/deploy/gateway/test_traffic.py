@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
-from deploy.gateway.routes import Backend, Replica, Split
+from deploy.gateway.traffic import Backend, Replica, Split
 from tests.deploy.gateway.house import House, house, until
 from tests.deploy.gateway.test_protocols import tls, trusting
 
@@ -109,7 +109,7 @@ def test_weights_and_shares_of_mirrors_are_kept_within_binomial_bounds(tmp_path:
     with house(tmp_path, "defaults: {mirror_percent: 25}\n") as home, servers("1", "2") as (old, new):
         client, tries = Client(home), 1500
         for percent in (5, 50):
-            home.route(Split(old.backend, new.backend, percent, "r"))
+            home.route(Split(old.backend, ((new.backend, percent),), "r"))
             before = _shadows(new)
             answered = Counter(client.ask() for _ in range(tries))
             assert set(answered) == {(200, "1"), (200, "2")}
@@ -128,7 +128,7 @@ def _shadows(server: Server) -> int:
 
 def test_only_the_champions_requests_are_mirrored_and_each_once(tmp_path: Path) -> None:
     with house(tmp_path, "defaults: {mirror_percent: 100}\n") as home, servers("1", "2") as (old, new):
-        home.route(Split(old.backend, new.backend, 40, "r"))
+        home.route(Split(old.backend, ((new.backend, 40),), "r"))
         client, tries = Client(home), 300
         answered = Counter(client.ask(x_request_id=f"r-{number}")[1] for number in range(tries))
         until(lambda: _shadows(new) >= answered["1"], 10)
@@ -145,14 +145,14 @@ _ARMS = ("champion", "challenger", "shadow")
 
 def test_a_caller_by_cookie_stays_and_only_the_needed_share_moves_when_weights_grow(tmp_path: Path) -> None:
     with house(tmp_path, COOKIE) as home, servers("1", "2") as (old, new):
-        home.route(Split(old.backend, new.backend, 10, "r"))
+        home.route(Split(old.backend, ((new.backend, 10),), "r"))
         callers = [Client(home) for _ in range(400)]
         first = [one.ask()[1] for one in callers]
         assert all(set(one.cookies) == {"flywheel-caller"} for one in callers)
         assert len({one.cookies["flywheel-caller"] for one in callers}) == len(callers)
         for _ in range(3):
             assert [one.ask()[1] for one in callers] == first
-        home.route(Split(old.backend, new.backend, 40, "r"))
+        home.route(Split(old.backend, ((new.backend, 40),), "r"))
         second = [one.ask()[1] for one in callers]
         moves = Counter(zip(first, second, strict=True))
         assert moves[("2", "1")] == 0
@@ -163,7 +163,7 @@ def test_a_caller_by_cookie_stays_and_only_the_needed_share_moves_when_weights_g
 def test_the_cookie_is_for_the_gateway_alone_and_given_once(tmp_path: Path) -> None:
     sections = f"{COOKIE}gateway:\n  {tls(tmp_path)}\n"
     with house(tmp_path, sections) as home, servers("1", "2") as (old, new):
-        home.route(Split(old.backend, new.backend, 50, "r"))
+        home.route(Split(old.backend, ((new.backend, 50),), "r"))
         context = trusting(tmp_path, "http/1.1")
         _, _, headers = home.ask(context=context)
         cookie = http.cookies.SimpleCookie(headers["set-cookie"])["flywheel-caller"]
@@ -175,7 +175,7 @@ def test_the_cookie_is_for_the_gateway_alone_and_given_once(tmp_path: Path) -> N
 
 def test_without_tls_a_cookie_is_not_marked_secure_since_it_would_never_come_back(tmp_path: Path) -> None:
     with house(tmp_path, COOKIE) as home, servers("1", "2") as (old, new):
-        home.route(Split(old.backend, new.backend, 50, "r"))
+        home.route(Split(old.backend, ((new.backend, 50),), "r"))
         cookie = http.cookies.SimpleCookie(home.ask()[2]["set-cookie"])["flywheel-caller"]
         assert cookie["httponly"]
         assert not cookie["secure"]
@@ -184,7 +184,7 @@ def test_without_tls_a_cookie_is_not_marked_secure_since_it_would_never_come_bac
 def test_what_failed_is_tried_elsewhere_under_the_same_id_and_an_answer_of_the_version_is_not(tmp_path: Path) -> None:
     with house(tmp_path, "{}") as home, servers("1", "2") as (old, new):
         new.status = 503
-        home.route(Split(old.backend, new.backend, 99, "r"))
+        home.route(Split(old.backend, ((new.backend, 99),), "r"))
         client = Client(home)
         assert {client.ask(x_request_id=f"r-{number}") for number in range(4)} == {(200, "1")}
         first = {one["x-request-id"]: one for one in new.seen}

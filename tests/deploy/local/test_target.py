@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.desired import Served
-from deploy.gateway.routes import Backend, Replica, Split
+from deploy.gateway.traffic import Backend, Replica, Split
 from deploy.local.places import Agent, Role, Worker, program_name
 from deploy.local.programs import Version, agent_program, worker_program
 from deploy.local.routing import safe_split
@@ -56,11 +56,11 @@ def test_bytes_that_changed_on_the_disk_are_refused_too(tmp_path: Path) -> None:
     [
         (Split(ONE), None, set(), None),
         (Split(ONE), None, {"flights-v1"}, Split(ONE)),
-        (Split(ONE, TWO, 10), Split(ONE), {"flights-v1"}, Split(ONE)),
-        (Split(ONE, TWO, 10), Split(ONE), {"flights-v2"}, Split(ONE, TWO, 10)),
-        (Split(ONE, TWO, 10), None, {"flights-v1"}, Split(ONE)),
-        (Split(TWO), Split(ONE, TWO, 50), set(), Split(TWO)),
-        (Split(ONE), Split(ONE, TWO, 50), set(), Split(ONE)),
+        (Split(ONE, ((TWO, 10),)), Split(ONE), {"flights-v1"}, Split(ONE)),
+        (Split(ONE, ((TWO, 10),)), Split(ONE), {"flights-v2"}, Split(ONE, ((TWO, 10),))),
+        (Split(ONE, ((TWO, 10),)), None, {"flights-v1"}, Split(ONE)),
+        (Split(TWO), Split(ONE, ((TWO, 50),)), set(), Split(TWO)),
+        (Split(ONE), Split(ONE, ((TWO, 50),)), set(), Split(ONE)),
     ],
 )
 def test_only_what_is_new_must_be_healthy(

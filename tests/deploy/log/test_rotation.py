@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.gateway.routes import route_document, write_document
+from deploy.gateway.documents import write_document
+from deploy.gateway.routes import route_document
 from deploy.log.access_lines import split_line
 from deploy.log.access_log import AccessLog, rotated
 from deploy.log.rotation import PERIOD_SECONDS, Rotation, rotation

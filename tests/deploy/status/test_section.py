@@ -71,7 +71,7 @@ def test_each_version_and_arm_is_told_with_what_its_agents_answered(
     one, two = start_agent(tiny_scorer), start_agent(tiny_scorer, version="2")
     first, second, dead = port_of(one), port_of(two), free_port()
     (tmp_path / "serving.yaml").write_text("defaults: {mirror_percent: 20}")
-    split = Split(backend("1", first, dead), backend("2", second), 25, "r")
+    split = Split(backend("1", first, dead), ((backend("2", second), 25),), "r")
     settings = serve(tmp_path, {"1": [first, dead], "2": [second]}, split)
     ask(one, "champion", 3)
     ask(two, "challenger", 2)

@@ -1,0 +1,109 @@
+"""What the gateway counts by arm, with a real Envoy: requests, errors, and how many took longer than a bound."""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.gateway.admin import Counts
+from deploy.gateway.arms import arm_counts, latency_bounds
+from deploy.gateway.traffic import Backend, Replica, Split
+from deploy.shares import ArmCounts
+from flywheel.stack.gateway_stats import RATIO, stats_section, threshold_seconds, thresholds_ms
+from tests.deploy.gateway.house import House, house, until
+from tests.deploy.gateway.test_traffic import Client, servers
+
+ONE, TWO, THREE = (Backend("flights", number, (Replica(4000 + int(number)),)) for number in "123")
+CANARY = Split(ONE, ((TWO, 10),), "r")
+
+
+def counted(home: House, split: Split, requests: int) -> dict[str, ArmCounts]:
+    """Wait until the histograms hold so many requests that were answered, since Envoy shows them late."""
+
+    def timed() -> int:
+        found = arm_counts(split, home.admin.counts())
+        return sum(max(one.slow.values(), default=0) for arm, one in found.items() if arm != "shadow")
+
+    until(lambda: timed() >= requests)
+    return arm_counts(split, home.admin.counts())
+
+
+def test_each_arm_of_an_abn_counts_what_it_was_given_whoever_answered_in_the_end(tmp_path: Path) -> None:
+    with house(tmp_path, "{}") as home, servers("1", "2", "3") as (old, new, third):
+        split = Split(old.backend, ((new.backend, 30), (third.backend, 30)), "r")
+        home.route(split)
+        client, tries, failed = Client(home), 200, 0
+        for server in (old, new, third):
+            server.seconds = 0.002
+        for number in range(tries):
+            third.status, before = 503 if number % 3 == 0 else 200, len(third.seen)
+            assert client.ask()[0] == 200
+            failed += third.status == 503 and len(third.seen) > before
+        found = counted(home, split, tries)
+        drawn = Counter(one["x-flywheel-arm"] for server in (old, new) for one in server.seen)
+        drawn["challenger-2"] = len(third.seen)  # not twice where the champion was asked as well
+        assert failed > 5
+        for arm, errors in (("champion", 0), ("challenger", 0), ("challenger-2", failed)):
+            assert (found[arm].requests, found[arm].errors) == (drawn[arm], errors), arm
+            assert found[arm].slow[0.002] == found[arm].requests, arm
+
+
+def test_slow_requests_are_counted_at_bounds_from_a_millisecond_to_a_minute_by_arm_and_for_the_shadow(
+    tmp_path: Path,
+) -> None:
+    with house(tmp_path, "{}") as home, servers("1", "2") as (old, new):
+        old.seconds, new.seconds = 0.1, 0.3
+        split = Split(old.backend, ((new.backend, 0),), "r", mirror_percent=100)
+        home.route(split)
+        assert {Client(home).ask()[0] for _ in range(10)} == {200}
+        until(lambda: len(new.seen) == 10)
+        until(lambda: max(arm_counts(split, home.admin.counts())["shadow"].slow.values()) == 10)
+        found = counted(home, split, 10)
+        assert list(found["champion"].slow) == [one / 1000 for one in thresholds_ms()]
+        assert found["champion"].slow[0.1] == found["shadow"].slow[0.26] == 10  # of 250 to 259 ms none is told apart
+        assert found["champion"].slow[60.0] == found["shadow"].slow[60.0] == 0
+        assert found["challenger"] == ArmCounts(0, 0, dict.fromkeys(found["challenger"].slow, 0))
+
+
+def test_requests_that_went_past_the_canary_are_no_evidence_on_it() -> None:
+    counts = {
+        "flights-v1-champion": Counts(500, 1),
+        "flights-v1-to-v2-mirrored": Counts(400, 2, slow={0.1: 40}),
+        "flights-v1": Counts(attempts=1000, failures=3),
+        "flights-v2-or-champion": Counts(100, 2, slow={0.1: 30, 1.0: 4}),
+        "flights-v2": Counts(attempts=10, failures=2),
+    }
+    assert arm_counts(CANARY, counts) == {
+        "champion": ArmCounts(900, 3, {0.1: 40}),
+        "challenger": ArmCounts(10, 2, {0.1: 10, 1.0: 4}),
+        "shadow": ArmCounts(0, 0, {}),
+    }
+
+
+def test_thresholds_are_told_from_what_envoy_is_told_and_a_fifth_apart() -> None:
+    (told,) = stats_section()["stats_config"]["histogram_bucket_settings"]
+    assert [threshold_seconds(one) for one in told["buckets"][:-1]] == [one / 1000 for one in thresholds_ms()]
+    rising = [(low, high) for low, high in pairwise(thresholds_ms()) if high > 5]
+    assert all(high <= low * RATIO or high == low + 1 for low, high in rising)
+
+
+@given(st.lists(st.integers(0, 70_000), min_size=1, max_size=400))
+def test_the_bounds_are_the_nearest_above_p90_and_p99_and_rise(milliseconds: list[int]) -> None:
+    slow = {bound / 1000: sum(one >= bound for one in milliseconds) for bound in thresholds_ms()}
+    found = latency_bounds({"champion": ArmCounts(len(milliseconds), 0, slow)})
+    if found is None:
+        assert sum(one >= 52_000 for one in milliseconds) > 0.01 * len(milliseconds)
+        return
+    first, second = found
+    assert first < second
+    for bound, part in ((first, 0.1), (second, 0.01)):
+        assert slow[bound] <= part * len(milliseconds)
+        below = [one for one in slow if one < bound and one != first]
+        assert not below or slow[max(below)] > part * len(milliseconds) or max(below) < first
+
+
+def test_an_arm_without_requests_has_no_bounds() -> None:
+    assert latency_bounds({}) is None
+    assert latency_bounds({"champion": ArmCounts()}) is None
