@@ -22,6 +22,7 @@ from flywheel.settings import Settings, load_settings
 from flywheel.stack.signing_keys import PRIVATE_KEY
 from flywheel.stack.supervisor import Program
 from registry.signing.signer import configured_signer, sign_folder
+from tests.deploy.deaths import EFFECTS, POINTS, Deaths, install
 
 AGENT = """
 import sys
@@ -108,4 +109,7 @@ if __name__ == "__main__":
         deploy.local.programs.worker_program = tiny_worker
         deploy.local.programs.agent_program = tiny_agent
     deploy.versions.MlflowRegistry = FolderRegistry  # type: ignore[assignment,misc]
+    if "TINY_DEATHS" in os.environ:
+        folder = Path(os.environ["TINY_DEATHS"])
+        install(Deaths(folder / EFFECTS, folder / POINTS, os.environ["TINY_USECASE"]), FolderRegistry)
     app(sys.argv[1:])
