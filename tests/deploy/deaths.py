@@ -109,14 +109,14 @@ def _wrap_registry(deaths: Deaths, registry: type[Any]) -> None:
 
 
 def _wrap_documents(deaths: Deaths) -> None:
-    write = deploy.local.routing.write_document
+    write: Callable[[Path, dict[str, Any]], bool] = vars(deploy.local.routing)["write_document"]
 
     def written(path: Path, content: dict[str, Any]) -> bool:
         if path.exists() and json.loads(path.read_text())["version_info"] == content["version_info"]:
             return write(path, content)
         return bool(deaths.around(f"write {path.stem}: {_traffic(content)}", lambda: write(path, content)))
 
-    deploy.local.routing.write_document = written
+    vars(deploy.local.routing)["write_document"] = written
 
 
 def _traffic(content: Mapping[str, Any]) -> str:
