@@ -7,7 +7,6 @@ import pytest
 from deploy.interfaces import Readiness
 from deploy.local.target import Told
 from deploy.shares import Share
-from flywheel.stack.supervisor import program_path
 from tests.deploy.conftest import wait_for
 from tests.deploy.gateway.test_gateway import Site
 from tests.deploy.local.conftest import House, answered_by, settled
