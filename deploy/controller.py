@@ -17,16 +17,15 @@ from deploy.eyes import Eyes
 from deploy.hooks import NO_HOOKS, Hooks, Step
 from deploy.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
 from deploy.journal import Journal
-from deploy.plans import References, latency_of, make_plan
+from deploy.planning import Planning
 from deploy.progress import Progress, of_history, of_rollout
 from deploy.rollout import COMPARED, History, Phase, Rollout, histories, intended, started_body, warm
-from deploy.shares import CHAMPION, Share
+from deploy.shares import Share
 from deploy.vigil import Vigils
 from flywheel.errors import FlywheelError, TransientError
 from flywheel.events import Event, EventKind
 from flywheel.policy import RolloutPolicy
 from flywheel.rollbacks import Cause
-from flywheel.rollout_spec import Rollout as RolloutSpec
 
 
 @dataclass
@@ -195,31 +194,11 @@ class Controller:
         return f"{reason} Version {history.previous.version} comes back."
 
     def _start(self, history: History, desired: Served, policy: RolloutPolicy, *, rollback: bool) -> None:
-        try:
-            spec = self.target.spec(desired)
-        except TransientError:
-            raise
-        except FlywheelError:
-            spec = RolloutSpec()  # it is refused for the same reason when it is to be started, and on the record then
-        spec = policy.over(spec)
-        references = self._references(history.champion, desired, spec) if history.champion else References()
         attempt = sum(one.new == desired for one in history.rollouts) + 1
         name = f"{desired.usecase}-v{desired.version}-{desired.digest.removeprefix('sha256:')[:8]}-{attempt}"
-        plan = make_plan(spec, policy.alpha, references)
+        plan = Planning(self.target, self.observatory).plan(desired, history.champion, policy)
         body = started_body(desired, history.champion, name, plan, rollback=rollback)
         self.ledger.record(EventKind.ROLLOUT_STARTED, desired.subject, body)
-
-    def _references(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
-        counts = self.target.counts(Share(champion)).get(CHAMPION)
-        return replace(self._known(champion, new, spec), latency=latency_of(spec, counts))
-
-    def _known(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
-        try:
-            return self.observatory.references(champion, new, spec) if self.observatory is not None else References()
-        except TransientError:
-            raise
-        except FlywheelError:  # a version whose bytes are others is refused when it is to be started
-            return References()
 
     def _asked_first(self, rollout: Rollout, decision: Decision) -> Decision:
         """Ask the hooks before a step; one that objects makes it wait."""

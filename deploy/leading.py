@@ -83,10 +83,14 @@ def leading_controller(
 def wired(settings: Settings, ledger: Ledger, target: LocalTarget, journal: Journal) -> Controller:
     """Return a controller of a home with all its parts."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
-    observatory = LogObservatory(PredictionLog(settings.root / "log"), packages_of(settings), now)
-    registry = mlflow_registry(settings)
+    observatory, registry = log_observatory(settings), mlflow_registry(settings)
     vigils = Vigils(settings.root / "run" / "vigils")
     return Controller(ledger, registry, target, journal, now, observatory=observatory, hooks=installed(), vigils=vigils)
+
+
+def log_observatory(settings: Settings) -> LogObservatory:
+    """Return what the prediction log of a home knows."""
+    return LogObservatory(PredictionLog(settings.root / "log"), packages_of(settings), lambda: datetime.now(UTC))
 
 
 def mlflow_registry(settings: Settings) -> MlflowRegistry:
