@@ -17,6 +17,7 @@ from deploy.packages import Packages
 from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
 from deploy.textfile import Textfile
 from deploy.versions import MlflowRegistry
+from deploy.vigil import Vigils
 from flywheel.connections import endpoints, login
 from flywheel.database import open_database
 from flywheel.errors import TransientError
@@ -82,9 +83,14 @@ def leading_controller(
 def wired(settings: Settings, ledger: Ledger, target: LocalTarget, journal: Journal) -> Controller:
     """Return a controller of a home with all its parts."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
-    observatory = LogObservatory(PredictionLog(settings.root / "log"), packages_of(settings), now)
-    registry = mlflow_registry(settings)
-    return Controller(ledger, registry, target, journal, now, observatory=observatory, hooks=installed())
+    observatory, registry = log_observatory(settings), mlflow_registry(settings)
+    vigils = Vigils(settings.root / "run" / "vigils")
+    return Controller(ledger, registry, target, journal, now, observatory=observatory, hooks=installed(), vigils=vigils)
+
+
+def log_observatory(settings: Settings) -> LogObservatory:
+    """Return what the prediction log of a home knows."""
+    return LogObservatory(PredictionLog(settings.root / "log"), packages_of(settings), lambda: datetime.now(UTC))
 
 
 def mlflow_registry(settings: Settings) -> MlflowRegistry:

@@ -101,6 +101,16 @@ class Looking:
         """Return how a step's evidence grew, for pictures."""
         return trace(self.points.get(step, []))
 
+    def reference(self) -> dict[str, dict[str, int]]:
+        """Return what the version did in traffic: by metric its requests, and how many of them were bad."""
+        looks = [entry.look["metrics"] for entry in self.entries if self.plan.steps[entry.step]]
+        found: dict[str, dict[str, int]] = {}
+        for name, key in (("errors", "errors"), ("latency", "over_p99")):
+            arms = [look[name]["canary"] for look in looks if name in look]
+            if arms:
+                found[name] = {"requests": sum(arm["requests"] for arm in arms), "bad": sum(arm[key] for arm in arms)}
+        return found
+
     def verdict(self, step: int) -> dict[str, Any]:
         """Return the verdict of a step's plan so far as plain JSON."""
         judged_by = self.plan.judged_by(step)
@@ -114,7 +124,7 @@ class Looking:
 
     def _take(self, rollout: Rollout, judged_by: PlanSpec, counters: Counters, evidence: Evidence | None) -> None:
         before = self._last(rollout.step)
-        since = _read(before.counters if before is not None else rollout.counters or {})
+        since = read_counters(before.counters if before is not None else rollout.counters or {})
         canary = CHALLENGER if self.plan.steps[rollout.step] else SHADOW
         counts = difference(counters, since)
         metrics = counted(judged_by, counts.get(canary, NO_COUNTS), counts.get(CHAMPION, NO_COUNTS))
@@ -227,7 +237,8 @@ def written(arm: ArmCounts) -> dict[str, Any]:
     return {**asdict(arm), "slow": {str(bound): count for bound, count in arm.slow.items()}}
 
 
-def _read(counters: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmCounts]:
+def read_counters(counters: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmCounts]:
+    """Read what `written` wrote, by arm."""
     return {
         arm: ArmCounts(one["requests"], one["errors"], {float(bound): count for bound, count in one["slow"].items()})
         for arm, one in counters.items()

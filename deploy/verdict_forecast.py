@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from deploy.verdict.gates import expected_counts, expected_requests
 from deploy.verdict.power import POWER, Evidence, smallest_rise
-from deploy.verdict_metrics import ErrorsSpec
+from deploy.verdict_metrics import ErrorsSpec, UsersSpec
 from deploy.verdict_plan import PlanSpec
 
 # Below so many errors of the canary, no test finds anything short of an outage.
@@ -84,8 +84,8 @@ def forecast(plan: PlanSpec, traffic: Traffic) -> Forecast:
         for percent, count in zip(plan.steps, kept, strict=True)
         if count
     ]
-    guard = spec.build(plan.frame).plan
-    rise = smallest_rise(evidence, traffic.error_rate, guard.schedule, guard.alpha) if guard.rolls_back else None
+    schedule, alpha = spec.build(plan.frame).plan.schedule, _part(plan, spec) * plan.alpha
+    rise = smallest_rise(evidence, traffic.error_rate, schedule, alpha)
     seconds = sum(requests) / traffic.requests_per_second
     ratio = 1 + rise / traffic.error_rate if rise is not None and traffic.error_rate else None
     said = [*_of_time(seconds, traffic), *_of_errors(plan, spec, traffic, steps)]
@@ -108,6 +108,12 @@ def cautions(plan: PlanSpec, *, canary_pods: int | None = None) -> list[str]:
         "The canary has one pod, and a pod that is bad for the whole rollout is not told from a bad version:"
         " give it two or more."
     ]
+
+
+def _part(plan: PlanSpec, spec: ErrorsSpec) -> float:
+    """Return what the guard on errors may spend; where users are the units, that is theirs."""
+    users = (metric.part for metric in plan.metrics.values() if isinstance(metric, UsersSpec))
+    return spec.part if spec.part is not None else next(users, 0.0)
 
 
 def _requests(plan: PlanSpec, spec: ErrorsSpec, traffic: Traffic) -> list[float]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from deploy.evidence.fold import CHAMPION, failed
+from deploy.evidence.arms import CHAMPION, failed
 from deploy.evidence.losses import losses
 from deploy.evidence.plan import Bins, EvidencePlan, Loss, OutputType
 from deploy.evidence.reader import OUTPUT

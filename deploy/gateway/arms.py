@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 
 from deploy.gateway.admin import Counts
-from deploy.gateway.traffic import SHADOW, Split, challenger_cluster, champion_cluster, mirrored_cluster, shadow_cluster
-from deploy.shares import CHAMPION, ArmCounts
-
-SHADOW_ARM = SHADOW.removeprefix("-")
+from deploy.gateway.traffic import Split, challenger_cluster, champion_cluster, mirrored_cluster, shadow_cluster
+from deploy.shares import CHAMPION, SHADOW, ArmCounts
 
 
 def arm_counts(split: Split, counts: Mapping[str, Counts]) -> dict[str, ArmCounts]:
@@ -31,7 +29,7 @@ def arm_counts(split: Split, counts: Mapping[str, Counts]) -> dict[str, ArmCount
         found[arm] = _bounded(drawn, attempts=hosts.attempts, failures=hosts.failures)
     if split.challenger is not None:
         shadow = counts.get(shadow_cluster(split.challenger), Counts())
-        found[SHADOW_ARM] = _bounded(shadow, attempts=shadow.requests, failures=shadow.errors)
+        found[SHADOW] = _bounded(shadow, attempts=shadow.requests, failures=shadow.errors)
     return found
 
 

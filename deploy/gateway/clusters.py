@@ -23,7 +23,7 @@ from deploy.gateway.traffic import (
     shadow_cluster,
 )
 from deploy.shares import CHAMPION
-from flywheel.serving import Serving
+from flywheel.serving import SAFE_DEFAULT, Serving
 from flywheel.stack.envoy import address
 
 SHADOW_REQUESTS = 64
@@ -56,32 +56,37 @@ def cluster_document(
 
 
 def _version_clusters(backend: Backend) -> list[dict[str, Any]]:
-    found = []
-    for name in (backend.cluster, forced_cluster(backend)):
-        found.append(_version_cluster(name, backend))
-        if backend.grpc:
-            found.append(_grpc_version_cluster(grpc_cluster(name), backend))
-    return found
+    names = [backend.cluster]
+    if backend.version != SAFE_DEFAULT:  # nobody may ask for it
+        names.append(forced_cluster(backend))
+    found = [_version_cluster(name, backend) for name in names]
+    return found + ([_grpc_version_cluster(grpc_cluster(name), backend) for name in names] if backend.grpc else [])
 
 
 def _arm_clusters(split: Split, mirrored: float) -> dict[str, dict[str, Any]]:
     """Return the aggregate clusters of a split by name."""
-    names = {arm: challenger_cluster(backend) for arm, backend in split.arms.items()}
-    names[CHAMPION] = champion_cluster(split.champion)
-    found = {}
-    for arm, name in names.items():
-        chain = split.chain(arm)
-        found[name] = _aggregate_cluster(name, [one.cluster for one in chain])
-        if split.speaks_grpc:
-            members = [grpc_cluster(one.cluster) for one in chain if one.grpc]
-            found[grpc_cluster(name)] = _aggregate_cluster(grpc_cluster(name), members)
+    found: dict[str, dict[str, Any]] = {}
+    for challenger, _ in split.challengers:
+        # As it will be when it is promoted: then its route need not wait until Envoy has taken new clusters.
+        promoted = Split(challenger, previous=split.champion, default=split.default)
+        found |= _aggregates(champion_cluster(challenger), promoted.chain(CHAMPION), grpc=split.speaks_grpc)
+    for arm, backend in split.arms.items():
+        name = champion_cluster(backend) if arm == CHAMPION else challenger_cluster(backend)
+        found |= _aggregates(name, split.chain(arm), grpc=split.speaks_grpc)
     if split.challenger is not None:
         # Also while nothing is mirrored: were it removed, what it has counted would be gone.
         name = mirrored_cluster(split.champion, split.challenger)
-        found[name] = {
-            **_aggregate_cluster(name, [one.cluster for one in split.chain(CHAMPION)]),
-            **(_mirroring(split.challenger, mirrored) if mirrored else {}),
-        }
+        aggregates = _aggregates(name, split.chain(CHAMPION), grpc=False)
+        found[name] = aggregates[name] | (_mirroring(split.challenger, mirrored) if mirrored else {})
+    return found
+
+
+def _aggregates(name: str, chain: Sequence[Backend], *, grpc: bool) -> dict[str, dict[str, Any]]:
+    """Return the aggregate cluster of a chain, and the one for gRPC, by name."""
+    found = {name: _aggregate_cluster(name, [one.cluster for one in chain])}
+    if grpc:
+        named = grpc_cluster(name)
+        found[named] = _aggregate_cluster(named, [grpc_cluster(one.cluster) for one in chain if one.grpc])
     return found
 
 

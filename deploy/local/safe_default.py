@@ -8,9 +8,11 @@ at that very moment neither champion nor previous version can answer. HOME/run/d
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from deploy.agent.backends.constant import declared_outputs
 from deploy.desired import Served
@@ -18,7 +20,7 @@ from deploy.gateway.traffic import Backend, Replica
 from deploy.local.programs import ENVIRONMENT, NOT_THE_AGENTS
 from deploy.packages import Packages
 from flywheel.connections import write_private
-from flywheel.errors import SpecError
+from flywheel.errors import SpecError, StackError
 from flywheel.serving import NAME, SAFE_DEFAULT, Serving, UseCaseServing, load_serving
 from flywheel.settings import Settings
 from flywheel.stack.ports import free_port
@@ -40,6 +42,9 @@ class Kept:
     spec: str
 
 
+K = TypeVar("K", Kept, None)
+
+
 class SafeDefaults:
     """The defaults of one home. Not for several threads."""
 
@@ -52,11 +57,8 @@ class SafeDefaults:
     def bring(self, champions: Iterable[Served]) -> dict[str, Backend]:
         """Start the defaults that are declared and do not run yet; return all that are declared, by use case.
 
-        What runs with a former answer goes on until `settle`, so that no change of routes waits for it. While
-        serving.yaml is wrong, nothing new is started.
-
-        Raises:
-            StackError: The supervisor does not answer.
+        No change of routes waits for one: what runs with a former answer goes on until `settle`, and while serving.yaml
+        is wrong or the supervisor does not answer nothing new is started.
         """
         kept = self._read()
         try:
@@ -69,10 +71,10 @@ class SafeDefaults:
         for name, command in self._wanted.items():
             if name not in kept:
                 http = free_port({port for one in kept.values() for port in (one.http, one.grpc)})
-                kept[name] = Kept(http, free_port({http}), _digest(command))
-                self._write(kept)
-            if _program_name(name) not in program_states(self._settings):
-                self._run(name, kept[name], command)
+                kept[name] = self._keep(name, Kept(http, free_port({http}), _digest(command)))
+            with suppress(StackError):
+                if _program_name(name) not in program_states(self._settings):
+                    self._run(name, kept[name], command)
         return {name: _backend(name, kept[name]) for name in self._wanted}
 
     def settle(self, routed: set[str]) -> None:
@@ -86,21 +88,15 @@ class SafeDefaults:
         """
         if self._wanted is None:  # nothing is known yet: a controller that has just started
             return
-        for name, one in list(self._read().items()):
-            command = self._wanted.get(name)
-            if command is not None and one.spec == _digest(command):
-                continue
-            if command is None and _backend(name, one).cluster in routed:
+        for name, one in self._read().items():
+            command, is_routed = self._wanted.get(name), _backend(name, one).cluster in routed
+            if is_routed if command is None else one.spec == _digest(command):
                 continue
             stop_and_remove_program(self._settings, _program_name(name))
-            kept = self._read()
             if command is None:
-                del kept[name]
-                self._write(kept)
+                self._keep(name, None)
             else:
-                kept[name] = Kept(one.http, one.grpc, _digest(command))
-                self._write(kept)
-                self._run(name, kept[name], command)
+                self._run(name, self._keep(name, replace(one, spec=_digest(command))), command)
 
     def _command(self, champion: Served, serving: Serving) -> list[str] | None:
         """Return what starts a use case's default, but for its ports; None where none is declared."""
@@ -129,8 +125,13 @@ class SafeDefaults:
         except (OSError, ValueError, TypeError, AttributeError):
             return {}  # it can be started anew
 
-    def _write(self, kept: Mapping[str, Kept]) -> None:
-        write_private(self._path, json.dumps({name: asdict(one) for name, one in sorted(kept.items())}, indent=1))
+    def _keep(self, usecase: str, kept: K) -> K:
+        """Remember a default, or None: forget it."""
+        others = {name: one for name, one in self._read().items() if name != usecase}
+        everything = others if kept is None else {**others, usecase: kept}
+        entries = {name: asdict(one) for name, one in sorted(everything.items())}
+        write_private(self._path, json.dumps(entries, indent=1))
+        return kept
 
 
 def check_declared(settings: Settings, ours: UseCaseServing, package: Path) -> None:

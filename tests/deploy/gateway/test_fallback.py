@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from deploy.agent.grpc.service import NAME
 from deploy.gateway.arms import arm_counts
 from deploy.gateway.traffic import Backend, Replica, Split
-from tests.deploy.conftest import RunningAgent, row
+from tests.deploy.agent.grpc.test_service import typed
+from tests.deploy.conftest import RunningAgent, free_port, row
 from tests.deploy.gateway.house import House, house, until
 
 Start = Callable[..., RunningAgent]
@@ -171,3 +174,29 @@ def test_what_one_agent_of_the_champion_loses_another_of_its_own_answers(
             seen = len(found)
             until(lambda: len(found) > seen + 100)
         assert {(one.status, one.version, one.fallback) for one in found} == {(200, "3", None)}
+
+
+def test_a_grpc_caller_is_told_of_the_fallback_as_well(start_agent: Start, tiny_scorer: str, tmp_path: Path) -> None:
+    ports = {version: free_port() for version in ("3", "2", "default")}
+    options = {version: ("--grpc-port", str(port)) for version, port in ports.items()}
+    agents = {version: start_agent(tiny_scorer, version=version, options=options[version]) for version in ("3", "2")}
+    agents["default"] = start_agent("", version="default", options=(*DECLARED, *options["default"]))
+    third, second, default = (
+        Backend("tiny", version, (replace(backend_of(agent, version).replicas[0], grpc=ports[version]),))
+        for version, agent in agents.items()
+    )
+
+    def told() -> tuple[str, str | None]:
+        _, call = infer.with_call(typed(1).SerializeToString(), timeout=20)
+        trailing = dict(call.trailing_metadata())
+        return str(trailing["x-flywheel-version"]), trailing.get("x-flywheel-fallback")
+
+    with house(tmp_path, "{}") as home, grpc.insecure_channel(f"127.0.0.1:{home.ports.gateway}") as channel:
+        home.route(Split(third, previous=second, default=default))
+        infer: Any = channel.unary_unary(f"/{NAME}/ModelInfer")
+        found = [told()]
+        for version in ("3", "2"):
+            kill(agents[version])
+            found.append(told())
+    assert found == [("3", None), ("2", "previous"), ("default", "default")]
+    assert [record["flags"][-1] for record in agents["default"].records()] == ["fallback"]
