@@ -14,6 +14,7 @@ import sys
 import time
 from array import array
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import uvloop
@@ -57,8 +58,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be free to ask."""
-        if isinstance(transport, asyncio.Transport):
-            self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._free.append(self)
 
     def ask(self, request: bytes, due: float) -> None:

@@ -46,7 +46,7 @@ SPECS = (
         keep_previous=True,
         max_minutes=60,
     ),
-    RolloutSpec(steps=(10, 50), manual=(50, 100), max_minutes=600, **SHORT),
+    RolloutSpec(steps=(10, 50), manual=(50, 100), max_minutes=60, **SHORT),
     RolloutSpec(steps=(20,), pause=timedelta(minutes=2), max_minutes=60, **SHORT),
 )
 SETTLE_TICKS = 400
@@ -337,7 +337,7 @@ class Simulation:
         self.world.say("left alone")
         self.world.faults.clear()
         self.plane.revive()
-        self.requests = 2000
+        self.requests = self.chance.choice((2000, 2000, 2000, 0))
         quiet = 0
         for number in range(SETTLE_TICKS):
             self._tick()
