@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from deploy.gateway.admin import Counts
-from deploy.gateway.traffic import Split, challenger_cluster, champion_cluster, mirrored_cluster, shadow_cluster
+from deploy.gateway.traffic import Split, challenger_cluster, champion_cluster, shadow_cluster
 from deploy.shares import CHAMPION, SHADOW, ArmCounts
 
 
@@ -20,12 +20,8 @@ def arm_counts(split: Split, counts: Mapping[str, Counts]) -> dict[str, ArmCount
     """
     found = {}
     for arm, backend in split.arms.items():
-        clusters = [challenger_cluster(backend)]
-        if arm == CHAMPION:
-            clusters = [champion_cluster(backend)]
-            clusters += [mirrored_cluster(backend, split.challenger)] if split.challenger else []
-        drawn = sum((counts.get(name, Counts()) for name in clusters), Counts())
-        hosts = counts.get(backend.cluster, Counts())
+        name = champion_cluster(backend) if arm == CHAMPION else challenger_cluster(backend)
+        drawn, hosts = counts.get(name, Counts()), counts.get(backend.cluster, Counts())
         found[arm] = _bounded(drawn, attempts=hosts.attempts, failures=hosts.failures)
     if split.challenger is not None:
         shadow = counts.get(shadow_cluster(split.challenger), Counts())
