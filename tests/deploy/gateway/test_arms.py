@@ -1,6 +1,7 @@
 """What the gateway counts by arm, with a real Envoy: requests, errors, and how many took longer than a bound."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def test_slow_requests_are_counted_at_bounds_from_a_millisecond_to_a_minute_by_a
         assert found["champion"].slow[0.1] == found["shadow"].slow[0.26] == 10  # of 250 to 259 ms none is told apart
         assert found["champion"].slow[60.0] == found["shadow"].slow[60.0] == 0
         assert found["challenger"] == ArmCounts(0, 0, dict.fromkeys(found["challenger"].slow, 0))
+
+
+def test_counters_go_on_while_shares_a_mirror_and_who_stands_in_change(tmp_path: Path) -> None:
+    with house(tmp_path, "{}") as home, servers("1", "2", "3") as (before, old, new):
+        shadow = Split(old.backend, ((new.backend, 0),), "r", mirror_percent=100, previous=before.backend)
+        steps = [shadow, replace(shadow, mirror_percent=0.0), replace(shadow, challengers=((new.backend, 50),))]
+        drawn = Counter[str]()
+        for split in [*steps, replace(steps[2], previous=None), replace(shadow, mirror_percent=0.0)]:
+            home.route(split)
+            drawn.update("champion" if Client(home).ask()[1] == "2" else "challenger" for _ in range(20))
+            counts = arm_counts(split, home.admin.counts())
+            assert {arm: counts[arm].requests for arm in drawn} == dict(drawn)
+        assert set(drawn) == {"champion", "challenger"}
+        assert before.seen == []
 
 
 def test_requests_that_went_past_the_canary_are_no_evidence_on_it() -> None:
