@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy import verdict_cli
+from deploy import logs_cli, verdict_cli
 from deploy.experiments import cli as experiments_cli
 from flywheel.connections import endpoints, login
 from flywheel.errors import UsageError
@@ -26,6 +26,7 @@ log = typer.Typer(help="Look into the prediction log.", no_args_is_help=True)
 app.add_typer(log, name="log")
 app.add_typer(verdict_cli.app)
 app.add_typer(experiments_cli.app)
+app.add_typer(logs_cli.app)
 
 OUTCOMES_EPILOG = (
     "Example: flywheel outcomes flights arrivals.csv, with columns entity, outcome (0 or 1, a number, or the name of a"
@@ -47,7 +48,10 @@ def deploy(
     endpoints(settings)  # a stack that does not run is said before anything heavy is loaded
     serving = _checked_serving(settings)
     if dry_run:
-        _show_plan(settings, usecase)
+        from deploy.dry_run import dry_run as dry_run_lines  # SQLAlchemy, polars
+
+        for line in dry_run_lines(settings, usecase):
+            typer.echo(line)
         return
     result = _reconcile(settings, usecase, timeout)
     if usecase is None:
@@ -163,23 +167,3 @@ def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Resu
 
 def _say(line: str) -> None:
     typer.echo(line, err=True)
-
-
-def _show_plan(settings: Settings, usecase: str | None) -> None:
-    from deploy.desired import approvals, is_rollback, newest
-    from deploy.ledger import PostgresLedger
-    from deploy.rollout import History, histories
-    from deploy.versions import MlflowRegistry
-    from flywheel.database import open_database
-    from flywheel.tracking import Tracking
-
-    registry = MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
-    with open_database(settings, "controller") as engine, engine.connect() as connection:
-        events = PostgresLedger(connection.execution_options(isolation_level="REPEATABLE READ")).read()
-    found, approved = histories(events), approvals(events)
-    for name in sorted({*found, *approved} if usecase is None else {usecase}):
-        history = found.get(name, History(name))
-        standing = approved.get(name, [])
-        stages = registry.stages(name, [approval.served.version for approval in standing])
-        desired = newest(standing, stages, history.failed)
-        typer.echo(f"{name}: {history.sentence(desired, rollback=is_rollback(standing, desired))}")

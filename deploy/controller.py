@@ -11,28 +11,21 @@ from datetime import datetime
 from typing import Any
 
 from deploy.confirmation import Confirmation
-from deploy.decision import Action, Decision, Observed, Opinion, decide
+from deploy.decision import Action, Decision, decide
 from deploy.desired import Approval, Served, approvals, is_rollback, newest, policy_of
+from deploy.eyes import Eyes
 from deploy.hooks import NO_HOOKS, Hooks, Step
 from deploy.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
 from deploy.journal import Journal
-from deploy.looking import Looking
-from deploy.plans import References, latency_of, make_plan
+from deploy.planning import Planning
 from deploy.progress import Progress, of_history, of_rollout
 from deploy.rollout import COMPARED, History, Phase, Rollout, histories, intended, started_body, warm
-from deploy.shares import CHAMPION, Share
-from deploy.verdict import Call
+from deploy.shares import Share
+from deploy.vigil import Vigils
 from flywheel.errors import FlywheelError, TransientError
 from flywheel.events import Event, EventKind
 from flywheel.policy import RolloutPolicy
 from flywheel.rollbacks import Cause
-from flywheel.rollout_spec import Rollout as RolloutSpec
-
-# A restarted scorer needs about twenty seconds to answer; a canary that takes longer than this is not coming back.
-SILENCE_SECONDS = 90.0
-# Of the time between two ticks only so much was watched: nobody saw who answered while the gateway, the controller or
-# its clock stood still, and right after a restart the gateway finds nobody healthy.
-WATCHED_SECONDS = 10.0
 
 
 @dataclass
@@ -48,7 +41,8 @@ class Controller:
         only: The only use case to reconcile; all by default.
         observatory: What the prediction log knows.
         hooks: Asked before each step.
-        starts: Whether it starts new rollouts; else it goes on with what is under way.
+        starts: Whether it starts new rollouts; else it goes on with what is under way, and goes back.
+        vigils: Over what is live; None: nobody watches it.
     """
 
     ledger: Ledger
@@ -60,9 +54,13 @@ class Controller:
     observatory: Observatory | None = None
     hooks: Hooks = NO_HOOKS
     starts: bool = True
-    _silence: dict[str, tuple[datetime, float]] = field(default_factory=dict)  # when last watched, seconds so far
+    vigils: Vigils | None = None
     _conditions: dict[Served, Condition] = field(default_factory=dict)
-    _looking: dict[str, Looking] = field(default_factory=dict)
+    _eyes: Eyes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Wire what looks."""
+        self._eyes = Eyes(self.target, self.journal, self.now, self.observatory, self.vigils)
 
     def tick(self) -> list[Progress]:
         """Reconcile every use case once; at most one step each."""
@@ -131,7 +129,7 @@ class Controller:
         rollback = is_rollback(approved, desired)
         if history.current is not None:
             return self._go_on(history, history.current, desired, rollback=rollback, in_force=in_force)
-        if self.starts and desired is not None and desired != history.champion:
+        if (self.starts or rollback) and desired is not None and desired != history.champion:
             self._start(history, desired, policy_of(events, history.usecase), rollback=rollback)
             said = "is wanted back" if rollback else "is approved"
             return of_history(history, f"Version {desired.version} {said} and starts.", settled=False)
@@ -139,6 +137,9 @@ class Controller:
             gone = "Taken out of service." if history.is_gone else "No approved version."
             return of_history(history, gone, settled=retired)
         self._project(history)
+        bad = self._turned_bad(history, in_force=in_force)
+        if bad is not None:
+            return self._served(of_history(history, bad, settled=in_force and retired))
         settled = in_force and retired
         reason = "Live." if settled else "The last change is being confirmed, and what it replaced is being stopped."
         return self._served(of_history(history, reason, settled=settled))
@@ -146,16 +147,21 @@ class Controller:
     def _go_on(
         self, history: History, rollout: Rollout, desired: Served | None, *, rollback: bool, in_force: bool
     ) -> Progress:
-        seen = replace(self._observe(rollout, desired, in_force=in_force), rollback=rollback)
+        seen = replace(
+            self._eyes.observe(rollout, desired, self._conditions.get(rollout.new), in_force=in_force),
+            rollback=rollback,
+        )
         decision = self._asked_first(rollout, decide(rollout, seen))
         self._act(history, rollout, decision)
-        return self._served(of_rollout(rollout, decision, self._verdict(rollout), in_force=in_force))
+        return self._served(of_rollout(rollout, decision, self._eyes.verdict(rollout), in_force=in_force))
 
     def _go_back_only(self, history: History, *, in_force: bool) -> None:
         """While the registry does not say what people want, do nothing about a rollout but end its harm."""
         rollout = history.current
         if rollout is not None and rollout.phase in COMPARED:
-            decision = decide(rollout, self._observe(rollout, rollout.new, in_force=in_force))
+            decision = decide(
+                rollout, self._eyes.observe(rollout, rollout.new, self._conditions.get(rollout.new), in_force=in_force)
+            )
             if decision.action is Action.ROLL_BACK:
                 self._act(history, rollout, decision)
 
@@ -164,69 +170,35 @@ class Controller:
         mine = {served: one for served, one in self._conditions.items() if served.usecase == progress.usecase}
         return replace(progress, serving={served.version: one.serving for served, one in mine.items() if one.serving})
 
-    def _start(self, history: History, desired: Served, policy: RolloutPolicy, *, rollback: bool) -> None:
+    def _turned_bad(self, history: History, *, in_force: bool) -> str | None:
+        """Look at what is live; when it has turned bad, say so on the record, and at the next look go back."""
+        reign = history.reign
+        if reign is None or not in_force:
+            return None
+        if not self._eyes.is_due(reign):
+            return reign.turned
+        bad = self._eyes.watch(reign)
+        if bad is None or history.previous is None:
+            return bad
+        reason = f"Version {reign.new.version} has turned bad. {bad}"
+        if reign.turned is None:
+            body = {"rollout": reign.name, "version": reign.new.version, "reason": reason}
+            self.ledger.record(EventKind.ROLLOUT_TURNED_BAD, reign.new.subject, body)
+            return reason
         try:
-            spec = self.target.spec(desired)
+            self.registry.go_back(history.previous, reason)
         except TransientError:
             raise
-        except FlywheelError:
-            spec = RolloutSpec()  # it is refused for the same reason when it is to be started, and on the record then
-        spec = policy.over(spec)
-        references = self._references(history.champion, desired, spec) if history.champion else References()
+        except FlywheelError as fault:
+            return f"{reason} {fault}"
+        return f"{reason} Version {history.previous.version} comes back."
+
+    def _start(self, history: History, desired: Served, policy: RolloutPolicy, *, rollback: bool) -> None:
         attempt = sum(one.new == desired for one in history.rollouts) + 1
         name = f"{desired.usecase}-v{desired.version}-{desired.digest.removeprefix('sha256:')[:8]}-{attempt}"
-        plan = make_plan(spec, policy.alpha, references)
+        plan = Planning(self.target, self.observatory).plan(desired, history.champion, policy)
         body = started_body(desired, history.champion, name, plan, rollback=rollback)
         self.ledger.record(EventKind.ROLLOUT_STARTED, desired.subject, body)
-
-    def _references(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
-        counts = self.target.counts(Share(champion)).get(CHAMPION)
-        known = self.observatory.references(champion, new, spec) if self.observatory is not None else References()
-        return replace(known, latency=latency_of(spec, counts))
-
-    def _observe(self, rollout: Rollout, desired: Served | None, *, in_force: bool) -> Observed:
-        condition = self._conditions.get(rollout.new)
-        healthy, now = self.target.healthy(rollout.new.usecase), self.now()
-        failed = condition is not None and condition.readiness is Readiness.FAILED
-        looking = in_force and rollout.confirmed and rollout.phase in COMPARED
-        return Observed(
-            desired=desired,
-            in_force=in_force,
-            ready=condition is not None and condition.readiness is Readiness.READY,
-            healthy=healthy,
-            now=now,
-            failure=condition.reason if condition is not None and failed else None,
-            silent_too_long=self._silent_seconds(rollout, healthy, now) > SILENCE_SECONDS,
-            verdict=self._sent_back(rollout) or (self._look(rollout) if looking else None),
-        )
-
-    def _sent_back(self, rollout: Rollout) -> Opinion | None:
-        reason = self.journal.sent_back(rollout.name) if rollout.phase in COMPARED else None
-        return Opinion(Call.ROLL_BACK, reason) if reason is not None else None
-
-    def _silent_seconds(self, rollout: Rollout, healthy: frozenset[str], now: datetime) -> float:
-        """Return for how long a version that should answer was watched not to."""
-        last, silent = self._silence.get(rollout.name, (now, 0.0))
-        watched = min(max((now - last).total_seconds(), 0.0), WATCHED_SECONDS)
-        answers = rollout.new.version in healthy or rollout.phase is Phase.STARTING
-        self._silence[rollout.name] = (now, 0.0 if answers else silent + watched)
-        return self._silence[rollout.name][1]
-
-    def _look(self, rollout: Rollout) -> Opinion | None:
-        share = rollout.share
-        if share is None:
-            return None
-        evidence = self.observatory.evidence(rollout) if self.observatory is not None else None
-        judged = self._looks(rollout).look(rollout, self.now(), lambda: self.target.counts(share), evidence)
-        return Opinion(judged.call, judged.reason) if judged is not None else None
-
-    def _looks(self, rollout: Rollout) -> Looking:
-        if rollout.name not in self._looking or self._looking[rollout.name].is_stale:
-            self._looking[rollout.name] = Looking.resumed(rollout, self.journal)
-        return self._looking[rollout.name]
-
-    def _verdict(self, rollout: Rollout) -> Mapping[str, Any]:
-        return self._looks(rollout).verdict(rollout.step) if rollout.phase in COMPARED else {}
 
     def _asked_first(self, rollout: Rollout, decision: Decision) -> Decision:
         """Ask the hooks before a step; one that objects makes it wait."""
@@ -253,7 +225,8 @@ class Controller:
                 extra = {"step": step, "percent": rollout.plan.steps[step]}
                 self._record(EventKind.ROLLOUT_STEP, rollout, decision, extra)
             case Action.PROMOTE:
-                self._record(EventKind.ROLLOUT_PROMOTED, rollout, decision, {})
+                told = {"reference": self._eyes.looks(rollout).reference()}
+                self._record(EventKind.ROLLOUT_PROMOTED, rollout, decision, told)
             case Action.ROLL_BACK:
                 cause = str(decision.cause or Cause.WITHDRAWN)
                 self._record(EventKind.ROLLOUT_ROLLED_BACK, rollout, decision, {"cause": cause})
@@ -264,13 +237,13 @@ class Controller:
     def _record(self, kind: EventKind, rollout: Rollout, decision: Decision, extra: Mapping[str, Any]) -> None:
         """Record an intent, with everything that its verdict can be replayed from and drawn by."""
         condition = self._conditions.get(rollout.new)
-        looks = self._looks(rollout) if rollout.phase in COMPARED else None
+        looks = self._eyes.looks(rollout) if rollout.phase in COMPARED else None
         served = {"serving": dict(condition.serving)} if condition is not None and condition.serving else {}
         body = {
             "rollout": rollout.name,
             "state": "intent",
             "reason": decision.reason,
-            "verdict": self._verdict(rollout),
+            "verdict": self._eyes.verdict(rollout),
             "looks": looks.documents(rollout.step) if looks is not None else [],
             "trace": looks.trace(rollout.step) if looks is not None else {},
             **served,

@@ -16,7 +16,7 @@ from typing import Any
 
 from deploy.deployment_request import Change, check_wanted
 from deploy.desired import Approval, approvals
-from deploy.interfaces import Registry
+from deploy.interfaces import Stages
 from deploy.ledger import PostgresLedger
 from deploy.reconcile import ROLLED_BACK
 from deploy.rollout import History, histories
@@ -33,7 +33,7 @@ CONTROLS: Mapping[str, tuple[str, ...]] = {}
 FLYWHEEL = (sys.executable, "-c", "from flywheel.cli import main; main()")
 
 
-def open_registry(settings: Settings) -> Registry:
+def open_registry(settings: Settings) -> Stages:
     """Return the registry as the controller sees it."""
     return MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
 
@@ -50,7 +50,7 @@ class Changes:
     def __init__(
         self,
         settings: Settings,
-        registry: Callable[[Settings], Registry] = open_registry,
+        registry: Callable[[Settings], Stages] = open_registry,
         command: tuple[str, ...] = FLYWHEEL,
     ) -> None:
         self._settings = settings

@@ -47,14 +47,24 @@ class Ledger(Protocol):
         """Append one event durably before returning."""
 
 
-class Registry(Protocol):
-    """The registry as svc-controller sees it; every call may be repeated."""
+class Stages(Protocol):
+    """What people decided, as the registry has it."""
 
     def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
         """Return the stage of each of these versions of a use case; what does not exist is left out."""
 
+
+class Registry(Stages, Protocol):
+    """The registry as svc-controller sees it; every call may be repeated."""
+
     def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
         """Point an alias at a version, or remove it; nothing happens when it is so already."""
+
+    def go_back(self, served: Served, reason: str) -> None:
+        """Bring a former champion back to Production, and archive what took its place.
+
+        Nothing happens when that is so already. Raises a FlywheelError where it cannot be gone back to.
+        """
 
     def archive(self, served: Served, reason: str) -> None:
         """Move a version to Archived; nothing happens when it is not in Production."""

@@ -12,16 +12,19 @@ from deploy.interfaces import Ledger
 from deploy.journal import Journal
 from deploy.ledger import PostgresLedger, leadership
 from deploy.local.target import LocalTarget
+from deploy.observing import LogObservatory
 from deploy.packages import Packages
 from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
 from deploy.textfile import Textfile
 from deploy.versions import MlflowRegistry
+from deploy.vigil import Vigils
 from flywheel.connections import endpoints, login
 from flywheel.database import open_database
 from flywheel.errors import TransientError
 from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings
 from flywheel.signing import trusted_key
+from flywheel.storage import PredictionLog
 from flywheel.tracking import Tracking
 
 Say = Callable[[str], None]
@@ -80,7 +83,14 @@ def leading_controller(
 def wired(settings: Settings, ledger: Ledger, target: LocalTarget, journal: Journal) -> Controller:
     """Return a controller of a home with all its parts."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
-    return Controller(ledger, mlflow_registry(settings), target, journal, now, hooks=installed())
+    observatory, registry = log_observatory(settings), mlflow_registry(settings)
+    vigils = Vigils(settings.root / "run" / "vigils")
+    return Controller(ledger, registry, target, journal, now, observatory=observatory, hooks=installed(), vigils=vigils)
+
+
+def log_observatory(settings: Settings) -> LogObservatory:
+    """Return what the prediction log of a home knows."""
+    return LogObservatory(PredictionLog(settings.root / "log"), packages_of(settings), lambda: datetime.now(UTC))
 
 
 def mlflow_registry(settings: Settings) -> MlflowRegistry:
@@ -88,12 +98,15 @@ def mlflow_registry(settings: Settings) -> MlflowRegistry:
     return MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
 
 
+def packages_of(settings: Settings) -> Packages:
+    """Return the packages of a home, fetched from the registry and verified."""
+    registry = mlflow_registry(settings)
+    return Packages(settings.root / "packages", registry.download, registry.signature, trusted_key(settings.root))
+
+
 def local_target(settings: Settings) -> LocalTarget:
     """Return where the versions of a home run."""
-    registry = mlflow_registry(settings)
-    gateway = Gateway(endpoints(settings).envoy_admin_url)
-    packages = Packages(settings.root / "packages", registry.download, registry.signature, trusted_key(settings.root))
-    return LocalTarget(settings, gateway, packages)
+    return LocalTarget(settings, Gateway(endpoints(settings).envoy_admin_url), packages_of(settings))
 
 
 def rollout_journal(settings: Settings) -> Journal:

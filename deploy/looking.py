@@ -19,7 +19,7 @@ from deploy.verdict.several import Judged, Judging, StepLook, judging
 from deploy.verdict_file import record
 from deploy.verdict_looks import KINDS, LookSpec
 from deploy.verdict_plan import PlanSpec
-from flywheel.errors import TransientError
+from flywheel.errors import DataError, StackError, TransientError
 
 Counters = Mapping[str, ArmCounts]
 NO_COUNTS = ArmCounts()
@@ -45,6 +45,9 @@ class Looking:
         entries: All looks so far.
         judgings: By step's kind (shadow or not), after the looks so far.
         points: By step, what each look left behind.
+        taken: When the last look was taken.
+        size: Of the journal, in bytes, after it.
+        trouble: Why the prediction log said nothing in it.
     """
 
     rollout: str
@@ -55,6 +58,7 @@ class Looking:
     points: dict[int, list[Point]] = field(default_factory=dict)
     taken: datetime | None = None
     size: int = 0
+    trouble: str = ""
 
     @classmethod
     def resumed(cls, rollout: Rollout, journal: Journal) -> "Looking":
@@ -97,6 +101,16 @@ class Looking:
         """Return how a step's evidence grew, for pictures."""
         return trace(self.points.get(step, []))
 
+    def reference(self) -> dict[str, dict[str, int]]:
+        """Return what the version did in traffic: by metric its requests, and how many of them were bad."""
+        looks = [entry.look["metrics"] for entry in self.entries if self.plan.steps[entry.step]]
+        found: dict[str, dict[str, int]] = {}
+        for name, key in (("errors", "errors"), ("latency", "over_p99")):
+            arms = [look[name]["canary"] for look in looks if name in look]
+            if arms:
+                found[name] = {"requests": sum(arm["requests"] for arm in arms), "bad": sum(arm[key] for arm in arms)}
+        return found
+
     def verdict(self, step: int) -> dict[str, Any]:
         """Return the verdict of a step's plan so far as plain JSON."""
         judged_by = self.plan.judged_by(step)
@@ -110,11 +124,11 @@ class Looking:
 
     def _take(self, rollout: Rollout, judged_by: PlanSpec, counters: Counters, evidence: Evidence | None) -> None:
         before = self._last(rollout.step)
-        since = _read(before.counters if before is not None else rollout.counters or {})
+        since = read_counters(before.counters if before is not None else rollout.counters or {})
         canary = CHALLENGER if self.plan.steps[rollout.step] else SHADOW
         counts = difference(counters, since)
         metrics = counted(judged_by, counts.get(canary, NO_COUNTS), counts.get(CHAMPION, NO_COUNTS))
-        said, cursor = evidence.since(self._cursor()) if evidence is not None else ({}, self._cursor())
+        said, cursor = self._said(evidence)
         metrics |= {name: one for name, one in said.items() if name in judged_by.metrics}
         if not metrics:
             return
@@ -124,6 +138,15 @@ class Looking:
         entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor, seconds)
         self._keep(rollout, entry)
         self._judge(entry)
+
+    def _said(self, evidence: Evidence | None) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """Return what the prediction log says; while it cannot be read, or must not be believed, nothing."""
+        self.trouble = ""
+        try:
+            return evidence.since(self._cursor()) if evidence is not None else ({}, self._cursor())
+        except (DataError, StackError) as fault:
+            self.trouble = str(fault)
+            return {}, self._cursor()
 
     def _keep(self, rollout: Rollout, entry: Entry) -> None:
         """Keep a look before it counts. On a full disk only one that ends harm may count without."""
@@ -214,7 +237,8 @@ def written(arm: ArmCounts) -> dict[str, Any]:
     return {**asdict(arm), "slow": {str(bound): count for bound, count in arm.slow.items()}}
 
 
-def _read(counters: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmCounts]:
+def read_counters(counters: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmCounts]:
+    """Read what `written` wrote, by arm."""
     return {
         arm: ArmCounts(one["requests"], one["errors"], {float(bound): count for bound, count in one["slow"].items()})
         for arm, one in counters.items()

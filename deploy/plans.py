@@ -104,10 +104,19 @@ def make_plan(spec: RolloutSpec, alpha: float, references: References) -> Rollou
         references: What was measured of the champion.
     """
     shadow_part = (SHADOW_PART if spec.shares else 1.0) if spec.shadow is not None else 0.0
-    way = spec if spec.shadow is None else spec.model_copy(update={"least_requests": spec.shadow.requests})
-    shadow = _judged_by(way, (SHADOW_STEP,), shadow_part * alpha, references) if spec.shadow is not None else None
+    shadow_way = _shadow_way(spec)
+    shadow = (
+        _judged_by(shadow_way, (SHADOW_STEP,), shadow_part * alpha, references) if spec.shadow is not None else None
+    )
     traffic = _judged_by(spec, spec.shares, (1 - shadow_part) * alpha, references) if spec.shares else None
     return RolloutPlan(spec, shadow, traffic, references.evidence)
+
+
+def _shadow_way(spec: RolloutSpec) -> RolloutSpec:
+    """Return what the shadow is judged by: not its latency, for its first requests warm it up and nobody waits."""
+    guard = tuple(name for name in spec.guard if name != "latency")
+    least = spec.shadow.requests if spec.shadow is not None else spec.least_requests
+    return spec.model_copy(update={"least_requests": least, "guard": guard})
 
 
 def errors_only(steps: tuple[int, ...], margin: float, alpha: float = ALPHA, max_minutes: float = 30.0) -> RolloutPlan:
@@ -118,12 +127,14 @@ def errors_only(steps: tuple[int, ...], margin: float, alpha: float = ALPHA, max
 
 
 def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, references: References) -> PlanSpec:
-    parts = spec.alpha_parts()
-    metrics: dict[str, dict[str, Any]] = {}
-    for guard in spec.guard:
-        made = _metric(guard, spec, references)
-        if made is not None:
-            metrics[guard] = {**made, **({"part": parts[guard]} if guard in parts else {})}
+    made = {guard: one for guard in spec.guard if (one := _metric(guard, spec, references)) is not None}
+    parts = spec.alpha_parts(made)
+    metrics: dict[str, dict[str, Any]] = {
+        guard: {**one, **({"part": parts[guard]} if guard in parts else {})} for guard, one in made.items()
+    }
+    if spec.unit == "user" and "errors" in parts and steps == spec.shares:
+        # Requests of one user fail together: they may open a gate, but whoever is randomised must be what rolls back.
+        metrics |= {"errors": made["errors"], "users": {"kind": "users", "part": parts["errors"]}}
     return PlanSpec.model_validate({"steps": steps, "alpha": alpha, "metrics": metrics})
 
 
@@ -136,7 +147,7 @@ def _metric(guard: str, spec: RolloutSpec, references: References) -> dict[str, 
         if references.latency is None:
             return None
         p90, p99 = references.latency
-        return {"kind": "latency", "seconds": {"p90": p90, "p99": p99}}
+        return {"kind": "latency", "seconds": {"p90": p90, "p99": p99}, "tolerance": spec.latency_ratio}
     return dict(references.metrics[guard]) if guard in references.metrics else None
 
 

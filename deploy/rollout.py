@@ -60,6 +60,8 @@ class Rollout:
         counters: The gateway's counters by arm when the present step was confirmed.
         details: Body of the last event of the controller.
         rollback: Whether the new version was live before and people want it back: it takes all traffic at once.
+        reference: What the version did in traffic before it took over: by metric requests, and bad ones.
+        turned: What turned bad after it had taken over; None while nothing has.
         paused: Who paused it and why; None while it goes on.
         allowed: Whether people let it go on from this step.
         seq: Number of the event that started it.
@@ -80,6 +82,8 @@ class Rollout:
     counters: Mapping[str, Mapping[str, Any]] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     rollback: bool = False
+    reference: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    turned: str | None = None
     paused: str | None = None
     allowed: bool = False
     seq: int = 0
@@ -263,7 +267,8 @@ def _applied(rollout: Rollout, event: Event) -> Rollout:
             return replace(rollout, phase=phase, step=step, counters=counters, allowed=False)
         case EventKind.ROLLOUT_PROMOTED:
             after = Phase.BAKING if rollout.bakes else Phase.DONE
-            return replace(rollout, phase=after if done else Phase.PROMOTING, allowed=False)
+            reference = body.get("reference", rollout.reference)
+            return replace(rollout, phase=after if done else Phase.PROMOTING, allowed=False, reference=reference)
         case EventKind.ROLLOUT_BAKED:
             return replace(rollout, phase=Phase.DONE, confirmed=True)
         case EventKind.ROLLOUT_ROLLED_BACK:
@@ -276,8 +281,10 @@ def _applied(rollout: Rollout, event: Event) -> Rollout:
 
 
 def _said(rollout: Rollout, event: Event) -> Rollout | None:
-    """Apply what people said of a rollout; None for an event of the controller."""
+    """Apply what was said of a rollout without changing traffic; None for a step of the controller."""
     match event.kind:
+        case EventKind.ROLLOUT_TURNED_BAD:
+            return replace(rollout, turned=str(event.body["reason"]))
         case EventKind.ROLLOUT_PAUSED:
             return replace(rollout, paused=f"{event.actor}: {event.body['reason']}")
         case EventKind.ROLLOUT_RESUMED:

@@ -1,13 +1,13 @@
 """Taking a use case out of service, which only people ask for: the one event that lets its last version stop."""
 
 from deploy.desired import approvals, newest
-from deploy.interfaces import Ledger, Registry
+from deploy.interfaces import Ledger, Stages
 from deploy.rollout import History, histories
 from flywheel.errors import UsageError
 from flywheel.events import EventKind
 
 
-def record_undeployment(ledger: Ledger, registry: Registry, usecase: str, reason: str) -> str:
+def record_undeployment(ledger: Ledger, registry: Stages, usecase: str, reason: str) -> str:
     """Record that a use case goes out of service; return the version that was live.
 
     Raises:

@@ -43,7 +43,7 @@ class ErrorsSpec(Strict):
     """Errors of requests."""
 
     kind: Literal["errors"]
-    part: Part
+    part: Part | None = Field(None, description="Part of the plan's alpha; without it errors open gates only.")
     margin: float = Field(0.0025, gt=0, lt=1, description="Rise of the error rate that the last step tolerates.")
     ratio: float = Field(1.5, gt=1, le=100, description="Ratio of the error rates that the last step tolerates.")
     planned: PlannedErrors | None = None
@@ -52,6 +52,12 @@ class ErrorsSpec(Strict):
     spending: Spending = SPENDING_SHARE
     opens: bool = True
     least_requests: Least = 1
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.part is None and not self.opens:
+            raise ValueError("errors without a part that open no gate decide nothing; give a part")
+        return self
 
     @model_validator(mode="after")
     def _planned_once(self) -> Self:
@@ -64,11 +70,12 @@ class ErrorsSpec(Strict):
         return Errors(
             ErrorsPlan(
                 self.margins(frame),
-                self.part * frame.alpha,
+                (self.part or 0.0) * frame.alpha,
                 frame.alpha,
                 self._schedule(frame),
                 self.opens,
                 self.least_requests,
+                rolls_back=self.part is not None,
             )
         )
 
@@ -106,13 +113,14 @@ class LatencySpec(Strict):
     kind: Literal["latency"]
     part: Part
     seconds: Thresholds
+    tolerance: float = Field(1.0, ge=1, le=100, description="Ratio of the parts of slow requests that is no harm.")
     planned_requests: PlannedRequests | None = None
     pace: Pace = PACE
     spending: Spending = SPENDING_SHARE
 
     def build(self, frame: Frame) -> Latency:
         """Return the metric before its first look."""
-        levels = split(self.seconds.p90, self.seconds.p99)
+        levels = split(self.seconds.p90, self.seconds.p99, self.tolerance)
         schedules = tuple(self._schedule(frame, level) for level in levels)
         return latency(levels, schedules, self.part * frame.alpha)
 

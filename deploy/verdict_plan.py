@@ -1,5 +1,6 @@
 """The plan of a rollout as a document: steps, α, metrics; what was fixed before the start, so that looks replay."""
 
+import math
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -24,7 +25,7 @@ class PlanSpec(Strict):
     def _fits(self) -> Self:
         if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
             raise ValueError(f"steps {list(self.steps)} must rise")
-        parts = sum(getattr(metric, "part", 0.0) for metric in self.metrics.values())
+        parts = sum(getattr(metric, "part", None) or 0.0 for metric in self.metrics.values())
         if parts > 1 + 1e-9:
             raise ValueError(f"the metrics' parts of alpha sum to {parts:g}; they must not exceed 1")
         return self
@@ -52,7 +53,7 @@ def default_metrics(
         planned_requests: Requests of both arms in the whole rollout, where that is known.
     """
     there = {"errors": True, "latency": thresholds is not None, "loss": loss is not None}
-    whole = sum(PARTS[name] for name, is_there in there.items() if is_there)
+    whole = math.fsum(PARTS[name] for name, is_there in there.items() if is_there)
     parts = {name: part / whole for name, part in PARTS.items()}
     metrics: dict[str, AnyMetric] = {
         "errors": ErrorsSpec(kind="errors", part=parts["errors"], planned_requests=planned_requests)

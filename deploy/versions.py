@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 from deploy.desired import PRODUCTION, Served
 from flywheel.rest import RefusedError
@@ -43,6 +44,12 @@ class MlflowRegistry:
         del reason  # MLflow's transition takes no comment
         if self.stages(served.usecase, [served.version]).get(served.version) == PRODUCTION:
             self._tracking.archive(served.usecase, served.version)
+
+    def go_back(self, served: Served, reason: str) -> None:
+        """Bring a former champion back to Production, as `flywheel rollback` does; RefusedError where it cannot be."""
+        if self.stages(served.usecase, [served.version]).get(served.version) != PRODUCTION:
+            name = quote(served.usecase, safe="")
+            self._tracking.rest.own("POST", f"rollback/{name}", to=served.version, reason=reason)
 
     def download(self, usecase: str, version: str, folder: Path) -> Path:
         """Copy a version's model folder to `folder`, which must not exist yet, as MLflow's own client would."""

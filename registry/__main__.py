@@ -21,8 +21,10 @@ from flywheel.telemetry import configure_logs
 from registry.burst import GATE_QUESTIONS, Burst
 from registry.guard.chain import ChainCheck
 from registry.guard.watch import PointerWatch
+from registry.hooks.consumers import Consumer, post_hooks
 from registry.hooks.outbox import Outbox
 from registry.hooks.roster import Roster
+from registry.rollouts.keeper import ReportKeeper
 from registry.service import Job, lead
 from registry.trail import open_trail
 
@@ -39,7 +41,8 @@ def main() -> None:
     def jobs(over: threading.Event) -> Sequence[Job]:
         with engine.begin() as connection:
             events.install(connection)
-        outbox = Outbox(engine, Roster(_hooks_file()), over)
+        told: list[Consumer] = [*post_hooks(), ReportKeeper(over)]
+        outbox = Outbox(engine, Roster(_hooks_file(), told), over)
         return [PointerWatch(engine), ChainCheck(engine), outbox, _gates(engine, over)]
 
     lead(engine, jobs, stop, lambda state: write_beat(settings, state))

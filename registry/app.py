@@ -26,6 +26,7 @@ from registry.policy import routes as policy
 from registry.review.links import ReviewLinks
 from registry.review.page import add_review_pages
 from registry.rollouts import routes as rollouts
+from registry.rollouts.page import add_pages as add_rollout_pages
 from registry.routes import ROOT
 from registry.signing import routes as signing
 from registry.store.opened import gate_store
@@ -40,6 +41,7 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     floor_policy()  # a server without a policy must not start
     sso = sso_settings(os.environ)
     add_review_pages(app)
+    add_rollout_pages(app)
     for room in (access, gates, history, hooks, policy, rollouts, signing):
         room.add_routes(app)
     stamp_makers()

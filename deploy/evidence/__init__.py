@@ -3,9 +3,11 @@
     reader      rows that are new since a cursor: the only I/O
     plan        what is looked at, fixed before the start
     cursor      how far the looks have come, as JSON
+    arms        what a record or a line is evidence of
     meeting     two kinds of rows that belong together and come in any order
-    fold        all that is still waiting for something, and what became known with the new rows
-    users, predicted, losses, values, shadow    documents of one metric each
+    waiting     all that waits for its other half, and for how long
+    fold        what becomes known with new rows; of outcomes by `learning`, of a shadow by `mirrored`
+    documents   a look, of metric by metric: `users`, `predicted`, `losses` and `values`, `shadow`
     evidence    wires them
     references  what a plan is made from: the champion's recent past
 

@@ -43,6 +43,9 @@ def learn(
         new: Outcomes that are new.
         horizon: An outcome that the log took so much later than the answer does not count.
     """
+    if new.is_empty() and (waiting.is_empty() or not fresh):
+        nothing = answers.clear().with_columns(outcome=pl.lit(None, pl.Float64), label=pl.lit(None, pl.String))
+        return Learned(nothing, answers["known"], waiting)
     places = answers.with_row_index(AT)
     numbered = pl.concat([waiting, new]).with_row_index(NUMBER)
     found = pl.concat(

@@ -10,6 +10,8 @@ LEFT, RIGHT, TURN = "_left", "_right", "_turn"
 # Rows that wait on one side. Beyond it the oldest go, so that a log without its other half fills no memory.
 MOST = 1_000_000
 MOST_PIECES = 64
+# Rows that are done with are let go once they are more than one in so many.
+MANY = 8
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,11 @@ class Meeting:
         quiet = left.is_empty() and right.is_empty()
         left, right = joined(self.left, left), joined(self.right, right)
         ours, theirs = left.with_row_index(LEFT), right.with_row_index(RIGHT)
-        ours, theirs = (ours.clear(), theirs.clear()) if quiet else shared(ours, theirs, self.key)
+        if not quiet:
+            ours, theirs = shared(ours, theirs, self.key)
+        if quiet or ours.is_empty():
+            nothing = left.clear().hstack(right.clear().drop(self.key))
+            return nothing, replace(self, left=left, right=right)
         ours = ours.with_columns(pl.int_range(pl.len()).over([*self.key, *self.within]).alias(TURN))
         theirs = theirs.with_columns(pl.int_range(pl.len()).over(self.key).alias(TURN))
         pairs = ours.join(theirs, on=[*self.key, TURN], how="inner", maintain_order="left")
@@ -66,11 +72,14 @@ def shared(one: pl.DataFrame, other: pl.DataFrame, key: Sequence[str]) -> tuple[
 
 
 def kept_since(frame: pl.DataFrame | None, time: str, begin: datetime | None) -> pl.DataFrame | None:
-    """Return the rows that are not from before `begin`, and of these the last `MOST`."""
-    if frame is None or (begin is None and frame.height <= MOST):
-        return frame
-    late = pl.repeat(value=False, n=frame.height, eager=True) if begin is None else frame[time] < begin
-    return frame.filter(~late).tail(MOST) if late.any() or frame.height > MOST else frame
+    """Return the rows that are not from before `begin`, and of these the last `MOST`.
+
+    Some from before it stay until they are many: to copy a million rows takes longer than all else of a look.
+    """
+    if frame is None or begin is None:
+        return None if frame is None else frame.tail(MOST)
+    late = (frame[time] < begin).fill_null(value=False)
+    return (frame.filter(~late) if late.sum() * MANY > frame.height else frame).tail(MOST)
 
 
 def without(frame: pl.DataFrame, places: pl.Series) -> pl.DataFrame:

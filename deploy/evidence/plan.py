@@ -1,5 +1,6 @@
 """What is looked at in a rollout, fixed before its start: plain JSON, so that it can stand in the first event."""
 
+from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -127,6 +128,11 @@ class EvidencePlan(Strict):
     def value(self) -> str:
         """The output that is the prediction."""
         return "probability" if self.task == "binary" else "prediction"
+
+    @property
+    def horizon(self) -> timedelta | None:
+        """How long an outcome is waited for."""
+        return None if self.horizon_seconds is None else timedelta(seconds=self.horizon_seconds)
 
     @property
     def learns(self) -> bool:

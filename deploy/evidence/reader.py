@@ -49,6 +49,11 @@ class Rows:
     outcomes: pl.DataFrame
 
 
+def outputs_of(records: pl.DataFrame) -> list[str]:
+    """Return the columns of the outputs."""
+    return [name for name in records.columns if name.startswith(OUTPUT)]
+
+
 class Reader:
     """Reads the log of one rollout."""
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from deploy.evidence.fold import CHAMPION, failed
+from deploy.evidence.arms import CHAMPION, failed
 from deploy.evidence.losses import losses
 from deploy.evidence.plan import Bins, EvidencePlan, Loss, OutputType
 from deploy.evidence.reader import OUTPUT
@@ -87,11 +87,13 @@ def read_past(log: PredictionLog, usecase: str, version: str, outputs: Mapping[s
     of_version = (pl.col("recorded_time") >= begin) & (pl.col("model_version") == version) & NOT_MIRRORED
     every = log.scan(usecase, "predictions", prediction_schema(None))
     records = every.filter(of_version & (pl.col("status") == "scored")).drop("inputs").collect()
+    value = OUTPUT + ("probability" if "probability" in outputs else "prediction")
+    if records.is_empty():
+        return Past(pl.Series(value, [], pl.Float64), pl.DataFrame())
     lines = log.scan(usecase, "requests", REQUESTS).filter(pl.col("time") >= begin - TRAFFIC).collect()
     known = log.scan(usecase, "outcomes", LOGGED_OUTCOMES).filter(pl.col("recorded_time") >= begin).collect()
     values = read_fields(records, "outputs", outputs).rename(lambda name: OUTPUT + name)
     joined = join_outcomes(answered(records.hstack(values), lines), known, datetime.max)
-    value = OUTPUT + ("probability" if "probability" in outputs else "prediction")
     said = pl.col("outcome").is_not_null() | pl.col("label").is_not_null()
     return Past(values[value], joined.filter(said).select(*values.columns, "model_version", "outcome", "label"))
 

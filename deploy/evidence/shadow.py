@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from deploy.evidence.fold import SHADOW
 from deploy.evidence.losses import losses
 from deploy.evidence.plan import EvidencePlan, Loss
 from deploy.evidence.reader import OUTPUT
+from deploy.evidence.waiting import SHADOW
 
 # Predictions that are nearer than this agree: two backends differ by rounding.
 SAME = 1e-5

@@ -4,18 +4,12 @@ from typing import Any
 
 import polars as pl
 
-from deploy.evidence.fold import BASELINE, CANARY, CHAMPION, failed
+from deploy.evidence.arms import BASELINE, CANARY, failed
 from deploy.evidence.meeting import joined, shared
 from flywheel.errors import DataError
 
-# What is remembered of units.
-SIDES = {"who": pl.String, "side": pl.String}
-
-
-def with_sides(lines: pl.DataFrame, arm: str) -> pl.DataFrame:
-    """Return the lines (n, …) of the champion's arm and of this challenger's, with `side`."""
-    side = pl.col("arm").replace_strict({CHAMPION: BASELINE, arm: CANARY}, default=None, return_dtype=pl.String)
-    return lines.with_columns(side=side).filter(pl.col("side").is_not_null())
+# What is remembered of units: which side each has been on.
+NO_UNITS = pl.DataFrame(schema={"who": pl.String, "side": pl.String})
 
 
 def sides_of_units(lines: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:

@@ -4,8 +4,9 @@ from typing import Any
 
 import polars as pl
 
+from deploy.evidence.arms import BASELINE, CANARY
 from deploy.evidence.cursor import Held
-from deploy.evidence.fold import BASELINE, CANARY, KEY
+from deploy.evidence.waiting import KEY
 
 # Of one arm's values that wait for the other's; of more the oldest go, whatever they are.
 MOST_HELD = 1_000

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from deploy.experiments.judging import document, judge
 from deploy.experiments.looks import Look, LookDocument
 from deploy.experiments.plan import Experiment
+from deploy.experiments.words import one_line
 from flywheel.errors import UsageError
 from flywheel.yaml_text import parse_yaml, yaml_reason
 
@@ -103,11 +104,6 @@ def _checked(model: type[Model], found: Any, what: str) -> Model:
 def _keys(place: tuple[int | str, ...]) -> list[str]:
     """Return the keys of a file; pydantic names the kind of a measure after it, where the file has no key."""
     return [str(part) for number, part in enumerate(place) if number == 0 or place[number - 1] != "measure"]
-
-
-def one_line(sentence: str) -> str:
-    """Return a sentence in one line, whatever a file's own words are."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in sentence)
 
 
 def _time(value: object) -> str:

@@ -24,12 +24,12 @@ def looks_of(plan: Experiment, units: Units, count: int) -> list[Look]:
     The last one is at the units' `as_of`, or when the last of them came.
     """
     known = units.frame["known"].sort()
-    if known.null_count():
+    if known.null_count() or (units.as_of is None and known.is_empty()):
         return [look_at(plan, units, None)]
     if units.as_of is not None:
         known = known.filter(known <= units.as_of)
-    places = [round((number + 1) * (len(known) - 1) / count) for number in range(count)] if len(known) else []
     last = units.as_of if units.as_of is not None else known[-1]
+    places = {round((number + 1) * (len(known) - 1) / count) for number in range(count)} if len(known) else set()
     return list(_cumulative(plan, units, [*sorted({known[place] for place in places} - {last}), last]))
 
 

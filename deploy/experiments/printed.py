@@ -47,7 +47,7 @@ def _console() -> Console:
 def _arms(report: Report) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in titles(report):
-        table.add_column(title, justify="left" if title in TEXTS else "right")
+        table.add_column(escape(title), justify="left" if title in TEXTS else "right")
     for row in rows(report):
         table.add_row(*(escape(cell) for cell in row))
     return table

@@ -32,15 +32,17 @@ class Report:
     """All that a report shows."""
 
     plan: Experiment
+    looks: tuple[Look, ...]
     judgement: Judgement
     path: tuple[Step, ...]
     money: tuple[Money, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+        """Return plain JSON values: a record, of which `judge_experiment` makes the same judgement again."""
         plan = self.plan.model_dump(mode="json", by_alias=True, exclude_none=True)
         return {
             "plan": plan,
+            "looks": [look.to_json() for look in self.looks],
             "judgement": document(self.judgement),
             "return": [asdict(one) for one in self.money],
             "path": [
@@ -59,7 +61,9 @@ def report_of(plan: Experiment, looks: Sequence[Look]) -> Report:
         steps.append(Step(look.days, sum(one.measured for one in arms), arms))
     known = [one for one in judgement.arms[1:] if math.isfinite(one.gain.high) and one.arm not in judgement.stop]
     worth = plan.returns is not None and not judgement.ratio.mismatch
-    return Report(plan, judgement, tuple(steps), tuple(returned(plan, one) for one in known) if worth else ())
+    return Report(
+        plan, tuple(looks), judgement, tuple(steps), tuple(returned(plan, one) for one in known) if worth else ()
+    )
 
 
 def _ends(reading: Reading) -> list[float] | None:

@@ -16,6 +16,7 @@ import polars as pl
 
 from deploy.experiments.measures import Conversion, Cost, Measure, Revenue
 from deploy.experiments.plan import Experiment
+from deploy.experiments.words import one_line
 from flywheel.errors import UsageError
 
 TIME = pl.Datetime("us")
@@ -109,7 +110,7 @@ def _check_rows(plan: Experiment, rows: pl.DataFrame, source: str) -> None:
     unknown = rows.filter(~pl.col("arm").is_in(list(plan.shares)) | pl.col("arm").is_null())
     if unknown.height:
         raise UsageError(
-            f"{source}: arm '{unknown['arm'][0]}' is not in the plan ({unknown.height} such rows)."
+            f"{source}: arm '{one_line(str(unknown['arm'][0]))}' is not in the plan ({unknown.height} such rows)."
             f" It has {', '.join(plan.shares)}."
         )
     present = set(rows["arm"].unique())
@@ -123,7 +124,9 @@ def _check_rows(plan: Experiment, rows: pl.DataFrame, source: str) -> None:
     two = rows.group_by("unit").agg(pl.col("covariate").n_unique().alias("values")).filter(pl.col("values") > 1)
     if two.height:
         unit = two["unit"].sort()[0]
-        raise UsageError(f"{source}: unit '{unit}' has several covariates ({two.height} such units). Give it one.")
+        raise UsageError(
+            f"{source}: unit '{one_line(unit)}' has several covariates ({two.height} such units). Give it one."
+        )
 
 
 def _covariate(plan: Experiment, table: pl.DataFrame, source: str) -> pl.Series:

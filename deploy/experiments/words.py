@@ -96,3 +96,8 @@ def money(value: float) -> str:
 def tick(value: float) -> str:
     """Return a round number, as at an axis or in a plan."""
     return f"{value:,.6g}" if abs(value) > 1e-12 else "0"
+
+
+def one_line(sentence: str) -> str:
+    """Return a sentence in one line, whatever a file's own words are."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in sentence)

@@ -96,9 +96,9 @@ class Environments:
         if building is None:
             if (self._root / digest / READY).is_file():
                 return Environment(digest, State.READY)
-            since, reason = self._failed.get((digest, version), (float("-inf"), ""))
+            since, why = self._failed.get((digest, version), (float("-inf"), ""))
             if self._clock() - since < AGAIN_SECONDS:
-                return Environment(digest, State.FAILED, reason)
+                return _failure(digest, version, why)
             building = self._building[digest] = self._start(digest, package, manager)
         building.waiting.add(version)
         return self._waited(digest, building, version)
@@ -139,18 +139,22 @@ class Environments:
         del self._building[digest]
         if code == 0:
             return Environment(digest, State.READY)
-        said = log_tail(self._log(digest))
+        why = _why(self._log(digest))
         if code is None:
+            why = f"it was not ready within {BUILD_SECONDS:.0f} seconds."
             with suppress(ProcessLookupError):
                 os.killpg(building.process.pid, signal.SIGKILL)
             building.process.wait()
-        why = _why(self._log(digest)) if code is not None else f"it was not ready within {BUILD_SECONDS:.0f} seconds."
-        reason = f"The environment of {version} cannot be built: {why} {said}"
-        self._failed |= dict.fromkeys(((digest, one) for one in building.waiting), (self._clock(), reason))
-        return Environment(digest, State.FAILED, reason)
+        why = f"{why} {log_tail(self._log(digest))}"
+        self._failed |= dict.fromkeys(((digest, one) for one in building.waiting), (self._clock(), why))
+        return _failure(digest, version, why)
 
     def _log(self, digest: str) -> Path:
         return self._home / "logs" / f"environment-{digest}.log"
+
+
+def _failure(digest: str, version: str, why: str) -> Environment:
+    return Environment(digest, State.FAILED, f"The environment of {version} cannot be built: {why}")
 
 
 def _why(log: Path) -> str:

@@ -1,6 +1,6 @@
 """Empirical-Bernstein confidence sequence for the mean of values in 0 to 1: three sums, whatever the number of values.
 
-Waudby-Smith & Ramdas, arXiv 2010.09686, Theorem 2 (predictable plug-in empirical Bernstein).
+Waudby-Smith & Ramdas, arXiv 2010.09686 (predictable plug-in empirical Bernstein).
 """
 
 import math

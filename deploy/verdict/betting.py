@@ -2,7 +2,7 @@
 
 Each candidate g has two players. One bets that the mean is above g, and is honest for every mean up to g; the other
 bets that it is below. What a player owns is an e-process, valid at every look (Ville's inequality). Waudby-Smith &
-Ramdas, arXiv 2010.09686, section 4: the capital process Π(1 + λ(X - g)), its two one-sided halves.
+Ramdas, arXiv 2010.09686: the capital process Π(1 + λ(X - g)), its two one-sided halves.
 """
 
 import math
@@ -85,7 +85,7 @@ def ladder(around: float, rungs: int = 12) -> tuple[float, ...]:
 
 
 def _agrapa(candidate: float, moments: Moments) -> float:
-    """The bet that maximises growth, approximately: aGRAPA (arXiv 2010.09686, appendix B), with at most RISK at stake.
+    """The bet that maximises growth, approximately: aGRAPA (arXiv 2010.09686), with at most RISK at stake.
 
     λ = (μ - g) / (σ² + (μ - g)²), cut to [-RISK / (1 - g), RISK / g].
     """

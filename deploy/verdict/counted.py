@@ -28,6 +28,7 @@ class ErrorsPlan:
         schedule: How the guard spends its part.
         opens: It opens gates; else it only rolls back.
         least_requests: To the canary at a step before its gate opens.
+        rolls_back: It rolls back; else it only opens gates, as where users are the unit of harm.
     """
 
     margins: tuple[Margin, ...]
@@ -36,6 +37,7 @@ class ErrorsPlan:
     schedule: Schedule
     opens: bool = True
     least_requests: int = 1
+    rolls_back: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,14 @@ class Errors:
         look = self.pending.plus(look)
         if not look.is_fed:
             return replace(self, pending=look, fed=False)
-        guard, worse = self.guard.take(
+        guard, worse = self._guarded(look)
+        gate, worse = self.gate.take(look, self._margin), self.worse or worse
+        return replace(self, guard=guard, gate=gate, pending=NOTHING, fed=True, worse=worse)
+
+    def _guarded(self, look: Look) -> tuple[Guard, bool]:
+        if not self.plan.rolls_back:
+            return self.guard, False
+        return self.guard.take(
             look.canary_errors,
             look.baseline_errors,
             look.share,
@@ -73,8 +82,6 @@ class Errors:
             schedule=self.plan.schedule,
             requests=look.requests,
         )
-        gate, worse = self.gate.take(look, self._margin), self.worse or worse
-        return replace(self, guard=guard, gate=gate, pending=NOTHING, fed=True, worse=worse)
 
     def next_step(self) -> "Errors":
         """Start the next step with a new gate."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from deploy.verdict.guards import Guard
 from deploy.verdict.looks import Look
+from deploy.verdict.plan import tilt
 from deploy.verdict.schedule import Schedule
 
 
@@ -22,11 +23,13 @@ class Level:
         seconds: A request that took longer is slow.
         part: Part of the metric's α (0 to 1); the parts of all levels sum to one.
         ratio: Ratio of the shares of slow requests that the plan wants to see.
+        tolerance: Ratio of these shares that is no harm; 1 tolerates nothing.
     """
 
     seconds: float
     part: float
     ratio: float
+    tolerance: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,10 @@ def levels(champion: Sequence[float]) -> tuple[Level, Level]:
     return split(p90, p99)
 
 
-def split(p90: float, p99: float) -> tuple[Level, Level]:
+def split(p90: float, p99: float, tolerance: float = 1.0) -> tuple[Level, Level]:
     """Return the levels of two thresholds (seconds), with the parts of α of METHODS, "Several guards"."""
     # A tenth of all requests exceeds p90: many counts, so a smaller ratio is seen.
-    return Level(p90, 1 / 3, 1.5), Level(p99, 2 / 3, 2.0)
+    return Level(p90, 1 / 3, 1.5 * tolerance, tolerance), Level(p99, 2 / 3, 2.0 * tolerance, tolerance)
 
 
 def slow(found: tuple[Level, ...], canary: Sequence[float], baseline: Sequence[float]) -> SlowLook:
@@ -98,7 +101,8 @@ class Exceedance:
             guard.take(
                 counts.canary_errors,
                 counts.baseline_errors,
-                counts.share,
+                # At any ratio up to the tolerance the canary has at most this part of the slow ones.
+                tilt(counts.share, level.tolerance),
                 alpha=alpha * level.part,
                 schedule=schedule,
                 requests=counts.requests,

@@ -97,3 +97,9 @@ def expected_counts(percent: int, margin: Margin, alpha: float) -> float:
     worst = tilt(share, margin.ratio)
     gain = share * math.log(share / worst) + (1 - share) * math.log((1 - share) / (1 - worst))
     return math.log(2 / (margin.within[0][1] * alpha)) / gain
+
+
+def expected_requests(percent: int, margin: Margin, alpha: float, base_rate: float) -> float:
+    """Return about how many requests of both arms open a gate when the canary is as good as the champion."""
+    by_rise = promotion.expected_requests(percent / 100, base_rate, margin.rise, alpha / 2)
+    return min(by_rise, expected_counts(percent, margin, alpha) / base_rate) if base_rate else by_rise

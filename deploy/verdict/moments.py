@@ -12,7 +12,7 @@ GROWTH = 16
 class Moments:
     """Sums over what was seen, with one imaginary value of mean 1/2 and variance 1/4 before it.
 
-    Waudby-Smith & Ramdas, arXiv 2010.09686, Theorem 2: the estimates that the bets of the next value may use.
+    Waudby-Smith & Ramdas, arXiv 2010.09686: the estimates that the bets of the next value may use.
 
     Args:
         count: Values so far.

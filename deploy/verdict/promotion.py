@@ -62,3 +62,24 @@ def carry(exponents: tuple[float, ...], look: Look, margin: float) -> tuple[floa
 def carried_evidence(exponents: tuple[float, ...]) -> float:
     """Return the e-value of what `carry` added up."""
     return sum_exp([math.log(weight) + exponent for (_, weight), exponent in zip(BETS, exponents, strict=True)])
+
+
+def expected_requests(share: float, base_rate: float, margin: float, alpha: float) -> float:
+    """Return about how many requests of both arms bring 1/α of evidence when the canary is as good as the champion.
+
+    What the best bet must earn, by what it earns from a request on average (Wald, Ann. Math. Stat. 16(2), 1945);
+    infinite when no bet earns.
+
+    Args:
+        share: Share of the requests that goes to the canary (0 to 1).
+        base_rate: The champion's error rate (0 to 1).
+        margin: δ, absolute (0 to 1).
+        alpha: α.
+    """
+    needed = math.inf
+    for bet, weight in BETS:
+        lost = share * math.log1p(-bet) + (1 - share) * math.log1p(bet * share / (1 - share))
+        gain = bet * share * margin + base_rate * lost
+        if gain > 0:
+            needed = min(needed, math.log(1 / (weight * alpha)) / gain)
+    return needed

@@ -70,7 +70,7 @@ class Spending:
         if self.is_over(planned):
             return both, False
         null = added(self.null)
-        boundary, tail = _boundary(null, alpha * min(1.0, seen / planned) ** pace - self.spent)
+        boundary, tail = boundary_of(null, alpha * min(1.0, seen / planned) ** pace - self.spent)
         return replace(both, spent=self.spent + tail, null=null.below(boundary)), both.found >= boundary
 
     @property
@@ -97,7 +97,7 @@ class Spending:
 NOTHING_SPENT = Spending()
 
 
-def _boundary(null: Distribution, budget: float) -> tuple[int, float]:
+def boundary_of(null: Distribution, budget: float) -> tuple[int, float]:
     """Return the smallest count whose tail the budget covers, and that tail's probability."""
     tail, index = 0.0, len(null.chances)
     while index > 0 and tail + null.chances[index - 1] <= budget:

@@ -53,6 +53,7 @@ class EventKind(StrEnum):
     ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
     ROLLOUT_HELD = "rollout.held"
     ROLLOUT_BAKED = "rollout.baked"
+    ROLLOUT_TURNED_BAD = "rollout.turned_bad"
     ROLLOUT_PAUSED = "rollout.paused"
     ROLLOUT_RESUMED = "rollout.resumed"
     ROLLOUT_ALLOWED = "rollout.allowed"

@@ -1,5 +1,6 @@
 """How a new version takes over, as `usecase.yaml` says it: the way through traffic, and what guards it."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
@@ -102,6 +103,9 @@ class Rollout(Strict):
     latency_objective_ms: float | None = Field(
         None, gt=0, description="Slower requests are counted; by default those over the champion's p90 and p99."
     )
+    latency_ratio: float = Field(
+        1.5, ge=1, le=100, description="Tolerated ratio of slow requests: a version that gets few has colder caches."
+    )
     loss_margin: float = Field(0.02, gt=0, description="Tolerated rise of the loss, as monitor.retrain.margin.")
     kpi: Kpi | None = Field(None, description="The business measure of guard kpi.")
     least_requests: int = Field(100, ge=1, description="To the new version at each step before it goes further.")
@@ -131,8 +135,10 @@ class Rollout(Strict):
         unlisted = [name for name in self.parts if name not in self.guard]
         if unlisted:
             raise ValueError(f"parts.{unlisted[0]} has no guard of that name; add it to guard, or remove the part")
-        if sum(self.parts.values()) > 1 + 1e-9:
-            raise ValueError(f"parts sum to {sum(self.parts.values()):g}; they must not exceed 1")
+        left = 1 - sum(self.parts.values())
+        needed = any(name in PARTS and name not in self.parts for name in self.guard)
+        if left < -1e-9 or (needed and left < 1e-9):
+            raise ValueError(f"parts sum to {1 - left:g}; they must leave something of 1 to the other guards")
         return self
 
     @property
@@ -140,9 +146,14 @@ class Rollout(Strict):
         """The shares of the traffic before all of it, in percent."""
         return self.steps if self.strategy == "canary" else ()
 
-    def alpha_parts(self) -> dict[str, float]:
-        """Return each guard's part of alpha: as given, else in proportion to PARTS of what is left."""
-        open_ones = {name: PARTS[name] for name in self.guard if name in PARTS and name not in self.parts}
-        left, total = 1 - sum(self.parts.values()), sum(open_ones.values())
-        shared = {name: left * part / total for name, part in open_ones.items() if left > 0}
-        return {name: self.parts.get(name, shared.get(name, 0.0)) for name in self.guard if name in PARTS}
+    def alpha_parts(self, guards: Iterable[str]) -> dict[str, float]:
+        """Return each guard's part of alpha: as given, else in proportion to PARTS of what is left.
+
+        Args:
+            guards: Those that something is known of; the others' parts go to them.
+        """
+        there = [name for name in guards if name in PARTS]
+        given = {name: self.parts[name] for name in there if name in self.parts}
+        open_ones = {name: PARTS[name] for name in there if name not in given}
+        left, total = 1 - sum(given.values()), sum(open_ones.values())
+        return given | {name: left * part / total for name, part in open_ones.items()}

@@ -231,6 +231,13 @@ class UseCase(Strict):
     monitor: Monitor = Field(Monitor(), description="Windows, and when to train again.")
 
     @model_validator(mode="after")
+    def _costs_are_known(self) -> Self:
+        kpi = self.rollout.kpi
+        if kpi is not None and kpi.measure == "cost" and self.evaluate.costs is None:
+            raise ValueError("rollout.kpi measures costs, and evaluate.costs does not say them; write them there")
+        return self
+
+    @model_validator(mode="after")
     def _no_password(self) -> Self:
         # The file travels with every version.
         for source in (self.data.source, *(join.source for join in self.data.joins)):

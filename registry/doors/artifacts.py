@@ -21,6 +21,11 @@ from flywheel.signing import add_meta
 ARTIFACTS_DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
 
 
+def artifact_store() -> str:
+    """Return the address of the server's artifact store."""
+    return os.environ[ARTIFACTS_DESTINATION]
+
+
 def stored_path(location: str) -> str:
     """Return the path of a version's folder below the server's artifact store.
 
@@ -54,7 +59,7 @@ def downloaded(location: str) -> Iterator[Path]:
     path = stored_path(location)
     with tempfile.TemporaryDirectory(prefix="flywheel-version-") as scratch:
         try:
-            repository = get_artifact_repository(os.environ[ARTIFACTS_DESTINATION])
+            repository = get_artifact_repository(artifact_store())
             folder = Path(repository.download_artifacts(path, scratch))
         except (MlflowException, BotoCoreError, ClientError, OSError) as fault:
             reason = str(fault).strip().splitlines()[0].rstrip(".")

@@ -48,6 +48,10 @@ HELD = f"""
 SELECT name, version FROM model_versions WHERE {ALIVE} AND storage_location = ANY(%(folders)s)
 UNION ALL SELECT name, version FROM model_versions WHERE {ALIVE} AND storage_location ^@ %(below)s LIMIT 1
 """  # noqa: S608  # constants
+ABOVE = f"SELECT name, version FROM model_versions WHERE {ALIVE} AND storage_location = ANY(%(folders)s) LIMIT 1"  # noqa: S608
+APPROVED_ABOVE = f"""
+SELECT subject FROM flywheel.events WHERE {APPROVAL} AND (body::jsonb ->> 'location') = ANY(%(folders)s) LIMIT 1
+"""  # noqa: S608  # constants
 ODDLY_HELD = f"SELECT name, version, storage_location FROM model_versions WHERE {ALIVE} AND {ODD}"  # noqa: S608
 RUNS_OF_EXPERIMENT = "SELECT run_uuid FROM runs WHERE experiment_id = %(experiment)s"
 
@@ -79,8 +83,7 @@ def experiment_holder(engine: sa.Engine, tracking: sa.Engine, experiment: int) -
 def folder_holder(engine: sa.Engine, path: str) -> str | None:
     """Return the registered version that holds a path, lies below it, or was approved on its run, or None."""
     wanted = canonical_path(path)
-    parts = wanted.split("/")
-    folders = [ROOT + "/".join(parts[: end + 1]) for end in range(len(parts))]
+    parts, folders = wanted.split("/"), _folders(wanted)
     asked = {"folders": folders, "below": ROOT + wanted + "/" if wanted else ROOT}
     for name, version in glance(engine, HELD, asked):
         return f"{version} of '{name}'"
@@ -90,6 +93,24 @@ def folder_holder(engine: sa.Engine, path: str) -> str | None:
             return f"{version} of '{name}'"
     runs = [part for part in parts if RUN_ID.fullmatch(part)]
     return run_holder(engine, runs) if runs else None
+
+
+def version_above(engine: sa.Engine, path: str) -> str | None:
+    """Return the version, registered or approved, in whose folder a path lies, or None; its run does not count."""
+    wanted = canonical_path(path)
+    folders = {"folders": _folders(wanted)}
+    for name, version in glance(engine, ABOVE, folders):
+        return f"{version} of '{name}'"
+    for name, version, location in glance(engine, ODDLY_HELD):
+        if _within(wanted, canonical_path(urlsplit(location).path)):
+            return f"{version} of '{name}'"
+    return _approved(glance(engine, APPROVED_ABOVE, folders))
+
+
+def _folders(path: str) -> list[str]:
+    """Return a path and all that it lies in, as locations are mostly spelled."""
+    parts = path.split("/")
+    return [ROOT + "/".join(parts[: end + 1]) for end in range(len(parts))]
 
 
 def _approved(subjects: list[tuple[Any, ...]]) -> str | None:

@@ -25,10 +25,8 @@ PAGES.filters.update(FILTERS, need=need)
 def page(template: str, status: int, **context: Any) -> Response:
     """Answer with a page for whoever is logged in; its own style and script carry a nonce, and nothing else runs."""
     nonce = secrets.token_urlsafe(16)
-    text = PAGES.get_template(template).render(
-        viewer=caller(), root=request.script_root, prefix=PREFIX, nonce=nonce, **context
-    )
-    response = make_response(text, status)
+    known = {"viewer": caller(), "root": request.script_root, "prefix": PREFIX, "nonce": nonce}
+    response = make_response(text(template, **known, **context), status)
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; img-src 'self' data:; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
@@ -37,6 +35,11 @@ def page(template: str, status: int, **context: Any) -> Response:
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def text(template: str, **context: Any) -> str:
+    """Return a template as text; of a file that nobody asked for in a request."""
+    return PAGES.get_template(template).render(**context)
 
 
 def missing(status: int, sentence: str) -> Response:

@@ -126,6 +126,8 @@ def _gate(body: Body) -> str:
 
 def _step(body: Body) -> str:
     share = body.get("share", body.get("percent"))
+    if share == 0:
+        return "let it answer copies of the champion's requests"
     return "took the rollout a step further" + (f", to {share} % of the traffic" if share is not None else "")
 
 
@@ -184,6 +186,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.ROLLOUT_ROLLED_BACK: _said("rolled it back"),
     EventKind.ROLLOUT_HELD: _said("held the rollout"),
     EventKind.ROLLOUT_BAKED: _said("let the version before it go"),
+    EventKind.ROLLOUT_TURNED_BAD: _said("found that it has turned bad since it took over"),
     EventKind.ROLLOUT_PAUSED: _said("paused the rollout"),
     EventKind.ROLLOUT_RESUMED: _said("let the rollout go on"),
     EventKind.ROLLOUT_ALLOWED: _said("let the rollout go a step further without waiting"),

@@ -1,11 +1,21 @@
-"""What people say of a rollout that is under way: pause, resume, promote."""
+"""What people say of a rollout that is under way: pause, resume, promote; and the rollouts that have been."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
+from flywheel.errors import UsageError
+
 app = typer.Typer(no_args_is_help=True)
+rollouts = typer.Typer(
+    no_args_is_help=True,
+    help="List a model's rollouts, or write the report of one.",
+    epilog="Example: flywheel rollouts list flights-delay --user olga",
+)
+app.add_typer(rollouts, name="rollouts")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Registered model.")]
 Because = Annotated[str, typer.Option(help="Why; it stays on the record.", show_default=False)]
@@ -37,13 +47,58 @@ def promote(name: Name, because: Because, rollout: Rollout = None, as_json: Json
     _tell(_say("allow", name, because, rollout, user), "may go a step further.", as_json)
 
 
-def _say(saying: str, name: str, because: str, rollout: str | None, user: str | None) -> dict[str, Any]:
-    from urllib.parse import quote
+@rollouts.command("list", epilog="Example: flywheel rollouts list flights-delay --json --user olga")
+def list_rollouts(name: Name, as_json: Json = False, user: User = None) -> None:
+    """List the newest rollouts of a model, the newest first."""
+    found = _ask("GET", name, "", user)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for one in found["rollouts"]:
+        typer.echo(f"{one['started'][:19]}  {one['rollout']}  {one['phase']}, {one['percent']} %. {one['reason']}")
 
+
+@rollouts.command(
+    epilog="Example: flywheel rollouts report flights-delay --html report.html --user olga. "
+    "Without --html it is kept among the artifacts of the version's run, as it is when a rollout ends."
+)
+def report(
+    name: Name,
+    rollout: Annotated[str | None, typer.Option(metavar="ROLLOUT", help="Its name; the newest by default.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it here instead.")] = None,
+    as_json: Json = False,
+    user: User = None,
+) -> None:
+    """Write the report of a rollout: its page as one file that needs nothing else."""
+    named = {"rollout": rollout} if rollout else {}
+    if html is None:
+        found = _ask("POST", name, "/report", user, **named)
+        said = f"Kept as {found['path']} on run {found['run_id']}."
+    else:
+        found = _ask("GET", name, "/report", user, **named)
+        _write(html, found.pop("html"))
+        found, said = {**found, "file": str(html)}, f"Report of '{found['rollout']}': {html}"
+    typer.echo(json.dumps(found, indent=1) if as_json else said)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as fault:
+        raise UsageError(
+            f"{file} cannot be written: {fault.strerror}. Name a file in a folder that is there."
+        ) from fault
+
+
+def _ask(method: str, name: str, path: str, user: str | None, **fields: str) -> dict[str, Any]:
     from registry.client import connect  # loads the REST client; `flywheel --help` imports this module
 
+    return connect(user).own(method, f"rollouts/{quote(name, safe='')}{path}", **fields)
+
+
+def _say(saying: str, name: str, because: str, rollout: str | None, user: str | None) -> dict[str, Any]:
     fields = {"because": because, **({"rollout": rollout} if rollout else {})}
-    return connect(user).own("POST", f"rollouts/{quote(name, safe='')}/{saying}", **fields)
+    return _ask("POST", name, f"/{saying}", user, **fields)
 
 
 def _tell(found: dict[str, Any], what: str, as_json: bool) -> None:

@@ -27,6 +27,13 @@ class Plan:
         shadow = (0,) if SHADOW in self.judged else ()
         return (*shadow, *self.judged[TRAFFIC]["steps"]) if TRAFFIC in self.judged else shadow
 
+    @property
+    def metrics(self) -> Mapping[str, Mapping[str, Any]]:
+        """What it is judged by, in the order of the use case's guards; as for traffic, where that is judged."""
+        found = {name: one for part in self.judged.values() for name, one in part["metrics"].items()}
+        order = [*self.way.guard, *found]  # an event keeps no order of keys
+        return {name: found[name] for name in dict.fromkeys(order) if name in found}
+
     def part(self, step: int) -> Mapping[str, Any]:
         """Return what a step is judged by; {} outside of the steps."""
         if not 0 <= step < len(self.steps):

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request
 
-from registry.caller import caller
+from registry.caller import caller, floor_policy
+from registry.history.operators import require_operator
 from registry.rollouts import trail
 from registry.rollouts.record import Record
-from registry.rollouts.say import Saying, say
+from registry.rollouts.report import find, html, keep
+from registry.rollouts.say import say
+from registry.rollouts.sayings import Saying
 from registry.routes import add_route, body
 from registry.store.opened import gate_store
 
@@ -16,6 +19,8 @@ from registry.store.opened import gate_store
 def add_routes(app: Flask) -> None:
     """Add them; call it before MLflow's login is added, which then guards them."""
     add_route(app, "GET", "rollouts/<name>", _list)
+    add_route(app, "GET", "rollouts/<name>/report", _report)
+    add_route(app, "POST", "rollouts/<name>/report", _keep)
     for saying in Saying:
         add_route(app, "POST", f"rollouts/<name>/{saying}", _saying(saying))
 
@@ -28,6 +33,24 @@ def _list(name: str) -> dict[str, Any]:
     if not found:
         store.get_registered_model(name)  # 404 for a model that is not there
     return {"model": name, "rollouts": [document(one) for one in reversed(found)]}
+
+
+def _report(name: str) -> dict[str, Any]:
+    """Answer the report of the rollout `?rollout=`, or of the newest, as HTML."""
+    store = gate_store()
+    with store.engine.connect() as connection:
+        found = find(connection, name, request.args.get("rollout"))
+    return {"model": name, "rollout": found.name, "html": html(found)}
+
+
+def _keep(name: str) -> dict[str, Any]:
+    """Write that report to the version's run; it is the registry's own, so that the freeze does not hold it up."""
+    asked, store = body(optional=("rollout",)), gate_store()
+    require_operator(floor_policy(), caller(), f"Keeping a report of '{name}'")
+    with store.engine.connect() as connection:
+        found = find(connection, name, asked.get("rollout"))
+    kept = keep(store.engine, found)
+    return {"model": name, "rollout": found.name, "run_id": kept.run_id, "path": kept.path}
 
 
 def _saying(saying: Saying) -> Callable[[str], dict[str, Any]]:

@@ -4,37 +4,16 @@ Nothing is said of a rollout that is not there: whether one is under way is judg
 transaction that records the event. Harm rolls a rollout back whatever people said.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-
 import sqlalchemy as sa
 
 from flywheel import events
-from flywheel.events import EventKind
 from flywheel.identities import SERVICES
 from registry.caller import conflict, denied, floor_policy, policy_of
 from registry.history.operators import require_operator
 from registry.rollouts import trail
-from registry.rollouts.record import OPEN, Phase, Record
+from registry.rollouts.record import Record
+from registry.rollouts.sayings import WORDS, Saying
 from registry.store.gate import GateStore
-
-
-class Saying(StrEnum):
-    """What can be said, as in the routes."""
-
-    PAUSE = "pause"  # no step until somebody resumes it
-    RESUME = "resume"  # it goes on by the evidence, and its time begins anew
-    ALLOW = "allow"  # the next step comes without waiting for evidence, people or time
-
-
-@dataclass(frozen=True)
-class Word:
-    """One saying: the event it becomes, how a refusal begins, and why not in a rollout's state (None: it may)."""
-
-    kind: EventKind
-    begins: str
-    why_not: Callable[[Record], str | None]
 
 
 def say(
@@ -80,44 +59,3 @@ def _under_way(connection: sa.Connection, model: str, rollout: str | None) -> Re
             f"Rollout '{rollout}' of '{model}' is not under way, '{found.name}' is. Look at that, and say it again."
         )
     return found
-
-
-def may_pause(found: Record) -> str | None:
-    """Return why a pause would change nothing; None when it may be said."""
-    if found.phase not in OPEN:
-        return _too_late(found)
-    return f"Rollout '{found.name}' is paused already, by {found.paused}" if found.paused is not None else None
-
-
-def may_resume(found: Record) -> str | None:
-    """Return why there is nothing to resume; None when it may be said."""
-    if found.phase not in OPEN:
-        return _too_late(found)
-    if found.paused is not None:
-        return None
-    held = f" It is held: `flywheel promote {found.model}` lets it go on." if found.phase is Phase.HELD else ""
-    return f"Rollout '{found.name}' is not paused.{held}"
-
-
-def may_allow(found: Record) -> str | None:
-    """Return why there is no step to allow; None when it may be said."""
-    if found.phase not in OPEN:
-        return _too_late(found)
-    waits = found.allowed and found.paused is None
-    return f"Rollout '{found.name}' has been allowed to go a step further already." if waits else None
-
-
-def _too_late(found: Record) -> str:
-    if found.phase is Phase.ROLLING_BACK:
-        return f"Rollout '{found.name}' is rolling back already; nothing can stop that."
-    return (
-        f"Rollout '{found.name}' has no step left: version {found.new.number} takes all of the traffic. "
-        f"`flywheel rollback {found.model}` goes back."
-    )
-
-
-WORDS = {
-    Saying.PAUSE: Word(EventKind.ROLLOUT_PAUSED, "Pausing", may_pause),
-    Saying.RESUME: Word(EventKind.ROLLOUT_RESUMED, "Resuming", may_resume),
-    Saying.ALLOW: Word(EventKind.ROLLOUT_ALLOWED, "Promoting", may_allow),
-}

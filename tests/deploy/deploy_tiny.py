@@ -23,6 +23,7 @@ from flywheel.settings import Settings, load_settings
 from flywheel.stack.signing_keys import PRIVATE_KEY
 from flywheel.stack.supervisor import Program
 from registry.signing.signer import configured_signer, sign_folder
+from tests.deploy.deaths import EFFECTS, POINTS, Deaths, install
 
 AGENT = """
 import sys
@@ -111,4 +112,7 @@ if __name__ == "__main__":
     # The controller that stays would ask the real registry, which knows nothing of these versions.
     deploy.local.staying.start_controller = lambda settings: None
     deploy.versions.MlflowRegistry = FolderRegistry  # type: ignore[assignment,misc]
+    if "TINY_DEATHS" in os.environ:
+        folder = Path(os.environ["TINY_DEATHS"])
+        install(Deaths(folder / EFFECTS, folder / POINTS, os.environ["TINY_USECASE"]), FolderRegistry)
     app(sys.argv[1:])

@@ -51,10 +51,12 @@ class Shop:
     write: Write = _without_a_model
     headers: dict[str, str] = field(default_factory=dict)  # what clients show at the door
     real: bool = False  # real workers and agents instead of tiny web servers
+    way: Mapping[str, Any] = field(default_factory=lambda: ROLLOUT)  # how its versions take over
+    deaths: Path | None = None  # where tests.deploy.deaths keeps what happened and where to die
 
     def approve(self, version: str, *, failing: bool = False) -> None:
         """Do what a reviewer's click does: a version in Production, and the event that carries its digest."""
-        document = {**USE_CASE, "name": self.name, "rollout": ROLLOUT}
+        document = {**USE_CASE, "name": self.name, "rollout": dict(self.way)}
         folder = self.registry / version
         if not folder.exists():  # a version that was rolled back may be approved again, with the same bytes
             self.write(folder, document)
@@ -98,10 +100,11 @@ class Shop:
         home = {"FLYWHEEL_HOME": str(self.settings.root)}
         tiny = {"TINY_REGISTRY": str(self.registry), "TINY_USECASE": self.name}
         real = {"TINY_REAL": "1"} if self.real else {}
+        deaths = {"TINY_DEATHS": str(self.deaths)} if self.deaths is not None else {}
         with (self.registry / "controller.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.deploy.deploy_tiny", *words],
-                env={**ENVIRONMENT, **home, **tiny, **real},
+                env={**ENVIRONMENT, **home, **tiny, **real, **deaths},
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

@@ -63,24 +63,24 @@ class World:
     def archive(self, version: str, actor: str) -> None:
         self._transition(version, "Archived", actor)
 
-    def roll_back(self, to: str) -> None:
+    def roll_back(self, to: str, actor: str = "grace") -> None:
         """Do as `flywheel rollback` does: what is in Production goes, and a former champion comes back."""
         for version in [one for one, stage in self.stages.items() if stage == "Production" and one != to]:
-            self.archive(version, "grace")
-        self._transition(to, "Production", "grace", rollback=True)
+            self.archive(version, actor)
+        self._transition(to, "Production", actor, rollback=True)
 
     def _transition(self, version: str, stage: str, actor: str, **more: bool) -> None:
         body = {"model": FLIGHTS, "version": version, "to": stage, "digest": self.digests[version], **more}
         self.stages[version] = stage
         self.append(EventKind.TRANSITION, f"{FLIGHTS}/{version}", actor, body)
 
-    def traffic(self, requests: int, canary_errors: int = 0) -> None:
-        """Let so many requests come; of those that reach the new version so many fail, and none of the champion's."""
+    def traffic(self, requests: int, canary_errors: int = 0, champion_errors: int = 0) -> None:
+        """Let so many requests come; of those that reach the new version so many fail, and of the champion's."""
         share = self.routed
         if share is None:
             return
         canary = requests * share.percent // 100 if share.challenger else 0
-        self._count(CHAMPION, requests - canary, 0)
+        self._count(CHAMPION, requests - canary, champion_errors)
         if share.challenger is not None and share.challenger.version not in self.dead:
             self._count(f"{share.rollout}", canary, canary_errors)
             self._count(f"{share.rollout} shadow", int(requests * share.mirror_percent / 100), canary_errors)
@@ -122,6 +122,12 @@ class SimulatedRegistry:
             del self._world.aliases[alias]
         else:
             self._world.aliases[alias] = version
+
+    def go_back(self, served: Served, reason: str) -> None:
+        assert reason
+        if self._world.stages[served.version] != "Production":
+            self._world.touch()
+            self._world.roll_back(served.version, "svc-controller")
 
     def archive(self, served: Served, reason: str) -> None:
         assert reason

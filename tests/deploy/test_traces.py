@@ -69,6 +69,6 @@ def test_a_restart_forgets_nothing_of_it(tmp_path: Path) -> None:
         world.traffic(100)
     rollout = histories(world.events)[FLIGHTS].current
     assert rollout is not None
-    before = one._looks(rollout).trace(rollout.step)
+    before = one._eyes.looks(rollout).trace(rollout.step)
     assert len(before["seconds"]) > 10
     assert Looking.resumed(rollout, Journal(tmp_path)).trace(rollout.step) == before

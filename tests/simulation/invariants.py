@@ -60,6 +60,8 @@ class Invariants:
         if kept is not None and not stale:
             self._champions_are_kept(before, kept)
         for event in self._world.events[before:]:
+            if event.actor == CONTROLLER and event.body.get("state") == "done" and not stale:
+                self._came_true(event)
             if event.kind == EventKind.ROLLOUT_ROLLED_BACK and event.body["state"] == "intent":
                 self._is_no_slander(event)
                 if not stale:
@@ -141,6 +143,13 @@ class Invariants:
         for history in self._world.histories(before).values():
             champion = history.champion
             expect(champion is None or champion in kept, f"a tick did not keep the champion {champion}")
+
+    def _came_true(self, event: Event) -> None:
+        """What is said to be done is what Envoy does."""
+        usecase = event.subject.split("/")[0]
+        asked = intended(self._world.histories(event.seq - 1)[usecase])
+        there = self._plane.in_force.get(usecase)
+        expect(asked in {None, there}, f"{event.kind} of {event.subject} is said to be done, and Envoy does {there}")
 
     def _is_no_slander(self, event: Event) -> None:
         """A version that answered all the time has not failed to start, and was not silent."""

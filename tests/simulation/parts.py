@@ -65,6 +65,9 @@ class DoorRegistry:
             name = f"alias {alias}" if version else f"no alias {alias}"
             self._world.effect("registry", name, lambda: self._gate.alias(usecase, alias, version))
 
+    def go_back(self, served: Served, reason: str) -> None:
+        raise AssertionError(f"nothing turns bad after its promotion here: {served}, {reason}")
+
     def archive(self, served: Served, reason: str) -> None:
         assert reason
         self._world.reach("registry")

@@ -11,17 +11,26 @@ for (const [key, value] of [
 (function () {
   const VERSION = /^#?\/models\/([^/?]+)\/versions\/(\d+)/;
   const MODEL = /^#?\/models(\/|$|\?)/;
-  const link = document.createElement('a');
-  link.id = 'flywheel-review-link';
-  link.style.cssText = 'position:fixed;left:50%;transform:translateX(-50%);bottom:24px;z-index:1000;padding:10px 16px;border-radius:8px;' +
-    'background:#0b5d57;color:#fff;font:600 14px system-ui,sans-serif;text-decoration:none;box-shadow:0 2px 8px #0005';
+  const bar = document.createElement('div');
+  bar.style.cssText = 'position:fixed;left:50%;transform:translateX(-50%);bottom:24px;z-index:1000;display:flex;gap:8px;white-space:nowrap';
+  const [rollouts, review] = ['rollouts', 'review'].map((name) => {
+    const link = document.createElement('a');
+    link.id = `flywheel-${name}-link`;
+    link.style.cssText = 'padding:10px 16px;border-radius:8px;background:#0b5d57;color:#fff;font:600 14px system-ui,sans-serif;' +
+      'text-decoration:none;box-shadow:0 2px 8px #0005';
+    bar.append(link);
+    return link;
+  });
+  rollouts.textContent = 'Rollouts';
   function place() {
     const version = VERSION.exec(location.hash);
-    if (!version && !MODEL.test(location.hash)) { link.remove(); return; }
-    const page = version ? `${version[1]}/${version[2]}` : '';
-    link.href = new URL(`flywheel/review/${page}`, location.href.split('#')[0]).href;
-    link.textContent = version ? `Review version ${version[2]}` : 'Versions waiting for review';
-    if (!link.isConnected && document.body) { document.body.append(link); }
+    if (!version && !MODEL.test(location.hash)) { bar.remove(); return; }
+    const to = (page) => new URL(`flywheel/${page}`, location.href.split('#')[0]).href;
+    review.href = to(version ? `review/${version[1]}/${version[2]}` : 'review/');
+    review.textContent = version ? `Review version ${version[2]}` : 'Versions waiting for review';
+    rollouts.style.display = version ? '' : 'none';
+    if (version) { rollouts.href = to(`rollouts/${version[1]}`); }
+    if (!bar.isConnected && document.body) { document.body.append(bar); }
   }
   addEventListener('hashchange', place);
   addEventListener('DOMContentLoaded', place);

@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner, Result
 
 from deploy.cli import app
+from deploy.experiments.documents import judge_experiment, parse_plan
 from flywheel.errors import UsageError
 from tests.deploy.experiments.worlds import document, table
 
@@ -66,7 +67,12 @@ def test_the_json_holds_plan_numbers_path_and_return(folder: Path) -> None:
     assert len(found["path"]) == 20
     assert found["path"][-1]["gains"]["challenger"] == [gain["estimate"], gain["low"], gain["high"]]
     assert found["return"][0]["gain"][0] == pytest.approx(300_000 * gain["estimate"])
-    assert yaml.safe_load(yaml.safe_dump(found["plan"])) == found["plan"]
+    assert parse_plan(found["plan"], "The plan") == parse_plan(FULL, "The plan")
+
+
+def test_the_json_is_a_record_that_is_judged_to_the_same_numbers_again(folder: Path) -> None:
+    found = json.loads(call(folder, "report", "--json", "--looks", "9").stdout)
+    assert judge_experiment(found["plan"], found["looks"]) == found["judgement"]
 
 
 def test_the_roi_is_that_of_the_report(folder: Path) -> None:

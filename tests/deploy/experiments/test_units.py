@@ -86,6 +86,13 @@ def test_a_unit_in_two_arms_is_in_none_and_counted_apart() -> None:
     assert not set(units.frame["unit"]) & set(ONCE.head(20).filter(pl.col("arm") == "challenger")["unit"])
 
 
+def test_where_every_unit_was_in_two_arms_nothing_is_said() -> None:
+    rows = small(unit=["a", "a", "b", "b"], time=[START] * 4)
+    found = numbers(plan(), rows, 5)
+    assert (found["call"], found["contaminated_units"]) == ("not yet", 2)
+    assert [arm["units"] for arm in found["arms"]] == [0, 0]
+
+
 def test_several_rows_of_a_unit_add_up_before_they_are_cut() -> None:
     rows = small(unit=["a", "b", "a", "b"], value=[700.0, 2.0, 800.0, -3.0])
     found = units_of_table(plan(minimum_units=20), rows, "units").frame

@@ -1,7 +1,9 @@
 """The local target on a real supervisor, without a gateway; packages are variants of the tiny model."""
 
+import json
 import shutil
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,13 +15,13 @@ import yaml
 from deploy.desired import Served
 from deploy.gateway.admin import Gateway
 from deploy.interfaces import Condition, Readiness
-from deploy.local.target import LocalTarget
+from deploy.local.target import LocalTarget, Told
 from deploy.packages import Packages
 from flywheel.digest import folder_digest
 from flywheel.settings import Settings
 from flywheel.stack.processes import end_leftovers
-from flywheel.stack.supervisor import program_states, shut_down, start_supervisor
-from tests.deploy.conftest import wait_for
+from flywheel.stack.supervisor import program_path, program_states, shut_down, start_supervisor
+from tests.deploy.conftest import row, wait_for
 from tests.deploy.gateway.test_gateway import Site, running_site
 
 MODEL = "tiny_model.py"
@@ -51,16 +53,20 @@ class House:
         """Write serving.yaml."""
         (self.settings.root / "serving.yaml").write_text(yaml.safe_dump({"defaults": defaults}))
 
-    def target(self) -> LocalTarget:
+    def target(self, told: Told | None = None) -> LocalTarget:
         """Return a target that has just begun."""
         packages = Packages(
             self.settings.root / "packages",
             lambda usecase, version, folder: Path(shutil.copytree(self.registry / version, folder)),
         )
-        return LocalTarget(self.settings, self.gateway, packages)
+        return LocalTarget(self.settings, self.gateway, packages, told=told)
 
     def programs(self) -> set[str]:
         return set(self.pids())
+
+    def python(self, program: str) -> str:
+        """Return the interpreter with which a program was started."""
+        return str(json.loads(program_path(self.settings, program).read_text())["command"][0])
 
     def pids(self) -> dict[str, int | None]:
         """Return the processes of the versions' programs."""
@@ -77,6 +83,16 @@ def settled(target: LocalTarget, served: Served, seconds: float = 170) -> Condit
 
     wait_for(ended, f"the start of {served.subject}", seconds)
     return seen[-1]
+
+
+def answered_by(site: Site) -> str:
+    """Ask the gateway for a prediction; return the version that gave it."""
+    body = json.dumps({"dataframe_records": [row()]}).encode()
+    asked = urllib.request.Request(  # noqa: S310  # our own gateway
+        f"{site.url}/tiny/invocations", body, {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310
+        return str(answer.headers["x-flywheel-version"])
 
 
 @pytest.fixture

@@ -88,8 +88,10 @@ def test_a_lock_that_cannot_be_had_is_told_once_and_tried_again_for_another_vers
         "The environment of tiny version 1 cannot be built: Python 3.2.9, which the version's"
     )
     assert environments.poll(found.digest, folder, "virtualenv", "tiny version 1") == found
-    assert environments.poll(found.digest, folder, "virtualenv", "tiny version 2").state is State.BUILDING
-    assert built(environments, folder, "tiny version 2").state is State.FAILED
+    for version in ("tiny version 2", "tiny version 3"):  # which wait for the same build
+        assert environments.poll(found.digest, folder, "virtualenv", version).state is State.BUILDING
+    for version in ("tiny version 2", "tiny version 3"):
+        assert built(environments, folder, version).reason == found.reason.replace("tiny version 1", version)
     times.append(times[-1] + AGAIN_SECONDS + 1)
     assert environments.poll(found.digest, folder, "virtualenv", "tiny version 1").state is State.BUILDING
     assert built(environments, folder, "tiny version 1").state is State.FAILED

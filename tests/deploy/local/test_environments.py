@@ -1,13 +1,15 @@
 """Environments from locks, with uv and the package index that it is configured for."""
 
-import json
 import subprocess
 
 import pytest
 
 from deploy.interfaces import Readiness
-from flywheel.stack.supervisor import program_path
-from tests.deploy.local.conftest import House, settled
+from deploy.local.target import Told
+from deploy.shares import Share
+from tests.deploy.conftest import wait_for
+from tests.deploy.gateway.test_gateway import Site
+from tests.deploy.local.conftest import House, answered_by, settled
 
 SMALL = "inflection"  # a package of one module, which this project does not need
 SMALL_LOCK = f"mlflow==3.17.2\n{SMALL}==0.5.1\n"
@@ -35,8 +37,7 @@ def test_two_versions_with_one_lock_share_one_environment_in_which_their_workers
     environments = [path for path in (house.settings.root / "environments").iterdir() if path.is_dir()]
     assert len(environments) == 1
     for served in (one, two):
-        program = json.loads(program_path(house.settings, f"scorer-tiny-v{served.version}").read_text())
-        assert program["command"][0] == str(environments[0] / "bin" / "python")
+        assert house.python(f"scorer-tiny-v{served.version}") == str(environments[0] / "bin" / "python")
 
 
 @pytest.mark.usefixtures("index")
@@ -49,3 +50,27 @@ def test_a_lock_that_cannot_be_installed_fails_the_version_and_leaves_nothing(ho
     assert "no-such-package-of-flywheel was not found in the package registry" in found.reason
     assert [path for path in (house.settings.root / "environments").iterdir() if path.is_dir()] == []
     assert house.programs() == set()
+
+
+@pytest.mark.usefixtures("index")
+def test_a_version_that_serves_moves_to_an_environment_without_missing_a_request(
+    gated_house: tuple[House, Site],
+) -> None:
+    house, site = gated_house
+    served = house.version("1")
+    target = house.target()
+    assert settled(target, served).readiness is Readiness.READY
+    wait_for(lambda: "tiny" in target.route([Share(served)]), "the route")
+    target = house.target(Told("uv"))
+
+    def moved() -> bool:
+        assert target.ensure(served).readiness is Readiness.READY
+        target.route([Share(served)])
+        assert answered_by(site) == "1"
+        target.retire({served})
+        return house.programs() == {"scorer-tiny-v1-2", "agent-tiny-v1-2"}
+
+    wait_for(moved, "the move", 170)
+    assert house.python("scorer-tiny-v1-2").startswith(str(house.settings.root / "environments"))
+    house.target().ensure(served)  # who is not told anything leaves it as it is
+    assert house.programs() == {"scorer-tiny-v1-2", "agent-tiny-v1-2"}

@@ -1,7 +1,6 @@
 """What is kept stays warm: a version without a route, and what was measured of one that has stopped."""
 
 import json
-import urllib.request
 from dataclasses import replace
 
 from deploy.desired import Served
@@ -12,9 +11,9 @@ from deploy.local.target import LocalTarget
 from deploy.shares import Share
 from flywheel.digest import folder_digest
 from flywheel.stack.supervisor import stop_and_remove_program
-from tests.deploy.conftest import row, wait_for
+from tests.deploy.conftest import wait_for
 from tests.deploy.gateway.test_gateway import Site
-from tests.deploy.local.conftest import House, settled
+from tests.deploy.local.conftest import House, answered_by, settled
 
 
 def test_going_back_to_a_version_that_was_kept_is_one_change_of_the_route_and_no_start(
@@ -26,7 +25,7 @@ def test_going_back_to_a_version_that_was_kept_is_one_change_of_the_route_and_no
     assert {settled(target, served).readiness for served in (one, two)} == {Readiness.READY}
     for served in (one, two):
         _route(target, served)
-        assert _answered_by(site) == served.version
+        assert answered_by(site) == served.version
     wait_for(lambda: target.retire({one, two}), "quiet")
     before = house.pids()
     assert {f"{kind}-tiny-v{number}" for kind in ("agent", "scorer") for number in "12"} == set(before)
@@ -35,7 +34,7 @@ def test_going_back_to_a_version_that_was_kept_is_one_change_of_the_route_and_no
     target.route([Share(one)])  # one call: nothing new must become healthy first
     assert json.loads((site.folder / "rds.json").read_text()) != {}
     wait_for(lambda: "tiny" in target.route([Share(one)]), "the gateway's word")
-    assert _answered_by(site) == "1"
+    assert answered_by(site) == "1"
     assert (site.folder / "cds.json").read_text() == written
     assert house.pids() == before
     wait_for(lambda: target.retire({one}), "the end of version 2")
@@ -69,12 +68,3 @@ def test_a_choice_that_failed_is_made_again_when_the_version_is_wanted_again(hou
 
 def _route(target: LocalTarget, served: Served) -> None:
     wait_for(lambda: "tiny" in target.route([Share(served)]), f"the route to version {served.version}")
-
-
-def _answered_by(site: Site) -> str:
-    body = json.dumps({"dataframe_records": [row()]}).encode()
-    asked = urllib.request.Request(  # noqa: S310  # our own gateway
-        f"{site.url}/tiny/invocations", body, {"content-type": "application/json"}
-    )
-    with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310
-        return str(answer.headers["x-flywheel-version"])

@@ -61,8 +61,20 @@ def test_a_wide_distribution_keeps_its_mean_and_its_tails_grow_by_little() -> No
     mean = sum(count * chance for count, chance in zip(counts, wide.chances, strict=True))
     variance = sum((count - mean) ** 2 * chance for count, chance in zip(counts, wide.chances, strict=True))
     assert mean == pytest.approx(20_000)
-    assert 18_000 < variance < 18_000 * 1.01
+    assert 18_000 < variance < 18_000 * 1.02
     exact_ = binomial(200_000, 0.1)
-    for boundary in counts[260::40]:
+    for boundary in range(counts[0] + 150 * wide.spacing, 20_600, 40 * wide.spacing):
         tail = sum(exact_.chances[boundary - exact_.start :])
-        assert tail < 1 - sum(wide.below(boundary).chances) < 1.1 * tail + 1e-9
+        assert tail < 1 - sum(wide.below(boundary).chances) < 1.25 * tail + 1e-9
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.data())
+def test_beyond_its_mean_a_binomial_is_wider_than_the_draw_of_requests_that_it_stands_for(
+    canary: int, baseline: int, data: st.DataObject
+) -> None:
+    requests, errors = canary + baseline, data.draw(st.integers(0, canary + baseline))
+    draw = [math.comb(canary, k) * math.comb(baseline, errors - k) for k in range(errors + 1)]
+    share = canary / requests
+    for count in range(math.ceil(errors * share) + 1, errors + 1):
+        drawn = sum(draw[count:]) / math.comb(requests, errors)
+        assert drawn <= sum(exact(errors, share, k) for k in range(count, errors + 1)) + 1e-12

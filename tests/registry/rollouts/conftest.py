@@ -1,6 +1,7 @@
 """Rollouts on the real server: events as the controller's own database role writes them."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,10 +11,11 @@ import sqlalchemy as sa
 
 from flywheel import events
 from flywheel.connections import secrets
-from flywheel.events import EventKind
+from flywheel.events import Event, EventKind
 from flywheel.identities import CONTROLLER
 from flywheel.rollout_spec import Rollout as Way
 from flywheel.settings import Settings
+from tests.deploy.simulated import FLIGHTS
 from tests.registry.conftest import Server
 
 PLAIN_WAY = Way(steps=(10, 50), bake=timedelta(0), shadow=None, guard=("errors",))
@@ -69,3 +71,24 @@ def going(server: Server, controller: Controller) -> str:
     name = controller.start(model, "2")
     controller.change(EventKind.ROLLOUT_STEP, name, "intent", "done", step=0, percent=10)
     return model
+
+
+def copied(server: Server, controller: Controller, own: sa.Engine, chain: Sequence[Event]) -> str:
+    """Write a chain of the simulated world as a model of the server's; return the last rollout's name.
+
+    Args:
+        server: Registers versions 1 and 2.
+        controller: Writes what the controller said.
+        own: The server's own database role, for what people said.
+        chain: In order.
+    """
+    model = server.model(prefix="rich")
+    for _ in range(2):
+        server.register(model)
+    name = ""
+    for one in chain:
+        body = json.loads(json.dumps(one.body).replace(FLIGHTS, model))
+        name = body["rollout"]
+        with (controller.engine if one.actor == CONTROLLER else own).begin() as connection:
+            events.append(connection, one.kind, one.subject.replace(FLIGHTS, model), one.actor, body, one.at)
+    return name

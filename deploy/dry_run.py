@@ -1,0 +1,47 @@
+"""What `flywheel deploy --dry-run` prints: what would be done about each use case, and what can be expected of it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from deploy.desired import approvals, is_rollback, newest, policy_of
+from deploy.evidence.references import read_traffic
+from deploy.foretold import plan_lines
+from deploy.leading import local_target, log_observatory, mlflow_registry
+from deploy.ledger import PostgresLedger
+from deploy.planning import Planning
+from deploy.rollout import History, histories
+from flywheel.database import open_database
+from flywheel.events import Event
+from flywheel.serving import load_serving
+from flywheel.settings import Settings
+
+
+def dry_run(settings: Settings, usecase: str | None) -> Iterator[str]:
+    """Say what a controller would do, use case by use case; nothing is done.
+
+    Raises:
+        FlywheelError: A part of the stack does not answer, or the audit trail is broken.
+    """
+    registry = mlflow_registry(settings)
+    events = _events(settings)
+    found, approved = histories(events), approvals(events)
+    for name in sorted({*found, *approved} if usecase is None else {usecase}):
+        history, standing = found.get(name, History(name)), approved.get(name, [])
+        stages = registry.stages(name, [approval.served.version for approval in standing])
+        desired = newest(standing, stages, history.failed)
+        rollback = is_rollback(standing, desired)
+        yield f"{name}: {history.sentence(desired, rollback=rollback)}"
+        champion, current = history.champion, history.current
+        starts = desired is not None and desired != champion and (current is None or current.new != desired)
+        if starts and desired is not None and champion is not None and not rollback:
+            planning = Planning(local_target(settings), log_observatory(settings))
+            plan = planning.plan(desired, champion, policy_of(events, name))
+            log = log_observatory(settings).log
+            traffic = read_traffic(log, name, datetime.now(UTC).replace(tzinfo=None))
+            pods = load_serving(settings.root).of(name).replicas
+            yield from (f"  {line}" for line in plan_lines(plan, traffic, pods=pods))
+
+
+def _events(settings: Settings) -> list[Event]:
+    with open_database(settings, "controller") as engine, engine.connect() as connection:
+        return PostgresLedger(connection.execution_options(isolation_level="REPEATABLE READ")).read()

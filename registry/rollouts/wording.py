@@ -1,0 +1,102 @@
+"""A plan in words, for people who did not write it. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from registry.rollouts.charts import span
+from registry.rollouts.plan import SHADOW, Plan
+
+GUARDS = {
+    "errors": "Errors",
+    "latency": "Latency",
+    "loss": "Loss",
+    "kpi": "Business measure",
+    "prediction_shift": "Shift of predictions",
+}
+# What a kind of metric is by itself, and not a limit that somebody chose.
+UNTOLD = frozenset({"kind", "part"})
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a metric may do: its parts of alpha by what is judged, and its limits, both in words."""
+
+    name: str
+    parts: str
+    limits: str
+
+
+def guard_name(name: str) -> str:
+    """Name a metric for people."""
+    return GUARDS.get(name, name.replace("_", " ").capitalize())
+
+
+def sentences(plan: Plan) -> list[tuple[str, str]]:
+    """Return what was fixed at the start, but for the metrics, as a name and a sentence each."""
+    return list(_sentences(plan))
+
+
+def guards(plan: Plan) -> list[Guard]:
+    """Return what the rollout is judged by."""
+    return [Guard(guard_name(name), _parts(plan, name), _limits(metric)) for name, metric in plan.metrics.items()]
+
+
+def _sentences(plan: Plan) -> Iterator[tuple[str, str]]:
+    way = plan.way
+    steps = [f"{percent} %" if percent else "shadow" for percent in plan.steps]
+    yield "Way", " → ".join([*steps, "100 %"])
+    if way.shadow is not None and SHADOW in plan.judged:
+        copied = "all" if way.shadow.percent == 100 else f"{way.shadow.percent:g} %"
+        yield "Shadow", f"It gets a copy of {copied} of the requests, until it has answered {way.shadow.requests:,}."
+    if plan.judged:
+        alpha = sum(part["alpha"] for part in plan.judged.values())
+        yield "Alpha", f"{alpha:g}: so often a version that is as good as the champion is rolled back, at most."
+    if way.least_requests > 1:
+        yield "Least evidence", f"{way.least_requests:,} requests to it at each step."
+    if way.pause:
+        yield "Pause", f"At least {_length(way.pause)} at each step."
+    if way.manual:
+        yield "People", f"{' and '.join(f'{one} %' for one in sorted(way.manual))}: somebody must let it go there."
+    if way.windows:
+        yield "Windows", f"Steps may be taken {' or '.join(window.told() for window in way.windows)}."
+    yield "Time", f"After {_length(timedelta(minutes=way.max_minutes))} without a decision it holds, and asks people."
+    yield "Unit", f"What is randomised is the {way.unit}."
+    warm = f"for {_length(way.bake)} after the last step" if way.bake else "no longer than the last step takes"
+    kept = "until the next rollout" if way.keep_previous else warm
+    yield "Bake", f"The version before stays warm {kept}."
+
+
+def _parts(plan: Plan, name: str) -> str:
+    found = []
+    for judged, part in plan.judged.items():
+        metric = part["metrics"].get(name)
+        if metric is not None and "part" in metric:
+            found.append(f"{judged} {metric['part'] * part['alpha']:.2g}")
+    return ", ".join(found) or "never rolls back"
+
+
+def _limits(metric: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {_value(value)}" for key, value in _flat(metric) if key not in UNTOLD)
+
+
+def _flat(metric: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in metric.items():
+        name = f"{above} {key}".strip().replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flat(value, name)
+        else:
+            yield name, value
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " / ".join(map(_value, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _length(length: timedelta) -> str:
+    return span(length.total_seconds())
