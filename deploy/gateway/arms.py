@@ -1,4 +1,4 @@
-"""What the gateway counted, by arm: from counters of clusters to `ArmCounts`, and bounds of what is slow."""
+"""What the gateway counted, by arm: from counters of clusters to `ArmCounts`."""
 
 from collections.abc import Mapping
 
@@ -33,31 +33,3 @@ def _bounded(drawn: Counts, *, attempts: int, failures: int) -> ArmCounts:
     requests = min(drawn.requests, attempts)
     slow = {bound: min(count, requests) for bound, count in drawn.slow.items()}
     return ArmCounts(requests, min(drawn.errors, failures, requests), slow)
-
-
-def latency_bounds(
-    counts: Mapping[str, ArmCounts], champion: str = CHAMPION, quantiles: tuple[float, float] = (0.9, 0.99)
-) -> tuple[float, float] | None:
-    """Return the bounds (seconds) nearest above two quantiles of an arm's latency, the second above the first.
-
-    None where the arm had no request, or so slow ones that no bound is above them.
-
-    Args:
-        counts: By arm; best of the last minutes only.
-        champion: The arm.
-        quantiles: Two, 0 to 1, rising.
-    """
-    arm = counts.get(champion, ArmCounts())
-    if not arm.requests:
-        return None
-    found: list[float] = []
-    for quantile in quantiles:
-        above = (
-            bound
-            for bound, count in sorted(arm.slow.items())
-            if count <= (1 - quantile) * arm.requests and bound > max(found, default=0.0)
-        )
-        if (bound := next(above, None)) is None:
-            return None
-        found.append(bound)
-    return found[0], found[1]

@@ -5,11 +5,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from deploy.gateway.admin import Counts
-from deploy.gateway.arms import arm_counts, latency_bounds
+from deploy.gateway.arms import arm_counts
 from deploy.gateway.traffic import Backend, Replica, Split
 from deploy.shares import ArmCounts
 from flywheel.stack.gateway_stats import RATIO, stats_section, threshold_seconds, thresholds_ms
@@ -101,23 +98,3 @@ def test_thresholds_are_told_from_what_envoy_is_told_and_a_fifth_apart() -> None
     assert [threshold_seconds(one) for one in told["buckets"][:-1]] == [one / 1000 for one in thresholds_ms()]
     rising = [(low, high) for low, high in pairwise(thresholds_ms()) if high > 5]
     assert all(high <= low * RATIO or high == low + 1 for low, high in rising)
-
-
-@given(st.lists(st.integers(0, 70_000), min_size=1, max_size=400))
-def test_the_bounds_are_the_nearest_above_p90_and_p99_and_rise(milliseconds: list[int]) -> None:
-    slow = {bound / 1000: sum(one >= bound for one in milliseconds) for bound in thresholds_ms()}
-    found = latency_bounds({"champion": ArmCounts(len(milliseconds), 0, slow)})
-    if found is None:
-        assert sum(one >= 52_000 for one in milliseconds) > 0.01 * len(milliseconds)
-        return
-    first, second = found
-    assert first < second
-    for bound, part in ((first, 0.1), (second, 0.01)):
-        assert slow[bound] <= part * len(milliseconds)
-        below = [one for one in slow if one < bound and one != first]
-        assert not below or slow[max(below)] > part * len(milliseconds) or max(below) < first
-
-
-def test_an_arm_without_requests_has_no_bounds() -> None:
-    assert latency_bounds({}) is None
-    assert latency_bounds({"champion": ArmCounts()}) is None
