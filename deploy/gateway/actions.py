@@ -80,7 +80,8 @@ def _tried(split: Split, ours: UseCaseServing, *, rewrite: str | None, grpc: boo
 
 def _weighted(split: Split, ours: UseCaseServing, *, grpc: bool) -> list[dict[str, Any]]:
     """List the arms by their runs of slots, so that a sticky user never moves back while shares grow."""
-    clusters = [champion_cluster(split.champion), *(challenger_cluster(one) for one, _ in split.challengers)]
+    champion = champion_cluster(split.champion, split.previous)
+    clusters = [champion, *(challenger_cluster(one) for one, _ in split.challengers)]
     if split.challenger is not None and mirror_percent(split, ours) and not grpc:
         clusters[0] = mirrored_cluster(split.champion, split.challenger)
     names = list(split.arms)

@@ -1,9 +1,9 @@
-"""What the gateway counted, by arm: from counters of clusters to `ArmCounts`, and bounds of what is slow."""
+"""What the gateway counted, by arm: from counters of clusters to `ArmCounts`."""
 
 from collections.abc import Mapping
 
 from deploy.gateway.admin import Counts
-from deploy.gateway.traffic import Split, challenger_cluster, champion_cluster, mirrored_cluster, shadow_cluster
+from deploy.gateway.traffic import Split, challenger_cluster, champion_cluster, shadow_cluster
 from deploy.shares import CHAMPION, SHADOW, ArmCounts
 
 
@@ -20,12 +20,8 @@ def arm_counts(split: Split, counts: Mapping[str, Counts]) -> dict[str, ArmCount
     """
     found = {}
     for arm, backend in split.arms.items():
-        clusters = [challenger_cluster(backend)]
-        if arm == CHAMPION:
-            clusters = [champion_cluster(backend)]
-            clusters += [mirrored_cluster(backend, split.challenger)] if split.challenger else []
-        drawn = sum((counts.get(name, Counts()) for name in clusters), Counts())
-        hosts = counts.get(backend.cluster, Counts())
+        name = champion_cluster(backend) if arm == CHAMPION else challenger_cluster(backend)
+        drawn, hosts = counts.get(name, Counts()), counts.get(backend.cluster, Counts())
         found[arm] = _bounded(drawn, attempts=hosts.attempts, failures=hosts.failures)
     if split.challenger is not None:
         shadow = counts.get(shadow_cluster(split.challenger), Counts())
@@ -37,31 +33,3 @@ def _bounded(drawn: Counts, *, attempts: int, failures: int) -> ArmCounts:
     requests = min(drawn.requests, attempts)
     slow = {bound: min(count, requests) for bound, count in drawn.slow.items()}
     return ArmCounts(requests, min(drawn.errors, failures, requests), slow)
-
-
-def latency_bounds(
-    counts: Mapping[str, ArmCounts], champion: str = CHAMPION, quantiles: tuple[float, float] = (0.9, 0.99)
-) -> tuple[float, float] | None:
-    """Return the bounds (seconds) nearest above two quantiles of an arm's latency, the second above the first.
-
-    None where the arm had no request, or so slow ones that no bound is above them.
-
-    Args:
-        counts: By arm; best of the last minutes only.
-        champion: The arm.
-        quantiles: Two, 0 to 1, rising.
-    """
-    arm = counts.get(champion, ArmCounts())
-    if not arm.requests:
-        return None
-    found: list[float] = []
-    for quantile in quantiles:
-        above = (
-            bound
-            for bound, count in sorted(arm.slow.items())
-            if count <= (1 - quantile) * arm.requests and bound > max(found, default=0.0)
-        )
-        if (bound := next(above, None)) is None:
-            return None
-        found.append(bound)
-    return found[0], found[1]

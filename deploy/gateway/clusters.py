@@ -1,7 +1,8 @@
 """The CDS document: a version's agents over HTTP and gRPC, also apart for shadows and forced requests, and the arms.
 
 An arm is an aggregate cluster: who answers its requests, each where those before it cannot. Arms have counters of
-their own, under a name that stays while shares change, so that what they count only rises during a rollout.
+their own, under a name that stays while shares change, so that what they count only rises during a rollout. Every
+version that runs has the clusters of a champion, so that promotion and going back change nothing but routes.
 
 The retry recipe was measured: with it, the death of the only canary lost none of 69,966 requests; with the aggregate
 cluster alone 2,203 of 118,661 were lost.
@@ -50,8 +51,11 @@ def cluster_document(
     shown = {one.challenger.cluster for one in splits if one.challenger}
     resources += [_shadow_cluster(one) for one in ordered if one.cluster in shown]
     arms: dict[str, dict[str, Any]] = {}
+    for one in ordered:
+        arms |= _champion_clusters(one, [other for other in ordered if other.usecase == one.usecase])
     for split in splits:
-        arms |= _arm_clusters(split, mirror_percent(split, settings.of(split.usecase)))
+        arms |= _challenger_clusters(split)
+        arms |= _mirrored_cluster(split, mirror_percent(split, settings.of(split.usecase)))
     return document("envoy.config.cluster.v3.Cluster", [*resources, *(arms[name] for name in sorted(arms))])
 
 
@@ -63,30 +67,51 @@ def _version_clusters(backend: Backend) -> list[dict[str, Any]]:
     return found + ([_grpc_version_cluster(grpc_cluster(name), backend) for name in names] if backend.grpc else [])
 
 
-def _arm_clusters(split: Split, mirrored: float) -> dict[str, dict[str, Any]]:
-    """Return the aggregate clusters of a split by name."""
+def _champion_clusters(champion: Backend, all_of_it: Sequence[Backend]) -> dict[str, dict[str, Any]]:
+    """Return a version's aggregate clusters as champion by name: alone, and with each other version to stand in."""
+    if champion.version == SAFE_DEFAULT:
+        return {}
+    default = next((one for one in all_of_it if one.version == SAFE_DEFAULT), None)
     found: dict[str, dict[str, Any]] = {}
-    for challenger, _ in split.challengers:
-        # As it will be when it is promoted: then its route need not wait until Envoy has taken new clusters.
-        promoted = Split(challenger, previous=split.champion, default=split.default)
-        found |= _aggregates(champion_cluster(challenger), promoted.chain(CHAMPION), grpc=split.speaks_grpc)
-    for arm, backend in split.arms.items():
-        name = champion_cluster(backend) if arm == CHAMPION else challenger_cluster(backend)
-        found |= _aggregates(name, split.chain(arm), grpc=split.speaks_grpc)
-    if split.challenger is not None:
-        # Also while nothing is mirrored: were it removed, what it has counted would be gone.
-        name = mirrored_cluster(split.champion, split.challenger)
-        aggregates = _aggregates(name, split.chain(CHAMPION), grpc=False)
-        found[name] = aggregates[name] | (_mirroring(split.challenger, mirrored) if mirrored else {})
+    for previous in (None, *(one for one in all_of_it if one not in (champion, default))):
+        name, split = champion_cluster(champion, previous), Split(champion, previous=previous, default=default)
+        found |= _aggregates(name, split.chain(CHAMPION), grpc=champion.grpc, counted=champion_cluster(champion))
     return found
 
 
-def _aggregates(name: str, chain: Sequence[Backend], *, grpc: bool) -> dict[str, dict[str, Any]]:
-    """Return the aggregate cluster of a chain, and the one for gRPC, by name."""
-    found = {name: _aggregate_cluster(name, [one.cluster for one in chain])}
+def _challenger_clusters(split: Split) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for arm, backend in split.arms.items():
+        if arm != CHAMPION:
+            name = challenger_cluster(backend)
+            found |= _aggregates(name, split.chain(arm), grpc=split.speaks_grpc, counted=name)
+    return found
+
+
+def _mirrored_cluster(split: Split, percent: float) -> dict[str, dict[str, Any]]:
+    """Mirror what goes to the champion. At the route, what goes to the challenger would be mirrored to it as well."""
+    if split.challenger is None or not percent:
+        return {}
+    name = mirrored_cluster(split.champion, split.challenger)
+    (cluster,) = _aggregates(name, split.chain(CHAMPION), grpc=False, counted=champion_cluster(split.champion)).values()
+    share = {"numerator": round(percent * 100), "denominator": "TEN_THOUSAND"}
+    policy = {
+        "cluster": shadow_cluster(split.challenger),
+        "runtime_fraction": {"default_value": share, "runtime_key": "flywheel.mirror"},
+        "disable_shadow_host_suffix_append": True,
+        # The agent records the arm that it is told: these are answers that nobody got.
+        "request_headers_mutations": [{"append": replaced(ARM, "shadow")}],
+    }
+    mirroring = _options("http_protocol_options", request_mirror_policies=[policy])
+    return {name: {**cluster, "typed_extension_protocol_options": mirroring}}
+
+
+def _aggregates(name: str, chain: Sequence[Backend], *, grpc: bool, counted: str) -> dict[str, dict[str, Any]]:
+    """Return the aggregate cluster of a chain, and the one for gRPC, by name; `counted` is the name of its counters."""
+    found = {name: _aggregate_cluster(name, [one.cluster for one in chain], counted)}
     if grpc:
-        named = grpc_cluster(name)
-        found[named] = _aggregate_cluster(named, [grpc_cluster(one.cluster) for one in chain if one.grpc])
+        named, members = grpc_cluster(name), [grpc_cluster(one.cluster) for one in chain if one.grpc]
+        found[named] = _aggregate_cluster(named, members, grpc_cluster(counted))
     return found
 
 
@@ -133,9 +158,10 @@ def _shadow_cluster(backend: Backend) -> dict[str, Any]:
     return {**_version_cluster(name, backend), "circuit_breakers": _breakers(SHADOW_REQUESTS)}
 
 
-def _aggregate_cluster(name: str, members: list[str]) -> dict[str, Any]:
+def _aggregate_cluster(name: str, members: list[str], counted: str) -> dict[str, Any]:
     return {
         "name": name,
+        "alt_stat_name": counted,
         "connect_timeout": "0.5s",
         "lb_policy": "CLUSTER_PROVIDED",
         # The retry budget is the aggregate's own, not that of the clusters below it.
@@ -148,19 +174,6 @@ def _aggregate_cluster(name: str, members: list[str]) -> dict[str, Any]:
             },
         },
     }
-
-
-def _mirroring(challenger: Backend, percent: float) -> dict[str, Any]:
-    """Mirror what goes to the champion. At the route, what goes to the challenger would be mirrored to it as well."""
-    share = {"numerator": round(percent * 100), "denominator": "TEN_THOUSAND"}
-    policy = {
-        "cluster": shadow_cluster(challenger),
-        "runtime_fraction": {"default_value": share, "runtime_key": "flywheel.mirror"},
-        "disable_shadow_host_suffix_append": True,
-        # The agent records the arm that it is told: these are answers that nobody got.
-        "request_headers_mutations": [{"append": replaced(ARM, "shadow")}],
-    }
-    return {"typed_extension_protocol_options": _options("http_protocol_options", request_mirror_policies=[policy])}
 
 
 def _health_check(kind: dict[str, Any]) -> dict[str, Any]:

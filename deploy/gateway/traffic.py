@@ -111,9 +111,13 @@ class Split:
         return last if arm == CHAMPION else [self.arms[arm], *last]
 
 
-def champion_cluster(champion: Backend) -> str:
-    """Return the name of the aggregate cluster that tries the champion first, then what stands in for it."""
-    return f"{champion.cluster}-champion"
+def champion_cluster(champion: Backend, previous: Backend | None = None) -> str:
+    """Return the name of the aggregate cluster that tries the champion first, then what stands in for it.
+
+    The arm's counters are under the name without a previous version, whichever of these clusters its requests go to.
+    """
+    standing_in = f"-else-v{previous.version}" if previous is not None else ""
+    return f"{champion.cluster}{standing_in}-champion"
 
 
 def challenger_cluster(challenger: Backend) -> str:

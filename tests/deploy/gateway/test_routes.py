@@ -59,14 +59,16 @@ def test_each_arm_has_one_cluster_while_its_share_changes() -> None:
     document = cluster_document([CHAMPION, CHALLENGER], [ROLLOUT, later])
     names = [one["name"].removeprefix("flights-delay-") for one in document["resources"]]
     versions = ["v1", "v1-forced", "v2", "v2-forced", "v2-shadow"]
-    assert names == [*versions, "v1-champion", "v1-to-v2-mirrored", "v2-champion", "v2-or-champion"]
+    arms = ["v1-champion", "v1-else-v2-champion", "v2-champion", "v2-else-v1-champion", "v2-or-champion"]
+    assert names == [*versions, *arms]
 
 
-def test_neither_promotion_nor_rollback_waits_for_new_clusters() -> None:
+def test_neither_promotion_nor_going_back_waits_for_new_clusters() -> None:
     backends = [CHAMPION, CHALLENGER]
     present = cluster_document(backends, [ROLLOUT])
-    for wanted in (Split(CHALLENGER, previous=CHAMPION), Split(CHAMPION)):
+    for wanted in (Split(CHALLENGER), Split(CHALLENGER, previous=CHAMPION), Split(CHAMPION)):
         assert cluster_document(backends, [ROLLOUT, wanted]) == present
+    assert cluster_document(backends, [Split(CHAMPION)]) == cluster_document(backends, [Split(CHALLENGER)])
 
 
 def test_the_route_file_remembers_its_splits(tmp_path: Path) -> None:
