@@ -73,16 +73,16 @@ class House:
         return {name: state.pid for name, state in program_states(self.settings).items() if "tiny" in name}
 
 
-def settled(target: LocalTarget, *served: Served, seconds: float = 170) -> Condition:
-    """Tick until each of these versions is ready or has failed; return the condition of the worst."""
-    seen: dict[Served, Condition] = {}
+def settled(target: LocalTarget, served: Served, seconds: float = 170) -> Condition:
+    """Tick until a version is ready or has failed."""
+    seen: list[Condition] = []
 
     def ended() -> bool:
-        seen.update((one, target.ensure(one)) for one in served)
-        return all(one.readiness is not Readiness.STARTING for one in seen.values())
+        seen.append(target.ensure(served))
+        return seen[-1].readiness is not Readiness.STARTING
 
-    wait_for(ended, f"the start of {[one.subject for one in served]}", seconds)
-    return max(seen.values(), key=lambda one: one.readiness is Readiness.FAILED)
+    wait_for(ended, f"the start of {served.subject}", seconds)
+    return seen[-1]
 
 
 def answered_by(site: Site) -> str:
