@@ -94,6 +94,7 @@ class Simulation:
         self.turn = 0
         self.progress: list[Progress] = []
         self.world.overtake = self._overtake
+        self.world.go_back = lambda: self._rolls_back(self.chance.choice(list(self.world.specs)))
         self.stale = False
         self.world.policy = policy_with(self.chance.choice((1, 1, 2)))
         for name in NAMES[: self.chance.choice((1, 1, 1, 2))]:
@@ -256,7 +257,7 @@ class Simulation:
     def _fault(self) -> None:
         """Draw what goes wrong at one of the next effects or calls."""
         faults = self.world.faults
-        match self.chance.randrange(6):
+        match self.chance.randrange(7):
             case 0:
                 faults.down.add(self.chance.choice(OUTAGES))
             case 1:
@@ -267,6 +268,8 @@ class Simulation:
                 faults.die_after = self.chance.randint(0, 6)
             case 4:
                 faults.overtaken_after = self.chance.randint(0, 4)
+            case 5:
+                faults.people_after = self.chance.randint(0, 6)
             case _:
                 self.processes[self.turn].disk.mode = self.chance.choice(("refused", "torn"))
         self.world.say(f"fault: {faults}")
