@@ -12,7 +12,7 @@ from benchmarks.canary_ours import flywheel, flywheel_errors_alone
 from benchmarks.canary_rivals import RIVALS, Outcome
 from benchmarks.canary_rollouts import MOST_MINUTES, Rollout, roll_out
 from benchmarks.canary_worlds import Counts, Disturbance, World, draw
-from deploy.verdict.judging import Call
+from deploy.verdict.calls import Call
 
 FLYWHEEL, ERRORS_ALONE = "Flywheel", "Flywheel, errors alone"
 RULES = (*RIVALS, FLYWHEEL, ERRORS_ALONE)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.canary_ours import LOSS_RANGE, THRESHOLDS, latency_look, loss_look
-from deploy.verdict.judging import Call
+from deploy.verdict.calls import Call
 from deploy.verdict.looks import Look
 from deploy.verdict.several import StepLook, judging
 from deploy.verdict_plan import PlanSpec, default_metrics

@@ -1,33 +1,10 @@
-"""What is fixed before the start, and how much evidence it plans for."""
+"""How much evidence a plan reckons with, and what share of the errors a ratio of error rates gives."""
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 
 # The ratio of error rates that the plan wants to see with 95 % power; it sets how fast error may be spent.
 PLANNED_RATIO = 2.0
 NORMAL_95 = 1.645
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is fixed before the start.
-
-    Args:
-        steps: Percent of requests that go to the canary, by step.
-        margin: Largest tolerated rise of the error rate, absolute (0 to 1).
-        alpha: Probability of rolling back a canary that is as good as the champion, and of promoting one that is
-            worse by the margin.
-    """
-
-    steps: tuple[int, ...]
-    margin: float = 0.01
-    alpha: float = 0.05
-
-    @cached_property
-    def planned_errors(self) -> float:
-        """Errors of both arms over all steps after which the guard's share of α has been spent."""
-        return planned_counts(self.steps)
 
 
 def planned_counts(steps: tuple[int, ...], ratio: float = PLANNED_RATIO) -> float:

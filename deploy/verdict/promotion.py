@@ -1,4 +1,7 @@
-"""The gate: an e-value against "the canary's error rate is higher by the margin or more"."""
+"""The bets of the gate: an e-value against "the canary's error rate is higher by the margin or more".
+
+Their average is an e-value too: Vovk & Wang, Ann. Stat. 49(3), 2021; what holds at every look is Ville's inequality.
+"""
 
 import math
 
@@ -7,33 +10,6 @@ from deploy.verdict.mixture import sum_exp
 
 # Bets x = ε/w of the gate and their prior weights: large bets end soon without errors, small ones survive some.
 BETS = ((0.2, 0.1), (0.5, 0.2), (0.8, 0.3), (0.98, 0.4))
-
-
-def evidence(gate: Look, share: float, margin: float) -> float:
-    """Return the e-value of one step's counts.
-
-    Per randomised request a canary error pays (w-ε)/w, a baseline error (1-w+ε)/(1-w), and every request e^{εδ}: its
-    expectation is 1 - ε (p_canary - p_baseline), times e^{εδ}, hence at most 1 when the difference is δ or more
-    (METHODS, "Services without errors"; Ville's inequality gives validity at every look). An average of e-values is
-    one: Vovk & Wang, Ann. Stat. 49(3), 2021.
-
-    Args:
-        gate: Counts of this step.
-        share: Share w of the requests that goes to the canary (0 to 1).
-        margin: δ, absolute (0 to 1).
-    """
-    # Counted by the arm that saw less than its share: requests that the canary never saw are no evidence for it.
-    requests = min(gate.canary_requests + gate.baseline_requests, gate.canary_requests / share)
-    exponents = [
-        math.log(weight)
-        + gate.canary_errors * math.log1p(-bet)
-        + gate.baseline_errors * math.log1p(bet * share / (1 - share))
-        + bet * share * requests * margin
-        for bet, weight in BETS
-    ]
-    return sum_exp(exponents)
-
-
 NO_BETS = (0.0,) * len(BETS)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.verdict.judging import Call
+from deploy.verdict.calls import Call
 from deploy.verdict.readings import Metric, Reading
 
 

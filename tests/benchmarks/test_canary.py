@@ -24,7 +24,7 @@ from benchmarks.canary_rollouts import roll_out
 from benchmarks.canary_units import name_of, play_units, worlds
 from benchmarks.canary_watch import watch
 from benchmarks.canary_worlds import LOOKS, SHARE, Disturbance, World, cells, draw
-from deploy.verdict.judging import Call
+from deploy.verdict.calls import Call
 from deploy.verdict.several import StepLook, judge_metrics
 from flywheel.goals import Goal
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.verdict import exceedance
+from deploy.verdict.calls import Call
 from deploy.verdict.counted import Errors, ErrorsPlan, latency
 from deploy.verdict.exceedance import SlowLook
 from deploy.verdict.gates import Margin, margins
-from deploy.verdict.judging import Call
 from deploy.verdict.looks import NOTHING, Look
 from deploy.verdict.means import MeanPlan, differences
 from deploy.verdict.readings import Metric
