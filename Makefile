@@ -53,12 +53,14 @@ check: install ## lint, types and import contracts
 	lint-imports
 
 chaos: install ## kill, freeze and swap parts of a running data plane for hours (see tests/chaos/README.md)
+	python -m tests.simulation --histories 5000
 	python -m tests.chaos $(if $(JSON),--json $(JSON))
 
-bench: install ## measure the data plane, training and the canary's judge (see benchmarks/README.md)
+bench: install ## measure the data plane, training, the canary's judge and rollouts (see benchmarks/README.md)
 	python -m benchmarks.serving $(if $(JSON),--json $(JSON))
 	python -m benchmarks.training $(if $(JSON),--json $(basename $(JSON))-training.json)
 	python -m benchmarks.canary $(if $(JSON),--json $(basename $(JSON))-canary.json)
+	python -m benchmarks.rollout $(if $(JSON),--json $(basename $(JSON))-rollout.json)
 
 format: install ## format the code
 	ruff format .

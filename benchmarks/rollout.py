@@ -1,6 +1,6 @@
 """Does a rollout lose requests, keep its split, and act at once on a verdict?
 
-    python -m benchmarks.rollout [--json FILE] [--quick] [--swaps N] [--home FOLDER]
+    python -m benchmarks.rollout [--json FILE] [--quick] [--swaps N] [--rate N] [--home FOLDER]
 
 Promotions and rollbacks by verdict, in turns, under a steady load through a real Envoy, with real agents and the real
 controller on a stack of its own. See benchmarks/README.md.
@@ -44,7 +44,7 @@ def main() -> None:
     options, began = _parse(), time.monotonic()
     swaps = options.swaps or (QUICK_SWAPS if options.quick else SWAPS)
     home = options.home or Path(tempfile.mkdtemp(prefix="flywheel-rollout-"))
-    figures = measured(home, swaps, QUICK_PAUSE if options.quick else PAUSE)
+    figures = measured(home, swaps, QUICK_PAUSE if options.quick else PAUSE, options.rate)
     goals = goals_of(figures)
     show(figures, goals)
     Console().print(f"{swaps} promotions and {swaps} rollbacks; took {time.monotonic() - began:.0f} s")
@@ -52,8 +52,15 @@ def main() -> None:
         write_goals(options.json, goals, figures.rows())
 
 
-def measured(home: Path, swaps: int, pause: str) -> Figures:
-    """Promote and roll back `swaps` times on a stack of its own in `home`, which then goes."""
+def measured(home: Path, swaps: int, pause: str, rate: float) -> Figures:
+    """Promote and roll back on a stack of its own, which then goes.
+
+    Args:
+        home: Of the stack.
+        swaps: Promotions, and as many rollbacks.
+        pause: At each step.
+        rate: Requests a second.
+    """
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
     settings = Settings(home=home)
@@ -62,15 +69,16 @@ def measured(home: Path, swaps: int, pause: str) -> Figures:
         bring_up(settings, lambda line: None)
         shop = open_shop(settings, NAME, home / "registry")
         shop.way = {**WAY, "pause": pause}
-        return _swapped(shop, swaps)
+        return swapped(shop, swaps, rate)
     finally:
         end_stack(settings, patience=5)
         erase(settings)
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _swapped(shop: Shop, swaps: int) -> Figures:
-    with running(shop, RATE) as run:
+def swapped(shop: Shop, swaps: int, rate: float) -> Figures:
+    """Promote and roll back a use case of which nothing is live yet."""
+    with running(shop, rate) as run:
         approve(shop, "1")
         run.wait("1", {PROMOTED}, SWAP_SECONDS)
         run.load()
@@ -130,6 +138,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_SWAPS} promotions and {QUICK_SWAPS} rollbacks")
     parser.add_argument("--swaps", type=int, help="promotions, and as many rollbacks")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"requests a second ({RATE:g})")
     parser.add_argument("--home", type=Path, help="folder for the stack (a temporary one); it is erased")
     return parser.parse_args()
 

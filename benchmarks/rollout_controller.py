@@ -1,4 +1,4 @@
-"""The controller of the rollout benchmark: Flywheel's own, whose registry is a folder, until it is ended.
+"""The controller of the rollout benchmark: Flywheel's own, whose registry is a folder, until the process is ended.
 
 Versions are served by ONNX without being measured against an MLflow worker first, which takes twenty seconds a version
 and is no part of what is asked here. All else is as `flywheel deploy` runs it.
@@ -7,11 +7,14 @@ and is no part of what is asked here. All else is as `flywheel deploy` runs it.
 import sys
 import time
 
+from rich.console import Console
+
 import deploy.leading
 import deploy.local.upkeep
 from deploy.leading import leading_controller
 from deploy.local.choice import Asked, Choice
 from deploy.reconcile import Pace, run_until_settled
+from deploy.view import progress_view
 from flywheel.errors import FlywheelError
 from flywheel.settings import load_settings
 from tests.deploy.deploy_tiny import FolderRegistry
@@ -30,10 +33,13 @@ def main() -> None:
     """Reconcile, and look again for what people have approved."""
     vars(deploy.local.upkeep)["without_measuring"] = onnx_at_once
     vars(deploy.leading)["MlflowRegistry"] = FolderRegistry
-    with leading_controller(load_settings(), SECONDS, lambda line: None) as controller:
+    with (
+        leading_controller(load_settings(), SECONDS, lambda line: None) as controller,
+        progress_view(Console()) as show,
+    ):
         while True:
             try:
-                run_until_settled(controller, Pace(time.monotonic, time.sleep), SECONDS, lambda progress: None)
+                run_until_settled(controller, Pace(time.monotonic, time.sleep), SECONDS, show)
             except FlywheelError as fault:
                 sys.stderr.write(f"{fault}\n")
             time.sleep(IDLE_SECONDS)

@@ -92,7 +92,9 @@ def figures_of(events: Sequence[Event], answers: Answers) -> Figures:
     """Put the trail and the answers together."""
     good = answers["code"] == 200
     began = float(answers["due"].min())
-    mine = [one for one in events if one.kind.startswith("rollout.") and one.at.timestamp() > began]
+    told = [one for one in events if one.kind.startswith("rollout.")]
+    before = {one.body["rollout"] for one in told if one.at.timestamp() <= began}
+    mine = [one for one in told if one.body["rollout"] not in before]
     return Figures(
         requests=len(good),
         failed=int((~good).sum()),

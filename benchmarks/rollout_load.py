@@ -3,7 +3,8 @@
     python -m benchmarks.rollout_load PORT PATH RATE FILE
 
 FILE gets four arrays, one entry a request in the order of their ends: when it was due and done (seconds since 1970),
-its status (0: none came), and the version in its answer's header (0: none stood there).
+its status (0: none came), and the version in its answer's header (0: none stood there). A file .began beside it tells
+that it asks.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import sys
 import time
 from array import array
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import uvloop
@@ -57,8 +59,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be free to ask."""
-        if isinstance(transport, asyncio.Transport):
-            self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._free.append(self)
 
     def ask(self, request: bytes, due: float) -> None:
@@ -101,6 +102,7 @@ async def ask(port: int, path: str, rate: float, file: Path) -> None:
 
     for _ in range(CONNECTIONS):
         await opened()
+    file.with_suffix(".began").touch()
     due, number = time.time(), 0
     while not ended.is_set():
         now = time.time()

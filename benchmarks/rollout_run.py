@@ -34,10 +34,19 @@ class Run:
         self._controller = self._start("benchmarks.rollout_controller", environment=home)
 
     def load(self) -> None:
-        """Let the client ask from now on."""
+        """Let the client ask from now on.
+
+        Raises:
+            RuntimeError: It does not begin.
+        """
         port = urlsplit(endpoints(self._shop.settings).gateway_url).port
         words = (str(port), f"/{self._shop.name}/invocations", str(self._rate), str(self._file))
         self._client = self._start("benchmarks.rollout_load", *words)
+        until = time.monotonic() + END_SECONDS
+        while not self._file.with_suffix(".began").exists():
+            if time.monotonic() > until or self._client.poll() is not None:
+                raise RuntimeError(f"the client does not begin: {self.log()}")
+            time.sleep(POLL_SECONDS)
 
     def end_load(self) -> Answers:
         """End the client; return what it was answered.

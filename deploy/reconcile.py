@@ -1,7 +1,7 @@
 """Ticks until nothing is left to do, and what came of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from deploy.progress import Progress
@@ -9,6 +9,8 @@ from deploy.rollout import Phase
 from flywheel.errors import FlywheelError, TransientError
 
 TICK_SECONDS = 1.0
+# What a tick has changed is true within milliseconds, and the next tick's to see: so long it is looked for at once.
+HURRY_SECONDS, HURRIED_SECONDS = 0.05, 2.0
 PROMOTED, ROLLED_BACK = 0, 3
 
 
@@ -27,6 +29,26 @@ class Pace:
     sleep: Callable[[float], None]
 
 
+@dataclass
+class Hurry:
+    """Ticks follow each other quickly while things change, else about once a second.
+
+    Args:
+        clock: Monotonic, seconds.
+    """
+
+    clock: Callable[[], float]
+    _known: list[tuple[object, ...]] = field(default_factory=list)
+    _since: float = float("-inf")
+
+    def seconds(self, progress: list[Progress]) -> float:
+        """Return how long to wait after a tick that brought this progress."""
+        known: list[tuple[object, ...]] = [(one.usecase, one.phase, one.percent, one.challenger) for one in progress]
+        if known != self._known:
+            self._known, self._since = known, self.clock()
+        return HURRY_SECONDS if self.clock() - self._since < HURRIED_SECONDS else TICK_SECONDS
+
+
 @dataclass(frozen=True)
 class Result:
     """The last progress of each use case, and those in which something was rolled back meanwhile."""
@@ -43,7 +65,7 @@ class Result:
 def run_until_settled(
     controller: Ticking, pace: Pace, timeout: float, show: Callable[[list[Progress]], None]
 ) -> Result:
-    """Tick about once a second until every use case is settled.
+    """Tick until every use case is settled: about once a second, and at once while things change.
 
     Args:
         controller: Ticks.
@@ -55,6 +77,7 @@ def run_until_settled(
         FlywheelError: Time is up, or a rollout is held and asks.
     """
     began, rolled_back, fault, progress = pace.clock(), dict[str, None](), "", list[Progress]()
+    hurry = Hurry(pace.clock)
     while pace.clock() - began <= timeout:
         try:
             progress = controller.tick()
@@ -66,7 +89,7 @@ def run_until_settled(
         rolled_back |= {one.usecase: None for one in progress if one.phase is Phase.ROLLING_BACK}
         if all(one.settled for one in progress):
             return _result(progress, list(rolled_back))
-        pace.sleep(TICK_SECONDS)
+        pace.sleep(hurry.seconds(progress))
     open_ones = "; ".join(f"{one.usecase}: {one.reason}" for one in progress if not one.settled) or fault
     raise FlywheelError(
         f"Not settled after {timeout:.0f} seconds ({open_ones}). What is live stays live: "

@@ -22,14 +22,13 @@ from deploy.emergency import Emergency
 from deploy.leading import local_target, rollout_journal, wired
 from deploy.ledger import AwayError, PostgresLedger, Turns
 from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
-from deploy.reconcile import Ticking
+from deploy.progress import Progress
+from deploy.reconcile import Hurry, Ticking
 from deploy.textfile import Textfile, textfile_path
 from flywheel.database import open_database
 from flywheel.errors import FlywheelError
 from flywheel.settings import Settings, load_settings
 from flywheel.telemetry import configure_logs
-
-PERIOD_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -54,26 +53,28 @@ class Resident:
         self._controller: tuple[PostgresLedger, Ticking, int] | None = None
         self._fault = ""
 
-    def step(self) -> None:
+    def step(self) -> list[Progress]:
         """Make one pass, if no other controller is at work; a fault is logged once, and the next pass tries again."""
+        progress: list[Progress] = []
         try:
-            self._lead()
+            progress = self._lead()
             self._say("")
         except AwayError as fault:
             self._say(str(fault))
             self._go_back()
         except FlywheelError as fault:
             self._say(str(fault))
+        return progress
 
-    def _lead(self) -> None:
+    def _lead(self) -> list[Progress]:
         with self._turns.turn() as ledger:
             if ledger is None:
-                return
+                return []
             made = self._controller
             if made is None or made[0] is not ledger or made[2] != _changed(self._told):
                 made = (ledger, self._make(ledger), 0)  # another one was at work: what this one remembers is old
             try:
-                made[1].tick()
+                return made[1].tick()
             finally:
                 self._controller = (made[0], made[1], _changed(self._told))
 
@@ -104,8 +105,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
         turns = Turns(engine)
         emergency = Emergency(journal, target, lambda: datetime.now(UTC))
         resident = Resident(turns, make, emergency, textfile_path(settings.root, PROCESS))
-        while not stop.wait(PERIOD_SECONDS):
-            resident.step()
+        hurry, seconds = Hurry(time.monotonic), 0.0
+        while not stop.wait(seconds):
+            seconds = hurry.seconds(resident.step())
         turns.close()
 
 

@@ -19,7 +19,7 @@ EXIT_CODES = {"promote": 0, "roll back": 3, "not yet": 4}
 
 @app.command(epilog=EPILOG)
 def verdict(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON with a plan and looks; see docs/rollouts.md.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON with a plan and looks; see docs/verdict.md.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print a record that replays to the same verdict.")] = False,
 ) -> None:
     """Judge a canary from a file of counts and values: promote, roll back, or not yet."""

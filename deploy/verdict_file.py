@@ -76,9 +76,9 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise _refusal(f"{path} cannot be read: {error.strerror}. Name a JSON file with a plan and looks.") from error
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or too deep
-        raise _refusal(f"{path} is no JSON: {error}. See docs/rollouts.md for its form.") from error
+        raise _refusal(f"{path} is no JSON: {error}. See docs/verdict.md for its form.") from error
     if not isinstance(document, dict):
-        raise _refusal(f"{path} must hold an object with the keys plan and looks. See docs/rollouts.md for its form.")
+        raise _refusal(f"{path} must hold an object with the keys plan and looks. See docs/verdict.md for its form.")
     return document
 
 

@@ -156,7 +156,7 @@ class LookSpec(Strict):
             raise ValueError(f"{'.'.join(['metrics', name, *where])}: {what}. {SEE_DOCS}") from error
 
 
-SEE_DOCS = "Correct it; docs/rollouts.md shows the form."
+SEE_DOCS = "Correct it; docs/verdict.md shows the form."
 
 
 def fault(error: ValidationError) -> tuple[list[str], str]:

@@ -45,7 +45,7 @@ def test_the_bare_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Pat
         [environment / "bin" / "python", "-c", code], check=True, capture_output=True, text=True, env=bare, cwd=tmp_path
     )
     assert str(environment) in found.stdout
-    example = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "rollouts.md").read_text(), re.DOTALL)[0]
+    example = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "verdict.md").read_text(), re.DOTALL)[0]
     (tmp_path / "looks.json").write_text(example)
     judged = subprocess.run(
         [command, "verdict", "looks.json"], check=False, capture_output=True, text=True, env=bare, cwd=tmp_path

@@ -5,6 +5,7 @@
     cursor      how far the looks have come, as JSON
     arms        what a record or a line is evidence of
     meeting     two kinds of rows that belong together and come in any order
+    seen        names that have been seen, such as those of units
     waiting     all that waits for its other half, and for how long
     fold        what becomes known with new rows; of outcomes by `learning`, of a shadow by `mirrored`
     documents   a look, of metric by metric: `users`, `predicted`, `losses` and `values`, `shadow`

@@ -5,15 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import polars as pl
-
 from deploy.evidence.arms import with_sides
 from deploy.evidence.cursor import Cursor, Position, read_cursor
 from deploy.evidence.documents import Documents, by_share, of_step, on_outcomes, shown
 from deploy.evidence.fold import Fresh, fold
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.reader import Reader, Rows
-from deploy.evidence.users import NO_UNITS, sides_of_units
+from deploy.evidence.users import Sides
 from deploy.evidence.waiting import Waiting
 from flywheel.storage import PredictionLog
 
@@ -44,7 +42,7 @@ class Memory:
     """
 
     waiting: Waiting = field(default_factory=Waiting)
-    sides: pl.DataFrame = field(default_factory=lambda: NO_UNITS)
+    sides: Sides = field(default_factory=Sides)
     began: datetime | None = None
 
     def after(self, plan: EvidencePlan, rows: Rows, began: datetime | None) -> tuple[Fresh, "Memory"]:
@@ -53,9 +51,9 @@ class Memory:
         Raises:
             DataError: A unit was in both arms.
         """
-        sides = self.sides if self.began == began else NO_UNITS
+        sides = self.sides if self.began == began else Sides()
         if plan.users:
-            sides = sides_of_units(with_sides(of_step(rows, began).lines, plan), sides)
+            sides = sides.after(with_sides(of_step(rows, began).lines, plan))
         fresh, waiting = fold(plan, self.waiting, rows)
         return fresh, Memory(waiting, sides, began)
 

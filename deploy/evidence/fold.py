@@ -11,7 +11,7 @@ import polars as pl
 
 from deploy.evidence.arms import BASELINE, CHAMPION, OTHER, side_of
 from deploy.evidence.learning import learn
-from deploy.evidence.meeting import MANY, joined, shared
+from deploy.evidence.meeting import MANY, joined
 from deploy.evidence.mirrored import attempted, paired, shadows_of
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.reader import Rows, outputs_of
@@ -94,7 +94,6 @@ def _judged(
 def _once(plan: EvidencePlan, before: Waiting, learned: pl.DataFrame) -> tuple[pl.DataFrame, Waiting]:
     """Leave only units that have not counted; of a request with one row nothing need be remembered."""
     ours = learned.filter(pl.col("side") != OTHER)
-    counted, _ = shared(before.counted, ours, [KEY])
-    fresh = ours.join(counted, on=KEY, how="anti", maintain_order="left")
+    fresh = ours.filter(~before.counted.has(ours[KEY]))
     again = fresh if plan.sticky else fresh.filter(pl.col("many"))
-    return fresh, replace(before, counted=joined(before.counted, again.select(KEY).unique()))
+    return fresh, replace(before, counted=before.counted.with_names(again[KEY].unique()))

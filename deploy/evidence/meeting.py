@@ -64,6 +64,8 @@ def shared(one: pl.DataFrame, other: pl.DataFrame, key: Sequence[str]) -> tuple[
 
     The longer goes first, since the table of keys is made of the other: of a million keys it would cost 50 ms.
     """
+    if one.is_empty() or other.is_empty():
+        return one.clear(), other.clear()
     if one.height < other.height:
         theirs, ours = shared(other, one, key)
         return ours, theirs

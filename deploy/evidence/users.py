@@ -1,43 +1,43 @@
 """Errors by unit, for a split that is sticky by unit. Pure."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from deploy.evidence.arms import BASELINE, CANARY, failed
-from deploy.evidence.meeting import joined, shared
+from deploy.evidence.seen import Seen
 from flywheel.errors import DataError
 
-# What is remembered of units: which side each has been on.
-NO_UNITS = pl.DataFrame(schema={"who": pl.String, "side": pl.String})
 
+@dataclass(frozen=True)
+class Sides:
+    """Which units have been sent to the canary at a step, and which to the champion."""
 
-def sides_of_units(lines: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """Return which arm each unit has been in (columns who, side), after these lines of the same step.
+    canary: Seen = field(default_factory=Seen)
+    baseline: Seen = field(default_factory=Seen)
 
-    Raises:
-        DataError: A unit has been in both: then it is not what was randomised.
-    """
-    named = (
-        lines.filter(pl.col("unit").is_not_null())
-        .select("side", who="unit")
-        .select("who", "side")
-        .unique(maintain_order=True)
-    )
-    seen, _ = shared(before, named, ["who"])
-    together = pl.concat([seen, named]).unique(maintain_order=True)
-    twice = together.filter(pl.col("who").is_duplicated())["who"]
-    if twice.len():
-        others = f" (and {twice.n_unique() - 1:,} others)" if twice.n_unique() > 1 else ""
-        raise DataError(
-            f"Unit '{twice[0]}'{others} was sent to both arms at one step, so units are not what was randomised. "
-            "Have clients send one name a user in the header that sticky.header names, or plan errors by request."
-        )
-    return joined(before, named.join(seen, on="who", how="anti"))
+    def after(self, lines: pl.DataFrame) -> "Sides":
+        """Take in lines (n, …) with `side`, of the same step.
+
+        Raises:
+            DataError: A unit has been sent to both: then it is not what was randomised.
+        """
+        canary, baseline = (_units(lines, side) for side in (CANARY, BASELINE))
+        both = [canary.filter(canary.is_in(baseline.implode()) | self.baseline.has(canary))]
+        both.append(baseline.filter(self.canary.has(baseline)))
+        twice = pl.concat(both).unique(maintain_order=True)
+        if twice.len():
+            others = f" (and {twice.len() - 1:,} others)" if twice.len() > 1 else ""
+            raise DataError(
+                f"Unit '{twice[0]}'{others} was sent to both arms at one step, so units are not what was randomised. "
+                "Have clients send one name a user in the header that sticky.header names, or plan errors by request."
+            )
+        return Sides(self.canary.with_names(canary), self.baseline.with_names(baseline))
 
 
 def errors_by_unit(lines: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Return each arm's failed requests by unit; a request without a unit was randomised by itself, and is one."""
+    """Return each side's failed requests by unit; a request without a unit was randomised by itself, and is one."""
     bad = lines.filter(failed()).select("side", who=pl.coalesce("unit", "request_id"))
     counts = bad.group_by("side", "who", maintain_order=True).len()
     parts = {side: counts.filter(pl.col("side") == side) for side in (CANARY, BASELINE)}
@@ -45,7 +45,7 @@ def errors_by_unit(lines: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def shown(lines: pl.DataFrame) -> dict[str, Any]:
-    """Return requests, errors and requests without a unit, by arm."""
+    """Return requests, errors and requests without a unit, by side."""
     parts = {side: lines.filter(pl.col("side") == side) for side in (CANARY, BASELINE)}
     return {
         side: {
@@ -55,3 +55,7 @@ def shown(lines: pl.DataFrame) -> dict[str, Any]:
         }
         for side, part in parts.items()
     }
+
+
+def _units(lines: pl.DataFrame, side: str) -> pl.Series:
+    return lines.filter(pl.col("side") == side)["unit"].drop_nulls().unique(maintain_order=True)

@@ -9,6 +9,7 @@ from deploy.evidence.arms import BASELINE, CANARY
 from deploy.evidence.meeting import Meeting, kept_since
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.reader import Rows
+from deploy.evidence.seen import Seen
 
 # What is that much older than the log's newest rows has lost its other half with some process.
 LATE = timedelta(minutes=10)
@@ -21,7 +22,6 @@ ATTEMPTED = Meeting(("request_id",), ("time", f"{SHADOW}recorded_time"))
 JUDGED = Meeting(("prediction_id",), ("recorded_time", "learned_time"))
 # A unit, or a request where the split is not sticky.
 KEY = "key"
-NOBODY = pl.DataFrame(schema={KEY: pl.String})
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Waiting:
     judged: Meeting = JUDGED
     answers: pl.DataFrame | None = None
     outcomes: pl.DataFrame | None = None
-    counted: pl.DataFrame = field(default_factory=lambda: NOBODY)
+    counted: Seen = field(default_factory=Seen)
     censored: tuple[int, int] = (0, 0)
     seen: tuple[datetime | None, datetime | None] = (None, None)
 

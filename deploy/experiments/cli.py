@@ -79,7 +79,7 @@ def report(
         typer.echo(json.dumps(made.to_json(), indent=1))
     else:
         show_report(made)
-    raise typer.Exit(EXIT_CODES[made.judgement.call.value])
+    raise typer.Exit(EXIT_CODES[made.judgement.decision.call.value])
 
 
 @experiment.command(epilog=ROI_EPILOG)
@@ -90,7 +90,7 @@ def roi(file: File, data: Data = None, as_json: Json = False) -> None:
 
     made = _report(file, data, 1)
     if made.judgement.ratio.mismatch:
-        raise UsageError(made.judgement.reason)
+        raise UsageError(made.judgement.decision.reason)
     found = [returned(made.plan, one) for one in made.judgement.arms[1:]]
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=1))

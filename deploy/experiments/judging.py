@@ -15,7 +15,7 @@ from deploy.experiments.looks import Look
 from deploy.experiments.plan import Experiment
 from deploy.experiments.readings import Guard, Reading, Standing, readings
 from deploy.experiments.sample_ratio import log_evidence
-from deploy.verdict.judging import Call
+from deploy.verdict import Call
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,28 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What follows from the evidence.
+
+    Args:
+        call: promote (`arm`), roll back to the control, or not yet.
+        reason: In words.
+        arm: The arm to promote; None for the other calls.
+        asks: Looking on will not help: a person has to decide.
+    """
+
+    call: Call
+    reason: str
+    arm: str | None = None
+    asks: bool = False
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What is known after the last look.
 
     Args:
-        call: promote (`arm`), roll back to the control, or not yet.
-        reason: One sentence.
-        arm: The arm to promote; None for the other calls.
-        asks: Looking on will not help: a person has to decide.
+        decision: What follows.
         stop: Arms that violate a guardrail, whatever the call.
         ratio: The check of the shares.
         arms: Readings, the control first.
@@ -52,10 +66,7 @@ class Judgement:
         last: The last look.
     """
 
-    call: Call
-    reason: str
-    arm: str | None
-    asks: bool
+    decision: Decision
     stop: tuple[str, ...]
     ratio: Ratio
     arms: tuple[Reading, ...]
@@ -65,12 +76,13 @@ class Judgement:
 
 def judge(plan: Experiment, looks: Sequence[Look]) -> Judgement:
     """Judge an experiment by its looks, of which there is at least one."""
-    last = looks[-1]
-    ratio = _ratio(plan, looks)
+    last, ratio = looks[-1], _ratio(plan, looks)
     arms = readings(plan, last)
+    if ratio.mismatch:
+        decision = Decision(Call.NOT_YET, _mismatch(plan, last, ratio), asks=True)
+        return Judgement(decision, (), ratio, arms, len(looks), last)
     stop = tuple(one.arm for one in arms if one.standing is Standing.STOP)
-    call, reason, arm, asks = _call(plan, arms, ratio, last)
-    return Judgement(call, reason, arm, asks, stop if not ratio.mismatch else (), ratio, arms, len(looks), last)
+    return Judgement(_decide(plan, arms, last.days), stop, ratio, arms, len(looks), last)
 
 
 def _ratio(plan: Experiment, looks: Sequence[Look]) -> Ratio:
@@ -78,21 +90,19 @@ def _ratio(plan: Experiment, looks: Sequence[Look]) -> Ratio:
     return Ratio(highest, highest >= -math.log(plan.ratio_alpha))
 
 
-def _call(plan: Experiment, arms: Sequence[Reading], ratio: Ratio, last: Look) -> tuple[Call, str, str | None, bool]:
+def _decide(plan: Experiment, arms: Sequence[Reading], days: float | None) -> Decision:
     challengers = arms[1:]
-    if ratio.mismatch:
-        return Call.NOT_YET, _mismatch(plan, last, ratio), None, True
     if all(one.standing in (Standing.STOP, Standing.WORSE) for one in challengers):
-        return Call.ROLL_BACK, " ".join(_lost(plan, one) for one in challengers), None, False
+        return Decision(Call.ROLL_BACK, " ".join(_lost(plan, one) for one in challengers))
+    stopped = [_lost(plan, one) for one in challengers if one.standing is Standing.STOP]
     ready = [one for one in challengers if one.standing is Standing.BETTER and _held(one)]
-    stopped = " ".join(_lost(plan, one) for one in challengers if one.standing is Standing.STOP)
     if ready:
         best = max(ready, key=lambda one: one.gain.estimate)
-        return Call.PROMOTE, f"{_won(plan, best)} {stopped}".strip(), best.arm, False
-    if plan.maximum_days is not None and (last.days or 0) >= plan.maximum_days:
+        return Decision(Call.PROMOTE, " ".join([_won(plan, best), *stopped]), best.arm)
+    if plan.maximum_days is not None and days is not None and days >= plan.maximum_days:
         waited = f"{plan.maximum_days:g} days have passed without a conclusion: keep {plan.control}, or plan anew."
-        return Call.NOT_YET, f"{waited} {stopped}".strip(), None, True
-    return Call.NOT_YET, f"{stopped} {_open(plan, arms)}".strip(), None, False
+        return Decision(Call.NOT_YET, " ".join([*stopped, waited]), asks=True)
+    return Decision(Call.NOT_YET, " ".join([*stopped, _open(plan, arms)]))
 
 
 def _held(reading: Reading) -> bool:
@@ -138,10 +148,10 @@ def _open(plan: Experiment, arms: Sequence[Reading]) -> str:
 def document(judgement: Judgement) -> dict[str, Any]:
     """Return a judgement as plain JSON values; what is infinite is null."""
     return {
-        "call": judgement.call.value,
-        "arm": judgement.arm,
-        "reason": judgement.reason,
-        "asks": judgement.asks,
+        "call": judgement.decision.call.value,
+        "arm": judgement.decision.arm,
+        "reason": judgement.decision.reason,
+        "asks": judgement.decision.asks,
         "stop": list(judgement.stop),
         "look": judgement.look,
         "at": None if judgement.last.at is None else judgement.last.at.isoformat(),

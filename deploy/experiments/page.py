@@ -31,14 +31,14 @@ def page(report: Report) -> str:
 
 def _head(report: Report) -> str:
     judgement = report.judgement
-    call = judgement.call.value
-    asks = ' <span class="chip bad">needs a decision</span>' if judgement.asks else ""
+    call = judgement.decision.call.value
+    asks = ' <span class="chip bad">needs a decision</span>' if judgement.decision.asks else ""
     days = "" if judgement.last.days is None else f", {judgement.last.days:.1f} days"
     when = f"{sum(judgement.last.units.values()):,} units{days}, look {judgement.look}"
     return (
         f'<header>\n<p class="kind">Experiment</p>\n<h1>{escape(report.plan.name)}</h1>\n'
         f'<p class="call"><span class="chip {COLOURS[call]}">{call}</span>{asks} <span class="when">{when}</span></p>\n'
-        f"<p>{escape(judgement.reason)}</p>\n</header>\n"
+        f"<p>{escape(judgement.decision.reason)}</p>\n</header>\n"
     )
 
 

@@ -18,7 +18,11 @@ TEXTS = ("arm", "evidence", "standing")
 def show_report(report: Report) -> None:
     """Print the verdict, a table of arms, guardrails, shares, and the return."""
     judgement, console = report.judgement, _console()
-    console.print(f"{judgement.call.value} (look {judgement.look}): {judgement.reason}", markup=False, soft_wrap=True)
+    console.print(
+        f"{judgement.decision.call.value} (look {judgement.look}): {judgement.decision.reason}",
+        markup=False,
+        soft_wrap=True,
+    )
     console.print(_arms(report))
     for line in _below(report):
         console.print(line, markup=False, soft_wrap=True)

@@ -5,6 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from deploy.experiments.documents import parse_plan
 from deploy.experiments.gathering import look_at
 from deploy.experiments.logged import units_of_log
@@ -12,8 +14,25 @@ from deploy.experiments.plan import Experiment
 from deploy.experiments.table_file import read_table
 from deploy.experiments.units import Units, units_of_table
 from flywheel.errors import UsageError
-from flywheel.records import answered
+from flywheel.records import answered, prediction_schema
 from flywheel.storage import PredictionLog
+
+# What an experiment needs of a record: inputs are most of it, and stay on disk.
+RECORDED = [
+    *(
+        "request_id",
+        "attempt",
+        "row",
+        "prediction_id",
+        "event_time",
+        "recorded_time",
+        "rollout",
+        "arm",
+        "unit",
+        "entity",
+    ),
+    *("outputs", "status", "latency_ms"),
+]
 
 
 def look_of_log(plan: Mapping[str, Any], log: PredictionLog, as_of: datetime) -> dict[str, Any]:
@@ -50,5 +69,8 @@ def logged_units(plan: Experiment, log: PredictionLog, as_of: datetime) -> Units
         raise UsageError(f"Use case '{plan.usecase}' has no predictions here. Known: {known}.")
     begin = plan.begin
     start = begin - plan.covariate.before if begin is not None and plan.covariate is not None else begin
-    predictions = answered(log.predictions(plan.usecase, start=start), log.requests(plan.usecase))
+    records = log.scan(plan.usecase, "predictions", prediction_schema(None)).select(RECORDED)
+    if start is not None:
+        records = records.filter(pl.col("event_time") >= start)
+    predictions = answered(records.collect(), log.requests(plan.usecase))
     return units_of_log(plan, predictions, log.outcomes(plan.usecase), as_of)

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.local.installers import INSTALLERS
+from deploy.local.installers import INSTALLERS, python_of
 from deploy.local.locks import read_lock
 from flywheel.connections import write_private
 from flywheel.errors import FlywheelError, StackError
@@ -55,6 +55,11 @@ def locked(path: Path) -> Iterator[int]:
         yield file.fileno()
 
 
+def is_whole(folder: Path) -> bool:
+    """Say whether an environment is ready, and the interpreter that it leads to still there."""
+    return (folder / READY).is_file() and python_of(folder).exists()
+
+
 def build(folder: Path, package: Path, manager: str, held: int) -> None:
     """Build the environment of a package in a folder; nothing happens where it is ready.
 
@@ -67,7 +72,7 @@ def build(folder: Path, package: Path, manager: str, held: int) -> None:
     Raises:
         FlywheelError: It cannot be built; nothing is left of it.
     """
-    if (folder / READY).is_file():
+    if is_whole(folder):
         return
     shutil.rmtree(folder, ignore_errors=True)
     lock = read_lock(package)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from deploy.local.building import READY
+from deploy.local.building import READY, is_whole
 from deploy.local.installers import python_of
 from deploy.local.log_tail import log_tail
 from flywheel.settings import Settings
@@ -94,7 +94,7 @@ class Environments:
         """
         building = self._building.get(digest)
         if building is None:
-            if (self._root / digest / READY).is_file():
+            if is_whole(self._root / digest):
                 return Environment(digest, State.READY)
             since, why = self._failed.get((digest, version), (float("-inf"), ""))
             if self._clock() - since < AGAIN_SECONDS:
@@ -171,6 +171,6 @@ def _is_unused(folder: Path) -> bool:
 
 def _remove(folder: Path) -> None:
     """Take an environment away at once, and its twenty thousand files beside the tick."""
-    gone = folder if folder.suffix == GONE else folder.with_suffix(GONE)
+    gone = folder if folder.suffix == GONE else folder.with_name(f"{folder.name}-{time.time_ns()}{GONE}")
     folder.rename(gone)
     threading.Thread(target=shutil.rmtree, args=(gone,), kwargs={"ignore_errors": True}, daemon=True).start()

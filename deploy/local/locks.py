@@ -6,7 +6,6 @@ MLflow copies from the folder it trained in does not count: it locks a project, 
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +46,20 @@ class Lock:
 
 def environment_digest(package: Path, manager: EnvManager) -> str:
     """Return the name of the environment that a package wants; the same for all with the same lock."""
-    texts = [(one, (package / one).read_text() if (package / one).is_file() else None) for one in FILES]
-    return hashlib.sha256(json.dumps([manager, texts]).encode()).hexdigest()[:16]
+    told = hashlib.sha256(manager.encode())
+    for path in [*(package / name for name in FILES), *_own(package)]:
+        content = path.read_bytes() if path.is_file() else b""
+        told.update(f"\n{path.relative_to(package)} {path.is_file()} {len(content)}\n".encode() + content)
+    return told.hexdigest()[:16]
+
+
+def _own(package: Path) -> list[Path]:
+    """Return the files that the requirements take from the package itself, as the wheels that MLflow can add to it."""
+    path = package / "requirements.txt"
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    named = [package / line.strip().removeprefix("-e ") for line in lines if "/" in line and "://" not in line]
+    inside = [one for one in named if one.resolve().is_relative_to(package.resolve())]
+    return sorted(file for one in inside for file in ([one] if one.is_file() else one.rglob("*")) if file.is_file())
 
 
 def read_lock(package: Path) -> Lock:

@@ -66,16 +66,11 @@ class Upkeep:
     def bring(self, place: Place, wanted: Wanted) -> Place:
         """Do what can be done now, and return the place as it is then; a choice without a backend says why not."""
         form = Form(_environment_of(wanted), wanted.serving.resources.worker)
-        if not (wanted.frozen and place.agents):
-            place = self._with_environment(place, wanted, form.environment)
-        if not place.waits:
-            place = self._chosen(place, wanted, form)
-        elif not place.agents:
+        place = self._prepared(place, wanted, form)
+        choice = place.choice
+        if choice is None or choice.backend is None or (place.waits and not place.agents):
             return place
         frozen = bool(place.agents) and (wanted.frozen or bool(place.waits))
-        choice = place.choice
-        if choice is None or choice.backend is None:
-            return place
         count = wanted.workers(choice)
         if not frozen:
             place = plan.with_workers(place, count, form, self._free)
@@ -128,6 +123,12 @@ class Upkeep:
         place = replace(place, agents=tuple(one for one in place.agents if one != agent))
         self._places.keep(place)
         return place
+
+    def _prepared(self, place: Place, wanted: Wanted, form: Form) -> Place:
+        """Have what a version needs before it starts: the environment of its workers, and its backend."""
+        if not (wanted.frozen and place.agents):
+            place = self._with_environment(place, wanted, form.environment)
+        return place if place.waits else self._chosen(place, wanted, form)
 
     def _with_environment(self, place: Place, wanted: Wanted, digest: str) -> Place:
         """Have the environment built; until then the place waits, and what runs goes on as it is."""

@@ -76,7 +76,7 @@ class Spending:
     @property
     def boundary(self) -> int:
         """The count at which the last look would have rejected: the null distribution ends below it."""
-        return max(self.null.start + len(self.null.chances), 1)
+        return max(self.null.start + len(self.null.chances) * self.null.spacing, 1)
 
     def is_over(self, planned: float) -> bool:
         """Say whether the test has ended: whatever comes, it rejects nothing more."""

@@ -3,7 +3,7 @@
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,12 +13,26 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from flywheel.digest import folder_digest
-from flywheel.errors import IntegrityError
+from flywheel.errors import IntegrityError, UsageError
 from flywheel.signing import add_meta
 
 # As `mlflow server --artifacts-destination` hands it to its workers. The constant is in mlflow.server, which may not be
 # imported here: it loads registry stores by entry point, and ours leads to this module.
 ARTIFACTS_DESTINATION = "_MLFLOW_SERVER_ARTIFACT_DESTINATION"
+# The setting that people give `mlflow server`, and a process beside it.
+SETTING = "MLFLOW_ARTIFACTS_DESTINATION"
+
+
+def find_artifacts(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let a process beside the server look where that keeps artifacts, by the setting that `mlflow server` reads.
+
+    Raises:
+        UsageError: Nothing says where.
+    """
+    named = environment.get(ARTIFACTS_DESTINATION) or environment.get(SETTING)
+    if not named:
+        raise UsageError(f"Versions cannot be read: set {SETTING} to the artifact store that `mlflow server` has.")
+    environment[ARTIFACTS_DESTINATION] = named
 
 
 def artifact_store() -> str:

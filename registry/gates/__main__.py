@@ -4,28 +4,25 @@ A process of its own, since MLflow and what the gates compute with weigh 200 MB 
 for a minute after its last work, and then ends.
 """
 
-import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import MutableMapping
 
 import sqlalchemy as sa
 import structlog
 
-from flywheel.errors import FlywheelError, TransientError, UsageError
+from flywheel.errors import FlywheelError, TransientError
 from flywheel.settings import load_settings
 from flywheel.telemetry import configure_logs
 from registry.burst import GATE_QUESTIONS, newest
-from registry.doors.artifacts import ARTIFACTS_DESTINATION
+from registry.doors.artifacts import find_artifacts
 from registry.gates.queue import GateJob
 from registry.policy.in_force import in_force
 from registry.trail import open_trail
 
 log = structlog.get_logger()
 LINGER_SECONDS = 60.0
-SETTING = "MLFLOW_ARTIFACTS_DESTINATION"
 
 
 def main() -> None:
@@ -37,18 +34,6 @@ def main() -> None:
     engine = open_trail("flywheel-gates")
     measure_until_quiet(engine, stop, LINGER_SECONDS)
     engine.dispose()
-
-
-def find_artifacts(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let this process look where the server keeps artifacts: by the setting that `mlflow server` itself reads.
-
-    Raises:
-        UsageError: Nothing says where.
-    """
-    named = environment.get(ARTIFACTS_DESTINATION) or environment.get(SETTING)
-    if not named:
-        raise UsageError(f"Gates cannot read versions: set {SETTING} to the artifact store that `mlflow server` has.")
-    environment[ARTIFACTS_DESTINATION] = named
 
 
 def measure_until_quiet(engine: sa.Engine, stop: threading.Event, linger: float) -> None:

@@ -1,6 +1,7 @@
 """`python -m registry.rollouts MODEL ROLLOUT`: writes one report, for the registry's process.
 
-Exit 0: it is written, or can never be, which the log says. Exit 1: it may be tried again.
+Exit 0: it is written, or can never be, which the log says. Exit 1: it may be tried again,
+once somebody has mended what the log names.
 """
 
 import argparse
@@ -9,9 +10,10 @@ import sys
 import sqlalchemy as sa
 import structlog
 
-from flywheel.errors import FlywheelError, TransientError
+from flywheel.errors import FlywheelError, TransientError, UsageError
 from flywheel.settings import load_settings
 from flywheel.telemetry import configure_logs
+from registry.doors.artifacts import find_artifacts
 from registry.rollouts.report import find, keep
 from registry.trail import open_trail
 
@@ -25,12 +27,13 @@ def main() -> int:
     parser.add_argument("rollout")
     asked = parser.parse_args()
     configure_logs(load_settings().log_level)
-    engine = open_trail("flywheel-reports")
     try:
+        find_artifacts()
+        engine = open_trail("flywheel-reports")
         with engine.connect() as connection:
             record = find(connection, asked.model, asked.rollout)
         kept = keep(engine, record)
-    except (TransientError, sa.exc.DBAPIError) as fault:
+    except (TransientError, UsageError, sa.exc.DBAPIError) as fault:
         log.warning("the report is not written", rollout=asked.rollout, reason=str(fault).splitlines()[0])
         return 1
     except FlywheelError as fault:

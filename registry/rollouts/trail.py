@@ -9,22 +9,23 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from flywheel.events import EVENTS, Event, EventKind, model_of
-from registry.rollouts.record import Record, records, under_way
+from registry.rollouts.record import SAID, Record, records, under_way
 
 SHOWN = 50  # rollouts in a list, the newest
 KINDS = [str(kind) for kind in EventKind if str(kind).startswith("rollout.")]
 # What only `flywheel verdict` reads, and what only the page of one rollout draws.
 LOOKS, CURVES = "looks", "trace"
+STARTED = EventKind.ROLLOUT_STARTED
 
 
 def newest(connection: sa.Connection, model: str, limit: int = SHOWN) -> list[Record]:
-    """Return a model's newest rollouts, oldest first."""
+    """Return a model's newest rollouts, oldest first, as they stand; what led there is thinned (`_last_of_runs`)."""
     starts = sa.select(EVENTS.c.seq).where(_started(model)).order_by(EVENTS.c.seq.desc()).limit(limit).subquery()
     oldest = connection.scalar(sa.select(sa.func.min(starts.c.seq)))
     if oldest is None:
         return []
-    found = _read(connection, _since(model, oldest), (LOOKS, CURVES))
-    names = {event.body.get("rollout") for event in found if event.kind == EventKind.ROLLOUT_STARTED}
+    found = _read(connection, _last_of_runs(model, oldest), (LOOKS, CURVES))
+    names = {event.body.get("rollout") for event in found if event.kind == STARTED}
     # A rollout before these may have gone back only now; its start is not among them.
     kept = [one for one in found if one.kind == EventKind.ROLLOUT_UNDEPLOYED or one.body.get("rollout") in names]
     return records(kept)
@@ -51,11 +52,25 @@ def one(connection: sa.Connection, model: str, name: str) -> Record | None:
 
 
 def _started(model: str) -> sa.ColumnElement[bool]:
-    return sa.and_(model_of(EVENTS.c.subject) == model, EVENTS.c.kind == str(EventKind.ROLLOUT_STARTED))
+    return sa.and_(model_of(EVENTS.c.subject) == model, EVENTS.c.kind == str(STARTED))
 
 
 def _since(model: str, seq: int) -> sa.ColumnElement[bool]:
     return sa.and_(model_of(EVENTS.c.subject) == model, EVENTS.c.kind.in_(KINDS), EVENTS.c.seq >= seq)
+
+
+def _last_of_runs(model: str, seq: int) -> sa.ColumnElement[bool]:
+    """Return the SQL for the events by which rollouts stand where they do: all but those that the next one overtakes.
+
+    Steps follow each other, and each change is an intent and its confirmation: of such a run of one kind the last
+    event says all that the others said. That leaves out most events with looks, so that they need not be read.
+    """
+    said = EVENTS.c.kind.in_([str(kind) for kind in SAID])
+    following = sa.func.lead(EVENTS.c.kind).over(partition_by=[EVENTS.c.subject, said], order_by=EVENTS.c.seq)
+    runs = sa.select(EVENTS.c.seq, EVENTS.c.kind, said.label("said"), following.label("following"))
+    found = runs.where(_since(model, seq)).subquery()
+    last = sa.or_(found.c.said, found.c.kind.is_distinct_from(found.c.following), found.c.kind == str(STARTED))
+    return EVENTS.c.seq.in_(sa.select(found.c.seq).where(last))
 
 
 def _names(rollout: str) -> sa.ColumnElement[bool]:

@@ -162,6 +162,8 @@ def test_a_quick_run_of_two_cells_writes_goals_and_plot(
     healthy, harmed = World(20, 0.01), World(20, 0.01, 3.0)
     figures, plot = tmp_path / "canary.json", tmp_path / "canary.png"
     chosen = ["--only", healthy.name, "--only", harmed.name]
+    monkeypatch.setattr(canary, "QUICK_RUNS", 100)
+    monkeypatch.setattr(canary, "QUICK_PAIRS", 4)
     monkeypatch.setattr(sys, "argv", ["canary", "--quick", *chosen, "--json", str(figures), "--plot", str(plot)])
     canary.main()
     written = json.loads(figures.read_text())

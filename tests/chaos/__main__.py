@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from flywheel.goals import write_goals
-from tests.chaos import connections, drains, fuzz, gateway, kills, outages, swaps
+from tests.chaos import connections, drains, fuzz, gateway, kills, outages, swaps, transitions, underway
 from tests.chaos.report import Report
 from tests.chaos.world import world
 from tests.deploy.shop import Shop
 
 # By the stack that they break; `fuzz` starts what it needs.
 REAL = ("kills", "drains", "outages", "gateway", "connections")
-PARTS = (*REAL, "swaps", "swaps-tiny", "fuzz")
+PARTS = (*REAL, "swaps", "swaps-tiny", "transitions", "underway", "fuzz")
 SERVING = {"backend": "mlflow", "replicas": 3, "workers": 2}
 SWAPPED = {"backend": "mlflow", "replicas": 2, "workers": 1}
 # The table's width where nobody says how wide a line may be.
@@ -57,6 +57,13 @@ def _reports(options: argparse.Namespace) -> Iterator[Report]:
     if "swaps-tiny" in parts:
         with world(home / "tiny", TINY_SERVING, real=False, keep=options.keep) as shop:
             yield swaps.run(shop, swaps=options.swaps, seconds=options.seconds)
+    if {"transitions", "underway"} & set(parts):
+        with world(home / "ways", TINY_SERVING, real=False, keep=options.keep) as shop:
+            where, headers = (shop.settings, home / "ways" / "registries"), shop.headers
+            if "transitions" in parts:
+                yield transitions.run(*where, every=options.every, headers=headers)
+            if "underway" in parts:
+                yield underway.run(*where, seconds=options.outage_seconds, headers=headers)
     if "fuzz" in parts:
         yield fuzz.run(requests=options.requests, seed=options.seed)
 
@@ -95,6 +102,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--drains", type=int, default=100, help="agents to end with SIGTERM")
     parser.add_argument("--gateway-kills", type=int, default=50, help="of Envoy and its doorman together")
     parser.add_argument("--swaps", type=int, default=50, help="promotions, and as many rollbacks")
+    parser.add_argument("--every", type=int, default=1, help="n: the controller dies at each n-th point of a rollout")
     parser.add_argument("--seconds", type=float, default=7200, help="after which a part that counts ends, done or not")
     parser.add_argument(
         "--outage-seconds", type=float, default=120, help="for which each part of the stack stands still"

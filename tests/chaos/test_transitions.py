@@ -8,11 +8,13 @@ from flywheel.settings import Settings
 from tests.chaos.transitions import PROMOTION, SUPERSESSION, VERDICT, Way, run
 
 
-@pytest.mark.parametrize("way", [PROMOTION, VERDICT, SUPERSESSION], ids=lambda way: way.name)
+@pytest.mark.parametrize(
+    ("way", "every"), [(PROMOTION, 17), (VERDICT, 13), (SUPERSESSION, 17)], ids=lambda value: getattr(value, "name", "")
+)
 def test_a_controller_that_dies_around_what_it_changes_ends_as_one_that_lives_and_no_request_fails(
-    stack: Settings, tmp_path: Path, way: Way
+    stack: Settings, tmp_path: Path, way: Way, every: int
 ) -> None:
-    report = run(stack, tmp_path, ways=(way,), every=6)
+    report = run(stack, tmp_path, ways=(way,), every=every)
     assert report.broken == []
     assert report.failed == 0
-    assert report.done == report.wanted >= 4
+    assert report.done == report.wanted >= 2

@@ -69,7 +69,14 @@ SUPERSESSION = Way("supersession", ROLLOUT, lambda shop: shop.approve("2"), "3",
 WAYS = (PROMOTION, VERDICT, SUPERSESSION)
 
 
-def run(settings: Settings, folder: Path, *, ways: tuple[Way, ...] = WAYS, every: int = 1) -> Report:
+def run(
+    settings: Settings,
+    folder: Path,
+    *,
+    ways: tuple[Way, ...] = WAYS,
+    every: int = 1,
+    headers: Mapping[str, str] | None = None,
+) -> Report:
     """Run each way straight and then with deaths.
 
     Args:
@@ -77,14 +84,15 @@ def run(settings: Settings, folder: Path, *, ways: tuple[Way, ...] = WAYS, every
         folder: For registries; empty.
         ways: Which.
         every: Dies at every n-th point only.
+        headers: What clients show at the door.
     """
     report = Report("transitions", 0)
     for way in ways:
-        with _live(settings, folder, way, report) as shop:
-            straight = _played(shop, way, [])
+        with live(settings, folder, way, report, headers=headers) as shop:
+            straight = played(shop, way, [])
             points = points_of(_deaths(shop) / EFFECTS)[::every]
-        with _live(settings, folder, way, report) as shop:
-            killed = _played(shop, way, points)
+        with live(settings, folder, way, report, headers=headers) as shop:
+            killed = played(shop, way, points)
             left = (_deaths(shop) / POINTS).read_text().splitlines()
         report.wanted += len(points)
         report.done += len(points) - len(left)
@@ -94,8 +102,11 @@ def run(settings: Settings, folder: Path, *, ways: tuple[Way, ...] = WAYS, every
 
 
 @contextmanager
-def _live(settings: Settings, folder: Path, way: Way, report: Report) -> Iterator[Shop]:
+def live(
+    settings: Settings, folder: Path, way: Way, report: Report, *, headers: Mapping[str, str] | None = None
+) -> Iterator[Shop]:
     """Yield a use case whose version 1 is live and asked all the time."""
+    folder.mkdir(exist_ok=True)
     name = f"{way.name}-{uuid.uuid4().hex[:8]}"
     shop = open_shop(settings, name, folder / name)
     shop.way, shop.deaths = way.spec, shop.registry / "deaths"
@@ -106,7 +117,7 @@ def _live(settings: Settings, folder: Path, way: Way, report: Report) -> Iterato
         if shop.controller().wait(SECONDS) != 0:
             raise RuntimeError((shop.registry / "controller.log").read_text()[-2000:])
         url = endpoints(settings).gateway_url
-        with Load(url, f"/{name}/invocations", {}, echoed=False) as clients:
+        with Load(url, f"/{name}/invocations", headers or {}, echoed=False) as clients:
             yield shop
         _expect_answers(report, clients.answers, settings)
     finally:
@@ -117,7 +128,7 @@ def _expect_answers(report: Report, answers: Answers, settings: Settings) -> Non
     report.expect_all_answered(answers, settings.root / "logs" / "gateway.jsonl")
 
 
-def _played(shop: Shop, way: Way, points: list[str]) -> End:
+def played(shop: Shop, way: Way, points: list[str]) -> End:
     """Run controllers, one after the other, until the last one has ended by itself and nothing is left to do."""
     _clear(shop, points)
     way.begin(shop)

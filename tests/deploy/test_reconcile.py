@@ -1,9 +1,10 @@
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 
 from deploy.progress import Progress
-from deploy.reconcile import Pace, run_until_settled
+from deploy.reconcile import HURRY_SECONDS, TICK_SECONDS, Pace, run_until_settled
 from deploy.rollout import Phase
 from flywheel.errors import FlywheelError, TransientError
 
@@ -56,3 +57,14 @@ def test_a_held_rollout_asks() -> None:
     script = Script([replace(CANARY, phase=Phase.HELD, settled=True)])
     with pytest.raises(FlywheelError, match="version 2 is held"):
         run_until_settled(script, script.pace, 5, lambda _: None)
+
+
+def test_it_looks_again_at_once_while_things_change_and_else_about_once_a_second() -> None:
+    further = replace(CANARY, percent=50)
+    script, seen = Script([*[CANARY] * 45, *[further] * 45, LIVE]), list[tuple[float, int]]()
+    run_until_settled(script, script.pace, 60, lambda progress: seen.append((script.now, progress[0].percent)))
+    gaps = [round(later - earlier, 3) for (earlier, _), (later, _) in pairwise(seen)]
+    assert gaps[:40] == [HURRY_SECONDS] * 40
+    assert gaps[40:45] == [TICK_SECONDS] * 5  # the change is seen by the tick after the last of these
+    assert gaps[45:85] == [HURRY_SECONDS] * 40
+    assert gaps[85:] == [TICK_SECONDS] * 5

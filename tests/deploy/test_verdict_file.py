@@ -15,7 +15,7 @@ from deploy.verdict_looks import KINDS
 from deploy.verdict_plan import PlanSpec
 from flywheel.errors import UsageError
 
-DOCS = Path(__file__).parents[2] / "docs" / "rollouts.md"
+DOCS = Path(__file__).parents[2] / "docs" / "verdict.md"
 RUNNER = CliRunner()
 
 

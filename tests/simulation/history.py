@@ -46,7 +46,7 @@ SPECS = (
         keep_previous=True,
         max_minutes=60,
     ),
-    RolloutSpec(steps=(10, 50), manual=(50, 100), max_minutes=600, **SHORT),
+    RolloutSpec(steps=(10, 50), manual=(50, 100), max_minutes=60, **SHORT),
     RolloutSpec(steps=(20,), pause=timedelta(minutes=2), max_minutes=60, **SHORT),
 )
 SETTLE_TICKS = 400
@@ -94,6 +94,7 @@ class Simulation:
         self.turn = 0
         self.progress: list[Progress] = []
         self.world.overtake = self._overtake
+        self.world.go_back = lambda: self._rolls_back(self.chance.choice(list(self.world.specs)))
         self.stale = False
         self.world.policy = policy_with(self.chance.choice((1, 1, 2)))
         for name in NAMES[: self.chance.choice((1, 1, 1, 2))]:
@@ -256,7 +257,7 @@ class Simulation:
     def _fault(self) -> None:
         """Draw what goes wrong at one of the next effects or calls."""
         faults = self.world.faults
-        match self.chance.randrange(6):
+        match self.chance.randrange(7):
             case 0:
                 faults.down.add(self.chance.choice(OUTAGES))
             case 1:
@@ -267,6 +268,8 @@ class Simulation:
                 faults.die_after = self.chance.randint(0, 6)
             case 4:
                 faults.overtaken_after = self.chance.randint(0, 4)
+            case 5:
+                faults.people_after = self.chance.randint(0, 6)
             case _:
                 self.processes[self.turn].disk.mode = self.chance.choice(("refused", "torn"))
         self.world.say(f"fault: {faults}")
@@ -337,7 +340,7 @@ class Simulation:
         self.world.say("left alone")
         self.world.faults.clear()
         self.plane.revive()
-        self.requests = 2000
+        self.requests = self.chance.choice((2000, 2000, 2000, 0))
         quiet = 0
         for number in range(SETTLE_TICKS):
             self._tick()

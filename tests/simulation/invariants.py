@@ -216,6 +216,7 @@ class Invariants:
 
     def _stages_agree(self, usecase: str) -> None:
         history = self._world.history(usecase)
+        self._what_was_brought_back_stays(usecase, history.failed)
         for rollout in history.rollouts:
             stage = self._world.stages[usecase, rollout.new.version]
             moved = self._last_move(rollout.new)
@@ -228,6 +229,16 @@ class Invariants:
         if reign.phase in LIVE and moved is not None and moved.seq < reign.seq:
             stage = self._world.stages[usecase, reign.old.version]
             expect(stage != PRODUCTION, f"{reign.old.subject} was replaced and is in Production still")
+
+    def _what_was_brought_back_stays(self, usecase: str, failed: set[str]) -> None:
+        """Where people's last word was to go back, that version is in Production, unless it failed meanwhile."""
+        moves = [one for one in self._world.events if one.kind == EventKind.TRANSITION and one.actor != CONTROLLER]
+        mine = [one for one in moves if one.subject.split("/")[0] == usecase]
+        last = mine[-1] if mine else None
+        if last is None or not last.body.get("rollback") or last.body["digest"] in failed:
+            return
+        stage = self._world.stages[usecase, last.body["version"]]
+        expect(stage == PRODUCTION, f"people went back to {last.subject}, and it is in {stage}")
 
     def _last_move(self, served: Served) -> Event | None:
         moves = [

@@ -58,6 +58,7 @@ class Faults:
         refused: A part whose next effect does not happen.
         die_after: Effects until the controller dies: half of them before an effect, half after it.
         overtaken_after: Effects until the leader's session is lost and another controller ticks.
+        people_after: Effects until people go back in the middle of a tick.
     """
 
     down: set[str] = field(default_factory=set)
@@ -65,11 +66,12 @@ class Faults:
     refused: str | None = None
     die_after: int | None = None
     overtaken_after: int | None = None
+    people_after: int | None = None
 
     def clear(self) -> None:
         """Let everything answer again."""
         self.down.clear()
-        self.lost_answer = self.refused = self.die_after = self.overtaken_after = None
+        self.lost_answer = self.refused = self.die_after = self.overtaken_after = self.people_after = None
 
 
 @dataclass
@@ -88,6 +90,7 @@ class World:
     faults: Faults = field(default_factory=Faults)
     leader: object = None
     overtake: Callable[[], None] = lambda: None
+    go_back: Callable[[], None] = lambda: None
     said: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     lost_journals: set[str] = field(default_factory=set)
@@ -145,6 +148,7 @@ class World:
         """
         self._may_die(f"before {name}")
         self._may_be_overtaken(name)
+        self._people_may_go_back()
         self.reach(part)
         if self.faults.refused == part:
             self.faults.refused = None
@@ -180,6 +184,12 @@ class World:
             self.overtake()
             return
         self.faults.overtaken_after -= 1
+
+    def _people_may_go_back(self) -> None:
+        if self.faults.people_after == 0:
+            self.go_back()
+        if self.faults.people_after is not None:
+            self.faults.people_after = self.faults.people_after - 1 if self.faults.people_after else None
 
 
 def policy_with(approvals: int) -> Policy:

@@ -190,7 +190,8 @@ def _probe(summary: str, answer: Schema) -> Schema:
 
 
 def _probes() -> Schema:
-    ready = _content(_object({"ready": {"type": "boolean"}}))
+    # A reason stands there when the model answers, but not to the package's own example.
+    ready = _content(_object({"ready": {"type": "boolean"}, "reason": {"type": "string"}}, ["ready"]))
     text = {"text/plain": {"schema": {"type": "string"}}}
     version = text | _content({"type": "object"})
     return {

@@ -13,9 +13,9 @@ for (const [key, value] of [
   const MODEL = /^#?\/models(\/|$|\?)/;
   const bar = document.createElement('div');
   bar.style.cssText = 'position:fixed;left:50%;transform:translateX(-50%);bottom:24px;z-index:1000;display:flex;gap:8px;white-space:nowrap';
-  const [rollouts, review] = ['rollouts', 'review'].map((name) => {
+  const [rollouts, review] = ['flywheel-rollouts-link', 'flywheel-review-link'].map((id) => {
     const link = document.createElement('a');
-    link.id = `flywheel-${name}-link`;
+    link.id = id;
     link.style.cssText = 'padding:10px 16px;border-radius:8px;background:#0b5d57;color:#fff;font:600 14px system-ui,sans-serif;' +
       'text-decoration:none;box-shadow:0 2px 8px #0005';
     bar.append(link);

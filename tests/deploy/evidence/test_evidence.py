@@ -219,6 +219,16 @@ def test_an_answer_without_an_outcome_within_the_horizon_is_censored_and_counted
     assert evidence.since(cursor).cursor["held"]["loss"] == {"canary": [], "baseline": []}
 
 
+def test_an_outcome_that_the_log_took_after_the_horizon_does_not_count(tmp_path: Path) -> None:
+    made = RolloutLog(tmp_path)
+    looks = [of(made, plan(horizon_seconds=seconds, **LOSS)) for seconds in (60, 1e9)]
+    cursor = looks[0].start()
+    made.answered([record(1)])
+    made.append("outcomes", [outcome(1.0, prediction_id="cn1")])  # the log's own clock: today
+    found = [look.since(cursor) for look in looks]
+    assert [len(one.cursor["held"]["loss"]["baseline"]) for one in found] == [0, 1]
+
+
 def test_a_shadow_is_paired_with_the_champions_answer_to_the_same_request(tmp_path: Path) -> None:
     made = RolloutLog(tmp_path)
     evidence = of(made, plan(shadow=True, **LOSS))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.evidence.evidence import Evidence
+from flywheel.fields import read_fields
 from flywheel.records import answered, join_outcomes
 from flywheel.statistics import row_losses
 from flywheel.storage import TABLES, TableName
@@ -98,7 +99,7 @@ def by_definition(made: RolloutLog) -> dict[str, list[float]]:
     found = {}
     for side, arm, version in (("canary", "challenger", "2"), ("baseline", "champion", "1")):
         rows = known.filter((pl.col("arm") == arm) & (pl.col("model_version") == version))
-        chance = rows["outputs"].struct.field("probability").to_numpy()
+        chance = read_fields(rows, "outputs", {"probability": "double"})["probability"].to_numpy()
         losses = row_losses("binary", rows["outcome"].to_numpy(), chance).clip(0.0, 1.5)
         found[side] = sorted(losses.tolist())
     return found

@@ -51,6 +51,7 @@ def test_where_less_is_better_the_signs_turn() -> None:
     found = judged(document(metric=metric), look({"champion": 14, "challenger": 13.5}))
     assert found["call"] == "promote"
     assert found["arms"][1]["gain"]["estimate"] == pytest.approx(0.5)
+    assert found["arms"][1]["lift"]["estimate"] == pytest.approx(0.5 / 14)
 
 
 def test_a_small_difference_is_not_yet() -> None:
@@ -136,6 +137,15 @@ def test_each_of_several_arms_has_its_part_of_alpha() -> None:
     two, one = judged(THREE, three(14.6, 15)), judged(document(), look({"champion": 14, "challenger": 14.6}))
     widths = [found["arms"][1]["gain"]["high"] - found["arms"][1]["gain"]["low"] for found in (two, one)]
     assert widths[0] > 1.02 * widths[1]
+
+
+def test_each_of_several_guardrails_has_its_part_of_alpha() -> None:
+    one, both = guarded(51), guarded(51)
+    for arm in both["arms"].values():
+        arm["metrics"]["failed"] = arm["metrics"]["latency"]
+    two = document(guardrails=GUARDED["guardrails"] | {"failed": {"measure": {"kind": "failures"}, "margin": 5}})
+    harms = [judged(plan, look)["arms"][1]["guardrails"][0]["harm"] for plan, look in ((GUARDED, one), (two, both))]
+    assert harms[1]["high"] - harms[1]["low"] > 1.02 * (harms[0]["high"] - harms[0]["low"])
 
 
 def test_the_control_may_be_any_arm() -> None:

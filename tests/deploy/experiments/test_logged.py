@@ -121,6 +121,7 @@ def test_a_cost_matrix_is_laid_on_decisions(told: Told) -> None:
 def test_latency_and_failures_are_measured_by_unit(told: Told) -> None:
     told.request("ann", "champion", 1, latency_ms=30.0)
     told.request("ann", "champion", 2, latency_ms=50.0, status="failed")
+    told.request("ann", "champion", 8.5, latency_ms=900.0)  # after the window
     rails = {
         "slow": {"measure": {"kind": "latency"}, "margin": 5},
         "failed": {"measure": {"kind": "failures"}, "margin": 0.1},

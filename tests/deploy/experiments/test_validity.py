@@ -11,7 +11,7 @@ from deploy.experiments.judging import judge
 from deploy.experiments.looks import Look
 from deploy.experiments.readings import Standing, readings
 from deploy.experiments.sums import Floats, Sums
-from deploy.verdict.judging import Call
+from deploy.verdict import Call
 from tests.deploy.experiments.worlds import looks, plan
 
 Draw = Callable[[np.random.Generator, int], Floats]
@@ -116,6 +116,6 @@ def test_a_real_gain_is_promoted_and_a_real_loss_goes_back() -> None:
             generator = np.random.default_rng(seed)
             arms = (generator.random(UNITS) < 0.5).astype(np.float64)
             values = normal(generator, UNITS) + effect * arms
-            found.append(judge(plan(), looks(values, np.zeros(UNITS), arms, ENDS)).call)
+            found.append(judge(plan(), looks(values, np.zeros(UNITS), arms, ENDS)).decision.call)
         calls[effect] = found
     assert calls == {0.2: [Call.PROMOTE] * 20, -0.2: [Call.ROLL_BACK] * 20}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.building import READY
+from deploy.local.building import READY, is_whole
 from deploy.local.environments import (
     AGAIN_SECONDS,
     GONE,
@@ -71,9 +71,14 @@ def test_an_environment_is_whole_before_it_is_ready_and_is_built_once(
     said = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == str(tmp_path / "home" / "environments" / found.digest)
     made = python.lstat().st_mtime_ns
+    assert is_whole(python.parent.parent)
     again = Environments(Settings(home=tmp_path / "home"))
     assert again.poll(found.digest, folder, manager, "tiny version 2").state is State.READY
     assert python.lstat().st_mtime_ns == made
+    python.unlink()
+    python.symlink_to("an interpreter that has been removed")
+    assert built(again, folder, "tiny version 2", manager).state is State.READY  # made anew
+    assert is_whole(python.parent.parent)
 
 
 def test_a_lock_that_cannot_be_had_is_told_once_and_tried_again_for_another_version_or_much_later(
@@ -114,6 +119,14 @@ def test_the_same_lock_is_the_same_environment_and_any_other_is_another(tmp_path
     assert environment_digest(one, "uv") == environment_digest(same, "uv")
     different = [environment_digest(folder, "uv") for folder in (one, other, bound)]
     assert len({*different, environment_digest(one, "virtualenv")}) == 4
+
+
+def test_a_wheel_of_the_package_itself_is_part_of_its_lock(tmp_path: Path) -> None:
+    one, two = (package(tmp_path / name, "3.11.7", "wheels/own-1.0-py3-none-any.whl") for name in ("one", "two"))
+    for folder, content in ((one, b"one"), (two, b"two")):
+        (folder / "wheels").mkdir()
+        (folder / "wheels" / "own-1.0-py3-none-any.whl").write_bytes(content)
+    assert environment_digest(one, "uv") != environment_digest(two, "uv")
 
 
 def test_what_a_killed_builder_left_running_is_waited_for_and_what_it_left_lying_is_cleaned(

@@ -18,9 +18,8 @@ from flywheel.errors import TransientError, UsageError
 from flywheel.events import Event, EventKind, Head
 from flywheel.identities import CONTROLLER, GATES
 from flywheel.settings import Settings
-from registry.doors.artifacts import ARTIFACTS_DESTINATION
+from registry.doors.artifacts import ARTIFACTS_DESTINATION, find_artifacts
 from registry.gates import job as gate_job
-from registry.gates.__main__ import find_artifacts
 from registry.gates.measuring import Bounds, measure
 from registry.gates.queue import TRIES, queued
 from tests.registry.conftest import Server

@@ -1,7 +1,10 @@
 """A rollout's report on the real server: kept when it ends, past the freeze, and nothing that was approved changes."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -126,3 +129,28 @@ def test_a_version_whose_run_is_gone_is_said(server: Server, going: str) -> None
     assert server.post("ada", "runs/delete", run_id=run_id).status_code == 200
     refused = server.call("olga", "POST", f"/flywheel/api/rollouts/{going}/report", json={})
     assert (refused.status_code, "has no run" in refused.json()["message"]) == (409, True)
+
+
+def test_the_process_that_writes_them_says_what_it_can_and_comes_again_when_it_may(
+    server: Server, going: str, stack: Settings, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"  # as a server without our stack has it
+    settings = {"MLFLOW_BACKEND_STORE_URI": secrets(stack).databases["server"], "FLYWHEEL_HOME": str(stack.root)}
+    given = {**os.environ, **settings, "MLFLOW_ARTIFACTS_DESTINATION": str(store)}
+    name = f"{going}-v2-bbbbbbbb-1"
+
+    def write(rollout: str, environment: dict[str, str]) -> tuple[int, str]:
+        command = [sys.executable, "-m", "registry.rollouts", going, rollout]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = write(name, given)
+    assert code == 0, said
+    assert [path.name for path in store.rglob("*.html")] == [f"{name}.html"]
+    code, said = write("another", given)
+    assert (code, "has had no rollout 'another'" in said) == (0, True)  # never: it would stand in the way for good
+    code, said = write(name, {key: text for key, text in given.items() if key != "MLFLOW_ARTIFACTS_DESTINATION"})
+    assert (code, "set MLFLOW_ARTIFACTS_DESTINATION" in said) == (1, True)
+    store.joinpath("blocked").write_text("")
+    code, said = write(name, {**given, "MLFLOW_ARTIFACTS_DESTINATION": str(store / "blocked")})
+    assert (code, "artifact store does not take" in said) == (1, True)
