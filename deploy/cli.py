@@ -14,7 +14,7 @@ from deploy.experiments import cli as experiments_cli
 from flywheel.connections import endpoints, login
 from flywheel.errors import UsageError
 from flywheel.identities import CONTROLLER
-from flywheel.serving import LONGEST_DAYS
+from flywheel.serving import LONGEST_DAYS, EnvManager
 from flywheel.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def deploy(
     usecase: Annotated[str | None, typer.Option(help="Only this use case; all of them by default.")] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until all is settled.")] = 2400,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    env_manager: Annotated[
+        EnvManager | None, typer.Option(help="Of MLflow's workers, against serving.yaml; it stays with the versions.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
 ) -> None:
     """Serve what reviewers have approved: the first version at once, each later one through a canary."""
@@ -53,7 +56,7 @@ def deploy(
         for line in dry_run_lines(settings, usecase):
             typer.echo(line)
         return
-    result = _reconcile(settings, usecase, timeout)
+    result = _reconcile(settings, usecase, timeout, env_manager)
     if usecase is None:
         _warn_of_unknown(serving, [one.usecase for one in result.progress])
     if usecase is not None and not result.progress:
@@ -149,18 +152,25 @@ def _warn_of_unknown(serving: "Serving", known: list[str]) -> None:
         typer.echo(f"Warning: serving.yaml speaks of '{name}', and no use case of that name was approved.", err=True)
 
 
-def _reconcile(settings: Settings, usecase: str | None, timeout: float) -> "Result":
+def _reconcile(
+    settings: Settings, usecase: str | None, timeout: float, env_manager: EnvManager | None = None
+) -> "Result":
     # Heavy (SQLAlchemy, rich's live table): `flywheel --help` must not pay for it.
     from rich.console import Console
 
     from deploy.leading import leading_controller
     from deploy.local.staying import start_controller
+    from deploy.local.target import Told
     from deploy.reconcile import Pace, run_until_settled
     from deploy.view import progress_view
 
     start_controller(settings)
     began = time.monotonic()
-    with leading_controller(settings, timeout, _say, usecase) as controller, progress_view(Console()) as show:
+    told = None if env_manager is None else Told(env_manager, usecase)
+    with (
+        leading_controller(settings, timeout, _say, usecase, told=told) as controller,
+        progress_view(Console()) as show,
+    ):
         left = max(timeout - (time.monotonic() - began), 1)
         return run_until_settled(controller, Pace(time.monotonic, time.sleep), left, show)
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,6 @@ from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings
 from flywheel.tracking import Tracking
 
-# What config may ask of a rollout under way: the words of the command that does it, before the use case's name.
-CONTROLS: Mapping[str, tuple[str, ...]] = {}
 FLYWHEEL = (sys.executable, "-c", "from flywheel.cli import main; main()")
 
 
@@ -94,15 +92,16 @@ class Changes:
             )
         self._run(["undeploy", usecase, "--reason", change.reason, "--timeout", f"{change.timeout:g}"], (0,))
 
-    def control(self, usecase: str, control: str) -> None:
-        """Pause a rollout that is under way, or let it go on.
+    def control(self, usecase: str, change: Change) -> None:
+        """Pause a rollout that is under way, or let it go on, as `flywheel pause` and `resume` do.
 
         Raises:
-            FlywheelError: It cannot be done, or not by this release.
+            FlywheelError: There is no reason to pause it, or the registry refuses.
         """
-        if control not in CONTROLS:
-            raise UsageError(f"This release cannot {control} a rollout. Archive the version in the registry to end it.")
-        self._run([*CONTROLS[control], usecase], (0,))
+        control = str(change.control)
+        if control == "pause" and not change.reason:
+            raise UsageError(f"Say why the rollout of '{usecase}' is paused, as config 'reason'; it stays on record.")
+        self._run([control, usecase, *(["--because", change.reason] if change.reason else [])], (0,))
 
     def _known(self, usecase: str) -> tuple[list[Approval], dict[str, str], History]:
         with open_database(self._settings, "controller") as engine, engine.connect() as connection:

@@ -176,7 +176,7 @@ class FlywheelDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # m
         with _refusals():
             change, changes = read_change(config), self._changes()
             if change.control is not None:
-                changes.control(name, change.control)
+                changes.control(name, change)
                 return {**self.get_deployment(name), "flavor": TARGET, "outcome": f"{change.control}d"}
             version = model_version(name, model_uri) if model_uri is not None else None
             return {"name": name, "flavor": TARGET, **changes.deploy(name, version, change)}

@@ -11,7 +11,7 @@ from deploy.hooks import installed
 from deploy.interfaces import Ledger
 from deploy.journal import Journal
 from deploy.ledger import PostgresLedger, leadership
-from deploy.local.target import LocalTarget
+from deploy.local.target import LocalTarget, Told
 from deploy.observing import LogObservatory
 from deploy.packages import Packages
 from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
@@ -58,7 +58,13 @@ def leading(settings: Settings, timeout: float, say: Say) -> Iterator[PostgresLe
 
 @contextmanager
 def leading_controller(
-    settings: Settings, timeout: float, say: Say, usecase: str | None = None, *, restores: bool = False
+    settings: Settings,
+    timeout: float,
+    say: Say,
+    usecase: str | None = None,
+    *,
+    told: Told | None = None,
+    restores: bool = False,
 ) -> Iterator[WatchedController]:
     """Yield a controller once this process leads.
 
@@ -67,12 +73,13 @@ def leading_controller(
         timeout: Seconds to wait for another one to end.
         say: Is told that this waits.
         usecase: The only one to reconcile; all by default.
+        told: What is said against serving.yaml.
         restores: It only brings back what is live, and decides nothing.
 
     Raises:
         TransientError: Another one has led for all of `timeout` seconds.
     """
-    target, journal = local_target(settings), rollout_journal(settings)
+    target, journal = local_target(settings, told), rollout_journal(settings)
     with leading(settings, timeout, say) as ledger:
         passes = Passes(Textfile(settings.root, PROCESS))
         controller = wired(settings, WatchedLedger(ledger, passes), target, journal)
@@ -104,9 +111,10 @@ def packages_of(settings: Settings) -> Packages:
     return Packages(settings.root / "packages", registry.download, registry.signature, trusted_key(settings.root))
 
 
-def local_target(settings: Settings) -> LocalTarget:
+def local_target(settings: Settings, told: Told | None = None) -> LocalTarget:
     """Return where the versions of a home run."""
-    return LocalTarget(settings, Gateway(endpoints(settings).envoy_admin_url), packages_of(settings))
+    gateway = Gateway(endpoints(settings).envoy_admin_url)
+    return LocalTarget(settings, gateway, packages_of(settings), told=told)
 
 
 def rollout_journal(settings: Settings) -> Journal:
