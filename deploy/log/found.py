@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from flywheel.appended import COMMIT
 from flywheel.storage import PredictionLog
 
 
@@ -16,12 +17,13 @@ class Found:
     outcomes: list[dict[str, Any]]
 
     def document(self) -> dict[str, Any]:
-        """Return it for people and machines: fields of other versions, which are null here, left out."""
-        record = dict(self.record)
+        """Return it for people and machines: without what is of the log and of other versions alone."""
+        record = {name: value for name, value in self.record.items() if name != COMMIT}
         for name in ("inputs", "outputs"):
             fields = (record[name] or {}).items()
             record[name] = {key.split("__")[0]: value for key, value in fields if value is not None}
-        return {**record, "use_case": self.use_case, "requests": self.requests, "outcomes": self.outcomes}
+        requests = [{name: value for name, value in line.items() if name != COMMIT} for line in self.requests]
+        return {**record, "use_case": self.use_case, "requests": requests, "outcomes": self.outcomes}
 
 
 def find(log: PredictionLog, prediction_id: str) -> Found | None:

@@ -131,6 +131,7 @@ def test_a_request_is_in_the_access_log_with_exactly_the_agreed_keys(stack: Sett
     log = stack.root / "logs" / "gateway.jsonl"
     keys = {"time", "request_id", "path", "route", "code", "flags", "attempts", "cluster", "host", "duration_ms"}
     keys |= {"client", "protocol", "grpc_status", "bytes_received", "bytes_sent", "upstream_ms", "trace_id"}
+    keys |= {"rollout", "arm", "unit"}
     until = time.monotonic() + 10
     while "/some/path" not in log.read_text() and time.monotonic() < until:
         time.sleep(0.05)
