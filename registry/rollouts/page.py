@@ -1,10 +1,13 @@
 """The pages of a model's rollouts and of one of them, in MLflow's server and behind its login."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
 
 from flask import Flask, Response
 from mlflow.exceptions import MlflowException
 
+from flywheel.errors import IntegrityError
 from registry.caller import caller, floor_policy
 from registry.review import render
 from registry.rollouts import trail
@@ -14,8 +17,21 @@ from registry.store.opened import gate_store
 
 def add_pages(app: Flask) -> None:
     """Add the pages; call it before the login is added, which then guards them."""
-    app.add_url_rule("/flywheel/rollouts/<name>", "flywheel_rollouts", _list_page)
-    app.add_url_rule("/flywheel/rollouts/<name>/<rollout>", "flywheel_rollout", _rollout_page)
+    app.add_url_rule("/flywheel/rollouts/<name>", "flywheel_rollouts", _told(_list_page))
+    app.add_url_rule("/flywheel/rollouts/<name>/<rollout>", "flywheel_rollout", _told(_rollout_page))
+
+
+def _told(page: Callable[..., Response]) -> Callable[..., Response]:
+    """Answer a record that nobody can read with a page that says so."""
+
+    @wraps(page)
+    def answer(**parts: str) -> Response:
+        try:
+            return page(**parts)
+        except IntegrityError as fault:
+            return render.missing(500, str(fault))
+
+    return answer
 
 
 def _list_page(name: str) -> Response:

@@ -142,7 +142,8 @@ def _spent(record: Record, found: MetricEvidence) -> list[tuple[str, str]]:
     if not spent or not found.stretches:
         return []
     judged = record.plan.part(found.stretches[-1].step)
-    return [("alpha spent", f"{sum(spent):.2g} of {judged['alpha'] * judged['metrics'][found.name]['part']:.2g}")]
+    part = judged["metrics"].get(found.name, {}).get("part")
+    return [("alpha spent", f"{sum(spent):.2g}" + (f" of {judged['alpha'] * part:.2g}" if part else ""))]
 
 
 def _state(said: Mapping[str, Any]) -> tuple[str, str]:

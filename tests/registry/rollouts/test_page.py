@@ -112,6 +112,17 @@ def test_what_is_not_there_is_said_and_strangers_are_asked_for_a_login(server: S
     assert server.call(None, "GET", f"/flywheel/rollouts/{model}").status_code == 401
 
 
+def test_a_record_that_cannot_be_read_is_said_with_its_event(
+    server: Server, model: str, controller: Controller
+) -> None:
+    server.register(model)
+    controller.record(EventKind.ROLLOUT_STARTED, f"{model}/1", rollout="odd", version="1", digest="", champion=None)
+    for path in (model, f"{model}/odd"):
+        assert "tells of no rollout" in page_of(server, "vic", path, 500)
+    refused = server.call("olga", "POST", f"/flywheel/api/rollouts/{model}/pause", json={"because": "x"})
+    assert (refused.status_code >= 400, "tells of no rollout" in refused.text) == (True, True)
+
+
 def test_what_people_wrote_is_text_and_never_markup(server: Server, going: str) -> None:
     server.call("olga", "POST", f"/flywheel/api/rollouts/{going}/pause", json={"because": "<script>alert(1)</script>"})
     for path in (going, f"{going}/{going}-v2-bbbbbbbb-1"):
