@@ -24,6 +24,7 @@ class Progress:
         verdict: Of the last look: call, reason, and by metric its statistic, interval and counts.
         steps: Percent at each step of the rollout under way, before all of it.
         serving: By version how it is served: backend, replicas, why.
+        acted: Whether the tick recorded something, which the next one makes true.
     """
 
     usecase: str
@@ -37,6 +38,7 @@ class Progress:
     verdict: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[int, ...] = ()
     serving: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    acted: bool = False
 
 
 def of_history(history: History, reason: str, *, settled: bool) -> Progress:
@@ -67,4 +69,5 @@ def of_rollout(rollout: Rollout, decision: Decision, verdict: Mapping[str, Any],
         outcome=str(rollout.phase),
         verdict=verdict,
         steps=rollout.plan.steps,
+        acted=not waits,
     )

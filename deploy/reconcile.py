@@ -44,7 +44,7 @@ class Hurry:
     def seconds(self, progress: list[Progress]) -> float:
         """Return how long to wait after a tick that brought this progress."""
         known: list[tuple[object, ...]] = [(one.usecase, one.phase, one.percent, one.challenger) for one in progress]
-        if known != self._known:
+        if known != self._known or any(one.acted for one in progress):
             self._known, self._since = known, self.clock()
         return HURRY_SECONDS if self.clock() - self._since < HURRIED_SECONDS else TICK_SECONDS
 

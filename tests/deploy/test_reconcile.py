@@ -59,6 +59,12 @@ def test_a_held_rollout_asks() -> None:
         run_until_settled(script, script.pace, 5, lambda _: None)
 
 
+def test_it_looks_again_at_once_after_a_tick_that_recorded_something() -> None:
+    script, seen = Script([*[CANARY] * 45, replace(CANARY, acted=True), LIVE]), list[float]()
+    run_until_settled(script, script.pace, 60, lambda _: seen.append(script.now))
+    assert [round(later - earlier, 3) for earlier, later in pairwise(seen)][-2:] == [TICK_SECONDS, HURRY_SECONDS]
+
+
 def test_it_looks_again_at_once_while_things_change_and_else_about_once_a_second() -> None:
     further = replace(CANARY, percent=50)
     script, seen = Script([*[CANARY] * 45, *[further] * 45, LIVE]), list[tuple[float, int]]()
