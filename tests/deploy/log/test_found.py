@@ -44,6 +44,7 @@ def test_a_prediction_is_shown_with_its_request_and_its_outcomes(home: Path) -> 
     assert (document["use_case"], document["prediction_id"], document["inputs"]["a"]) == ("tiny", "tiny-1", 1.0)
     assert [one["code"] for one in document["requests"]] == [200]
     assert [one["outcome"] for one in document["outcomes"]] == [1.0]
+    assert not any("commit" in one for one in (document, *document["requests"], *document["outcomes"]))
 
 
 def test_what_is_not_there_is_one_sentence(home: Path) -> None:
