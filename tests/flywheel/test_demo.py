@@ -30,7 +30,8 @@ def answer(request_id: str, status: int = 200) -> Answer:
 
 def records(*rows: tuple[str, int, str, bool | None]) -> pl.DataFrame:
     schema = {"request_id": pl.String, "attempt": pl.Int16, "status": pl.String, "answered": pl.Boolean}
-    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(row=pl.lit(0, pl.Int16))
+    added = {"row": pl.lit(0, pl.Int16), "arm": pl.lit("champion")}
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(**added)
 
 
 def test_an_answer_without_an_answered_record_is_missing() -> None:
@@ -50,6 +51,13 @@ def test_a_record_shipped_twice_is_doubled_and_a_retried_attempt_is_not() -> Non
     )
     seen = account([answer("a"), answer("b"), answer("c")], log)
     assert (seen.missing, seen.doubled, seen.attempts) == (0, 1, 6)
+
+
+def test_what_a_shadow_answered_to_the_same_request_is_no_second_record() -> None:
+    log = records(("a", 1, "scored", True))
+    shadow = records(("a", 1, "scored", False)).with_columns(arm=pl.lit("shadow"))
+    seen = account([answer("a")], pl.concat([log, shadow]))
+    assert (seen.missing, seen.doubled) == (0, 0)
 
 
 def test_a_failed_request_needs_no_record() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from flywheel.demo.replay import Answer
-from flywheel.records import answered
+from flywheel.records import NOT_MIRRORED, answered
 from flywheel.storage import PredictionLog
 
 DRAIN_SECONDS = 60.0
@@ -31,7 +31,7 @@ def account(answers: Sequence[Answer], records: pl.DataFrame) -> Account:
         records: Prediction records with the column `answered`; one request a row of input.
     """
     wanted = {answer.request_id for answer in answers if answer.status == 200}
-    ours = records.filter(pl.col("request_id").is_in(list(wanted)))
+    ours = records.filter(NOT_MIRRORED & pl.col("request_id").is_in(list(wanted)))
     found = set(ours.filter(pl.col("answered"))["request_id"])
     # `answered` marks one of several records of an attempt: a record written or shipped twice shows by its key only.
     scored = ours.filter(pl.col("status") == "scored").group_by("request_id", "attempt", "row").len()
