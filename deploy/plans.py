@@ -141,7 +141,7 @@ def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, referenc
 def _metric(guard: str, spec: RolloutSpec, references: References) -> dict[str, Any] | None:
     """Return the plan of a guard's metric; None while what it goes by is not known."""
     if guard == "errors":
-        tolerated = {"margin": spec.margin, "ratio": spec.ratio}
+        tolerated = {"margin": spec.margin, "ratio": spec.ratio, "ceiling": spec.ceiling}
         return {"kind": "errors", **tolerated, "least_requests": spec.least_requests}
     if guard == "latency":
         if references.latency is None:
