@@ -96,7 +96,7 @@ class Resident:
 
 def is_quiet(progress: list[Progress]) -> bool:
     """Say whether nothing is under way: then passes may be rarer, for each asks agents, gateway and registry."""
-    return all(one.settled and one.challenger is None and not one.acted for one in progress)
+    return bool(progress) and all(one.settled and one.challenger is None and not one.acted for one in progress)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:

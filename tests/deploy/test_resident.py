@@ -129,6 +129,6 @@ def test_passes_are_rarer_only_while_nothing_is_under_way() -> None:
     canary = Progress("rain", "1", "2", 5, Phase.CANARY, "More evidence is needed.", settled=False)
     held = Progress("rain", "1", "2", 5, Phase.HELD, "It asks.", settled=True)
     assert is_quiet([LIVE])
-    assert is_quiet([])  # another controller leads, or nothing answers
+    assert not is_quiet([])  # another controller leads, or nothing answers
     assert not is_quiet([LIVE, canary])
     assert not is_quiet([held])
