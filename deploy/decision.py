@@ -159,7 +159,7 @@ def _bakes(rollout: Rollout, seen: Observed) -> Decision | None:
     if seen.desired is not None and seen.desired != rollout.new:
         reason = f"Version {seen.desired.version} was approved meanwhile: version {rollout.old.version} need not wait."
         return Decision(Action.FINISH, reason)
-    left = rollout.since + rollout.plan.spec.bake - seen.now
+    left = rollout.plan.spec.bake - (seen.now - rollout.since)  # a bake may be longer than time goes on
     if left.total_seconds() > 0:
         seconds = left.total_seconds()
         length = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
@@ -218,7 +218,7 @@ def _waits(rollout: Rollout, seen: Observed) -> Decision | None:
     share = f"{plan.steps[step]} %" if step < len(plan.steps) else "all of the traffic"
     if plan.is_manual(step):
         return Decision(Action.WAIT, f"The step to {share} waits for people: `flywheel promote {rollout.new.usecase}`.")
-    left = rollout.since + plan.spec.pause - seen.now
+    left = plan.spec.pause - (seen.now - rollout.since)
     if rollout.step >= 0 and left.total_seconds() > 0:
         return Decision(
             Action.WAIT, f"The step to {share} may come in {left.total_seconds() / 60:.1f} min, not before."

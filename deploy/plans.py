@@ -128,6 +128,8 @@ def errors_only(steps: tuple[int, ...], margin: float, alpha: float = ALPHA, max
 
 def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, references: References) -> PlanSpec:
     made = {guard: one for guard in spec.guard if (one := _metric(guard, spec, references)) is not None}
+    if not made:  # nothing is known of what was asked for, and nothing unjudged goes further
+        made = {"errors": _errors(spec)}
     parts = spec.alpha_parts(made)
     metrics: dict[str, dict[str, Any]] = {
         guard: {**one, **({"part": parts[guard]} if guard in parts else {})} for guard, one in made.items()
@@ -141,14 +143,18 @@ def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, referenc
 def _metric(guard: str, spec: RolloutSpec, references: References) -> dict[str, Any] | None:
     """Return the plan of a guard's metric; None while what it goes by is not known."""
     if guard == "errors":
-        tolerated = {"margin": spec.margin, "ratio": spec.ratio, "ceiling": spec.ceiling}
-        return {"kind": "errors", **tolerated, "least_requests": spec.least_requests}
+        return _errors(spec)
     if guard == "latency":
         if references.latency is None:
             return None
         p90, p99 = references.latency
         return {"kind": "latency", "seconds": {"p90": p90, "p99": p99}, "tolerance": spec.latency_ratio}
     return dict(references.metrics[guard]) if guard in references.metrics else None
+
+
+def _errors(spec: RolloutSpec) -> dict[str, Any]:
+    tolerated = {"margin": spec.margin, "ratio": spec.ratio, "ceiling": spec.ceiling}
+    return {"kind": "errors", **tolerated, "least_requests": spec.least_requests}
 
 
 def latency_of(spec: RolloutSpec, champion: ArmCounts | None) -> tuple[float, float] | None:
