@@ -24,7 +24,7 @@ SAID = {
     "resume": EventKind.ROLLOUT_RESUMED,
     "allow": EventKind.ROLLOUT_ALLOWED,
 }
-ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", *SAID)
+ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", "turn bad", *SAID)
 
 
 def agree(events: list[Event]) -> None:
@@ -58,6 +58,8 @@ def act(world: World, folder: Path, what: str) -> None:
         live = [version for version, stage in world.stages.items() if stage == "Production"]
         if live:
             world.archive(live[-1], "grace")
+    elif what == "turn bad":
+        turn_bad(world)
     elif what == "undeploy":
         if any(event.kind == EventKind.ROLLOUT_STARTED for event in world.events):
             world.append(EventKind.ROLLOUT_UNDEPLOYED, FLIGHTS, "svc-controller", {"reason": "x", "versions": []})
@@ -67,6 +69,14 @@ def act(world: World, folder: Path, what: str) -> None:
         if current is not None:
             body = {"rollout": current.name, "version": current.new.version, "reason": "people say so"}
             world.append(SAID[what], current.new.subject, "olga", body)
+
+
+def turn_bad(world: World) -> None:
+    """Let the controller find that what is live has turned bad, if anything is and nothing is under way."""
+    found = histories(world.events).get(FLIGHTS)
+    if found is not None and found.current is None and found.reign is not None:
+        body = {"rollout": found.reign.name, "version": found.reign.new.version, "reason": "It turned bad."}
+        world.append(EventKind.ROLLOUT_TURNED_BAD, found.reign.new.subject, "svc-controller", body)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -94,3 +104,30 @@ def test_a_history_reaches_every_phase_that_is_told_of(tmp_path: Path) -> None:
         for end in range(len(world.events) + 1):
             seen |= {one.phase for one in records(world.events[:end])}
     assert seen == set(Phase)
+
+
+def test_what_turned_bad_long_after_ended_when_it_took_over(tmp_path: Path) -> None:
+    world = World(spec=WAYS[0])
+    for what in ("approve", *("tick",) * 6):
+        act(world, tmp_path, what)
+    (before,) = records(world.events)
+    world.now += timedelta(days=90)
+    act(world, tmp_path, "turn bad")
+    (after,) = records(world.events)
+    assert len(after.moments) == len(before.moments) + 1
+    assert (after.phase, after.ended) == (Phase.DONE, before.ended)
+
+
+def test_both_read_a_rollout_of_before_plans_were_written(tmp_path: Path) -> None:
+    world = World(spec=WAYS[0])
+    for what in ("approve", *("tick",) * 6):
+        act(world, tmp_path, what)
+    old = World()
+    for event in world.events:
+        body = dict(event.body)
+        if body.pop("plan", None) is not None:
+            body |= {"steps": [10, 50], "margin": 0.01, "alpha": 0.05, "max_minutes": 30}
+        old.append(event.kind, event.subject, event.actor, body)
+    for end in range(len(old.events) + 1):
+        agree(old.events[:end])
+    assert records(old.events)[0].plan.steps == (10, 50)
