@@ -205,7 +205,7 @@ class Controller:
 
     def _asked_first(self, rollout: Rollout, decision: Decision) -> Decision:
         """Ask the hooks before a step; one that objects makes it wait."""
-        if decision.action not in {Action.ADVANCE, Action.PROMOTE}:
+        if rollout.rollback or decision.action not in {Action.ADVANCE, Action.PROMOTE}:
             return decision
         following = (*rollout.plan.steps, 100)[rollout.step + 1 if decision.action is Action.ADVANCE else -1]
         step = Step(rollout.name, rollout.new, rollout.old, rollout.percent, following, decision.reason)

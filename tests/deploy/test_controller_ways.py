@@ -3,13 +3,14 @@
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.desired import Served
-from deploy.hooks import Hooks, Step
+from deploy.hooks import GROUP, Hooks, Step, installed
 from deploy.progress import Progress
 from deploy.rollout import Phase, histories
 from deploy.shares import Challenger, Share
@@ -17,7 +18,7 @@ from flywheel.events import EventKind
 from flywheel.rollbacks import Cause
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from flywheel.rollout_spec import Shadow, Window
-from tests.deploy.simulated import FLIGHTS, PLAIN, World, controller, live, run
+from tests.deploy.simulated import FLIGHTS, PLAIN, World, controller, live, rolled_back, run
 
 
 def spec(**more: Any) -> RolloutSpec:
@@ -236,6 +237,44 @@ def test_hooks_that_fail_or_do_not_answer_object() -> None:
     late = Hooks({"slow": sleeps}, seconds=0.05).objection(served)
     waiting.set()
     assert late == "Hook 'slow' lets the step to 10 % wait: it has not answered within 0.05 seconds."
+
+
+def test_a_hook_that_hangs_is_not_asked_again_until_it_has_answered() -> None:
+    waiting, asked = threading.Event(), list[str]()
+
+    def sleeps(step: Step) -> str | None:
+        asked.append(step.rollout)
+        waiting.wait()
+        return None
+
+    hooks = Hooks({"slow": sleeps}, seconds=0.05)
+    said = [hooks.objection(step_to_ten()) for _ in range(3)]
+    assert len(asked) == 1
+    still = "it has still not answered what it was asked before."
+    assert said[1:] == [f"Hook 'slow' lets the step to 10 % wait: {still}"] * 2
+    waiting.set()
+    for thread in threading.enumerate():
+        if thread.name == "rollout-hook":
+            thread.join(5)
+    assert hooks.objection(step_to_ten()) is None
+    assert len(asked) == 2
+
+
+def test_a_hook_that_cannot_be_loaded_objects_and_stops_no_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("gone", "no_such_module:no_such_hook", GROUP)
+    monkeypatch.setattr("deploy.hooks.entry_points", lambda group: [entry] if group == GROUP else [])
+    said = installed().objection(step_to_ten())
+    assert said is not None
+    assert said.startswith("Hook 'gone' lets the step to 10 % wait: it failed: ModuleNotFoundError: ")
+
+
+def test_no_hook_is_asked_when_people_go_back(tmp_path: Path) -> None:
+    world = rolled_back(World(), tmp_path)
+    one = replace(controller(world, tmp_path), hooks=Hooks({"never": lambda _: "not today."}))
+    for _ in range(30):
+        world.now += timedelta(seconds=1)
+        one.tick()
+    assert world.aliases == {"champion": "1"}
 
 
 def step_to_ten() -> Step:
