@@ -22,7 +22,7 @@ from deploy.progress import Progress, of_history, of_rollout
 from deploy.rollout import COMPARED, History, Phase, Rollout, histories, intended, started_body, warm
 from deploy.shares import Share
 from deploy.vigil import Vigils
-from flywheel.errors import FlywheelError, TransientError
+from flywheel.errors import FlywheelError, SpecError, TransientError
 from flywheel.events import Event, EventKind
 from flywheel.policy import RolloutPolicy
 from flywheel.rollbacks import Cause
@@ -56,6 +56,7 @@ class Controller:
     starts: bool = True
     vigils: Vigils | None = None
     _conditions: dict[Served, Condition] = field(default_factory=dict)
+    _fault: FlywheelError | None = None
     _eyes: Eyes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,11 +73,14 @@ class Controller:
         confirmed = self._bring(past.values(), shares.values())
         removed = {name: self.target.remove(name) for name in names if past[name].is_gone}
         retired = self.target.retire({served for name in names for served in _running(past[name])})
-        found_out, fault = list[Progress](), None
+        found_out, fault = list[Progress](), self._fault
         for name in (name for name in names if self.only in {None, name}):
             # Before the first promotion there is no traffic that could be confirmed.
             there = name in confirmed or name not in shares
             gone = retired and removed.get(name, True)
+            if set(_running(past[name])) - set(self._conditions):
+                self._go_back_only(past[name], in_force=there)
+                continue
             try:
                 mine = approved.get(name, [])
                 found_out.append(self._reconcile(past[name], mine, events, in_force=there, retired=gone))
@@ -91,6 +95,8 @@ class Controller:
         past = histories(self.ledger.read())
         shares = {name: share for name in sorted(past) if (share := self._share(past[name])) is not None}
         confirmed = self._bring([past[name] for name in shares], shares.values())
+        if self._fault is not None:
+            raise self._fault
         return [self._restored(past[name], there=name in confirmed) for name in shares]
 
     def _share(self, history: History) -> Share | None:
@@ -102,7 +108,15 @@ class Controller:
 
     def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
         """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""
-        self._conditions = {served: self.target.ensure(served) for history in past for served in _running(history)}
+        self._conditions, self._fault = {}, None
+        for served in (served for history in past for served in _running(history)):
+            try:
+                self._conditions[served] = self.target.ensure(served)
+            except (
+                SpecError,
+                TransientError,
+            ) as fault:  # nothing is known of it, and the others need not wait for that
+                self._fault = fault
         return self.target.route(list(shares))
 
     def _restored(self, history: History, *, there: bool) -> Progress:
@@ -159,9 +173,9 @@ class Controller:
         return self._served(of_rollout(rollout, decision, self._eyes.verdict(rollout), in_force=in_force))
 
     def _go_back_only(self, history: History, *, in_force: bool) -> None:
-        """While the registry does not say what people want, do nothing about a rollout but end its harm."""
+        """While it is not known what people want, or how a version is, do nothing about a rollout but end its harm."""
         rollout = history.current
-        if rollout is not None and rollout.phase in COMPARED:
+        if rollout is not None and rollout.phase in {*COMPARED, Phase.BAKING}:
             decision = decide(
                 rollout, self._eyes.observe(rollout, rollout.new, self._conditions.get(rollout.new), in_force=in_force)
             )

@@ -1,15 +1,23 @@
 """Without Postgres: back to the champion from the local journal, and nothing else."""
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from deploy.controller import Controller
+from deploy.desired import Served
 from deploy.emergency import Emergency
+from deploy.interfaces import Condition
 from deploy.journal import Entry, Journal
 from deploy.rollout import Phase, histories
 from deploy.shares import Share
-from flywheel.errors import TransientError
+from deploy.vigil import Vigils
+from flywheel.errors import FlywheelError, SpecError, TransientError
 from flywheel.rollbacks import Cause
-from tests.deploy.simulated import FLIGHTS, SimulatedRegistry, SimulatedTarget, World, controller, live, run
+from tests.deploy.simulated import FLIGHTS, SPEC, SimulatedRegistry, SimulatedTarget, World, controller, live, run
 
 
 def canary(folder: Path) -> World:
@@ -84,6 +92,53 @@ def test_while_the_registry_is_silent_harm_is_ended_and_nothing_else_is_done(tmp
         assert world.routed is not None
         assert world.routed.percent == (0 if errors else 10)
     assert histories(world.events)[FLIGHTS].rollouts[-1].phase in {Phase.ROLLING_BACK, Phase.ROLLED_BACK}
+
+
+def harm(world: World, one: Controller, ticks: int = 40) -> None:
+    """Let a controller whose ticks may fail see that the new version fails."""
+    for _ in range(ticks):
+        world.now += timedelta(seconds=10)
+        with suppress(FlywheelError):
+            one.tick()
+        world.traffic(1000, 50, champion_errors=100 if world.routed and world.routed.challenger is None else 0)
+
+
+@pytest.mark.parametrize(
+    "fault", [SpecError("serving.yaml is wrong."), TransientError("The registry does not answer.")]
+)
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_while_nothing_is_known_of_a_version_harm_is_ended_and_nothing_else_is_done(
+    tmp_path: Path, fault: FlywheelError, version: str
+) -> None:
+    world = canary(tmp_path)
+
+    class Unknown(SimulatedTarget):
+        def ensure(self, served: Served) -> Condition:
+            if served.version == version:
+                raise fault
+            return super().ensure(served)
+
+    one = replace(controller(world, tmp_path), target=Unknown(world))
+    harm(world, one)
+    assert histories(world.events)[FLIGHTS].rollouts[-1].cause is Cause.VERDICT
+    assert world.routed is not None
+    assert world.routed.percent == 0
+
+
+def test_what_turns_bad_while_it_bakes_goes_back_though_the_registry_is_silent(tmp_path: Path) -> None:
+    world = live(World(spec=SPEC.model_copy(update={"bake": timedelta(hours=10)})), tmp_path)
+    world.approve("2")
+    run(world, tmp_path, requests=20_000)
+
+    class Silent(SimulatedRegistry):
+        def stages(self, usecase: str, versions: object) -> dict[str, str]:
+            raise TransientError("MLflow does not answer.")
+
+    one = replace(controller(world, tmp_path), registry=Silent(world), vigils=Vigils(tmp_path / "vigils"))
+    harm(world, one)
+    assert histories(world.events)[FLIGHTS].rollouts[-1].phase is Phase.ROLLING_BACK
+    assert world.routed is not None
+    assert world.routed.champion.version == "1"
 
 
 def test_a_torn_line_of_the_journal_was_never_taken_in(tmp_path: Path) -> None:
