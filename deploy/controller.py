@@ -69,6 +69,9 @@ class Controller:
         found, approved = histories(events), approvals(events)
         names = sorted(set(found) | set(approved))
         past = {name: found.get(name, History(name)) for name in names}
+        self.journal.keep_only(
+            {one.name for history in past.values() if (one := history.current) and _is_looked_at(one)}
+        )
         shares = {name: share for name in names if (share := self._share(past[name])) is not None}
         confirmed = self._bring(past.values(), shares.values())
         removed = {name: self.target.remove(name) for name in names if past[name].is_gone}
@@ -283,6 +286,11 @@ class Restoring:
     def tick(self) -> list[Progress]:
         """Restore once."""
         return self.controller.restore()
+
+
+def _is_looked_at(rollout: Rollout) -> bool:
+    """Say whether the journal of a rollout is still asked; what has taken over is watched by its vigil."""
+    return rollout.phase is not Phase.BAKING
 
 
 def _running(history: History) -> list[Served]:

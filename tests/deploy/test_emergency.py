@@ -16,8 +16,19 @@ from deploy.rollout import Phase, histories
 from deploy.shares import Share
 from deploy.vigil import Vigils
 from flywheel.errors import FlywheelError, SpecError, TransientError
+from flywheel.events import EventKind
 from flywheel.rollbacks import Cause
-from tests.deploy.simulated import FLIGHTS, SPEC, SimulatedRegistry, SimulatedTarget, World, controller, live, run
+from tests.deploy.simulated import (
+    FLIGHTS,
+    SPEC,
+    Crash,
+    SimulatedRegistry,
+    SimulatedTarget,
+    World,
+    controller,
+    live,
+    run,
+)
 
 
 def canary(folder: Path) -> World:
@@ -151,3 +162,30 @@ def test_a_torn_line_of_the_journal_was_never_taken_in(tmp_path: Path) -> None:
     assert journal.read("r") == [first]
     journal.append("r", third)
     assert journal.read("r") == [first, third]
+
+
+def test_a_rollout_whose_controller_died_before_it_forgot_it_sends_nothing_back_later(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+
+    class Dying(Journal):
+        def drop(self, rollout: str) -> None:
+            raise Crash
+
+    one = replace(controller(world, tmp_path), journal=Dying(tmp_path))
+    with pytest.raises(Crash):
+        harm(world, one)
+    world.spec = SPEC.model_copy(update={"bake": timedelta(hours=10)})
+    world.approve("3")
+    run(world, tmp_path)
+    assert world.routed is not None
+    assert world.routed.champion.version == "3"
+    assert without_postgres(world, tmp_path, errors=0) == []
+    assert world.routed.champion.version == "3"
+
+
+def test_a_rollout_that_was_under_way_when_its_use_case_went_out_of_service_leaves_no_looks(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    assert list(tmp_path.iterdir()) != []
+    world.append(EventKind.ROLLOUT_UNDEPLOYED, FLIGHTS, "svc-controller", {"reason": "x", "versions": []})
+    controller(world, tmp_path).tick()
+    assert list(tmp_path.iterdir()) == []

@@ -117,3 +117,11 @@ def test_counts_that_say_of_no_rate_that_it_is_too_high_fix_nothing() -> None:
     assert watches_of({"errors": few}) == watches_of({"errors": bad}) == {}
     (found,) = watches_of({"errors": {"requests": 10_000, "bad": 50}}).values()
     assert 0.005 < found.bound < 0.012
+
+
+def test_on_a_full_disk_what_has_turned_bad_is_found_all_the_same(tmp_path: Path) -> None:
+    world = two_versions(tmp_path)
+    watch(world, tmp_path, ticks=3)
+    (tmp_path / "vigils" / f"{FLIGHTS}.json.new").mkdir()  # nothing can be written there
+    watch(world, tmp_path, ticks=30, errors=300)
+    assert world.aliases == {"champion": "1"}
