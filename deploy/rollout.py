@@ -150,9 +150,11 @@ class History:
 
     @property
     def previous(self) -> Served | None:
-        """The last other version that took over and did not fail: where a champion that turns bad goes back to."""
-        good = [one.new for one in self.standing if one.phase in LIVE and one.new.digest not in self.failed]
-        return next((one for one in reversed(good) if one != self.champion), None)
+        """The last other version that took over and kept well: where a champion that turns bad goes back to."""
+        last = {one.new: one for one in self.standing if one.phase in LIVE}  # of each version the newest
+        newest = sorted(last.values(), key=lambda one: one.seq, reverse=True)
+        good = (one.new for one in newest if one.turned is None and one.new.digest not in self.failed)
+        return next((one for one in good if one != self.champion), None)
 
     @property
     def failed(self) -> set[str]:
