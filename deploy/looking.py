@@ -237,8 +237,11 @@ def written(arm: ArmCounts) -> dict[str, Any]:
     return {**asdict(arm), "slow": {str(bound): count for bound, count in arm.slow.items()}}
 
 
-def read_counters(counters: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmCounts]:
-    """Read what `written` wrote, by arm."""
+def read_counters(counters: Mapping[str, Any]) -> dict[str, ArmCounts]:
+    """Read what `written` wrote, by arm, or what steps recorded that knew errors only."""
+    if "canary_requests" in counters:
+        old = {CHALLENGER: "canary", CHAMPION: "baseline"}
+        return {arm: ArmCounts(counters[f"{name}_requests"], counters[f"{name}_errors"]) for arm, name in old.items()}
     return {
         arm: ArmCounts(one["requests"], one["errors"], {float(bound): count for bound, count in one["slow"].items()})
         for arm, one in counters.items()

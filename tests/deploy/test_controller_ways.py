@@ -281,6 +281,39 @@ def step_to_ten() -> Step:
     return Step("r", Served(FLIGHTS, "2", "d2"), Served(FLIGHTS, "1", "d1"), 0, 10, "It answers.")
 
 
+def test_a_rollout_that_was_under_way_when_plans_came_goes_on_by_its_counters(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    run(world, tmp_path, ticks=6, requests=20)
+    assert phase(world) is Phase.CANARY
+    for file in tmp_path.iterdir():
+        file.unlink()
+    old = replace(world, events=[])
+    for event in world.events:
+        body = dict(event.body)
+        if body.pop("plan", None) is not None:
+            body |= {"steps": [10, 50], "margin": 0.01, "alpha": 0.05, "max_minutes": 30}
+        if body.get("counters"):
+            body["counters"] = dict.fromkeys(
+                ("canary_requests", "canary_errors", "baseline_requests", "baseline_errors"), 0
+            )
+        old.append(event.kind, event.subject, event.actor, body)
+    progress = run(old, tmp_path)
+    assert progress is not None
+    assert progress.champion == "2"
+
+
+def test_a_pause_of_before_it_took_over_does_not_make_what_is_unconfirmed_settled(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    one = controller(world, tmp_path)
+    while phase(world) is not Phase.PROMOTING:
+        world.now += timedelta(seconds=1)
+        one.tick()
+        world.traffic(1000)
+    say(world, EventKind.ROLLOUT_PAUSED)
+    (progress,) = one.tick()
+    assert (progress.percent, progress.settled) == (100, False)
+
+
 def test_a_share_gives_out_all_of_the_traffic_and_names_each_version_once() -> None:
     one, two, three = (Served(FLIGHTS, version, f"d{version}") for version in "123")
     share = Share(one, (Challenger(two, 30), Challenger(three, 20)))
