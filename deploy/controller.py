@@ -105,9 +105,9 @@ class Controller:
     def _share(self, history: History) -> Share | None:
         """Return the traffic that the events ask for; what was sent back without them stays with the champion."""
         rollout = history.current
-        if rollout is not None and rollout.share is not None and self.journal.sent_back(rollout.name) is not None:
-            return Share(rollout.share.champion)
-        return intended(history)
+        if rollout is None or rollout.old is None or rollout.phase not in {*COMPARED, Phase.PROMOTING}:
+            return intended(history)
+        return intended(history) if self.journal.sent_back(rollout.name) is None else Share(rollout.old)
 
     def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
         """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""

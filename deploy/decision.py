@@ -111,7 +111,11 @@ def _unwanted(rollout: Rollout, seen: Observed) -> Decision | None:
 def _never_there(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is Phase.STARTING and seen.failure:
         return Decision(Action.ROLL_BACK, seen.failure, Cause.START)
-    if rollout.phase is Phase.PROMOTING and rollout.old is not None and not seen.in_force and seen.silent_too_long:
+    if rollout.phase is not Phase.PROMOTING or rollout.old is None:
+        return None
+    if seen.verdict is not None and seen.verdict.call is Call.ROLL_BACK:  # found while nothing could be recorded
+        return Decision(Action.ROLL_BACK, seen.verdict.reason, Cause.VERDICT)
+    if not seen.in_force and seen.silent_too_long:
         return Decision(Action.ROLL_BACK, "The new version stopped answering before it took over.", Cause.HEALTH)
     return None
 

@@ -189,3 +189,18 @@ def test_a_rollout_that_was_under_way_when_its_use_case_went_out_of_service_leav
     world.append(EventKind.ROLLOUT_UNDEPLOYED, FLIGHTS, "svc-controller", {"reason": "x", "versions": []})
     controller(world, tmp_path).tick()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_sent_back_while_it_took_over_does_not_take_over(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    one = controller(world, tmp_path)
+    while histories(world.events)[FLIGHTS].rollouts[-1].phase is not Phase.PROMOTING:
+        world.now += timedelta(seconds=1)
+        one.tick()
+        world.traffic(1000)
+    Journal(tmp_path).send_back(histories(world.events)[FLIGHTS].rollouts[-1].name, "errors: it fails.")
+    run(world, tmp_path, requests=0)
+    rollout = histories(world.events)[FLIGHTS].rollouts[-1]
+    assert (rollout.phase, rollout.cause, rollout.reason) == (Phase.ROLLED_BACK, Cause.VERDICT, "errors: it fails.")
+    assert world.aliases == {"champion": "1"}
+    assert [share.champion.version for share in world.shares if share.challenger is None] == ["1", "1"]
