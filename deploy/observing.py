@@ -25,6 +25,8 @@ from flywheel.rollout_spec import Rollout as RolloutSpec
 from flywheel.storage import PredictionLog
 
 GAINS = ("conversion", "revenue")
+# Of the range of a measure: a larger margin could never be exceeded.
+MOST_MARGIN = 0.9
 
 
 @dataclass
@@ -123,6 +125,7 @@ def _plan(document: Mapping[str, Any]) -> EvidencePlan:
 
 
 def _mean(low: float, high: float, margin: float) -> dict[str, Any]:
+    margin = min(margin, MOST_MARGIN * (high - low))  # a champion may lose less than what is tolerated
     return {"kind": "mean", "low": low, "high": high, "margin": margin, "opens": False}
 
 

@@ -68,6 +68,10 @@ class Kpi(Strict):
     def _bounds_rise(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        if self.margin >= self.high - self.low:
+            raise ValueError(
+                f"margin {self.margin:g} must be below {self.high - self.low:g}, the most that can be lost"
+            )
         return self
 
 

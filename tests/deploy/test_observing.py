@@ -9,7 +9,7 @@ import pytest
 
 from deploy.desired import Served
 from deploy.evidence.evidence import Evidence
-from deploy.observing import StepEvidence, _plan
+from deploy.observing import StepEvidence, _plan, metrics_of
 from deploy.plans import References, make_plan
 from deploy.rollout import Phase, Rollout
 from flywheel.errors import SpecError
@@ -53,3 +53,11 @@ def test_two_versions_that_cannot_be_compared_are_said_so_in_a_sentence() -> Non
     document = {"champion": "1", "challenger": "2", "task": "regression", "outputs": {"prediction": "double"}}
     with pytest.raises(SpecError, match="Versions 1 and 2 cannot be compared: costs need a decision between 0 and 1"):
         _plan({**document, "kpi": costs})
+
+
+def test_a_champion_that_loses_less_than_the_margin_has_a_plan_all_the_same() -> None:
+    way = RolloutSpec()
+    found = plan(loss={"low": 0.0, "high": way.loss_margin / 10})
+    made = make_plan(way, 0.05, References(metrics=metrics_of(way, found)))
+    assert made.traffic is not None
+    assert "loss" in made.traffic.metrics
