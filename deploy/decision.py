@@ -98,7 +98,9 @@ def _unwanted(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is Phase.BAKING and rollout.old is not None and seen.desired == rollout.old:
         reason = f"Version {rollout.new.version} was taken out of Production while version {rollout.old.version} waits."
         return Decision(Action.ROLL_BACK, reason, Cause.WITHDRAWN)
-    if rollout.phase not in {Phase.STARTING, *COMPARED} or seen.desired == rollout.new:
+    # A first version that answered once and never again takes nothing over, and nothing comes back for it.
+    stuck = rollout.phase is Phase.PROMOTING and rollout.old is None and not seen.in_force
+    if not (stuck or rollout.phase in {Phase.STARTING, *COMPARED}) or seen.desired == rollout.new:
         return None
     newer = seen.desired is not None and seen.desired != rollout.old
     if newer and seen.desired is not None:

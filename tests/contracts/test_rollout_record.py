@@ -130,4 +130,5 @@ def test_both_read_a_rollout_of_before_plans_were_written(tmp_path: Path) -> Non
         old.append(event.kind, event.subject, event.actor, body)
     for end in range(len(old.events) + 1):
         agree(old.events[:end])
-    assert records(old.events)[0].plan.steps == (10, 50)
+    plan = records(old.events)[0].plan
+    assert (plan.steps, plan.way.max_minutes) == ((10, 50), 30)

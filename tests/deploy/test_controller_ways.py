@@ -1,6 +1,7 @@
 """The ways that a plan may prescribe: shadow, pauses, people, windows, hooks, bake, blue-green."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import EntryPoint
@@ -18,7 +19,7 @@ from flywheel.events import EventKind
 from flywheel.rollbacks import Cause
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from flywheel.rollout_spec import Shadow, Window
-from tests.deploy.simulated import FLIGHTS, PLAIN, World, controller, live, rolled_back, run
+from tests.deploy.simulated import FLIGHTS, PLAIN, SimulatedTarget, World, controller, live, rolled_back, run
 
 
 def spec(**more: Any) -> RolloutSpec:
@@ -312,6 +313,27 @@ def test_a_pause_of_before_it_took_over_does_not_make_what_is_unconfirmed_settle
     say(world, EventKind.ROLLOUT_PAUSED)
     (progress,) = one.tick()
     assert (progress.percent, progress.settled) == (100, False)
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_a_first_version_that_never_takes_over_gives_way_to_what_people_decide(tmp_path: Path, newer: bool) -> None:
+    class Deaf(SimulatedTarget):
+        def route(self, shares: Sequence[Share]) -> set[str]:
+            return super().route([share for share in shares if share.champion.version != "1"])
+
+    world = World(spec=spec())
+    world.approve("1")
+    one = replace(controller(world, tmp_path), target=Deaf(world))
+    for number in range(20):
+        world.now += timedelta(seconds=1)
+        one.tick()
+        if number == 10:
+            assert phase(world) is Phase.PROMOTING
+            world.archive("1", "grace")
+            if newer:
+                world.approve("2")
+    assert world.aliases == ({"champion": "2"} if newer else {})
+    assert phase(world) is (Phase.DONE if newer else Phase.ROLLED_BACK)
 
 
 def test_a_share_gives_out_all_of_the_traffic_and_names_each_version_once() -> None:
