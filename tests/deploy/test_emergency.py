@@ -12,6 +12,7 @@ from deploy.desired import Served
 from deploy.emergency import Emergency
 from deploy.interfaces import Condition
 from deploy.journal import Entry, Journal
+from deploy.looking import Looking
 from deploy.rollout import Phase, histories
 from deploy.shares import Share
 from deploy.vigil import Vigils
@@ -204,3 +205,33 @@ def test_what_was_sent_back_while_it_took_over_does_not_take_over(tmp_path: Path
     assert (rollout.phase, rollout.cause, rollout.reason) == (Phase.ROLLED_BACK, Cause.VERDICT, "errors: it fails.")
     assert world.aliases == {"champion": "1"}
     assert [share.champion.version for share in world.shares if share.challenger is None] == ["1", "1"]
+
+
+def test_the_looks_of_a_long_rollout_are_read_once_while_postgres_is_away(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    read: list[str] = []
+
+    class Counting(Journal):
+        def read(self, rollout: str) -> list[Entry]:
+            read.append(rollout)
+            return super().read(rollout)
+
+    one = Emergency(Counting(tmp_path), SimulatedTarget(world), lambda: world.now)
+    said = list[str]()
+    for _ in range(30):
+        world.now += timedelta(seconds=1)
+        said += one.tick()
+        world.traffic(1000, 50)
+    assert said[0].startswith(f"{FLIGHTS}: traffic goes back to version 1. errors: ")
+    assert len(read) <= 3
+
+
+def test_only_the_last_look_keeps_its_counters_in_memory_and_a_restart_goes_on_by_them(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    rollout = histories(world.events)[FLIGHTS].rollouts[-1]
+    looking = Looking.resumed(rollout, Journal(tmp_path))
+    assert len(looking.entries) > 1
+    assert [bool(entry.counters) for entry in looking.entries] == [False] * (len(looking.entries) - 1) + [True]
+    assert [dict(entry.look) for entry in looking.entries] == [
+        dict(one.look) for one in Journal(tmp_path).read(rollout.name)
+    ]
