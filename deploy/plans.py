@@ -113,10 +113,13 @@ def make_plan(spec: RolloutSpec, alpha: float, references: References) -> Rollou
 
 
 def _shadow_way(spec: RolloutSpec) -> RolloutSpec:
-    """Return what the shadow is judged by: not its latency, for its first requests warm it up and nobody waits."""
+    """Return what the shadow is judged by: not its latency, for its first requests warm it up and nobody waits.
+
+    Nobody is randomised either: both versions get each request.
+    """
     guard = tuple(name for name in spec.guard if name != "latency")
     least = spec.shadow.requests if spec.shadow is not None else spec.least_requests
-    return spec.model_copy(update={"least_requests": least, "guard": guard})
+    return spec.model_copy(update={"least_requests": least, "guard": guard, "unit": "request"})
 
 
 def errors_only(steps: tuple[int, ...], margin: float, alpha: float = ALPHA, max_minutes: float = 30.0) -> RolloutPlan:
@@ -134,7 +137,7 @@ def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, referenc
     metrics: dict[str, dict[str, Any]] = {
         guard: {**one, **({"part": parts[guard]} if guard in parts else {})} for guard, one in made.items()
     }
-    if spec.unit == "user" and "errors" in parts and steps == spec.shares:
+    if spec.unit == "user" and "errors" in parts:
         # Requests of one user fail together: they may open a gate, but whoever is randomised must be what rolls back.
         metrics |= {"errors": made["errors"], "users": {"kind": "users", "part": parts["errors"]}}
     return PlanSpec.model_validate({"steps": steps, "alpha": alpha, "metrics": metrics})

@@ -50,3 +50,11 @@ def test_a_bake_that_ends_after_all_time_is_waited_for(tmp_path: Path) -> None:
     assert progress is not None
     assert progress.settled
     assert "stays warm" in progress.reason
+
+
+@pytest.mark.parametrize("steps", [(50,), (5, 25)])
+def test_whoever_is_randomised_the_shadow_goes_by_requests(steps: tuple[int, ...]) -> None:
+    plan = planned(RolloutPolicy(), steps=steps, unit="user")
+    assert plan.shadow is not None
+    assert plan.traffic is not None
+    assert ("users" in plan.shadow.metrics, "users" in plan.traffic.metrics) == (False, True)
