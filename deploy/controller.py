@@ -41,7 +41,7 @@ class Controller:
         only: The only use case to reconcile; all by default.
         observatory: What the prediction log knows.
         hooks: Asked before each step.
-        starts: Whether it starts new rollouts; else it goes on with what is under way, and goes back.
+        starts: Whether it brings new versions; else it goes on with what is under way, and goes back.
         vigils: Over what is live; None: nobody watches it.
     """
 
