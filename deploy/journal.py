@@ -7,7 +7,7 @@ A lost journal costs the looks' boundaries only: what was counted since the step
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from flywheel.connections import write_private
 from flywheel.errors import TransientError
 
 HEADER = ".rollout.json"
+EXPERIMENT = ".experiment.json"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,23 @@ class Journal:
                 continue
         return found
 
+    def keep_experiment(self, rollout: str, looks: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the looks that the judgement on an experiment goes by, instead of those that were kept.
+
+        Raises:
+            TransientError: The disk does not take them.
+        """
+        with _kept(self._experiment(rollout)):
+            write_private(self._experiment(rollout), json.dumps(looks))
+
+    def experiment(self, rollout: str) -> list[dict[str, Any]]:
+        """Return these looks; none where none are kept."""
+        try:
+            found: list[dict[str, Any]] = json.loads(self._experiment(rollout).read_text())
+        except (OSError, ValueError):
+            return []
+        return found
+
     def send_back(self, rollout: str, reason: str) -> None:
         """Keep that traffic was sent back to the champion while nothing could be recorded."""
         write_private(self._back(rollout), reason)
@@ -132,7 +150,7 @@ class Journal:
 
     def drop(self, rollout: str) -> None:
         """Forget a rollout that is over: its events carry the looks."""
-        for path in (self._header(rollout), self._path(rollout), self._back(rollout)):
+        for path in (self._header(rollout), self._path(rollout), self._back(rollout), self._experiment(rollout)):
             path.unlink(missing_ok=True)
 
     def _path(self, rollout: str) -> Path:
@@ -140,6 +158,9 @@ class Journal:
 
     def _header(self, rollout: str) -> Path:
         return self._folder / f"{rollout}{HEADER}"
+
+    def _experiment(self, rollout: str) -> Path:
+        return self._folder / f"{rollout}{EXPERIMENT}"
 
     def _back(self, rollout: str) -> Path:
         return self._folder / f"{rollout}.back"

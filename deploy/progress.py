@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.decision import Action, Decision
-from deploy.rollout import History, Phase, Rollout
+from deploy.rollout import OPEN, History, Phase, Rollout
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Progress:
         steps: Percent at each step of the rollout under way, before all of it.
         serving: By version how it is served: backend, replicas, why.
         acted: Whether the tick recorded something, which the next one makes true.
+        others: Of an experiment, the further challengers.
     """
 
     usecase: str
@@ -39,6 +40,7 @@ class Progress:
     steps: tuple[int, ...] = ()
     serving: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     acted: bool = False
+    others: tuple[str, ...] = ()
 
 
 def of_history(history: History, reason: str, *, settled: bool) -> Progress:
@@ -70,4 +72,5 @@ def of_rollout(rollout: Rollout, decision: Decision, verdict: Mapping[str, Any],
         verdict=verdict,
         steps=rollout.plan.steps,
         acted=not waits,
+        others=tuple(one.version for one in rollout.others) if rollout.phase in OPEN else (),
     )

@@ -57,7 +57,13 @@ def describe(one: Progress) -> str:
         live = f"version {one.champion} is live" if one.champion else "nothing is live"
         return f"{one.usecase}: {live}. {one.reason}"
     found = "".join(f", evidence on {name} {part:.0%}" for name, part in gates(one.verdict).items())
-    return f"{one.usecase}: version {one.challenger} {one.phase}, {one.percent} % of traffic{found}. {one.reason}"
+    version = f"version{'s' * bool(one.others)} {challengers(one)}"
+    return f"{one.usecase}: {version} {one.phase}, {one.percent} % of traffic{found}. {one.reason}"
+
+
+def challengers(one: Progress) -> str:
+    """Name the versions that come."""
+    return ", ".join((one.challenger, *one.others)) if one.challenger is not None else "–"
 
 
 def gates(verdict: Mapping[str, Any]) -> dict[str, float]:
@@ -87,7 +93,7 @@ def picture(progress: list[Progress]) -> RenderableType:
         step = str(one.phase) if one.challenger else "live" if one.champion else "–"
         traffic = f"{one.percent} %" if one.champion or one.challenger else "–"
         served = "\n".join(f"{version}: {how_served(serving)}" for version, serving in one.serving.items()) or "–"
-        versions = (one.champion or "–", one.challenger or "–")
+        versions = (one.champion or "–", challengers(one))
         table.add_row(one.usecase, *versions, step, traffic, served, one.reason)
     return Group(table, *(_way(one) for one in progress if one.challenger is not None and one.steps))
 

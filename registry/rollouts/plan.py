@@ -16,10 +16,12 @@ class Plan:
     Args:
         way: As the use case says it.
         judged: Steps, alpha and metrics by what is judged: `shadow`, `traffic`; as `flywheel verdict` reads them.
+        experiment: Of an experiment, its plan as experiment.yaml says it; {} without one.
     """
 
     way: Way
     judged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    experiment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -57,4 +59,4 @@ def read_plan(body: Mapping[str, Any]) -> Plan:
         errors = {"kind": "errors", "part": 1.0, "margin": body["margin"]}
         return Plan(way, {TRAFFIC: {"steps": body["steps"], "alpha": body["alpha"], "metrics": {"errors": errors}}})
     plan = body["plan"]
-    return Plan(Way.model_validate(plan["spec"]), dict(plan["verdicts"]))
+    return Plan(Way.model_validate(plan["spec"]), dict(plan["verdicts"]), plan.get("experiment", {}))

@@ -12,7 +12,7 @@ from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from registry.rollouts.plan import SHADOW
 from registry.rollouts.record import Phase, records, under_way
-from tests.deploy.simulated import FLIGHTS, PLAIN, World, controller
+from tests.deploy.simulated import FLIGHTS, PLAIN, SimulatedLedger, World, controller, prepared
 
 WAYS = (
     RolloutSpec(steps=(10, 50), max_minutes=0.2, **PLAIN),
@@ -25,6 +25,19 @@ SAID = {
     "allow": EventKind.ROLLOUT_ALLOWED,
 }
 ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", *SAID)
+EXPERIMENTS = (
+    "tick",
+    "tick",
+    "tick",
+    "traffic",
+    "traffic",
+    "harm",
+    "harm others",
+    "gain",
+    "experiment",
+    "archive",
+    *SAID,
+)
 
 
 def agree(events: list[Event]) -> None:
@@ -36,6 +49,8 @@ def agree(events: list[Event]) -> None:
         assert (ours.paused, ours.allowed, ours.confirmed) == (other.paused, other.allowed, other.confirmed)
         assert (ours.new.number, ours.new.digest) == (other.new.version, other.new.digest)
         assert (ours.old and ours.old.number) == (other.old and other.old.version)
+        assert [(one.number, one.digest) for one in ours.others] == [(one.version, one.digest) for one in other.others]
+        assert ours.plan.experiment == other.plan.experiment
         assert (ours.plan.steps, ours.bakes, ours.reason) == (other.plan.steps, other.bakes, other.reason)
         assert ours.cause == (other.cause.value if other.cause else None)
         assert (SHADOW in ours.plan.judged) == (other.plan.shadow is not None)
@@ -52,6 +67,8 @@ def act(world: World, folder: Path, what: str) -> None:
         controller(world, folder).tick()
     elif what in ("traffic", "harm"):
         world.traffic(4000, canary_errors=400 if what == "harm" else 0)
+    elif what in OF_EXPERIMENTS:
+        OF_EXPERIMENTS[what](world)
     elif what == "approve":
         world.approve(str(len(world.digests) + 1))
     elif what == "archive":
@@ -67,6 +84,55 @@ def act(world: World, folder: Path, what: str) -> None:
         if current is not None:
             body = {"rollout": current.name, "version": current.new.version, "reason": "people say so"}
             world.append(SAID[what], current.new.subject, "olga", body)
+
+
+def experiment(world: World) -> None:
+    """Let one begin with two new versions, where that is possible."""
+    numbers = [str(len(world.digests) + more) for more in (1, 2)]
+    found = histories(world.events).get(FLIGHTS)
+    if found is None or found.champion is None or found.current is not None:
+        return
+    for number in numbers:
+        world.approve(number)
+    versions = dict(zip(("challenger", "challenger-2"), numbers, strict=True))
+    prepared(world, versions=versions).record(SimulatedLedger(world))
+
+
+def harm_others(world: World) -> None:
+    """Let further challengers fail from now on."""
+    world.faults = dict.fromkeys(world.digests, 300)
+
+
+def gain(world: World) -> None:
+    """Let the newest version convert more users, and time for a look pass."""
+    world.rates[max(world.digests, key=int)] = 0.9
+    world.now += timedelta(minutes=2)
+
+
+OF_EXPERIMENTS = {"experiment": experiment, "harm others": harm_others, "gain": gain}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(way=st.sampled_from(WAYS), acts=st.lists(st.sampled_from(EXPERIMENTS), min_size=10, max_size=60))
+def test_both_tell_the_same_of_every_prefix_of_every_experiment(
+    tmp_path_factory: pytest.TempPathFactory, way: RolloutSpec, acts: list[str]
+) -> None:
+    folder, world = tmp_path_factory.mktemp("journal"), World(spec=way)
+    world.approve("1")
+    for what in (*("tick",) * 8, "experiment", *("tick",) * 6, *acts):
+        act(world, folder, what)
+    for end in range(len(world.events) + 1):
+        agree(world.events[:end])
+
+
+def test_an_experiment_that_a_further_challenger_wins_is_told_alike(tmp_path: Path) -> None:
+    world = World(spec=WAYS[1])
+    for what in ("approve", *("tick",) * 6, "experiment", *("tick",) * 6, *("gain", "traffic", "tick", "allow") * 20):
+        act(world, tmp_path, what)
+    (record,) = (one for one in records(world.events) if one.plan.experiment)
+    assert (record.new.number, [one.number for one in record.others]) == ("3", ["2"])
+    for end in range(len(world.events) + 1):
+        agree(world.events[:end])
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
