@@ -55,7 +55,7 @@ def experiment_plan(
     """
     metrics: dict[str, dict[str, Any]] = {}
     for arm, known in references.items():
-        metrics |= _metrics(way, known, arm, len(references))
+        metrics |= _metrics(way, known, arm, experiment)
     traffic = PlanSpec.model_validate({"steps": way.steps, "alpha": alpha, "metrics": metrics})
     looked_at = {
         arm: {**one.evidence, "plan": {**one.evidence["plan"], "arm": arm}} for arm, one in _logged(references)
@@ -74,17 +74,16 @@ def _logged(references: Mapping[str, References]) -> list[tuple[str, References]
     return [(arm, one) for arm, one in references.items() if "plan" in one.evidence]
 
 
-def _metrics(way: RolloutSpec, known: References, arm: str, arms: int) -> dict[str, dict[str, Any]]:
+def _metrics(way: RolloutSpec, known: References, arm: str, experiment: Experiment) -> dict[str, dict[str, Any]]:
     """Return one challenger's metrics, with its part of alpha.
 
     Requests of one user fail together: where the log tells users apart, they are what sends a version back.
     """
     made = {guard: one for guard in way.guard if (one := metric_of(guard, way, known)) is not None}
-    parts = {guard: part / arms for guard, part in way.alpha_parts(made).items()}
+    parts = {guard: part / len(experiment.challengers) for guard, part in way.alpha_parts(made).items()}
     found = {metric_name(guard, arm): {**one, "part": parts[guard]} for guard, one in made.items()}
     if "plan" in known.evidence and "errors" in made:
-        found |= {
-            metric_name("errors", arm): made["errors"],
-            metric_name("users", arm): {"kind": "users", "part": parts["errors"]},
-        }
+        both = experiment.shares[arm] + experiment.shares[experiment.control]
+        users = {"kind": "users", "part": parts["errors"], "share": 100 * experiment.shares[arm] / both}
+        found |= {metric_name("errors", arm): made["errors"], metric_name("users", arm): users}
     return found

@@ -6,22 +6,18 @@ The controller that stays carries it on; a `flywheel deploy` is not needed, nor 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from deploy import versions
 from deploy.experiment_looks import ExperimentLooks
 from deploy.experimenting import Start, Starting, stop
 from deploy.experiments.plan import Experiment
 from deploy.eyes import Eyes
-from deploy.leading import Say, leading, local_target, log_measure, log_observatory, rollout_journal
+from deploy.leading import Say, leading, local_target, log_measure, log_observatory, mlflow_registry, rollout_journal
 from deploy.ledger import PostgresLedger
 from deploy.local import staying
 from deploy.planning import Planning
-from flywheel.connections import login
 from flywheel.database import open_database
 from flywheel.events import Event
-from flywheel.identities import CONTROLLER
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
-from flywheel.tracking import Tracking
 
 
 def start_experiment(
@@ -67,9 +63,8 @@ def stop_experiment(settings: Settings, usecase: str, because: str, wait: tuple[
 
 def _prepared(settings: Settings, plan: Experiment, events: list[Event]) -> Start:
     sticky = load_serving(settings.root).of(plan.usecase or "").sticky
-    registry = versions.MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
     planning = Planning(local_target(settings), log_observatory(settings))
-    starting = Starting(registry, planning, datetime.now(UTC), bool(sticky.header or sticky.cookie))
+    starting = Starting(mlflow_registry(settings), planning, datetime.now(UTC), bool(sticky.header or sticky.cookie))
     return starting.prepare(plan, events)
 
 

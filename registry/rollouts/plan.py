@@ -42,8 +42,14 @@ class Plan:
             return {}
         return self.judged[TRAFFIC if self.steps[step] else SHADOW]
 
-    def share(self, step: int) -> float:
-        """Return the new version's share (0 to 1) of the requests that both versions are compared on at a step."""
+    def share(self, step: int, metric: str) -> float:
+        """Return the new version's share (0 to 1) of the requests that a metric compares both versions on at a step.
+
+        Of an experiment a metric compares the arm that its name ends with and the control.
+        """
+        shares, arm = self.experiment.get("shares", {}), metric.partition(" ")[2]
+        if arm in shares:
+            return float(shares[arm] / (shares[arm] + shares[self.experiment["control"]]))
         return self.steps[step] / 100 if self.steps[step] else 0.5  # of a copied request both versions get one
 
 

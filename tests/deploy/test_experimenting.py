@@ -1,11 +1,15 @@
 """Experiments in the loop, against simulated parts: how they start, are judged, and end."""
 
+import io
 import json
-from datetime import UTC, timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from deploy.emergency import Emergency
 from deploy.experiment_looks import ExperimentLooks
@@ -16,6 +20,7 @@ from deploy.journal import Journal
 from deploy.progress import Progress
 from deploy.rollout import Phase, Rollout, histories
 from deploy.verdict_file import judge_file
+from deploy.view import describe, picture
 from flywheel.errors import UsageError
 from flywheel.events import Event, EventKind
 from flywheel.rollbacks import Cause, failure
@@ -115,6 +120,40 @@ def test_a_challenger_that_fails_ends_the_experiment_and_alone_never_starts_agai
     assert (rollout.cause, rollout.failed) == (Cause.VERDICT, rollout.named("3"))
     assert failure(world.events, f"{FLIGHTS}/3") is not None
     assert failure(world.events, f"{FLIGHTS}/2") is None
+
+
+def test_an_arm_that_violates_a_guardrail_ends_the_experiment_and_alone_counts_as_failed(tmp_path: Path) -> None:
+    guardrails = {"latency_ms": {"measure": {"kind": "latency"}, "margin": 2.0}}
+    world = begun(World(rates={"2": 0.11}), tmp_path, guardrails=guardrails)
+
+    def measure(plan: Mapping[str, Any], as_of: datetime) -> dict[str, Any]:
+        look = world.look(plan, as_of)
+        for arm, body in look["arms"].items():
+            count, mean = body["units"] // 2, 60.0 if arm == "challenger-2" else 50.0
+            body["metrics"]["latency_ms"] = [{"count": count, "mean": mean, "squares": 25.0 * count}] * 2
+        return look
+
+    one = replace(controller(world, tmp_path), measure=measure)
+    for _ in range(60):
+        world.now += timedelta(seconds=30)
+        one.tick()
+        world.traffic(1000)
+    rollout = last(world)
+    assert (rollout.cause, rollout.failed) == (Cause.VERDICT, rollout.named("3"))
+    assert "Stop challenger-2: latency_ms is worse by" in rollout.reason
+    assert world.aliases == {"champion": "1"}
+
+
+def test_people_are_told_of_all_its_versions(tmp_path: Path) -> None:
+    world = begun(World(), tmp_path)
+    progress = go_on(world, tmp_path, requests=10)
+    assert describe(progress).startswith("flights-delay: versions 2, 3 canary, 50 % of traffic")
+    table = Console(width=200, file=io.StringIO())
+    table.print(picture([progress]))
+    assert isinstance(table.file, io.StringIO)
+    assert "2, 3" in table.file.getvalue()
+    said = histories(world.events)[FLIGHTS].sentence(last(world).named("3"))
+    assert said == "version 1 is live; an experiment with 2, 3 is canary and would go on."
 
 
 def test_without_a_gain_all_traffic_goes_back_and_no_version_is_a_failure(tmp_path: Path) -> None:
