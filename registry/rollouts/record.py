@@ -108,6 +108,13 @@ class Record:
     moments: tuple[Moment, ...] = field(default=(), repr=False)
 
     @property
+    def title(self) -> str:
+        """What comes, as a part of a sentence: of an experiment all its versions, until one of them has won."""
+        numbers = ", ".join(one.number for one in (self.new, *self.others))
+        several = self.others and self.phase not in TAKEN_OVER
+        return f"versions {numbers}" if several else f"version {self.new.number}"
+
+    @property
     def percent(self) -> int:
         """Percent of the requests that the new version should answer now."""
         if self.phase in TAKEN_OVER:

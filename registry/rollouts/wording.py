@@ -71,11 +71,9 @@ def _sentences(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _experiment(document: Mapping[str, Any]) -> str:
-    versions = document.get("versions", {})
-    arms = [
-        f"{arm}{f' (version {versions[arm]})' if arm in versions else ''} {share:g} %"
-        for arm, share in document["shares"].items()
-    ]
+    versions, shares = document.get("versions", {}), document["shares"]
+    order = sorted(shares, key=lambda arm: (arm != document["control"], len(arm), arm))  # an event keeps none
+    arms = [f"{arm}{f' (version {versions[arm]})' if arm in versions else ''} {shares[arm]:g} %" for arm in order]
     return f"{document['name']}: {', '.join(arms)}; the best by {document['metric']['name']} takes all of the traffic."
 
 

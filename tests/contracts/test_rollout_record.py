@@ -12,6 +12,7 @@ from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from registry.rollouts.plan import SHADOW
 from registry.rollouts.record import Phase, records, under_way
+from registry.rollouts.view import build
 from tests.deploy.simulated import FLIGHTS, PLAIN, SimulatedLedger, World, controller, prepared
 
 WAYS = (
@@ -130,9 +131,15 @@ def test_an_experiment_that_a_further_challenger_wins_is_told_alike(tmp_path: Pa
     for what in ("approve", *("tick",) * 6, "experiment", *("tick",) * 6, *("gain", "traffic", "tick", "allow") * 20):
         act(world, tmp_path, what)
     (record,) = (one for one in records(world.events) if one.plan.experiment)
+    before = next(one for one in records(world.events[:-8]) if one.plan.experiment)
+    assert (before.title, record.title) == ("versions 2, 3", "version 3")
     assert (record.new.number, [one.number for one in record.others]) == ("3", ["2"])
     for end in range(len(world.events) + 1):
         agree(world.events[:end])
+    view = build(record, world.now)
+    assert [one.title for one in view.metrics] == ["Errors challenger", "Errors challenger-2"]
+    assert [one.evidence.stretches[0].share for one in view.metrics] == [30 / 80, 20 / 70]
+    assert dict(view.plan)["Experiment"].startswith("two rankers: champion 50 %, challenger (version 2) 30 %, ")
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
