@@ -14,7 +14,7 @@ from deploy.experiments.documents import deciding, judge_experiment
 from deploy.journal import Journal
 from deploy.rollout import Rollout
 from deploy.verdict import Call
-from flywheel.errors import FlywheelError
+from flywheel.errors import FlywheelError, UsageError
 from flywheel.rollbacks import Cause
 
 # Given the plan's document and a time (naive UTC), returns a look.
@@ -75,10 +75,14 @@ class ExperimentLooks:
         self._trouble.pop(rollout.name, None)
         self.journal.keep_experiment(rollout.name, looks)
 
-    def _looks(self, rollout: Rollout) -> list[dict[str, Any]]:
+    def _looks(self, rollout: Rollout) -> list[Mapping[str, Any]]:
         """Return the looks that count; where the journal was lost, those of the last event that has any."""
+        plan = rollout.plan.experiment
         kept = self.journal.experiment(rollout.name)
-        return kept or list(rollout.details.get("experiment", {}).get("looks", ()))
+        try:
+            return deciding(plan, kept) if kept else list(rollout.details.get("experiment", {}).get("looks", ()))
+        except UsageError:  # damaged; the next look says all that is known anew
+            return []
 
 
 def opinion_of(rollout: Rollout, judgement: Mapping[str, Any]) -> Opinion:

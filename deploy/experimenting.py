@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from deploy.desired import Served, approvals, in_production, policy_of
+from deploy.experiment_plans import GUARDS
 from deploy.experiments.plan import Experiment
 from deploy.eyes import Eyes
 from deploy.foretold import guards
@@ -87,9 +88,16 @@ class Starting:
         history = histories(events).get(usecase, History(usecase))
         champion = _champion(history)
         arms = self._arms(plan, history, champion, events)
+        policy = policy_of(events, usecase)
+        beyond = next((guard for guard in policy.guard if guard not in GUARDS), None)
+        if beyond is not None:
+            raise UsageError(
+                f"The policy demands guard '{beyond}' of every rollout of '{usecase}', which no experiment has. "
+                "Deploy its versions one by one."
+            )
         name = f"{usecase}-experiment-{sum(one.is_experiment for one in history.rollouts) + 1}"
         known = plan.model_copy(update={"start": self.now, "rollout": name})
-        made = self.planning.experiment(arms, champion, policy_of(events, usecase), known)
+        made = self.planning.experiment(arms, champion, policy, known)
         first, *others = arms.values()
         body = started_body(first, champion, name, made, others=others)
         return Start(name, champion, arms, plan.shares, made.traffic, body)

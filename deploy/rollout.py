@@ -285,12 +285,15 @@ def started_body(
 
 def _started(event: Event) -> Rollout:
     usecase, body = event.subject.split("/")[0], event.body
-    old = body["champion"]
+    old, others = body["champion"], body.get("others", ())
+    plan = RolloutPlan.from_json(body)
+    if len(plan.arms or (0,)) != 1 + len(others):
+        raise ValueError(f"{1 + len(others)} versions and {len(plan.arms)} shares")
     return Rollout(
         name=str(body["rollout"]),
         new=Served(usecase, str(body["version"]), str(body["digest"])),
         old=Served(usecase, str(old["version"]), str(old["digest"])) if old else None,
-        plan=RolloutPlan.from_json(body),
+        plan=plan,
         phase=Phase.STARTING,
         started=event.at,
         since=event.at,
@@ -298,7 +301,7 @@ def _started(event: Event) -> Rollout:
         details=body,
         rollback=body.get("rollback") is True,
         seq=event.seq,
-        others=tuple(Served(usecase, str(one["version"]), str(one["digest"])) for one in body.get("others", ())),
+        others=tuple(Served(usecase, str(one["version"]), str(one["digest"])) for one in others),
     )
 
 

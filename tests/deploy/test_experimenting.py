@@ -21,8 +21,9 @@ from deploy.progress import Progress
 from deploy.rollout import Phase, Rollout, histories
 from deploy.verdict_file import judge_file
 from deploy.view import describe, picture
-from flywheel.errors import UsageError
+from flywheel.errors import IntegrityError, UsageError
 from flywheel.events import Event, EventKind
+from flywheel.policy import Policy, RolloutPolicy
 from flywheel.rollbacks import Cause, failure
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from tests.deploy.simulated import (
@@ -355,6 +356,32 @@ def test_what_cannot_be_an_experiment_is_refused_with_the_reason(
     with pytest.raises(UsageError, match=said):
         prepared(world, **changes)
     assert world.events == before
+
+
+def test_a_guard_that_the_policy_demands_is_not_gone_round(tmp_path: Path) -> None:
+    world = live(World(), tmp_path)
+    world.approve("2")
+    world.approve("3")
+    policy = Policy(rollouts=RolloutPolicy(guard=("errors", "loss"))).model_dump(mode="json")
+    world.append(EventKind.POLICY_ADOPTED, "policy", "pat", {"document": policy})
+    with pytest.raises(UsageError, match="The policy demands guard 'loss'"):
+        prepared(world)
+
+
+def test_a_damaged_file_of_looks_costs_one_look(tmp_path: Path) -> None:
+    world = begun(World(rates={"3": 0.2}), tmp_path)
+    go_on(world, tmp_path, ticks=12, requests=10)
+    (tmp_path / f"{last(world).name}.experiment.json").write_text('[{"arms": 3}]')
+    go_on(world, tmp_path, ticks=200)
+    assert world.aliases == {"champion": "3"}
+
+
+def test_an_event_with_another_number_of_shares_than_versions_is_named(tmp_path: Path) -> None:
+    world = begun(World(), tmp_path)
+    body = dict(world.events[-1].body)
+    world.append(EventKind.ROLLOUT_STARTED, f"{FLIGHTS}/2", "svc-controller", body | {"rollout": "more", "others": []})
+    with pytest.raises(IntegrityError, match="1 versions and 2 shares"):
+        histories(world.events)
 
 
 def test_it_is_refused_where_nothing_is_live_or_a_rollout_is_under_way_or_a_version_has_failed(tmp_path: Path) -> None:
