@@ -21,6 +21,7 @@ from deploy.shares import CHAMPION, challenger_arms
 from deploy.verdict_plan import PlanSpec
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import Event, EventKind
+from flywheel.policy import RolloutPolicy
 from flywheel.rollbacks import Cause
 
 
@@ -80,21 +81,10 @@ class Starting:
             TransientError: The registry or the gateway does not answer.
         """
         usecase = check_form(plan)
-        if not self.sticky:
-            raise UsageError(
-                f"Callers of '{usecase}' would change sides: serving.yaml gives sticky neither a header nor a cookie. "
-                "Name one there."
-            )
-        history = histories(events).get(usecase, History(usecase))
+        history, policy = histories(events).get(usecase, History(usecase)), policy_of(events, usecase)
         champion = _champion(history)
+        _check_ways(usecase, policy, sticky=self.sticky)
         arms = self._arms(plan, history, champion, events)
-        policy = policy_of(events, usecase)
-        beyond = next((guard for guard in policy.guard if guard not in GUARDS), None)
-        if beyond is not None:
-            raise UsageError(
-                f"The policy demands guard '{beyond}' of every rollout of '{usecase}', which no experiment has. "
-                "Deploy its versions one by one."
-            )
         name = f"{usecase}-experiment-{sum(one.is_experiment for one in history.rollouts) + 1}"
         known = plan.model_copy(update={"start": self.now, "rollout": name})
         made = self.planning.experiment(arms, champion, policy, known)
@@ -106,24 +96,39 @@ class Starting:
         standing = approvals(events).get(history.usecase, [])
         stages = self.registry.stages(history.usecase, [one.served.version for one in standing])
         approved = {one.version: one for one in in_production(standing, stages)}
-        found: dict[str, Served] = {}
-        for arm in challenger_arms(len(plan.versions)):
-            version = plan.versions[arm]
-            if version not in approved:
-                raise UsageError(
-                    f"Version {version} of '{history.usecase}' is not in Production. Have it approved first."
-                )
-            if int(version) <= int(champion.version):
-                raise UsageError(
-                    f"Version {version} is no newer than the champion, version {champion.version}, which would take "
-                    "its place again. Name newer versions."
-                )
-            if approved[version].digest in history.failed:
-                raise UsageError(
-                    f"Version {version} failed in a rollout; its bytes are not tried again. Train another one."
-                )
-            found[arm] = approved[version]
-        return found
+        for version in plan.versions.values():
+            refusal = _why_not(version, approved.get(version), champion, history)
+            if refusal is not None:
+                raise UsageError(refusal)
+        return {arm: approved[plan.versions[arm]] for arm in challenger_arms(len(plan.versions))}
+
+
+def _why_not(version: str, approved: Served | None, champion: Served, history: History) -> str | None:
+    """Return why a version cannot be a challenger; None where it can."""
+    if approved is None:
+        return f"Version {version} of '{history.usecase}' is not in Production. Have it approved first."
+    if int(version) <= int(champion.version):
+        return (
+            f"Version {version} is no newer than the champion, version {champion.version}, which would take its place "
+            "again. Name newer versions."
+        )
+    if approved.digest in history.failed:
+        return f"Version {version} failed in a rollout; its bytes are not tried again. Train another one."
+    return None
+
+
+def _check_ways(usecase: str, policy: RolloutPolicy, *, sticky: bool) -> None:
+    if not sticky:
+        raise UsageError(
+            f"Callers of '{usecase}' would change sides: serving.yaml gives sticky neither a header nor a cookie. "
+            "Name one there."
+        )
+    beyond = next((guard for guard in policy.guard if guard not in GUARDS), None)
+    if beyond is not None:
+        raise UsageError(
+            f"The policy demands guard '{beyond}' of every rollout of '{usecase}', which no experiment has. "
+            "Deploy its versions one by one."
+        )
 
 
 def check_form(plan: Experiment) -> str:

@@ -311,21 +311,30 @@ def test_a_second_experiment_has_a_name_of_its_own(tmp_path: Path) -> None:
     assert prepared(world, versions={"challenger": "4", "challenger-2": "5"}).name == "flights-delay-experiment-2"
 
 
-@pytest.mark.parametrize("rates", [{"3": 0.2}, {"1": 0.2}, {"2": 0.2}])
-@pytest.mark.parametrize("faults", [{}, {"3": 30}])
+@pytest.mark.parametrize(
+    ("rates", "faults", "bake"),
+    [({"3": 0.2}, {}, 0), ({"3": 0.2}, {}, 5), ({"2": 0.2}, {}, 0), ({"1": 0.2}, {}, 0), ({"3": 0.2}, {"3": 30}, 5)],
+)
 def test_a_crash_at_any_point_ends_in_the_same_place(
-    tmp_path: Path, rates: dict[str, float], faults: dict[str, int]
+    tmp_path: Path, rates: dict[str, float], faults: dict[str, int], bake: int
 ) -> None:
-    expected = begun(World(rates=rates, faults=faults), tmp_path / "straight")
-    go_on(expected, tmp_path / "straight", ticks=200)
-    for after in range(30):
-        world = begun(World(rates=rates, faults=faults), tmp_path / f"begun-{after}")
-        world.crash_after = after
-        for _ in range(3):
+    way = RolloutSpec(steps=(10,), **{**PLAIN, "bake": timedelta(minutes=bake)})
+
+    def ended(folder: Path, crash_after: int | None) -> World:
+        world = begun(World(rates=rates, faults=faults, spec=way), folder / "begun")
+        world.crash_after = crash_after
+        for _ in range(4):
             try:
-                go_on(world, tmp_path / f"crash-{after}", ticks=200)
+                go_on(world, folder, ticks=100)
             except Crash:
                 continue
+            world.now += timedelta(minutes=bake + 1)
+        return world
+
+    expected = ended(tmp_path / "straight", None)
+    assert last(expected).phase in {Phase.DONE, Phase.ROLLED_BACK}
+    for after in range(30):
+        world = ended(tmp_path / f"{after}", after)
         assert (world.stages, world.aliases, world.routed) == (expected.stages, expected.aliases, expected.routed)
         assert set(world.running) == set(expected.running)
         assert (last(world).phase, last(world).cause) == (last(expected).phase, last(expected).cause)
