@@ -12,7 +12,7 @@ from deploy.looking import written
 from deploy.rollout import History, Phase, Rollout
 from flywheel.events import EventKind
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION_ALIAS, CHALLENGER_ALIAS = "champion", "challenger"
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Confirmation:
         self.ledger.record(EventKind.ROLLOUT_BAKED, rollout.new.subject, body)
 
     def _promoted(self, rollout: Rollout) -> None:
-        self.registry.set_alias(rollout.new.usecase, CHAMPION, rollout.new.version)
-        self.registry.set_alias(rollout.new.usecase, CHALLENGER, None)
+        self.registry.set_alias(rollout.new.usecase, CHAMPION_ALIAS, rollout.new.version)
+        self.registry.set_alias(rollout.new.usecase, CHALLENGER_ALIAS, None)
         for loser in rollout.others:
             self.registry.archive(loser, f"Version {rollout.new.version} has won the experiment.")
         if not rollout.bakes:
@@ -49,16 +49,16 @@ class Confirmation:
 
     def _rolled_back(self, history: History, rollout: Rollout) -> None:
         usecase = rollout.new.usecase
-        self.registry.set_alias(usecase, CHALLENGER, None)
+        self.registry.set_alias(usecase, CHALLENGER_ALIAS, None)
         if history.champion is not None:  # it may have been champion itself
-            self.registry.set_alias(usecase, CHAMPION, history.champion.version)
+            self.registry.set_alias(usecase, CHAMPION_ALIAS, history.champion.version)
         for one in rollout.versions:
             self.registry.archive(one, rollout.reason)
         body = {**_done(rollout), "cause": str(rollout.cause)}
         self.ledger.record(EventKind.ROLLOUT_ROLLED_BACK, (rollout.harmed or rollout.new).subject, body)
 
     def _stepped(self, rollout: Rollout) -> None:
-        self.registry.set_alias(rollout.new.usecase, CHALLENGER, rollout.new.version)
+        self.registry.set_alias(rollout.new.usecase, CHALLENGER_ALIAS, rollout.new.version)
         counters = self.target.counts(rollout.share) if rollout.share is not None else {}
         told = {arm: written(one) for arm, one in counters.items()}
         body = {**_done(rollout), "step": rollout.step, "percent": rollout.percent, "counters": told}

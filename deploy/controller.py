@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from deploy.confirmation import Confirmation
+from deploy.confirmation import CHALLENGER_ALIAS, CHAMPION_ALIAS, Confirmation
 from deploy.decision import Action, Decision, decide
 from deploy.desired import Approval, Served, Wanted, approvals, in_production, is_rollback, newest, policy_of
 from deploy.experiment_looks import ExperimentLooks, Measure
@@ -140,6 +140,9 @@ class Controller:
             return of_history(history, f"Version {desired.version} {said} and starts.", settled=False)
         if history.champion is None:
             gone = "Taken out of service." if history.is_gone else "No approved version."
+            if history.is_gone and not retired:  # aliases say what traffic does
+                for alias in (CHALLENGER_ALIAS, CHAMPION_ALIAS):
+                    self.registry.set_alias(history.usecase, alias, None)
             return of_history(history, gone, settled=retired)
         self._project(history)
         bad = self._turned_bad(history, in_force=in_force)
@@ -255,7 +258,7 @@ class Controller:
     def _project(self, history: History) -> None:
         """Repeat the last projection once nothing is under way; a registry restored from a backup is put right."""
         if history.champion is not None:
-            self.registry.set_alias(history.usecase, "champion", history.champion.version)
+            self.registry.set_alias(history.usecase, CHAMPION_ALIAS, history.champion.version)
 
 
 @dataclass(frozen=True)

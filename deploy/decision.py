@@ -210,8 +210,9 @@ def _bakes(rollout: Rollout, seen: Observed) -> Decision | None:
         return Decision(Action.FINISH, reason)
     left = rollout.since + rollout.plan.spec.bake - seen.now
     if left.total_seconds() > 0:
-        minutes = max(left.total_seconds() / 60, 1)
-        return Decision(Action.WAIT, f"Live. Version {rollout.old.version} stays warm for another {minutes:.0f} min.")
+        seconds = left.total_seconds()
+        length = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+        return Decision(Action.WAIT, f"Live. Version {rollout.old.version} stays warm for another {length}.")
     return Decision(Action.FINISH, f"Version {rollout.new.version} has kept well since it took over.")
 
 

@@ -18,6 +18,7 @@ from deploy.local.target import LocalTarget, Told
 from deploy.observing import LogObservatory
 from deploy.packages import Packages
 from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
+from deploy.standing import Standing
 from deploy.textfile import Textfile
 from deploy.versions import MlflowRegistry
 from deploy.vigil import Vigils
@@ -87,7 +88,8 @@ def leading_controller(
         passes = Passes(Textfile(settings.root, PROCESS))
         controller = wired(settings, WatchedLedger(ledger, passes), target, journal)
         controller.only = usecase
-        yield WatchedController(Restoring(controller) if restores else controller, passes)
+        ticking = Restoring(controller) if restores else controller
+        yield WatchedController(ticking, passes, standing=Standing(settings.root))
 
 
 def wired(settings: Settings, ledger: Ledger, target: LocalTarget, journal: Journal) -> Controller:

@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from deploy.interfaces import Ledger
 from deploy.progress import Progress
 from deploy.reconcile import Ticking
+from deploy.standing import Standing
 from deploy.textfile import Textfile
 from flywheel.events import Event, EventKind
 
@@ -48,10 +49,17 @@ class Passes:
 
 
 class WatchedController:
-    """A controller whose passes are counted."""
+    """A controller whose passes are counted, and what they find is kept for others to see."""
 
-    def __init__(self, controller: Ticking, passes: Passes, clock: Callable[[], float] = time.monotonic) -> None:
-        self._controller, self._passes, self._clock = controller, passes, clock
+    def __init__(
+        self,
+        controller: Ticking,
+        passes: Passes,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        standing: Standing | None = None,
+    ) -> None:
+        self._controller, self._passes, self._clock, self._standing = controller, passes, clock, standing
 
     def tick(self) -> list[Progress]:
         """Reconcile once.
@@ -63,6 +71,8 @@ class WatchedController:
         try:
             progress = self._controller.tick()
             result = "done"
+            if self._standing is not None:
+                self._standing.keep(progress)
         finally:
             self._passes.ended(result, self._clock() - began)
         return progress

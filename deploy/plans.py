@@ -150,7 +150,7 @@ def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, referenc
 def metric_of(guard: str, spec: RolloutSpec, references: References) -> dict[str, Any] | None:
     """Return the plan of a guard's metric; None while what it goes by is not known."""
     if guard == "errors":
-        tolerated = {"margin": spec.margin, "ratio": spec.ratio}
+        tolerated = {"margin": spec.margin, "ratio": spec.ratio, "ceiling": spec.ceiling}
         return {"kind": "errors", **tolerated, "least_requests": spec.least_requests}
     if guard == "latency":
         if references.latency is None:
@@ -173,20 +173,19 @@ def arm_of(metric: str) -> str | None:
 def latency_of(spec: RolloutSpec, champion: ArmCounts | None) -> tuple[float, float] | None:
     """Return the seconds over which requests count as slow: the bounds next above the champion's p90 and p99.
 
-    With an objective the bounds are that, and the next above it. None while the champion has answered too few.
+    With an objective the lower one is that, whatever the champion did. None while too few of its requests are known.
     """
-    if champion is None or champion.requests < LEAST_FOR_QUANTILES:
+    if champion is None:
         return None
-    bounds = sorted(champion.slow)
-    wanted = [_bound_of(champion, bounds, quantile) for quantile in (0.9, 0.99)]
-    if spec.latency_objective_ms is not None:
-        wanted[0] = next((one for one in bounds if one >= spec.latency_objective_ms / 1000), None)
-    p90, p99 = wanted
-    if p90 is None or p99 is None:
+    known, objective = champion.requests >= LEAST_FOR_QUANTILES, spec.latency_objective_ms
+    low = _bound_of(champion, 0.9) if known else None
+    if objective is not None:
+        low = next((one for one in sorted(champion.slow) if one >= objective / 1000), None)
+    above = next((one for one in sorted(champion.slow) if low is not None and one > low), None)
+    if low is None or above is None:
         return None
-    above = [one for one in bounds if one > p90]
-    return (p90, max(p99, above[0])) if above else None
+    return low, max(above, (_bound_of(champion, 0.99) if known else None) or above)
 
 
-def _bound_of(arm: ArmCounts, bounds: list[float], quantile: float) -> float | None:
-    return next((one for one in bounds if arm.slow[one] <= (1 - quantile) * arm.requests), None)
+def _bound_of(arm: ArmCounts, quantile: float) -> float | None:
+    return next((one for one in sorted(arm.slow) if arm.slow[one] <= (1 - quantile) * arm.requests), None)

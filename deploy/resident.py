@@ -24,11 +24,14 @@ from deploy.ledger import AwayError, PostgresLedger, Turns
 from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
 from deploy.progress import Progress
 from deploy.reconcile import Hurry, Ticking
+from deploy.standing import Standing
 from deploy.textfile import Textfile, textfile_path
 from flywheel.database import open_database
 from flywheel.errors import FlywheelError
 from flywheel.settings import Settings, load_settings
 from flywheel.telemetry import configure_logs
+
+QUIET_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -91,6 +94,11 @@ class Resident:
         self._fault = fault
 
 
+def is_quiet(progress: list[Progress]) -> bool:
+    """Say whether nothing is under way: then passes may be rarer, for each asks agents, gateway and registry."""
+    return bool(progress) and all(one.settled and one.challenger is None and not one.acted for one in progress)
+
+
 def run(settings: Settings, stop: threading.Event) -> None:
     """Make passes until `stop` is set."""
     target, journal = local_target(settings), rollout_journal(settings)
@@ -99,7 +107,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         passes = Passes(Textfile(settings.root, PROCESS))
         controller = wired(settings, WatchedLedger(ledger, passes), target, journal)
         controller.starts = False
-        return WatchedController(controller, passes, time.monotonic)
+        return WatchedController(controller, passes, standing=Standing(settings.root))
 
     with open_database(settings, "controller") as engine:
         turns = Turns(engine)
@@ -107,7 +115,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
         resident = Resident(turns, make, emergency, textfile_path(settings.root, PROCESS))
         hurry, seconds = Hurry(time.monotonic), 0.0
         while not stop.wait(seconds):
-            seconds = hurry.seconds(resident.step())
+            progress = resident.step()
+            seconds = max(hurry.seconds(progress), QUIET_SECONDS if is_quiet(progress) else 0.0)
         turns.close()
 
 

@@ -52,6 +52,7 @@ class ErrorsSpec(Strict):
     spending: Spending = SPENDING_SHARE
     opens: bool = True
     least_requests: Least = 1
+    ceiling: float = Field(1.0, gt=0, le=1, description="Error rate of the canary above which no gate opens.")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -75,6 +76,7 @@ class ErrorsSpec(Strict):
                 self._schedule(frame),
                 self.opens,
                 self.least_requests,
+                ceiling=self.ceiling,
                 rolls_back=self.part is not None,
             )
         )

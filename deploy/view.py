@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -57,13 +58,13 @@ def describe(one: Progress) -> str:
         live = f"version {one.champion} is live" if one.champion else "nothing is live"
         return f"{one.usecase}: {live}. {one.reason}"
     found = "".join(f", evidence on {name} {part:.0%}" for name, part in gates(one.verdict).items())
-    version = f"version{'s' * bool(one.others)} {challengers(one)}"
-    return f"{one.usecase}: {version} {one.phase}, {one.percent} % of traffic{found}. {one.reason}"
+    versions = coming_versions(one)
+    return f"{one.usecase}: {versions} {one.phase}, {one.percent} % of traffic{found}. {one.reason}"
 
 
-def challengers(one: Progress) -> str:
-    """Name the versions that come."""
-    return ", ".join((one.challenger, *one.others)) if one.challenger is not None else "–"
+def coming_versions(one: Progress) -> str:
+    """Name the version that comes, or all challengers of an experiment."""
+    return f"versions {', '.join((f'{one.challenger}', *one.others))}" if one.others else f"version {one.challenger}"
 
 
 def gates(verdict: Mapping[str, Any]) -> dict[str, float]:
@@ -87,30 +88,41 @@ def how_served(serving: Mapping[str, Any]) -> str:
 
 
 def picture(progress: list[Progress]) -> RenderableType:
-    """Return the table of all use cases and, below it, the way of each rollout under way."""
-    table = Table("use case", "champion", "challenger", "step", "traffic", "served by", "what is going on")
-    for one in progress:
-        step = str(one.phase) if one.challenger else "live" if one.champion else "–"
-        traffic = f"{one.percent} %" if one.champion or one.challenger else "–"
-        served = "\n".join(f"{version}: {how_served(serving)}" for version, serving in one.serving.items()) or "–"
-        versions = (one.champion or "–", challengers(one))
-        table.add_row(one.usecase, *versions, step, traffic, served, one.reason)
-    return Group(table, *(_way(one) for one in progress if one.challenger is not None and one.steps))
+    """Return what is shown of all use cases: where each stands, its way, its evidence, and what goes on in words."""
+    return Group(*(part for one in progress for part in _use_case(one)))
 
 
-def _way(one: Progress) -> RenderableType:
-    """Draw the steps of a rollout, and how far each metric's evidence has come."""
-    line = Text(f"{one.usecase}: ")
+def _use_case(one: Progress) -> Iterator[RenderableType]:
+    live = f"version {one.champion} is live" if one.champion else "nothing is live"
+    coming = f", {coming_versions(one)} {one.phase}, {one.percent} % of the requests" if one.challenger else ""
+    yield Text.assemble((one.usecase, "bold"), f"  {live}{coming}")
+    if one.challenger is not None and one.steps:
+        yield Padding(_way(one), (0, 0, 0, 2))
+        yield Padding(_evidence(one), (0, 0, 0, 2))
+    yield Padding(Text(one.reason), (0, 0, 0, 2))
+    for version, serving in one.serving.items():
+        yield Padding(Text(f"version {version}: {how_served(serving)}", "dim"), (0, 0, 0, 2))
+    yield Text()
+
+
+def _way(one: Progress) -> Text:
+    """Draw the steps of a rollout, the present one marked."""
+    line = Text()
     for number, step in enumerate((*one.steps, 100)):
         here = step == one.percent and one.phase is not Phase.STARTING
         line.append(" → " if number else "").append("shadow" if step == 0 else f"{step} %", "reverse" if here else "")
-    grid = Table.grid(padding=(0, 2))
-    ready = gates(one.verdict)
+    return line
+
+
+def _evidence(one: Progress) -> Table:
+    """Draw how far each gate is from opening, and say what each metric has counted."""
+    grid, ready = Table.grid(padding=(0, 2)), gates(one.verdict)
+    for wraps in (False, False, True):  # sentences alone
+        grid.add_column(no_wrap=not wraps)
     for name, metric in one.verdict.get("metrics", {}).items():
-        state = "WORSE" if metric["worse"] else "holds" if metric["holds"] else "good" if metric["good"] else ""
-        bar = _bar(ready[name]) if name in ready else ""
-        grid.add_row(f"  {name}", bar, state, metric["sentence"])
-    return Group(line, grid)
+        state = "WORSE" if metric["worse"] else "holds" if metric["holds"] else "guards" if name not in ready else ""
+        grid.add_row(name, _bar(ready[name]) if name in ready else state, metric["sentence"])
+    return grid
 
 
 def _bar(part: float) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 from deploy.gateway.remembered import read_splits
 from deploy.gateway.traffic import Split
 from deploy.local.places import Places
+from deploy.standing import Standing
 from deploy.status.arms import Arm, arms_of
 from deploy.status.controller import controller_state
 from deploy.status.reading import read
 from deploy.status.recent import minute_ago
 from deploy.status.spooled import quarantined_lines, spooled
-from deploy.status.view import controller_line, shown
+from deploy.status.view import controller_line, rollout_lines, shown
 from flywheel.errors import SpecError
 from flywheel.serving import Serving, load_serving
 from flywheel.settings import Settings
@@ -52,12 +53,16 @@ def serving(settings: Settings, clock: Callable[[], float] = time.time) -> Secti
         )
     ]
     faults = (*wrong, *now.faults, *_unserved(splits, arms), *_requests_set_aside(settings))
+    standing = Standing(settings.root).read()
     return Section(
         "Serving",
         faults,
-        lambda width: f"{shown(arms, width) if arms else NOTHING}\n{controller_line(controller)}",
+        lambda width: "\n".join(
+            [shown(arms, width) if arms else NOTHING, *rollout_lines(standing), controller_line(controller)]
+        ),
         {
             "controller": {"at_work": controller.at_work, **asdict(controller)},
+            "rollouts": [asdict(one) for one in standing],
             "arms": [_document(arm) for arm in arms],
         },
     )

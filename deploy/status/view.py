@@ -7,8 +7,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from deploy.progress import Progress
 from deploy.status.arms import SHADOW, Arm
 from deploy.status.controller import ControllerState
+from deploy.view import describe
 
 UNKNOWN = "–"
 UNBOUNDED = 1000  # columns
@@ -48,6 +50,12 @@ def shown(arms: Sequence[Arm], width: int) -> str:
         return "\n".join(whole)
     versions = [arm for arm in arms if arm.arm != SHADOW]  # a shadow's spool is its version's
     return "\n".join([*_lines(arms, TRAFFIC), "", *_lines(versions, LOG)])
+
+
+def rollout_lines(standing: Sequence[Progress]) -> list[str]:
+    """Say where each rollout stood when a controller looked last, and what else is not simply live."""
+    told = [one for one in standing if one.challenger is not None or one.reason != "Live."]
+    return [describe(one) for one in told]
 
 
 def controller_line(state: ControllerState) -> str:

@@ -28,6 +28,7 @@ class ErrorsPlan:
         schedule: How the guard spends its part.
         opens: It opens gates; else it only rolls back.
         least_requests: To the canary at a step before its gate opens.
+        ceiling: Error rate of the canary above which no gate opens, however the champion does (0 to 1).
         rolls_back: It rolls back; else it only opens gates, as where users are the unit of harm.
     """
 
@@ -37,6 +38,7 @@ class ErrorsPlan:
     schedule: Schedule
     opens: bool = True
     least_requests: int = 1
+    ceiling: float = 1.0
     rolls_back: bool = True
 
 
@@ -92,9 +94,11 @@ class Errors:
         counts, evidence = self.gate.counts, self.gate.evidence(self._margin)
         threshold = 1 / self.plan.gate_alpha
         enough = self.fed and counts.canary_requests >= self.plan.least_requests
+        # In an outage of both arms they are alike, which is no reason to go on.
+        sound = counts.canary_errors <= self.plan.ceiling * counts.canary_requests
         return Reading(
             worse=self.worse,
-            good=evidence >= threshold and enough if self.plan.opens else None,
+            good=evidence >= threshold and enough and sound if self.plan.opens else None,
             sentence=f"{counts.canary_errors} of {counts.canary_requests:,} requests to the canary failed,"
             f" {counts.baseline_errors} of {counts.baseline_requests:,} to the champion.",
             statistic={**_statistic(self.guard), "evidence": evidence, "threshold": threshold},

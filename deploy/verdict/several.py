@@ -117,4 +117,4 @@ def _call(readings: Mapping[str, Reading], look: StepLook) -> tuple[Call, str]:
         return Call.NOT_YET, f"{unseen[0]}: nothing was seen in the last look, and that is never a pass."
     if closed:
         return Call.NOT_YET, f"{closed[0]}: more evidence is needed. {gates[closed[0]].sentence}"
-    return Call.PROMOTE, f"All gates of step {look.step + 1} are open: {', '.join(gates)}."
+    return Call.PROMOTE, f"All gates are open: {', '.join(gates)}."

@@ -100,6 +100,9 @@ class Rollout(Strict):
     ratio: float = Field(
         1.5, gt=1, le=100, description="ratio of the error rates that is tolerated, whichever is more."
     )
+    ceiling: float = Field(
+        0.1, gt=0, le=1, description="With a larger error rate no step is taken, however the champion does."
+    )
     latency_objective_ms: float | None = Field(
         None, gt=0, description="Slower requests are counted; by default those over the champion's p90 and p99."
     )

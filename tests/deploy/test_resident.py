@@ -12,7 +12,7 @@ import pytest
 from deploy.emergency import Emergency
 from deploy.ledger import AwayError, PostgresLedger, Turns
 from deploy.progress import Progress
-from deploy.resident import Resident
+from deploy.resident import Resident, is_quiet
 from deploy.rollout import Phase
 from flywheel.errors import StackError, TransientError
 
@@ -123,3 +123,12 @@ def test_a_fault_ends_nothing(room: Room) -> None:
     assert room.resident.step() == []
     room.made[0].fault = None
     assert room.resident.step() == [LIVE]
+
+
+def test_passes_are_rarer_only_while_nothing_is_under_way() -> None:
+    canary = Progress("rain", "1", "2", 5, Phase.CANARY, "More evidence is needed.", settled=False)
+    held = Progress("rain", "1", "2", 5, Phase.HELD, "It asks.", settled=True)
+    assert is_quiet([LIVE])
+    assert not is_quiet([])  # another controller leads, or nothing answers
+    assert not is_quiet([LIVE, canary])
+    assert not is_quiet([held])

@@ -77,8 +77,7 @@ class Invariants:
             wanted = {"champion": champion.version} if champion else {}
             if current is not None and current.phase in COMPARED:
                 wanted["challenger"] = current.new.version
-            if not history.undeployed:  # which leaves the alias where it was
-                expect(aliases == wanted, f"aliases of {usecase} are {aliases}, and the events say {wanted}")
+            expect(aliases == wanted, f"aliases of {usecase} are {aliases}, and the events say {wanted}")
             expect(self._plane.file.get(usecase) == intended(history), f"{usecase} is not routed as the events ask for")
             self._stages_agree(usecase)
 

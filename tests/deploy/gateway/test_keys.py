@@ -95,7 +95,7 @@ def test_only_a_token_that_the_issuer_signed_for_this_gateway_and_for_now_is_let
             assert code in (401, 403), name
             assert body["error"]["rule"] == "auth", name
         # Who is turned away counts for no version: a rollout's verdict reads these counters.
-        assert len(home.seen("1")) == home.admin.counts()["flights-v1"].requests
+        assert len(home.seen("1")) == home.admin.counts()["flights-v1-champion"].requests
         assert status(home, TOKEN) == (200 if auth == "any" else 401)
         assert {one["headers"].get("x-flywheel-client") for one in home.seen("1")} <= {"ada", "svc-shop/web"}
 

@@ -106,3 +106,10 @@ def test_more_canary_errors_never_help(look: Look) -> None:
 def test_impossible_counts_are_refused(counts: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="counts more errors than requests"):
         Look(*counts)
+
+
+def test_in_an_outage_of_both_arms_no_gate_opens() -> None:
+    metric = {"kind": "errors", "part": 1.0, "margin": 0.2, "ratio": 1.5, "ceiling": 0.1}
+    plan = PlanSpec.model_validate({"steps": (50,), "alpha": ALPHA, "metrics": {"errors": metric}}).build()
+    assert take(judging(plan), 0, Look(2000, 1000, 2000, 1000)).call is Call.NOT_YET
+    assert take(judging(plan), 0, Look(2000, 100, 2000, 100)).call is Call.PROMOTE

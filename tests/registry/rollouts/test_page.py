@@ -89,7 +89,7 @@ def test_the_page_says_versions_digests_plan_evidence_and_who_did_what(server: S
         "paused the rollout",
         "requests to the canary failed",
         "Ratio of error rates",
-        "All gates of step 4 are open",
+        "All gates are open",
     ):
         assert said in text, said
     assert len(re.findall(r'<div class="plot', text)) == 1 + 2 + 2 + 1
