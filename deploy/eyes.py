@@ -110,11 +110,18 @@ class Eyes:
             return None
         opinion = Opinion(judged.call, judged.reason, self._harmed(rollout))
         if rollout.is_experiment and judged.call is not Call.ROLL_BACK:
-            opinion = self.experiments.opinion(rollout) if self.experiments is not None else NO_MEASURE
+            opinion = self._measured(rollout)
         trouble = self.looks(rollout).trouble
         if trouble and opinion.call is Call.PROMOTE:
             return Opinion(Call.NOT_YET, f"No step is taken on half of the evidence. {trouble}")
         return opinion
+
+    def _measured(self, rollout: Rollout) -> Opinion:
+        """Say what the business measure leads to; who wins must pass the gates of a canary as well."""
+        opinion = self.experiments.opinion(rollout) if self.experiments is not None else NO_MEASURE
+        arm = next((arm for arm, one in rollout.arms.items() if one == opinion.version), None)
+        shut = self.looks(rollout).closed(rollout.step, arm) if opinion.call is Call.PROMOTE and arm else None
+        return opinion if shut is None else Opinion(Call.NOT_YET, f"{opinion.reason} But {shut}")
 
     def _harmed(self, rollout: Rollout) -> Served | None:
         """Return the version of an experiment in which harm was found."""

@@ -107,6 +107,13 @@ class Looking:
         readings = self._judging(judged_by, step).judged.readings if judged_by is not None else {}
         return next((arm for name, reading in readings.items() if reading.worse and (arm := arm_of(name))), None)
 
+    def closed(self, step: int, arm: str) -> str | None:
+        """Say which gate of an experiment's arm is not open yet; None where all are."""
+        judged_by = self.plan.judged_by(step)
+        readings = self._judging(judged_by, step).judged.readings if judged_by is not None else {}
+        shut = ((name, one) for name, one in readings.items() if arm_of(name) == arm and one.good is False)
+        return next((f"{name}: more evidence is needed. {one.sentence}" for name, one in shut), None)
+
     def reference(self, arm: str | None = None) -> dict[str, dict[str, int]]:
         """Return what the version did in traffic: by metric its requests, and how many of them were bad.
 

@@ -57,7 +57,9 @@ class World:
     spec: RolloutSpec = SPEC
     crash_after: int | None = None
     shares: list[Share] = field(default_factory=list)
-    faults: dict[str, int] = field(default_factory=dict)  # by version, of further challengers, each time requests come
+    faults: dict[str, int] = field(
+        default_factory=dict
+    )  # by version, of champion and further challengers, each time requests come
     rates: dict[str, float] = field(default_factory=dict)  # by version, of conversions
     units: dict[str, tuple[float, float]] = field(default_factory=dict)  # by arm of an experiment: came, converted
 
@@ -97,7 +99,8 @@ class World:
         if share is None:
             return
         canary = requests * share.challengers[0].percent // 100 if share.challenger else 0
-        self._count(CHAMPION, requests * share.percent_of_champion // 100, champion_errors)
+        failing = champion_errors or self.faults.get(share.champion.version, 0)
+        self._count(CHAMPION, requests * share.percent_of_champion // 100, failing)
         for arm, one in zip(list(share.arms)[2:], share.challengers[1:], strict=True):
             count = requests * one.percent // 100
             self._count(f"{share.rollout} {arm}", count, self.faults.get(one.served.version, 0))

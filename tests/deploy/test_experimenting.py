@@ -91,6 +91,18 @@ def test_the_winner_takes_all_traffic_and_the_others_are_archived(tmp_path: Path
     assert event(world, EventKind.ROLLOUT_PROMOTED).subject == f"{FLIGHTS}/{winner}"
 
 
+def test_who_wins_must_have_shown_as_well_that_it_does_not_fail(tmp_path: Path) -> None:
+    world = begun(World(rates={"3": 0.2}), tmp_path)
+    go_on(world, tmp_path, ticks=5, requests=20)
+    world.units = {"champion": (5e6, 5e5), "challenger": (3e6, 3e5), "challenger-2": (2e6, 4e5)}
+    progress = go_on(world, tmp_path, ticks=20, requests=20)
+    assert "challenger-2 gains" in progress.reason
+    assert "But errors challenger-2: more evidence is needed." in progress.reason
+    world.shares.clear()
+    go_on(world, tmp_path, ticks=100, requests=2000)
+    assert world.aliases == {"champion": "3"}
+
+
 def test_the_old_champion_stays_warm_while_a_winner_bakes_and_goes_after_it(tmp_path: Path) -> None:
     way = RolloutSpec(steps=(10,), **{**PLAIN, "bake": timedelta(minutes=5)})
     world = begun(World(rates={"3": 0.2}, spec=way), tmp_path)
@@ -104,7 +116,7 @@ def test_the_old_champion_stays_warm_while_a_winner_bakes_and_goes_after_it(tmp_
 
 
 def test_a_winner_knows_what_it_did_in_traffic_so_that_it_can_be_watched(tmp_path: Path) -> None:
-    world = begun(World(rates={"3": 0.2}, faults={"3": 1}), tmp_path)
+    world = begun(World(rates={"3": 0.2}, faults={"1": 3, "3": 1}), tmp_path)
     go_on(world, tmp_path, ticks=200)
     known = last(world).reference["errors"]
     assert known["requests"] > 100
