@@ -41,6 +41,8 @@ class Confirmation:
     def _promoted(self, rollout: Rollout) -> None:
         self.registry.set_alias(rollout.new.usecase, CHAMPION_ALIAS, rollout.new.version)
         self.registry.set_alias(rollout.new.usecase, CHALLENGER_ALIAS, None)
+        for loser in rollout.others:
+            self.registry.archive(loser, f"Version {rollout.new.version} has won the experiment.")
         if not rollout.bakes:
             self._archive_old(rollout)
         self.ledger.record(EventKind.ROLLOUT_PROMOTED, rollout.new.subject, _done(rollout))
@@ -50,9 +52,10 @@ class Confirmation:
         self.registry.set_alias(usecase, CHALLENGER_ALIAS, None)
         if history.champion is not None:  # it may have been champion itself
             self.registry.set_alias(usecase, CHAMPION_ALIAS, history.champion.version)
-        self.registry.archive(rollout.new, rollout.reason)
+        for one in rollout.versions:
+            self.registry.archive(one, rollout.reason)
         body = {**_done(rollout), "cause": str(rollout.cause)}
-        self.ledger.record(EventKind.ROLLOUT_ROLLED_BACK, rollout.new.subject, body)
+        self.ledger.record(EventKind.ROLLOUT_ROLLED_BACK, (rollout.harmed or rollout.new).subject, body)
 
     def _stepped(self, rollout: Rollout) -> None:
         self.registry.set_alias(rollout.new.usecase, CHALLENGER_ALIAS, rollout.new.version)

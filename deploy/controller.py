@@ -12,14 +12,15 @@ from typing import Any
 
 from deploy.confirmation import CHALLENGER_ALIAS, CHAMPION_ALIAS, Confirmation
 from deploy.decision import Action, Decision, decide
-from deploy.desired import Approval, Served, approvals, is_rollback, newest, policy_of
+from deploy.desired import Approval, Served, Wanted, approvals, in_production, is_rollback, newest, policy_of
+from deploy.experiment_looks import ExperimentLooks, Measure
 from deploy.eyes import Eyes
 from deploy.hooks import NO_HOOKS, Hooks, Step
 from deploy.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
 from deploy.journal import Journal
 from deploy.planning import Planning
 from deploy.progress import Progress, of_history, of_rollout
-from deploy.rollout import COMPARED, History, Phase, Rollout, histories, intended, started_body, warm
+from deploy.rollout import COMPARED, OPEN, History, Phase, Rollout, histories, intended, started_body, warm
 from deploy.shares import Share
 from deploy.vigil import Vigils
 from flywheel.errors import FlywheelError, SpecError, TransientError
@@ -43,6 +44,7 @@ class Controller:
         hooks: Asked before each step.
         starts: Whether it brings new versions; else it goes on with what is under way, and goes back.
         vigils: Over what is live; None: nobody watches it.
+        measure: What the log says of an experiment's business measure; None: experiments are judged by harm alone.
     """
 
     ledger: Ledger
@@ -55,13 +57,15 @@ class Controller:
     hooks: Hooks = NO_HOOKS
     starts: bool = True
     vigils: Vigils | None = None
+    measure: Measure | None = None
     _conditions: dict[Served, Condition] = field(default_factory=dict)
     _fault: FlywheelError | None = None
     _eyes: Eyes = field(init=False)
 
     def __post_init__(self) -> None:
         """Wire what looks."""
-        self._eyes = Eyes(self.target, self.journal, self.now, self.observatory, self.vigils)
+        experiments = ExperimentLooks(self.measure, self.journal, self.now) if self.measure is not None else None
+        self._eyes = Eyes(self.target, self.journal, self.now, self.observatory, self.vigils, experiments)
 
     def tick(self) -> list[Progress]:
         """Reconcile every use case once; at most one step each."""
@@ -145,7 +149,8 @@ class Controller:
         desired = newest(approved, stages, history.failed)
         rollback = is_rollback(approved, desired)
         if history.current is not None:
-            return self._go_on(history, history.current, desired, rollback=rollback, in_force=in_force)
+            wanted = Wanted(desired, in_production(approved, stages), rollback)
+            return self._go_on(history, history.current, wanted, in_force=in_force)
         if (self.starts or rollback) and desired is not None and desired != history.champion:
             self._start(history, desired, policy_of(events, history.usecase), rollback=rollback)
             said = "is wanted back" if rollback else "is approved"
@@ -164,12 +169,11 @@ class Controller:
         reason = "Live." if settled else "The last change is being confirmed, and what it replaced is being stopped."
         return self._served(of_history(history, reason, settled=settled))
 
-    def _go_on(
-        self, history: History, rollout: Rollout, desired: Served | None, *, rollback: bool, in_force: bool
-    ) -> Progress:
+    def _go_on(self, history: History, rollout: Rollout, wanted: Wanted, *, in_force: bool) -> Progress:
         seen = replace(
-            self._eyes.observe(rollout, desired, self._conditions.get(rollout.new), in_force=in_force),
-            rollback=rollback,
+            self._eyes.observe(rollout, wanted.newest, self._conditions, in_force=in_force),
+            rollback=wanted.rollback,
+            approved=wanted.approved,
         )
         decision = self._asked_first(rollout, decide(rollout, seen))
         self._act(history, rollout, decision)
@@ -179,9 +183,8 @@ class Controller:
         """While it is not known what people want, or how a version is, do nothing about a rollout but end its harm."""
         rollout = history.current
         if rollout is not None and rollout.phase in {*COMPARED, Phase.BAKING}:
-            decision = decide(
-                rollout, self._eyes.observe(rollout, rollout.new, self._conditions.get(rollout.new), in_force=in_force)
-            )
+            seen = self._eyes.observe(rollout, rollout.new, self._conditions, in_force=in_force)
+            decision = decide(rollout, replace(seen, approved=frozenset(rollout.versions)))
             if decision.action is Action.ROLL_BACK:
                 self._act(history, rollout, decision)
 
@@ -225,7 +228,9 @@ class Controller:
         if rollout.rollback or decision.action not in {Action.ADVANCE, Action.PROMOTE}:
             return decision
         following = (*rollout.plan.steps, 100)[rollout.step + 1 if decision.action is Action.ADVANCE else -1]
-        step = Step(rollout.name, rollout.new, rollout.old, rollout.percent, following, decision.reason)
+        step = Step(
+            rollout.name, decision.version or rollout.new, rollout.old, rollout.percent, following, decision.reason
+        )
         objection = self.hooks.objection(step)
         return decision if objection is None else Decision(Action.WAIT, objection)
 
@@ -245,31 +250,27 @@ class Controller:
                 extra = {"step": step, "percent": rollout.plan.steps[step]}
                 self._record(EventKind.ROLLOUT_STEP, rollout, decision, extra)
             case Action.PROMOTE:
-                told = {"reference": self._eyes.looks(rollout).reference()}
+                told = {"reference": self._eyes.reference(rollout, decision.version)}
                 self._record(EventKind.ROLLOUT_PROMOTED, rollout, decision, told)
             case Action.ROLL_BACK:
                 cause = str(decision.cause or Cause.WITHDRAWN)
                 self._record(EventKind.ROLLOUT_ROLLED_BACK, rollout, decision, {"cause": cause})
             case Action.HOLD:
                 halted = str(decision.cause) if decision.cause else None
-                self._record(EventKind.ROLLOUT_HELD, rollout, decision, {"halted": halted})
+                failing = {"version": decision.version.version} if decision.version is not None else {}
+                spoken = replace(decision, version=None)
+                self._record(EventKind.ROLLOUT_HELD, rollout, spoken, {"halted": halted, **failing})
 
     def _record(self, kind: EventKind, rollout: Rollout, decision: Decision, extra: Mapping[str, Any]) -> None:
-        """Record an intent, with everything that its verdict can be replayed from and drawn by."""
+        """Record an intent, with everything that its verdict can be replayed from and drawn by.
+
+        Of an experiment the event's subject says which version takes over, or failed.
+        """
         condition = self._conditions.get(rollout.new)
-        looks = self._eyes.looks(rollout) if rollout.phase in COMPARED else None
         served = {"serving": dict(condition.serving)} if condition is not None and condition.serving else {}
-        body = {
-            "rollout": rollout.name,
-            "state": "intent",
-            "reason": decision.reason,
-            "verdict": self._eyes.verdict(rollout),
-            "looks": looks.documents(rollout.step) if looks is not None else [],
-            "trace": looks.trace(rollout.step) if looks is not None else {},
-            **served,
-            **extra,
-        }
-        self.ledger.record(kind, rollout.new.subject, body)
+        intent = {"rollout": rollout.name, "state": "intent", "reason": decision.reason}
+        body = {**intent, **self._eyes.told(rollout), **served, **extra}
+        self.ledger.record(kind, (decision.version or rollout.new).subject, body)
 
     def _project(self, history: History) -> None:
         """Repeat the last projection once nothing is under way; a registry restored from a backup is put right."""
@@ -298,5 +299,5 @@ def _running(history: History) -> list[Served]:
     current = history.current
     wanted = [history.champion, warm(history)]
     if current is not None and current.phase is not Phase.ROLLING_BACK:
-        wanted.append(current.new)
+        wanted.extend(current.versions if current.phase in OPEN else [current.new])
     return list(dict.fromkeys(served for served in wanted if served is not None))

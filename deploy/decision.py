@@ -3,14 +3,14 @@
 Flows in: a rollout as its events tell it, and what the controller sees. Flows out: a Decision with its reason.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from deploy.desired import Served
-from deploy.rollout import COMPARED, Phase, Rollout
+from deploy.rollout import COMPARED, OPEN, Phase, Rollout
 from deploy.verdict import Call
-from flywheel.rollbacks import Cause
+from flywheel.rollbacks import FAILURES, Cause
 
 
 class Action(StrEnum):
@@ -27,19 +27,38 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """One action with its reason; a roll-back has a cause."""
+    """One action with its reason; a roll-back has a cause.
+
+    Args:
+        action: What is done.
+        reason: In words.
+        cause: Of a roll-back.
+        version: Of an experiment, which one takes over, or failed.
+    """
 
     action: Action
     reason: str
     cause: Cause | None = None
+    version: Served | None = None
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """What the evidence says, in a word and a sentence."""
+    """What the evidence says.
+
+    Args:
+        call: In a word.
+        reason: In a sentence.
+        version: Of an experiment, which one it promotes, or finds harm in.
+        cause: Of a roll-back.
+        asks: Looking on will not help: a person has to decide.
+    """
 
     call: Call
     reason: str
+    version: Served | None = None
+    cause: Cause = Cause.VERDICT
+    asks: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +75,8 @@ class Observed:
         silent_too_long: The new version has not been healthy for longer than is tolerated.
         verdict: Of the last look at this step; while it bakes, of the watch over what is live.
         rollback: `desired` was live before, and people want it back.
+        approved: All versions that people let go live.
+        failing: Of an experiment, the version that the failure or the silence is of.
     """
 
     desired: Served | None
@@ -67,10 +88,21 @@ class Observed:
     silent_too_long: bool = False
     verdict: Opinion | None = None
     rollback: bool = False
+    approved: frozenset[Served] = frozenset()
+    failing: Served | None = None
 
 
 def decide(rollout: Rollout, seen: Observed) -> Decision:
-    """Choose what one tick does: the first guard that speaks, in this order."""
+    """Choose what one tick does; say as well what waits for the end of an experiment."""
+    decision = _decided(rollout, seen)
+    waiting = seen.desired if rollout.is_experiment and rollout.phase in OPEN else None
+    if decision.action is not Action.WAIT or waiting is None or waiting in {rollout.old, *rollout.versions}:
+        return decision
+    return replace(decision, reason=f"{decision.reason} Version {waiting.version} waits until the experiment is over.")
+
+
+def _decided(rollout: Rollout, seen: Observed) -> Decision:
+    """Return what the first guard says that speaks, in this order."""
     for guard in (
         _unwanted,
         _never_there,
@@ -81,6 +113,7 @@ def decide(rollout: Rollout, seen: Observed) -> Decision:
         _paused,
         _waits_for_people,
         _next,
+        _asks,
         _out_of_time,
     ):
         decision = guard(rollout, seen)
@@ -98,9 +131,11 @@ def _unwanted(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is Phase.BAKING and rollout.old is not None and seen.desired == rollout.old:
         reason = f"Version {rollout.new.version} was taken out of Production while version {rollout.old.version} waits."
         return Decision(Action.ROLL_BACK, reason, Cause.WITHDRAWN)
+    if rollout.phase in OPEN and rollout.is_experiment:
+        return _withdrawn(rollout, seen)
     # A first version that answered once and never again takes nothing over, and nothing comes back for it.
     stuck = rollout.phase is Phase.PROMOTING and rollout.old is None and not seen.in_force
-    if not (stuck or rollout.phase in {Phase.STARTING, *COMPARED}) or seen.desired == rollout.new:
+    if not (stuck or rollout.phase in OPEN) or seen.desired == rollout.new:
         return None
     newer = seen.desired is not None and seen.desired != rollout.old
     if newer and seen.desired is not None:
@@ -110,9 +145,18 @@ def _unwanted(rollout: Rollout, seen: Observed) -> Decision | None:
     return _back(rollout, seen, reason, Cause.WITHDRAWN)
 
 
+def _withdrawn(rollout: Rollout, seen: Observed) -> Decision | None:
+    """End an experiment when people take one of its versions back; a version that is not in it just waits."""
+    gone = next((one for one in rollout.versions if one not in seen.approved), None)
+    if gone is None:
+        return None
+    reason = f"Version {gone.version} is not in Production any more, which ends the experiment."
+    return _back(rollout, seen, reason, Cause.WITHDRAWN)
+
+
 def _never_there(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is Phase.STARTING and seen.failure:
-        return Decision(Action.ROLL_BACK, seen.failure, Cause.START)
+        return Decision(Action.ROLL_BACK, seen.failure, Cause.START, seen.failing)
     if rollout.phase is not Phase.PROMOTING or rollout.old is None:
         return None
     if seen.verdict is not None and seen.verdict.call is Call.ROLL_BACK:  # found while nothing could be recorded
@@ -126,29 +170,34 @@ def _broken(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase not in {*COMPARED, Phase.BAKING}:
         return None
     if rollout.halted is not None:
-        return _back(rollout, seen, rollout.reason, rollout.halted)
+        halted = replace(seen, failing=rollout.named(rollout.details.get("version")))
+        return _back(rollout, halted, rollout.reason, rollout.halted)
     if seen.verdict is not None and seen.verdict.call is Call.ROLL_BACK:
-        return _back(rollout, seen, seen.verdict.reason, Cause.VERDICT)
+        harmful = replace(seen, failing=seen.verdict.version)
+        return _back(rollout, harmful, seen.verdict.reason, seen.verdict.cause)
     if seen.failure or seen.silent_too_long:
-        reason = seen.failure or "The new version has not answered its health checks for too long."
+        who = f"Version {seen.failing.version}" if seen.failing is not None else "The new version"
+        reason = seen.failure or f"{who} has not answered its health checks for too long."
         return _back(rollout, seen, reason, Cause.HEALTH)
     return None
 
 
 def _back(rollout: Rollout, seen: Observed, reason: str, cause: Cause) -> Decision:
     """Roll back, unless the new version is the only copy that answers: then halt (flagger's rule)."""
-    alone = rollout.old is not None and rollout.old.version not in seen.healthy and rollout.new.version in seen.healthy
+    answers = any(one.version in seen.healthy for one in rollout.versions)
+    alone = rollout.old is not None and rollout.old.version not in seen.healthy and answers
+    failing = seen.failing if cause in FAILURES else None
     if not alone or rollout.percent == 0:
-        return Decision(Action.ROLL_BACK, reason, cause)
+        return Decision(Action.ROLL_BACK, reason, cause, failing)
     if rollout.phase is Phase.BAKING:
         return Decision(Action.WAIT, f"{reason} But the version before it does not answer: traffic stays as it is.")
     halt = reason if rollout.halted else f"{reason} But the champion does not answer: traffic stays until it does."
-    return Decision(Action.WAIT if rollout.halted else Action.HOLD, halt, cause)
+    return Decision(Action.WAIT if rollout.halted else Action.HOLD, halt, cause, failing)
 
 
 def _not_there_yet(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is Phase.STARTING and not seen.ready:
-        return Decision(Action.WAIT, f"Version {rollout.new.version} is starting.")
+        return Decision(Action.WAIT, f"{rollout.title} {'are' if rollout.others else 'is'} starting.")
     if not seen.in_force:
         return Decision(Action.WAIT, "The gateway has not confirmed this traffic yet; logs/gateway.log.")
     return None
@@ -192,10 +241,11 @@ def _next(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is Phase.STARTING:
         return _first(rollout, seen)
     told = seen.verdict is not None and seen.verdict.call is Call.PROMOTE
-    if not told and not rollout.allowed:
-        return None
+    if not told and (rollout.is_experiment or not rollout.allowed):
+        return None  # people may let an experiment look on, but not say who has won it
     reason = seen.verdict.reason if seen.verdict is not None and told else "People let it go on."
-    return _waits(rollout, seen) or _step(rollout, reason)
+    winner = seen.verdict.version if seen.verdict is not None else None
+    return _waits(rollout, seen) or replace(_step(rollout, reason), version=winner)
 
 
 def _first(rollout: Rollout, seen: Observed) -> Decision:
@@ -204,7 +254,7 @@ def _first(rollout: Rollout, seen: Observed) -> Decision:
         return Decision(Action.PROMOTE, f"Version {version} was live before and answers: all requests go back to it.")
     if rollout.old is None:
         return Decision(Action.PROMOTE, "There is no champion yet: the first version goes live at once.")
-    return _waits(rollout, seen) or _step(rollout, f"Version {version} answers.")
+    return _waits(rollout, seen) or _step(rollout, f"{rollout.title} answer{'' if rollout.others else 's'}.")
 
 
 def _step(rollout: Rollout, reason: str) -> Decision:
@@ -212,7 +262,8 @@ def _step(rollout: Rollout, reason: str) -> Decision:
     if rollout.step + 1 == len(steps):
         return Decision(Action.PROMOTE, reason)
     percent = steps[rollout.step + 1]
-    went = f"{percent} % of the requests go to it." if percent else "It gets a copy of the champion's requests."
+    whom = "them" if rollout.others else "it"
+    went = f"{percent} % of the requests go to {whom}." if percent else "It gets a copy of the champion's requests."
     return Decision(Action.ADVANCE, f"{reason} {went}" if rollout.step < 0 else reason)
 
 
@@ -235,6 +286,19 @@ def _waits(rollout: Rollout, seen: Observed) -> Decision | None:
     return None
 
 
+def _asks(rollout: Rollout, seen: Observed) -> Decision | None:
+    if rollout.phase is Phase.HELD or seen.verdict is None or not seen.verdict.asks:
+        return None
+    return Decision(Action.HOLD, f"{seen.verdict.reason} {_ways_out(rollout)}")
+
+
+def _ways_out(rollout: Rollout) -> str:
+    if rollout.is_experiment:
+        usecase = rollout.new.usecase
+        return f"`flywheel promote {usecase}` looks on; `flywheel experiment stop {usecase}` ends it without a winner."
+    return "`flywheel promote` lets it go on; archive it to end this."
+
+
 def _out_of_time(rollout: Rollout, seen: Observed) -> Decision | None:
     minutes = (seen.now - rollout.asked).total_seconds() / 60
     most = rollout.plan.spec.max_minutes
@@ -242,6 +306,6 @@ def _out_of_time(rollout: Rollout, seen: Observed) -> Decision | None:
         return None
     return Decision(
         Action.HOLD,
-        f"After {most:g} minutes the evidence decides nothing. {rollout.percent} % of the requests stay with version "
-        f"{rollout.new.version}. `flywheel promote` lets it go on; archive it to end this.",
+        f"After {most:g} minutes the evidence decides nothing. {rollout.percent} % of the requests stay with "
+        f"{rollout.title.lower()}. {_ways_out(rollout)}",
     )

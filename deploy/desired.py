@@ -38,6 +38,21 @@ class Approval:
     rollback: bool = False
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What people want of a use case now.
+
+    Args:
+        newest: The version that should be live.
+        approved: All versions in Production.
+        rollback: The newest was live before, and is wanted back.
+    """
+
+    newest: Served | None
+    approved: frozenset[Served] = frozenset()
+    rollback: bool = False
+
+
 def approvals(events: Iterable[Event]) -> dict[str, list[Approval]]:
     """Return, by use case, the approvals that still stand: versions whose last transition went to Production."""
     standing: dict[str, Approval | None] = {}
@@ -69,6 +84,11 @@ def newest(found: Iterable[Approval], stages: Mapping[str, str], failed: Iterabl
         if stages.get(approval.served.version) == PRODUCTION and approval.served.digest not in refused
     ]
     return max(wanted, key=lambda served: int(served.version), default=None)
+
+
+def in_production(found: Iterable[Approval], stages: Mapping[str, str]) -> frozenset[Served]:
+    """Return the approved versions that are in Production still; see `newest`."""
+    return frozenset(one.served for one in found if stages.get(one.served.version) == PRODUCTION)
 
 
 def is_rollback(found: Iterable[Approval], desired: Served | None) -> bool:

@@ -32,7 +32,8 @@ def dry_run(settings: Settings, usecase: str | None) -> Iterator[str]:
         rollback = is_rollback(standing, desired)
         yield f"{name}: {history.sentence(desired, rollback=rollback)}"
         champion, current = history.champion, history.current
-        starts = desired is not None and desired != champion and (current is None or current.new != desired)
+        waits = current is not None and (current.is_experiment or current.new == desired)
+        starts = desired is not None and desired != champion and not waits
         if starts and desired is not None and champion is not None and not rollback:
             planning = Planning(local_target(settings), log_observatory(settings))
             plan = planning.plan(desired, champion, policy_of(events, name))

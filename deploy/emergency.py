@@ -76,4 +76,7 @@ class Emergency:
         step = entries[-1].step
         phase = Phase.CANARY if plan.steps[step] else Phase.SHADOW
         new, old = Served(**header["new"]), Served(**header["old"])
-        return Rollout(name, new, old, plan, phase, started, started, started, step=step, seq=header["seq"])
+        others = tuple(Served(**one) for one in header.get("others", ()))
+        return Rollout(
+            name, new, old, plan, phase, started, started, started, step=step, seq=header["seq"], others=others
+        )

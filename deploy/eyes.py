@@ -7,10 +7,11 @@ from typing import Any
 
 from deploy.decision import Observed, Opinion
 from deploy.desired import Served
+from deploy.experiment_looks import ExperimentLooks
 from deploy.interfaces import Condition, Observatory, Readiness, Target
 from deploy.journal import Journal
 from deploy.looking import Looking
-from deploy.rollout import COMPARED, Phase, Rollout
+from deploy.rollout import COMPARED, OPEN, Phase, Rollout
 from deploy.shares import CHAMPION, ArmCounts, Share
 from deploy.verdict import Call
 from deploy.vigil import Vigils
@@ -20,6 +21,7 @@ SILENCE_SECONDS = 90.0
 # Of the time between two ticks only so much was watched: nobody saw who answered while the gateway, the controller or
 # its clock stood still, and right after a restart the gateway finds nobody healthy.
 WATCHED_SECONDS = 10.0
+NO_MEASURE = Opinion(Call.NOT_YET, "Nobody measures what this experiment is about here.")
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Eyes:
         now: The time, with its zone.
         observatory: What the prediction log knows.
         vigils: Over what is live.
+        experiments: Looks at the business measure of experiments.
     """
 
     target: Target
@@ -39,31 +42,37 @@ class Eyes:
     now: Callable[[], datetime]
     observatory: Observatory | None = None
     vigils: Vigils | None = None
-    _silence: dict[str, tuple[datetime, float]] = field(default_factory=dict)  # when last watched, seconds so far
+    experiments: ExperimentLooks | None = None
+    # By rollout and version when it was last watched, and for how many seconds it has not answered.
+    _silence: dict[tuple[str, str], tuple[datetime, float]] = field(default_factory=dict)
     _looking: dict[str, Looking] = field(default_factory=dict)
 
     def observe(
-        self, rollout: Rollout, desired: Served | None, condition: Condition | None, *, in_force: bool
+        self, rollout: Rollout, desired: Served | None, conditions: Mapping[Served, Condition], *, in_force: bool
     ) -> Observed:
         """Return what there is to decide by.
 
         Args:
             rollout: Under way.
             desired: The version that people want.
-            condition: Of the new version.
+            conditions: Of the new version; of an experiment all of its.
             in_force: The gateway has confirmed the intended traffic.
         """
         healthy, now = self.target.healthy(rollout.new.usecase), self.now()
-        failed = condition is not None and condition.readiness is Readiness.FAILED
+        coming = {one: conditions.get(one) for one in _coming(rollout)}
+        failed = {one: found for one, found in coming.items() if found and found.readiness is Readiness.FAILED}
+        seconds = {one: self._silent_seconds(rollout, one, healthy, now) for one in coming}
+        silent = [one for one, silence in seconds.items() if silence > SILENCE_SECONDS]
         return Observed(
             desired=desired,
             in_force=in_force,
-            ready=condition is not None and condition.readiness is Readiness.READY,
+            ready=all(found is not None and found.readiness is Readiness.READY for found in coming.values()),
             healthy=healthy,
             now=now,
-            failure=condition.reason if condition is not None and failed else None,
-            silent_too_long=self._silent_seconds(rollout, healthy, now) > SILENCE_SECONDS,
+            failure=next((found.reason for found in failed.values()), None),
+            silent_too_long=bool(silent),
             verdict=self._sent_back(rollout) or self._opinion(rollout, in_force=in_force),
+            failing=next(iter((*failed, *silent)), None) if rollout.others else None,
         )
 
     def _opinion(self, rollout: Rollout, *, in_force: bool) -> Opinion | None:
@@ -74,7 +83,7 @@ class Eyes:
     def _sent_back(self, rollout: Rollout) -> Opinion | None:
         may = rollout.phase in {*COMPARED, Phase.PROMOTING}  # the last event may not have come to pass before
         reason = self.journal.sent_back(rollout.name) if may else None
-        return Opinion(Call.ROLL_BACK, reason) if reason is not None else None
+        return Opinion(Call.ROLL_BACK, reason, self._harmed(rollout)) if reason is not None else None
 
     def _kept_well(self, rollout: Rollout) -> Opinion | None:
         """Say what the vigil finds while the old version is still warm."""
@@ -83,13 +92,14 @@ class Eyes:
         bad = self.watch(rollout) if self.is_due(rollout) else self.vigils.bad(rollout)
         return Opinion(Call.ROLL_BACK, bad) if bad is not None else None
 
-    def _silent_seconds(self, rollout: Rollout, healthy: frozenset[str], now: datetime) -> float:
+    def _silent_seconds(self, rollout: Rollout, served: Served, healthy: frozenset[str], now: datetime) -> float:
         """Return for how long a version that should answer was watched not to."""
-        last, silent = self._silence.get(rollout.name, (now, 0.0))
+        key = (rollout.name, served.version)
+        last, silent = self._silence.get(key, (now, 0.0))
         watched = min(max((now - last).total_seconds(), 0.0), WATCHED_SECONDS)
-        answers = rollout.new.version in healthy or rollout.phase is Phase.STARTING
-        self._silence[rollout.name] = (now, 0.0 if answers else silent + watched)
-        return self._silence[rollout.name][1]
+        answers = served.version in healthy or rollout.phase is Phase.STARTING
+        self._silence[key] = (now, 0.0 if answers else silent + watched)
+        return self._silence[key][1]
 
     def _look(self, rollout: Rollout) -> Opinion | None:
         share = rollout.share
@@ -99,10 +109,25 @@ class Eyes:
         judged = self.looks(rollout).look(rollout, self.now(), lambda: self.target.counts(share), evidence)
         if judged is None:
             return None
+        opinion = Opinion(judged.call, judged.reason, self._harmed(rollout))
+        if rollout.is_experiment and judged.call is not Call.ROLL_BACK:
+            opinion = self._measured(rollout)
         trouble = self.looks(rollout).trouble
-        if trouble and judged.call is Call.PROMOTE:
+        if trouble and opinion.call is Call.PROMOTE:
             return Opinion(Call.NOT_YET, f"No step is taken on half of the evidence. {trouble}")
-        return Opinion(judged.call, judged.reason)
+        return opinion
+
+    def _measured(self, rollout: Rollout) -> Opinion:
+        """Say what the business measure leads to; who wins must pass the gates of a canary as well."""
+        opinion = self.experiments.opinion(rollout) if self.experiments is not None else NO_MEASURE
+        arm = next((arm for arm, one in rollout.arms.items() if one == opinion.version), None)
+        shut = self.looks(rollout).closed(rollout.step, arm) if opinion.call is Call.PROMOTE and arm else None
+        return opinion if shut is None else Opinion(Call.NOT_YET, f"{opinion.reason} But {shut}")
+
+    def _harmed(self, rollout: Rollout) -> Served | None:
+        """Return the version of an experiment in which harm was found."""
+        arm = self.looks(rollout).worse(rollout.step) if rollout.is_experiment else None
+        return rollout.arms[arm] if arm is not None else None
 
     def looks(self, rollout: Rollout) -> Looking:
         """Return the looks of a rollout so far."""
@@ -114,6 +139,20 @@ class Eyes:
         """Return the verdict of the present step so far, as plain JSON; nothing where none is being compared."""
         return self.looks(rollout).verdict(rollout.step) if rollout.phase in COMPARED else {}
 
+    def told(self, rollout: Rollout) -> dict[str, Any]:
+        """Return what goes on record of a rollout's evidence, from which its verdict can be replayed and drawn."""
+        if rollout.phase not in COMPARED:
+            return {"verdict": {}, "looks": [], "trace": {}}
+        looks, step = self.looks(rollout), rollout.step
+        found = {"verdict": looks.verdict(step), "looks": looks.documents(step), "trace": looks.trace(step)}
+        measured = self.experiments.record(rollout) if rollout.is_experiment and self.experiments is not None else {}
+        return found | ({"experiment": measured} if measured else {})
+
+    def reference(self, rollout: Rollout, winner: Served | None) -> dict[str, dict[str, int]]:
+        """Return what a version did in traffic before it takes over; of an experiment the winner."""
+        arm = next((arm for arm, one in rollout.arms.items() if one == winner), None)
+        return self.looks(rollout).reference(arm if rollout.is_experiment else None)
+
     def is_due(self, reign: Rollout) -> bool:
         """Say whether it is time to look at what is live."""
         return self.vigils is not None and self.vigils.is_due(reign, self.now())
@@ -124,3 +163,8 @@ class Eyes:
             return None
         counts = self.target.counts(Share(reign.new, previous=reign.old if reign.phase is Phase.BAKING else None))
         return self.vigils.look(reign, self.now(), counts.get(CHAMPION, ArmCounts()))
+
+
+def _coming(rollout: Rollout) -> tuple[Served, ...]:
+    """Return the versions that must answer: of an experiment all, until one of them has won."""
+    return rollout.versions if rollout.phase in OPEN else (rollout.new,)

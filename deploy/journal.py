@@ -7,7 +7,7 @@ A lost journal costs the looks' boundaries only: what was counted since the step
 import errno
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from flywheel.connections import write_private
 from flywheel.errors import TransientError
 
-HEADER, LOOKS, BACK = ".rollout.json", ".jsonl", ".back"
+HEADER, LOOKS, BACK, EXPERIMENT = ".rollout.json", ".jsonl", ".back", ".experiment.json"
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,23 @@ class Journal:
                 continue
         return found
 
+    def keep_experiment(self, rollout: str, looks: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the looks that the judgement on an experiment goes by, instead of those that were kept.
+
+        Raises:
+            TransientError: The disk does not take them.
+        """
+        with _kept(self._experiment(rollout)):
+            write_private(self._experiment(rollout), json.dumps(looks))
+
+    def experiment(self, rollout: str) -> list[dict[str, Any]]:
+        """Return these looks; none where none are kept."""
+        try:
+            found: list[dict[str, Any]] = json.loads(self._experiment(rollout).read_text())
+        except (OSError, ValueError):
+            return []
+        return found
+
     def send_back(self, rollout: str, reason: str) -> None:
         """Keep that traffic was sent back to the champion while nothing could be recorded.
 
@@ -137,12 +154,12 @@ class Journal:
 
     def drop(self, rollout: str) -> None:
         """Forget a rollout that is over: its events carry the looks."""
-        for path in (self._header(rollout), self._path(rollout), self._back(rollout)):
+        for path in (self._header(rollout), self._path(rollout), self._back(rollout), self._experiment(rollout)):
             path.unlink(missing_ok=True)
 
     def keep_only(self, rollouts: Collection[str]) -> None:
         """Forget all others: they were over when a controller died before it dropped them, or were undeployed."""
-        for kind in (HEADER, LOOKS, BACK):
+        for kind in (HEADER, LOOKS, BACK, EXPERIMENT):
             for path in self._folder.glob(f"*{kind}"):
                 if path.name.removesuffix(kind) not in rollouts:
                     path.unlink(missing_ok=True)
@@ -152,6 +169,9 @@ class Journal:
 
     def _header(self, rollout: str) -> Path:
         return self._folder / f"{rollout}{HEADER}"
+
+    def _experiment(self, rollout: str) -> Path:
+        return self._folder / f"{rollout}{EXPERIMENT}"
 
     def _back(self, rollout: str) -> Path:
         return self._folder / f"{rollout}{BACK}"

@@ -4,8 +4,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from deploy.controller import Controller, Restoring
+from deploy.experiment_looks import Measure
+from deploy.experiments.sources import look_of_log
 from deploy.gateway.admin import Gateway
 from deploy.hooks import installed
 from deploy.interfaces import Ledger
@@ -94,7 +97,14 @@ def wired(settings: Settings, ledger: Ledger, target: LocalTarget, journal: Jour
     now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
     observatory, registry = log_observatory(settings), mlflow_registry(settings)
     vigils = Vigils(settings.root / "run" / "vigils")
-    return Controller(ledger, registry, target, journal, now, observatory=observatory, hooks=installed(), vigils=vigils)
+    parts: dict[str, Any] = {"hooks": installed(), "vigils": vigils, "measure": log_measure(settings)}
+    return Controller(ledger, registry, target, journal, now, observatory=observatory, **parts)
+
+
+def log_measure(settings: Settings) -> Measure:
+    """Return what the prediction log of a home says of an experiment."""
+    log = PredictionLog(settings.root / "log")
+    return lambda plan, as_of: look_of_log(plan, log, as_of)
 
 
 def log_observatory(settings: Settings) -> LogObservatory:

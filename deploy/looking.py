@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from deploy.journal import Entry, Journal
-from deploy.plans import RolloutPlan
+from deploy.plans import RolloutPlan, arm_of, metric_name
 from deploy.rollout import Rollout
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts
 from deploy.traces import Point, point, trace
@@ -101,12 +101,30 @@ class Looking:
         """Return how a step's evidence grew, for pictures."""
         return trace(self.points.get(step, []))
 
-    def reference(self) -> dict[str, dict[str, int]]:
-        """Return what the version did in traffic: by metric its requests, and how many of them were bad."""
+    def worse(self, step: int) -> str | None:
+        """Return the arm of an experiment in which harm was found at a step; None where none was."""
+        judged_by = self.plan.judged_by(step)
+        readings = self._judging(judged_by, step).judged.readings if judged_by is not None else {}
+        return next((arm for name, reading in readings.items() if reading.worse and (arm := arm_of(name))), None)
+
+    def closed(self, step: int, arm: str) -> str | None:
+        """Say which gate of an experiment's arm is not open yet; None where all are."""
+        judged_by = self.plan.judged_by(step)
+        readings = self._judging(judged_by, step).judged.readings if judged_by is not None else {}
+        shut = ((name, one) for name, one in readings.items() if arm_of(name) == arm and one.good is False)
+        return next((f"{name}: more evidence is needed. {one.sentence}" for name, one in shut), None)
+
+    def reference(self, arm: str | None = None) -> dict[str, dict[str, int]]:
+        """Return what the version did in traffic: by metric its requests, and how many of them were bad.
+
+        Args:
+            arm: Of an experiment, the version's.
+        """
         looks = [entry.look["metrics"] for entry in self.entries if self.plan.steps[entry.step]]
         found: dict[str, dict[str, int]] = {}
         for name, key in (("errors", "errors"), ("latency", "over_p99")):
-            arms = [look[name]["canary"] for look in looks if name in look]
+            full = metric_name(name, arm)
+            arms = [look[full]["canary"] for look in looks if full in look]
             if arms:
                 found[name] = {"requests": sum(arm["requests"] for arm in arms), "bad": sum(arm[key] for arm in arms)}
         return found
@@ -127,7 +145,7 @@ class Looking:
         since = read_counters(before.counters if before is not None else rollout.counters or {})
         canary = CHALLENGER if self.plan.steps[rollout.step] else SHADOW
         counts = difference(counters, since)
-        metrics = counted(judged_by, counts.get(canary, NO_COUNTS), counts.get(CHAMPION, NO_COUNTS))
+        metrics = counted(judged_by, counts, canary)
         said, cursor = self._said(evidence)
         metrics |= {name: one for name, one in said.items() if name in judged_by.metrics}
         if not metrics:
@@ -195,16 +213,26 @@ class Looking:
 def header(rollout: Rollout) -> dict[str, Any]:
     """Return what a rollout is, as plain JSON values: enough to go on looking, and to go back."""
     versions = {"new": rollout.new, "old": rollout.old}
-    told = {name: vars(one) for name, one in versions.items() if one is not None}
+    told: dict[str, Any] = {name: vars(one) for name, one in versions.items() if one is not None}
+    told |= {"others": [vars(one) for one in rollout.others]} if rollout.others else {}
     return {**told, "plan": rollout.plan.to_json(), "started": rollout.started.isoformat(), "seq": rollout.seq}
 
 
-def counted(plan: PlanSpec, canary: ArmCounts, baseline: ArmCounts) -> dict[str, Any]:
-    """Return what the gateway's counts say to the metrics of a plan that go by them; nothing without any request."""
-    if canary.requests + baseline.requests == 0:
+def counted(plan: PlanSpec, counts: Counters, arm: str) -> dict[str, Any]:
+    """Return what the gateway's counts say to the metrics of a plan that go by them; nothing without any request.
+
+    Args:
+        plan: Of the step.
+        counts: By arm, since the last look.
+        arm: Whose metrics those are that name none.
+    """
+    arms = {name: arm_of(name) or arm for name in plan.metrics}
+    baseline = counts.get(CHAMPION, NO_COUNTS)
+    if sum(counts.get(one, NO_COUNTS).requests for one in {CHAMPION, *arms.values()}) == 0:
         return {}
     found: dict[str, Any] = {}
     for name, metric in plan.metrics.items():
+        canary = counts.get(arms[name], NO_COUNTS)
         if metric.kind == "errors":
             found[name] = {"canary": _errors(canary), "baseline": _errors(baseline)}
         if metric.kind == "latency":

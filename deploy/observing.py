@@ -16,7 +16,7 @@ from deploy.evidence.evidence import Evidence
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.references import Past, bins_of, bins_of_classes, loss_of, read_past
 from deploy.packages import Packages
-from deploy.plans import References
+from deploy.plans import References, metric_name
 from deploy.rollout import Rollout
 from flywheel.errors import SpecError
 from flywheel.package import ModelPackage, read_package
@@ -67,14 +67,24 @@ class LogObservatory:
         start = Evidence.of(self.log, champion.usecase, "", plan).start()
         return References(None, {"plan": plan.model_dump(mode="json"), "start": start}, metrics_of(spec, plan))
 
-    def evidence(self, rollout: Rollout) -> "StepEvidence | None":
+    def evidence(self, rollout: Rollout) -> "StepEvidence | ArmsEvidence | None":
         """Return what looks at a rollout's present step are made of; None where its plan looks at no prediction."""
+        if "arms" in rollout.plan.evidence:
+            arms = rollout.plan.evidence["arms"]
+            return ArmsEvidence({arm: self._of_arm(rollout, arm, one["plan"]) for arm, one in arms.items()}, rollout)
         if "plan" not in rollout.plan.evidence:
             return None
         if rollout.name not in self._evidence:
             plan = EvidencePlan.model_validate(rollout.plan.evidence["plan"])
             self._evidence[rollout.name] = Evidence.of(self.log, rollout.new.usecase, rollout.name, plan)
         return StepEvidence(self._evidence[rollout.name], rollout)
+
+    def _of_arm(self, rollout: Rollout, arm: str, plan: Mapping[str, Any]) -> Evidence:
+        key = f"{rollout.name} {arm}"
+        if key not in self._evidence:
+            made = EvidencePlan.model_validate(plan)
+            self._evidence[key] = Evidence.of(self.log, rollout.new.usecase, rollout.name, made)
+        return self._evidence[key]
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,29 @@ class StepEvidence:
         # own values would wait for a canary's of another time.
         pairs = found.documents.get("shadow", {}).get("differences", [])
         return ({"loss": {"differences": pairs}} if pairs else {}), {**found.cursor, "held": {}}
+
+
+@dataclass(frozen=True)
+class ArmsEvidence:
+    """What the log says of an experiment: each challenger's arm against the champion's, the metrics named by arm."""
+
+    arms: Mapping[str, Evidence]
+    rollout: Rollout
+
+    def since(self, cursor: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """Return what came after a cursor, by metric, and the next cursor; an empty one is the rollout's start.
+
+        Raises:
+            DataError: A user was in two arms.
+            StackError: The log cannot be read.
+        """
+        began = self.rollout.since.astimezone(UTC).replace(tzinfo=None)
+        documents, cursors = dict[str, Any](), dict[str, Any]()
+        for arm, evidence in self.arms.items():
+            found = evidence.since(cursor.get(arm) or self.rollout.plan.evidence["arms"][arm]["start"], began)
+            documents |= {metric_name(name, arm): one for name, one in found.documents.items()}
+            cursors[arm] = found.cursor
+        return documents, cursors
 
 
 def metrics_of(spec: RolloutSpec, plan: EvidencePlan) -> dict[str, dict[str, Any]]:

@@ -1,8 +1,11 @@
 """From what a use case asks for to the plan of a rollout: the policy laid over it, the champion measured."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from deploy.desired import Served
+from deploy.experiment_plans import experiment_plan, experiment_way
+from deploy.experiments.plan import Experiment
 from deploy.interfaces import Observatory, Target
 from deploy.plans import References, RolloutPlan, latency_of, make_plan
 from deploy.shares import CHAMPION, Share
@@ -29,6 +32,26 @@ class Planning:
         """
         spec = policy.over(self._asked(new))
         return make_plan(spec, policy.alpha, self._references(champion, new, spec) if champion else References())
+
+    def experiment(
+        self, arms: Mapping[str, Served], champion: Served, policy: RolloutPolicy, experiment: Experiment
+    ) -> RolloutPlan:
+        """Return the plan with which an experiment would start now.
+
+        Args:
+            arms: The challengers by their arms.
+            champion: The control.
+            policy: Laid over what the use case asks for.
+            experiment: As it goes on record.
+
+        Raises:
+            IntegrityError: A package is not what was approved.
+            TransientError: The registry or the gateway does not answer.
+        """
+        specs = {arm: self.target.spec(served) for arm, served in arms.items()}
+        way = experiment_way(policy.over(next(iter(specs.values()))), experiment)
+        references = {arm: self._references(champion, served, way) for arm, served in arms.items()}
+        return experiment_plan(way, policy.alpha, references, experiment)
 
     def _asked(self, new: Served) -> RolloutSpec:
         try:

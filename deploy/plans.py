@@ -47,16 +47,23 @@ class RolloutPlan:
         shadow: What the shadow step is judged by; None without one.
         traffic: What the steps in traffic are judged by; None without any.
         evidence: What looks at the prediction log are counted by.
+        arms: Of an experiment, percent of the requests by challenger; () without one.
+        experiment: Its plan, as experiment.yaml says it; {} without one.
     """
 
     spec: RolloutSpec
     shadow: PlanSpec | None = None
     traffic: PlanSpec | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    arms: tuple[int, ...] = ()
+    experiment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Percent of the requests that the new version answers, by step; 0 is the shadow. After the last comes 100."""
+        """Percent of the requests that the new version answers, by step; 0 is the shadow. After the last comes 100.
+
+        An experiment has one step, at which all challengers together answer as much.
+        """
         return (*((0,) if self.shadow is not None else ()), *(self.traffic.steps if self.traffic is not None else ()))
 
     def judged_by(self, step: int) -> PlanSpec | None:
@@ -78,7 +85,8 @@ class RolloutPlan:
         """Return plain JSON values."""
         verdicts = {"shadow": self.shadow, "traffic": self.traffic}
         judged = {name: one.model_dump(mode="json", exclude_none=True) for name, one in verdicts.items() if one}
-        return {"spec": self.spec.model_dump(mode="json"), "verdicts": judged, "evidence": dict(self.evidence)}
+        told = {"spec": self.spec.model_dump(mode="json"), "verdicts": judged, "evidence": dict(self.evidence)}
+        return told | ({"arms": list(self.arms), "experiment": dict(self.experiment)} if self.experiment else {})
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "RolloutPlan":
@@ -92,7 +100,8 @@ class RolloutPlan:
         plan = body["plan"]
         judged = {name: PlanSpec.model_validate(one) for name, one in plan["verdicts"].items()}
         spec = RolloutSpec.model_validate(plan["spec"])
-        return cls(spec, judged.get("shadow"), judged.get("traffic"), plan["evidence"])
+        arms, experiment = tuple(plan.get("arms", ())), plan.get("experiment", {})
+        return cls(spec, judged.get("shadow"), judged.get("traffic"), plan["evidence"], arms, experiment)
 
 
 def make_plan(spec: RolloutSpec, alpha: float, references: References) -> RolloutPlan:
@@ -130,7 +139,7 @@ def errors_only(steps: tuple[int, ...], margin: float, alpha: float = ALPHA, max
 
 
 def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, references: References) -> PlanSpec:
-    made = {guard: one for guard in spec.guard if (one := _metric(guard, spec, references)) is not None}
+    made = {guard: one for guard in spec.guard if (one := metric_of(guard, spec, references)) is not None}
     if not made:  # nothing is known of what was asked for, and nothing unjudged goes further
         made = {"errors": _errors(spec)}
     parts = spec.alpha_parts(made)
@@ -143,7 +152,7 @@ def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, referenc
     return PlanSpec.model_validate({"steps": steps, "alpha": alpha, "metrics": metrics})
 
 
-def _metric(guard: str, spec: RolloutSpec, references: References) -> dict[str, Any] | None:
+def metric_of(guard: str, spec: RolloutSpec, references: References) -> dict[str, Any] | None:
     """Return the plan of a guard's metric; None while what it goes by is not known."""
     if guard == "errors":
         return _errors(spec)
@@ -158,6 +167,16 @@ def _metric(guard: str, spec: RolloutSpec, references: References) -> dict[str, 
 def _errors(spec: RolloutSpec) -> dict[str, Any]:
     tolerated = {"margin": spec.margin, "ratio": spec.ratio, "ceiling": spec.ceiling}
     return {"kind": "errors", **tolerated, "least_requests": spec.least_requests}
+
+
+def metric_name(guard: str, arm: str | None) -> str:
+    """Return the name of a metric: of an experiment each arm has its own."""
+    return guard if arm is None else f"{guard} {arm}"
+
+
+def arm_of(metric: str) -> str | None:
+    """Return the arm of an experiment that a metric is of, by its name; None where it names none."""
+    return metric.partition(" ")[2] or None
 
 
 def latency_of(spec: RolloutSpec, champion: ArmCounts | None) -> tuple[float, float] | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.decision import Action, Decision
-from deploy.rollout import COMPARED, History, Phase, Rollout
+from deploy.rollout import OPEN, History, Phase, Rollout
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Progress:
         steps: Percent at each step of the rollout under way, before all of it.
         serving: By version how it is served: backend, replicas, why.
         acted: Whether the tick recorded something, which the next one makes true.
+        others: Of an experiment, the further challengers.
     """
 
     usecase: str
@@ -39,6 +40,7 @@ class Progress:
     steps: tuple[int, ...] = ()
     serving: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     acted: bool = False
+    others: tuple[str, ...] = ()
 
 
 def of_history(history: History, reason: str, *, settled: bool) -> Progress:
@@ -56,7 +58,7 @@ def of_history(history: History, reason: str, *, settled: bool) -> Progress:
 def of_rollout(rollout: Rollout, decision: Decision, verdict: Mapping[str, Any], *, in_force: bool) -> Progress:
     """Return the progress of a use case whose rollout is under way."""
     waits = decision.action is Action.WAIT
-    waiting = rollout.phase in {Phase.STARTING, *COMPARED}  # what was said of a pause holds no longer after that
+    waiting = rollout.phase in OPEN  # what was said of a pause holds no longer after that
     asks = rollout.phase is Phase.HELD or (rollout.paused is not None and waiting)
     bakes = rollout.phase is Phase.BAKING
     return Progress(
@@ -71,4 +73,5 @@ def of_rollout(rollout: Rollout, decision: Decision, verdict: Mapping[str, Any],
         verdict=verdict,
         steps=rollout.plan.steps,
         acted=not waits,
+        others=tuple(one.version for one in rollout.others) if rollout.phase in OPEN else (),
     )

@@ -5,7 +5,7 @@ intent, which the next tick makes true; so any tick may be repeated, and none do
 of a rollout (pause, resume, let it go on) are events of their own, and change nothing else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy.desired import Served
 from deploy.plans import RolloutPlan
-from deploy.shares import Challenger, Share
+from deploy.shares import Challenger, Share, challenger_arms
 from flywheel.errors import IntegrityError
 from flywheel.events import Event, EventKind
 from flywheel.rollbacks import FAILURES, Cause
@@ -36,6 +36,8 @@ class Phase(StrEnum):
 ACTIVE = frozenset(Phase) - {Phase.DONE, Phase.ROLLED_BACK}
 # Both versions get requests, and are compared.
 COMPARED = frozenset({Phase.SHADOW, Phase.CANARY, Phase.HELD})
+# Nothing is decided about it yet.
+OPEN = frozenset({Phase.STARTING, *COMPARED})
 # It has taken over.
 LIVE = frozenset({Phase.BAKING, Phase.DONE})
 
@@ -65,6 +67,8 @@ class Rollout:
         paused: Who paused it and why; None while it goes on.
         allowed: Whether people let it go on from this step.
         seq: Number of the event that started it.
+        others: Of an experiment, the further challengers; once one of all has won, the ones that have not.
+        harmed: Of an experiment that went back, the version that speaks against it; None: it is `new`.
     """
 
     name: str
@@ -87,6 +91,34 @@ class Rollout:
     paused: str | None = None
     allowed: bool = False
     seq: int = 0
+    others: tuple[Served, ...] = ()
+    harmed: Served | None = None
+
+    @property
+    def is_experiment(self) -> bool:
+        """Whether it asks which of its versions is the best by a business measure."""
+        return bool(self.plan.experiment)
+
+    @property
+    def versions(self) -> tuple[Served, ...]:
+        """All that came to take over: one, or the challengers of an experiment in the order of their arms."""
+        return (self.new, *self.others)
+
+    @property
+    def arms(self) -> dict[str, Served]:
+        """The same by their arms, as long as none has won."""
+        return dict(zip(challenger_arms(len(self.versions)), self.versions, strict=True))
+
+    @property
+    def title(self) -> str:
+        """The same for a sentence."""
+        numbers = ", ".join(one.version for one in self.versions)
+        return f"Versions {numbers}" if self.others else f"Version {numbers}"
+
+    @property
+    def failed(self) -> Served | None:
+        """The version whose digest never starts again; None while none has failed."""
+        return (self.harmed or self.new) if self.cause in FAILURES else None
 
     @property
     def percent(self) -> int:
@@ -101,7 +133,13 @@ class Rollout:
         if self.old is None or self.phase not in COMPARED:
             return None
         mirrored = self.plan.mirror_percent(self.step)
-        return Share(self.old, (Challenger(self.new, self.percent),), mirrored, rollout=self.name)
+        percents = self.plan.arms or (self.percent,)
+        challengers = tuple(Challenger(one, percent) for one, percent in zip(self.versions, percents, strict=True))
+        return Share(self.old, challengers, mirrored, rollout=self.name)
+
+    def named(self, version: str | None) -> Served | None:
+        """Return the version of this number; None where it is none of those that came."""
+        return next((one for one in self.versions if one.version == version), None)
 
     @property
     def bakes(self) -> bool:
@@ -159,11 +197,14 @@ class History:
     @property
     def failed(self) -> set[str]:
         """Digests that never start again."""
-        return {one.new.digest for one in self.rollouts if one.cause in FAILURES}
+        return {one.failed.digest for one in self.rollouts if one.failed is not None}
 
     def sentence(self, desired: Served | None, *, rollback: bool = False) -> str:
         """Say what a controller would do, given the version that people want, and whether they want it back."""
         live = f"version {self.champion.version} is live" if self.champion else "nothing is live"
+        if self.current is not None and self.current.is_experiment and self.current.phase in OPEN:
+            numbers = ", ".join(one.version for one in self.current.versions)
+            return f"{live}; an experiment with {numbers} is {self.current.phase} and would go on."
         if self.current is not None and self.current.phase is not Phase.BAKING:
             return f"{live}; version {self.current.new.version} is {self.current.phase} and would go on."
         if desired is None or desired == self.champion:
@@ -223,9 +264,16 @@ def warm(history: History) -> Served | None:
 
 
 def started_body(
-    new: Served, old: Served | None, name: str, plan: RolloutPlan, *, rollback: bool = False
+    new: Served,
+    old: Served | None,
+    name: str,
+    plan: RolloutPlan,
+    *,
+    rollback: bool = False,
+    others: Sequence[Served] = (),
 ) -> dict[str, Any]:
     """Write the body of `rollout.started`."""
+    further = [{"version": one.version, "digest": one.digest} for one in others]
     return {
         "rollout": name,
         "version": new.version,
@@ -233,17 +281,21 @@ def started_body(
         "champion": {"version": old.version, "digest": old.digest} if old else None,
         "plan": plan.to_json(),
         **({"rollback": True} if rollback else {}),
+        **({"others": further} if further else {}),
     }
 
 
 def _started(event: Event) -> Rollout:
     usecase, body = event.subject.split("/")[0], event.body
-    old = body["champion"]
+    old, others = body["champion"], body.get("others", ())
+    plan = RolloutPlan.from_json(body)
+    if len(plan.arms or (0,)) != 1 + len(others):
+        raise ValueError(f"{1 + len(others)} versions and {len(plan.arms)} shares")
     return Rollout(
         name=str(body["rollout"]),
         new=Served(usecase, str(body["version"]), str(body["digest"])),
         old=Served(usecase, str(old["version"]), str(old["digest"])) if old else None,
-        plan=RolloutPlan.from_json(body),
+        plan=plan,
         phase=Phase.STARTING,
         started=event.at,
         since=event.at,
@@ -251,6 +303,7 @@ def _started(event: Event) -> Rollout:
         details=body,
         rollback=body.get("rollback") is True,
         seq=event.seq,
+        others=tuple(Served(usecase, str(one["version"]), str(one["digest"])) for one in others),
     )
 
 
@@ -270,16 +323,31 @@ def _applied(rollout: Rollout, event: Event) -> Rollout:
         case EventKind.ROLLOUT_PROMOTED:
             after = Phase.BAKING if rollout.bakes else Phase.DONE
             reference = body.get("reference", rollout.reference)
+            rollout = _won(rollout, event)
             return replace(rollout, phase=after if done else Phase.PROMOTING, allowed=False, reference=reference)
         case EventKind.ROLLOUT_BAKED:
             return replace(rollout, phase=Phase.DONE, confirmed=True)
         case EventKind.ROLLOUT_ROLLED_BACK:
             phase = Phase.ROLLED_BACK if done else Phase.ROLLING_BACK
-            return replace(rollout, phase=phase, cause=Cause(body["cause"]))
+            cause = Cause(body["cause"])
+            harmed = _named(rollout, event) if cause in FAILURES else None
+            return replace(rollout, phase=phase, cause=cause, harmed=harmed)
         case EventKind.ROLLOUT_HELD:
             return replace(rollout, phase=Phase.HELD, confirmed=True)
         case _:
             raise ValueError(f"{event.kind} is not known")
+
+
+def _won(rollout: Rollout, event: Event) -> Rollout:
+    """Make the version that the event is of the one that comes: of an experiment any of them may have won."""
+    winner = _named(rollout, event)
+    if winner is None:
+        return rollout
+    return replace(rollout, new=winner, others=tuple(one for one in rollout.versions if one != winner))
+
+
+def _named(rollout: Rollout, event: Event) -> Served | None:
+    return rollout.named(event.subject.partition("/")[2]) if rollout.is_experiment else None
 
 
 def _said(rollout: Rollout, event: Event) -> Rollout | None:

@@ -63,8 +63,13 @@ class Share:
     @property
     def arms(self) -> dict[str, Served]:
         """The versions by arm, as requests are marked: `champion`, `challenger`, `challenger-2` and so on."""
-        names = [CHALLENGER, *(f"{CHALLENGER}-{number}" for number in range(2, len(self.challengers) + 1))]
-        return {CHAMPION: self.champion, **dict(zip(names, (one.served for one in self.challengers), strict=False))}
+        names = challenger_arms(len(self.challengers))
+        return {CHAMPION: self.champion, **dict(zip(names, (one.served for one in self.challengers), strict=True))}
+
+
+def challenger_arms(count: int) -> list[str]:
+    """Name the arms of so many challengers."""
+    return [CHALLENGER if number == 1 else f"{CHALLENGER}-{number}" for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True)

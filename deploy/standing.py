@@ -38,7 +38,8 @@ class Standing:
             values = {name: value for name, value in document.items() if name in known}
             try:
                 phase = Phase(values["phase"]) if values["phase"] else None
-                found.append(Progress(**{**values, "phase": phase, "steps": tuple(values["steps"])}))
+                several = {name: tuple(values.get(name, ())) for name in ("steps", "others")}
+                found.append(Progress(**{**values, "phase": phase, **several}))
             except (KeyError, TypeError, ValueError):
                 continue
         return found

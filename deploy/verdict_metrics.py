@@ -168,12 +168,16 @@ class UsersSpec(Strict):
     part: Part
     cap: int = Field(5, ge=1, le=100)
     new_salt: bool = False
+    share: float | None = Field(
+        None, gt=0, lt=100, description="Percent of both arms' users that are the canary's; by default the step's."
+    )
     planned: PlannedErrors | None = None
     pace: Pace = PACE
 
     def build(self, frame: Frame) -> UserErrors:
         """Return the metric before its first look."""
-        return UserErrors(frame.steps, _units(self, frame), self.new_salt)
+        steps = frame.steps if self.share is None else (self.share,) * len(frame.steps)
+        return UserErrors(steps, _units(self, frame), self.new_salt)
 
 
 class PodsSpec(Strict):

@@ -58,7 +58,13 @@ def describe(one: Progress) -> str:
         live = f"version {one.champion} is live" if one.champion else "nothing is live"
         return f"{one.usecase}: {live}. {one.reason}"
     found = "".join(f", evidence on {name} {part:.0%}" for name, part in gates(one.verdict).items())
-    return f"{one.usecase}: version {one.challenger} {one.phase}, {one.percent} % of traffic{found}. {one.reason}"
+    versions = coming_versions(one)
+    return f"{one.usecase}: {versions} {one.phase}, {one.percent} % of traffic{found}. {one.reason}"
+
+
+def coming_versions(one: Progress) -> str:
+    """Name the version that comes, or all challengers of an experiment."""
+    return f"versions {', '.join((f'{one.challenger}', *one.others))}" if one.others else f"version {one.challenger}"
 
 
 def gates(verdict: Mapping[str, Any]) -> dict[str, float]:
@@ -88,7 +94,7 @@ def picture(progress: list[Progress]) -> RenderableType:
 
 def _use_case(one: Progress) -> Iterator[RenderableType]:
     live = f"version {one.champion} is live" if one.champion else "nothing is live"
-    coming = f", version {one.challenger} {one.phase}, {one.percent} % of the requests" if one.challenger else ""
+    coming = f", {coming_versions(one)} {one.phase}, {one.percent} % of the requests" if one.challenger else ""
     yield Text.assemble((one.usecase, "bold"), f"  {live}{coming}")
     if one.challenger is not None and one.steps:
         yield Padding(_way(one), (0, 0, 0, 2))

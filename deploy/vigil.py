@@ -144,5 +144,5 @@ def _bad(name: str, counts: ArmCounts, reign: Rollout) -> tuple[int, int]:
 def _bound(reign: Rollout) -> float | None:
     """Return the seconds over which a rollout's requests were slow, at its p99; None where it had none."""
     plan = reign.plan.traffic
-    metric = plan.metrics.get("latency") if plan is not None else None
-    return metric.seconds.p99 if metric is not None and metric.kind == "latency" else None
+    metrics = plan.metrics.values() if plan is not None else ()
+    return next((metric.seconds.p99 for metric in metrics if metric.kind == "latency"), None)

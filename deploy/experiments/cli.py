@@ -23,6 +23,11 @@ REPORT_EPILOG = (
     "Example: flywheel experiment report experiment.yaml --data units.parquet --html report.html."
     " Exit 0 promotes, 3 rolls back, 4 is not yet."
 )
+START_EPILOG = (
+    "Example: flywheel experiment start experiment.yaml, which names usecase and versions: {challenger: '3',"
+    " challenger-2: '4'}. `flywheel experiment plan` says before how long it takes."
+)
+STOP_EPILOG = 'Example: flywheel experiment stop flights-delay --because "the campaign is over"'
 ROI_EPILOG = "Example: flywheel experiment roi experiment.yaml --data units.parquet"
 EXIT_CODES = {"promote": 0, "roll back": 3, "not yet": 4}
 
@@ -52,6 +57,34 @@ def plan(
         typer.echo(json.dumps([asdict(one) for one in found], indent=1))
     else:
         show_power(found, units_per_day=units_per_day, power=power, metric=wanted.metric.name)
+
+
+@experiment.command(epilog=START_EPILOG)
+def start(
+    file: File,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check it, say what would be done, and do nothing.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for another controller to end.")] = 300,
+) -> None:
+    """Split the traffic of a use case between its champion and approved versions; the winner takes over."""
+    from deploy.experiments.documents import load_plan
+    from deploy.experiments_at_home import start_experiment  # SQLAlchemy: `flywheel --help` must not pay for it
+
+    for line in start_experiment(load_settings(), load_plan(file), timeout, _say, dry_run=dry_run):
+        typer.echo(line)
+
+
+@experiment.command(epilog=STOP_EPILOG)
+def stop(
+    use_case: Annotated[str, typer.Argument(metavar="USECASE", help="Name of the use case.")],
+    because: Annotated[str, typer.Option(help="Why; it stays in the audit trail.")],
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for another controller to end.")] = 300,
+) -> None:
+    """End an experiment without a winner: all traffic goes back to the champion, and its versions are archived."""
+    from deploy.experiments_at_home import stop_experiment  # SQLAlchemy: `flywheel --help` must not pay for it
+
+    typer.echo(stop_experiment(load_settings(), use_case, because, (timeout, _say)))
 
 
 @experiment.command(epilog=REPORT_EPILOG)
@@ -98,6 +131,10 @@ def roi(file: File, data: Data = None, as_json: Json = False) -> None:
     for one in found:
         for line in money_lines(one):
             typer.echo(f"{one.arm}: {line}")
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _report(file: Path, data: Path | None, looks: int) -> "Report":

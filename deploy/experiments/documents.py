@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from deploy.experiments.judging import document, judge
 from deploy.experiments.looks import Look, LookDocument
 from deploy.experiments.plan import Experiment
+from deploy.experiments.sample_ratio import log_evidence
 from deploy.experiments.words import one_line
 from flywheel.errors import UsageError
 from flywheel.yaml_text import parse_yaml, yaml_reason
@@ -34,6 +35,20 @@ def judge_experiment(plan: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]
     """
     checked = parse_plan(plan, "The plan")
     return document(judge(checked, parse_looks(checked, looks)))
+
+
+def deciding(plan: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the looks that the judgement at the last of them goes by: at most two, so that a record stays small.
+
+    The numbers are the last look's; of those before, only the one with the most evidence on the shares counts.
+
+    Raises:
+        UsageError: The plan or a look is not as documented.
+    """
+    checked = parse_plan(plan, "The plan")
+    taken = parse_looks(checked, looks)
+    highest = max(range(len(taken)), key=lambda number: log_evidence(taken[number].units, checked.shares))
+    return [looks[number] for number in sorted({highest, len(looks) - 1})]
 
 
 def load_plan(path: Path) -> Experiment:

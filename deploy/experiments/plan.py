@@ -73,6 +73,9 @@ class Experiment(Strict):
     )
     maximum_days: float | None = Field(None, gt=0, description="After so many days it asks for a decision.")
     usecase: str | None = Field(None, description="From the log: whose predictions.")
+    versions: dict[str, Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]] = Field(
+        {}, max_length=19, description="Version by challenger, for `flywheel experiment start`."
+    )
     rollout: str | None = Field(None, description="From the log: only this rollout's predictions.")
     start: datetime | None = Field(None, description="From the log: when the experiment began (UTC).")
     window: Duration = Field(

@@ -13,7 +13,7 @@ class UserErrors:
     """Errors by user, under a split that is sticky by user.
 
     Args:
-        steps: Percent of users that go to the canary, by step.
+        steps: Percent of both arms' users that are the canary's, by step.
         plan: Fixed before the start.
         new_salt: Each step assigns everybody anew.
         step: The step that the looks are at.
@@ -21,7 +21,7 @@ class UserErrors:
         worse: The canary was found worse.
     """
 
-    steps: tuple[int, ...]
+    steps: tuple[float, ...]
     plan: UnitPlan
     new_salt: bool
     step: int = 0

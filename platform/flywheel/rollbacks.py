@@ -14,6 +14,7 @@ class Cause(StrEnum):
     HEALTH = "health"  # it stopped answering for too long
     SUPERSEDED = "superseded"  # a newer version was approved meanwhile
     WITHDRAWN = "withdrawn"  # somebody took it out of Production
+    NO_WINNER = "no winner"  # an experiment found none better than the champion, or people ended it
 
 
 FAILURES = frozenset({Cause.VERDICT, Cause.START, Cause.HEALTH})

@@ -52,7 +52,7 @@ def traffic(record: Record, until: datetime) -> Traffic:
         shadows=copies,
         levels=[Tick(up.percent(one, upwards=True), f"{one} %") for one in PERCENTS],
         ends=(f"{record.started:%Y-%m-%d %H:%M} UTC", span(across.high)),
-        told=f"Part of the requests that version {record.new.number} answers: {told}.",
+        told=f"Part of the requests to {record.title}: {told}.",
     )
 
 

@@ -79,11 +79,11 @@ def _stretches(record: Record, name: str) -> Iterator[Stretch]:
         trace = body.get("trace") or {}
         found = trace.get("metrics", {}).get(name)
         if found:
-            yield Stretch(step, plan.share(step), anew, trace["seconds"], found)
+            yield Stretch(step, plan.share(step, name), anew, trace["seconds"], found)
         elif statistic := body["verdict"]["metrics"].get(name, {}).get("statistic"):
             at = (moment.event.at - record.started).total_seconds()
             values = {key: [value] for key, value in statistic.items()}
-            yield Stretch(step, plan.share(step), anew, [at], values)
+            yield Stretch(step, plan.share(step, name), anew, [at], values)
 
 
 def _last_of_step(record: Record) -> dict[int, Moment]:

@@ -16,10 +16,12 @@ class Plan:
     Args:
         way: As the use case says it.
         judged: Steps, alpha and metrics by what is judged: `shadow`, `traffic`; as `flywheel verdict` reads them.
+        experiment: Of an experiment, its plan as experiment.yaml says it; {} without one.
     """
 
     way: Way
     judged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    experiment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -40,8 +42,14 @@ class Plan:
             return {}
         return self.judged[TRAFFIC if self.steps[step] else SHADOW]
 
-    def share(self, step: int) -> float:
-        """Return the new version's share (0 to 1) of the requests that both versions are compared on at a step."""
+    def share(self, step: int, metric: str) -> float:
+        """Return the new version's share (0 to 1) of the requests that a metric compares both versions on at a step.
+
+        Of an experiment a metric compares the arm that its name ends with and the control.
+        """
+        shares, arm = self.experiment.get("shares", {}), metric.partition(" ")[2]
+        if arm in shares:
+            return float(shares[arm] / (shares[arm] + shares[self.experiment["control"]]))
         return self.steps[step] / 100 if self.steps[step] else 0.5  # of a copied request both versions get one
 
 
@@ -58,4 +66,4 @@ def read_plan(body: Mapping[str, Any]) -> Plan:
         errors = {"kind": "errors", "part": 1.0, "margin": body["margin"]}
         return Plan(way, {TRAFFIC: {"steps": body["steps"], "alpha": body["alpha"], "metrics": {"errors": errors}}})
     plan = body["plan"]
-    return Plan(Way.model_validate(plan["spec"]), dict(plan["verdicts"]))
+    return Plan(Way.model_validate(plan["spec"]), dict(plan["verdicts"]), plan.get("experiment", {}))

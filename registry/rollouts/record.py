@@ -84,6 +84,7 @@ class Record:
         reason: The sentence that goes with the last change.
         gone: The use case was taken out of service while it was under way, or later.
         seq: Number of the event that started it.
+        others: Of an experiment, the further challengers; once one of all has won, the ones that have not.
         moments: All its events so far, oldest first.
     """
 
@@ -103,7 +104,15 @@ class Record:
     reason: str = ""
     gone: bool = False
     seq: int = 0
+    others: tuple[Version, ...] = ()
     moments: tuple[Moment, ...] = field(default=(), repr=False)
+
+    @property
+    def title(self) -> str:
+        """What comes, as a part of a sentence: of an experiment all its versions, until one of them has won."""
+        numbers = ", ".join(one.number for one in (self.new, *self.others))
+        several = self.others and self.phase not in TAKEN_OVER
+        return f"versions {numbers}" if several else f"version {self.new.number}"
 
     @property
     def percent(self) -> int:
@@ -181,7 +190,15 @@ def _started(event: Event) -> Record:
         started=event.at,
         rollback=body.get("rollback") is True,
         seq=event.seq,
+        others=tuple(Version(str(one["version"]), str(one["digest"])) for one in body.get("others", ())),
     )
+
+
+def _won(record: Record, number: str) -> Record:
+    """Make the version that the event is of the one that comes: of an experiment any of them may have won."""
+    every = (record.new, *record.others)
+    winner = next((one for one in every if one.number == number), record.new)
+    return replace(record, new=winner, others=tuple(one for one in every if one != winner))
 
 
 def _said(record: Record, event: Event) -> Record:
@@ -204,6 +221,7 @@ def _changed(record: Record, event: Event) -> Record:
             return replace(record, phase=phase, step=step, allowed=False)
         case EventKind.ROLLOUT_PROMOTED:
             after = Phase.BAKING if record.bakes else Phase.DONE
+            record = _won(record, event.subject.partition("/")[2])
             return replace(record, phase=after if done else Phase.PROMOTING, allowed=False)
         case EventKind.ROLLOUT_BAKED:
             return replace(record, phase=Phase.DONE, confirmed=True)

@@ -70,6 +70,7 @@ def document(found: Record) -> dict[str, Any]:
         "model": found.model,
         "version": found.new.number,
         "digest": found.new.digest,
+        "others": [one.number for one in found.others],
         "champion": found.old.number if found.old else None,
         "phase": found.phase,
         "percent": found.percent,

@@ -47,6 +47,8 @@ def _sentences(plan: Plan) -> Iterator[tuple[str, str]]:
     way = plan.way
     steps = [f"{percent} %" if percent else "shadow" for percent in plan.steps]
     yield "Way", " → ".join([*steps, "100 %"])
+    if plan.experiment:
+        yield "Experiment", _experiment(plan.experiment)
     if way.shadow is not None and SHADOW in plan.judged:
         copied = "all" if way.shadow.percent == 100 else f"{way.shadow.percent:g} %"
         yield "Shadow", f"It gets a copy of {copied} of the requests, until it has answered {way.shadow.requests:,}."
@@ -66,6 +68,13 @@ def _sentences(plan: Plan) -> Iterator[tuple[str, str]]:
     warm = f"for {_length(way.bake)} after the last step" if way.bake else "no longer than the last step takes"
     kept = "until the next rollout" if way.keep_previous else warm
     yield "Bake", f"The version before stays warm {kept}."
+
+
+def _experiment(document: Mapping[str, Any]) -> str:
+    versions, shares = document.get("versions", {}), document["shares"]
+    order = sorted(shares, key=lambda arm: (arm != document["control"], len(arm), arm))  # an event keeps none
+    arms = [f"{arm}{f' (version {versions[arm]})' if arm in versions else ''} {shares[arm]:g} %" for arm in order]
+    return f"{document['name']}: {', '.join(arms)}; the best by {document['metric']['name']} takes all of the traffic."
 
 
 def _parts(plan: Plan, name: str) -> str:

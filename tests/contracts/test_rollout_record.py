@@ -12,7 +12,8 @@ from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from registry.rollouts.plan import SHADOW
 from registry.rollouts.record import Phase, records, under_way
-from tests.deploy.simulated import FLIGHTS, PLAIN, World, controller
+from registry.rollouts.view import build
+from tests.deploy.simulated import FLIGHTS, PLAIN, SimulatedLedger, World, controller, prepared
 
 WAYS = (
     RolloutSpec(steps=(10, 50), max_minutes=0.2, **PLAIN),
@@ -25,6 +26,20 @@ SAID = {
     "allow": EventKind.ROLLOUT_ALLOWED,
 }
 ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", "turn bad", *SAID)
+ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", *SAID)
+EXPERIMENTS = (
+    "tick",
+    "tick",
+    "tick",
+    "traffic",
+    "traffic",
+    "harm",
+    "harm others",
+    "gain",
+    "experiment",
+    "archive",
+    *SAID,
+)
 
 
 def agree(events: list[Event]) -> None:
@@ -36,6 +51,8 @@ def agree(events: list[Event]) -> None:
         assert (ours.paused, ours.allowed, ours.confirmed) == (other.paused, other.allowed, other.confirmed)
         assert (ours.new.number, ours.new.digest) == (other.new.version, other.new.digest)
         assert (ours.old and ours.old.number) == (other.old and other.old.version)
+        assert [(one.number, one.digest) for one in ours.others] == [(one.version, one.digest) for one in other.others]
+        assert ours.plan.experiment == other.plan.experiment
         assert (ours.plan.steps, ours.bakes, ours.reason) == (other.plan.steps, other.bakes, other.reason)
         assert ours.cause == (other.cause.value if other.cause else None)
         assert (SHADOW in ours.plan.judged) == (other.plan.shadow is not None)
@@ -52,14 +69,14 @@ def act(world: World, folder: Path, what: str) -> None:
         controller(world, folder).tick()
     elif what in ("traffic", "harm"):
         world.traffic(4000, canary_errors=400 if what == "harm" else 0)
+    elif what in OTHERS:
+        OTHERS[what](world)
     elif what == "approve":
         world.approve(str(len(world.digests) + 1))
     elif what == "archive":
         live = [version for version, stage in world.stages.items() if stage == "Production"]
         if live:
             world.archive(live[-1], "grace")
-    elif what == "turn bad":
-        turn_bad(world)
     elif what == "undeploy":
         if any(event.kind == EventKind.ROLLOUT_STARTED for event in world.events):
             world.append(EventKind.ROLLOUT_UNDEPLOYED, FLIGHTS, "svc-controller", {"reason": "x", "versions": []})
@@ -77,6 +94,61 @@ def turn_bad(world: World) -> None:
     if found is not None and found.current is None and found.reign is not None:
         body = {"rollout": found.reign.name, "version": found.reign.new.version, "reason": "It turned bad."}
         world.append(EventKind.ROLLOUT_TURNED_BAD, found.reign.new.subject, "svc-controller", body)
+
+
+def experiment(world: World) -> None:
+    """Let one begin with two new versions, where that is possible."""
+    numbers = [str(len(world.digests) + more) for more in (1, 2)]
+    found = histories(world.events).get(FLIGHTS)
+    if found is None or found.champion is None or found.current is not None:
+        return
+    for number in numbers:
+        world.approve(number)
+    versions = dict(zip(("challenger", "challenger-2"), numbers, strict=True))
+    prepared(world, versions=versions).record(SimulatedLedger(world))
+
+
+def harm_others(world: World) -> None:
+    """Let further challengers fail from now on."""
+    world.faults = dict.fromkeys(world.digests, 300)
+
+
+def gain(world: World) -> None:
+    """Let the newest version convert more users, and time for a look pass."""
+    world.rates[max(world.digests, key=int)] = 0.9
+    world.now += timedelta(minutes=2)
+
+
+OTHERS = {"turn bad": turn_bad, "experiment": experiment, "harm others": harm_others, "gain": gain}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(way=st.sampled_from(WAYS), acts=st.lists(st.sampled_from(EXPERIMENTS), min_size=10, max_size=60))
+def test_both_tell_the_same_of_every_prefix_of_every_experiment(
+    tmp_path_factory: pytest.TempPathFactory, way: RolloutSpec, acts: list[str]
+) -> None:
+    folder, world = tmp_path_factory.mktemp("journal"), World(spec=way)
+    world.approve("1")
+    for what in (*("tick",) * 8, "experiment", *("tick",) * 6, *acts):
+        act(world, folder, what)
+    for end in range(len(world.events) + 1):
+        agree(world.events[:end])
+
+
+def test_an_experiment_that_a_further_challenger_wins_is_told_alike(tmp_path: Path) -> None:
+    world = World(spec=WAYS[1])
+    for what in ("approve", *("tick",) * 6, "experiment", *("tick",) * 6, *("gain", "traffic", "tick", "allow") * 20):
+        act(world, tmp_path, what)
+    (record,) = (one for one in records(world.events) if one.plan.experiment)
+    before = next(one for one in records(world.events[:-8]) if one.plan.experiment)
+    assert (before.title, record.title) == ("versions 2, 3", "version 3")
+    assert (record.new.number, [one.number for one in record.others]) == ("3", ["2"])
+    for end in range(len(world.events) + 1):
+        agree(world.events[:end])
+    view = build(record, world.now)
+    assert [one.title for one in view.metrics] == ["Errors challenger", "Errors challenger-2"]
+    assert [one.evidence.stretches[0].share for one in view.metrics] == [30 / 80, 20 / 70]
+    assert dict(view.plan)["Experiment"].startswith("two rankers: champion 50 %, challenger (version 2) 30 %, ")
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

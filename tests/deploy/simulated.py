@@ -8,10 +8,14 @@ from typing import Any
 
 from deploy.controller import Controller
 from deploy.desired import Served
+from deploy.experimenting import Start, Starting
+from deploy.experiments.documents import parse_plan
 from deploy.interfaces import Condition, Readiness
 from deploy.journal import Journal
+from deploy.planning import Planning
 from deploy.progress import Progress
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts, Share
+from flywheel.errors import UsageError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained, verify
 from flywheel.rollout_spec import Rollout as RolloutSpec
 
@@ -20,6 +24,16 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 # Short ways: no shadow, no bake, errors alone; tests of those say so.
 PLAIN: dict[str, Any] = {"shadow": None, "bake": timedelta(0), "guard": ("errors",), "least_requests": 1}
 SPEC = RolloutSpec(steps=(10, 50), max_minutes=30, **PLAIN)
+
+EXPERIMENT: dict[str, Any] = {
+    "name": "two rankers",
+    "usecase": FLIGHTS,
+    "metric": {"name": "conversion"},
+    "shares": {"champion": 50, "challenger": 30, "challenger-2": 20},
+    "control": "champion",
+    "versions": {"challenger": "2", "challenger-2": "3"},
+    "minimum_units": 500,
+}
 
 
 class Crash(BaseException):
@@ -43,6 +57,11 @@ class World:
     spec: RolloutSpec = SPEC
     crash_after: int | None = None
     shares: list[Share] = field(default_factory=list)
+    faults: dict[str, int] = field(
+        default_factory=dict
+    )  # by version, of champion and further challengers, each time requests come
+    rates: dict[str, float] = field(default_factory=dict)  # by version, of conversions
+    units: dict[str, tuple[float, float]] = field(default_factory=dict)  # by arm of an experiment: came, converted
 
     def touch(self) -> None:
         """Count one effect on the world; the controller dies before it when it is its turn."""
@@ -79,11 +98,39 @@ class World:
         share = self.routed
         if share is None:
             return
-        canary = requests * share.percent // 100 if share.challenger else 0
-        self._count(CHAMPION, requests - canary, champion_errors)
+        canary = requests * share.challengers[0].percent // 100 if share.challenger else 0
+        failing = champion_errors or self.faults.get(share.champion.version, 0)
+        self._count(CHAMPION, requests * share.percent_of_champion // 100, failing)
+        for arm, one in zip(list(share.arms)[2:], share.challengers[1:], strict=True):
+            count = requests * one.percent // 100
+            self._count(f"{share.rollout} {arm}", count, self.faults.get(one.served.version, 0))
+        if "-experiment-" in f"{share.rollout}":
+            self._measure(share, requests)
         if share.challenger is not None and share.challenger.version not in self.dead:
             self._count(f"{share.rollout}", canary, canary_errors)
             self._count(f"{share.rollout} shadow", int(requests * share.mirror_percent / 100), canary_errors)
+
+    def _measure(self, share: Share, requests: int) -> None:
+        """Let each request be a new user, of whom the version's rate converts."""
+        parts = dict(
+            zip(share.arms, (share.percent_of_champion, *(one.percent for one in share.challengers)), strict=True)
+        )
+        for arm, served in share.arms.items():
+            came, converted = self.units.get(arm, (0.0, 0.0))
+            new = requests * parts[arm] / 100
+            self.units[arm] = (came + new, converted + new * self.rates.get(served.version, 0.1))
+
+    def look(self, plan: Mapping[str, Any], as_of: datetime) -> dict[str, Any]:
+        """Say what a log would of an experiment on conversions."""
+        if not all(came for came, _ in self.units.values()) or not self.units:
+            raise UsageError("The log has no unit in an arm.")
+        arms = {}
+        for arm, (came, converted) in self.units.items():
+            count, rate = int(came / 2), converted / came
+            fold = {"count": count, "mean": rate, "squares": count * rate * (1 - rate)}
+            arms[arm] = {"units": 2 * count, "metrics": {plan["metric"]["name"]: [fold, fold]}}
+        days = (as_of - datetime.fromisoformat(plan["start"]).replace(tzinfo=None)).total_seconds() / 86_400
+        return {"at": as_of.isoformat(), "days": days, "arms": arms}
 
     def _count(self, arm: str, requests: int, errors: int) -> None:
         counts = self.counters.setdefault(arm, [0, 0])
@@ -155,7 +202,7 @@ class SimulatedTarget:
 
     def route(self, shares: Sequence[Share]) -> set[str]:
         for share in shares:
-            parts = [one for one in (share.champion, share.challenger, share.previous) if one is not None]
+            parts = [*share.arms.values(), *([share.previous] if share.previous else [])]
             if share != self._world.routed and all(self._world.running.get(one) is Readiness.READY for one in parts):
                 self._world.touch()
                 self._world.routed = share
@@ -170,13 +217,15 @@ class SimulatedTarget:
 
     def counts(self, share: Share) -> dict[str, ArmCounts]:
         arms = {CHAMPION: CHAMPION, CHALLENGER: f"{share.rollout}", SHADOW: f"{share.rollout} shadow"}
+        arms |= {arm: f"{share.rollout} {arm}" for arm in list(share.arms)[2:]}
         found = {arm: self._world.counters.get(name, [0, 0]) for arm, name in arms.items()}
         return {arm: ArmCounts(requests, errors) for arm, (requests, errors) in found.items()}
 
     def retire(self, keep: set[Served]) -> bool:
         routed = self._world.routed
-        in_use = {routed.champion, routed.challenger, routed.previous} if routed else set()
-        left = [served for served in self._world.running if served not in keep]
+        in_use = {*routed.arms.values(), routed.previous} if routed else set()
+        # What is routed though nothing is kept is the last that answers: it goes on, and nobody waits for its end.
+        left = [served for served in self._world.running if served not in keep and (keep or served not in in_use)]
         for served in left:
             if served not in in_use:
                 self._world.touch()
@@ -190,15 +239,16 @@ class SimulatedTarget:
 
 
 def controller(world: World, folder: Path) -> Controller:
-    return Controller(
-        SimulatedLedger(world), SimulatedRegistry(world), SimulatedTarget(world), Journal(folder), lambda: world.now
-    )
+    parts = SimulatedLedger(world), SimulatedRegistry(world), SimulatedTarget(world), Journal(folder)
+    return Controller(*parts, lambda: world.now, measure=world.look)
 
 
-def run(world: World, folder: Path, *, ticks: int = 60, requests: int = 1000, errors: int = 0) -> Progress | None:
+def run(
+    world: World, folder: Path, *, ticks: int = 60, requests: int = 1000, errors: int = 0, seconds: float = 1
+) -> Progress | None:
     one, progress = controller(world, folder), None
     for _ in range(ticks):
-        world.now += timedelta(seconds=1)
+        world.now += timedelta(seconds=seconds)
         found = one.tick()
         world.traffic(requests, errors)
         progress = found[0] if found else None
@@ -220,3 +270,10 @@ def rolled_back(world: World, folder: Path) -> World:
     assert world.aliases == {"champion": "2"}
     world.roll_back("1")
     return world
+
+
+def prepared(world: World, *, sticky: bool = True, **changes: Any) -> Start:
+    """Return an experiment with versions 2 and 3 as it would start now."""
+    planning = Planning(SimulatedTarget(world))
+    starting = Starting(SimulatedRegistry(world), planning, world.now, sticky)
+    return starting.prepare(parse_plan({**EXPERIMENT, **changes}, "The plan"), world.events)

@@ -55,7 +55,7 @@ def the_champion_is_not_kept(one: Controller) -> None:
 
 
 def every_version_is_silent(one: Controller) -> None:
-    one._eyes._silent_seconds = lambda rollout, healthy, now: 1000.0  # type: ignore[method-assign]
+    one._eyes._silent_seconds = lambda rollout, served, healthy, now: 1000.0  # type: ignore[method-assign]
 
 
 def nothing_is_confirmed(one: Controller) -> None:

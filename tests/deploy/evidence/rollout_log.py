@@ -17,7 +17,7 @@ from flywheel.storage import PredictionLog, TableName
 AT = datetime(2026, 1, 1)
 NAME = "shop"
 ROLLOUT = "shop-2"
-VERSIONS = {"champion": "1", "challenger": "2", "shadow": "2"}
+VERSIONS = {"champion": "1", "challenger": "2", "challenger-2": "3", "shadow": "2"}
 OUTPUTS: dict[str, tuple[Output, ...]] = {
     "binary": outputs_of("binary", has_threshold=True),
     "regression": outputs_of("regression"),
