@@ -25,6 +25,8 @@ Counters = Mapping[str, ArmCounts]
 NO_COUNTS = ArmCounts()
 # Looks grow rarer with a step's age, so that a long one leaves hundreds of them and not thousands.
 LOOK_SHARE, LONGEST_SECONDS = 0.01, 10.0
+# The first requests in traffic find a process that has done nothing yet: how long they took is nobody's latency.
+WARM_REQUESTS = 100
 
 
 class Evidence(Protocol):
@@ -48,6 +50,7 @@ class Looking:
         taken: When the last look was taken.
         size: Of the journal, in bytes, after it.
         trouble: Why the prediction log said nothing in it.
+        answered: Requests in traffic that the new version was counted for so far.
     """
 
     rollout: str
@@ -59,6 +62,7 @@ class Looking:
     taken: datetime | None = None
     size: int = 0
     trouble: str = ""
+    answered: int = 0
 
     @classmethod
     def resumed(cls, rollout: Rollout, journal: Journal) -> "Looking":
@@ -146,6 +150,8 @@ class Looking:
         canary = CHALLENGER if self.plan.steps[rollout.step] else SHADOW
         counts = difference(counters, since)
         metrics = counted(judged_by, counts, canary)
+        if self.answered < WARM_REQUESTS:
+            metrics = {name: one for name, one in metrics.items() if judged_by.metrics[name].kind != "latency"}
         said, cursor = self._said(evidence)
         metrics |= {name: one for name, one in said.items() if name in judged_by.metrics}
         if not metrics:
@@ -180,10 +186,9 @@ class Looking:
         if self.plan.judged_by(entry.step) is not None:
             self.judgings[self.plan.steps[entry.step] == 0], judged = self._after(entry)
             self.points.setdefault(entry.step, []).append(point(entry.seconds, judged))
-            if (
-                self.entries
-            ):  # only the last one's are asked for: they are 20 kB, and a rollout that waits looks for weeks
+            if self.entries:  # only the last one's are asked for: they are 20 kB, and a rollout may look for weeks
                 self.entries[-1] = replace(self.entries[-1], counters={}, cursor={})
+            self.answered += _answered(entry) if self.plan.steps[entry.step] else 0
             self.entries.append(entry)
 
     def _after(self, entry: Entry) -> tuple[Judging, Judged]:
@@ -208,6 +213,12 @@ class Looking:
 
     def _cursor(self) -> Mapping[str, Any]:
         return self.entries[-1].cursor if self.entries else {}
+
+
+def _answered(entry: Entry) -> int:
+    """Return the requests of new versions in a look; of an experiment each arm has a metric of its own."""
+    metrics: Mapping[str, Any] = entry.look["metrics"]
+    return sum(one["canary"]["requests"] for name, one in metrics.items() if name.split()[0] == "errors")
 
 
 def header(rollout: Rollout) -> dict[str, Any]:

@@ -20,9 +20,14 @@ from deploy.verdict.valued import Values, ValuesPlan
 Part = Annotated[float, Field(gt=0, le=1, description="Part of the plan's alpha.")]
 Pace = Annotated[float, Field(gt=0, le=10, description="By a part t of the planned evidence, t^pace may be spent.")]
 Spending = Annotated[float, Field(gt=0, lt=1, description="Part that is spent on the plan; the rest is the hedge's.")]
-Least = Annotated[int, Field(ge=1, description="Requests to the canary at a step before its gate opens.")]
-PlannedErrors = Annotated[float, Field(ge=1, description="Errors of both arms that the whole rollout will see.")]
-PlannedRequests = Annotated[int, Field(ge=1, description="Requests of both arms that the whole rollout will see.")]
+MOST = 1_000_000_000_000  # of anything that is counted; what a float holds exactly
+Least = Annotated[int, Field(ge=1, le=MOST, description="Requests to the canary at a step before its gate opens.")]
+PlannedErrors = Annotated[
+    float, Field(ge=1, le=MOST, description="Errors of both arms in the whole rollout.")
+]
+PlannedRequests = Annotated[
+    int, Field(ge=1, le=MOST, description="Requests of both arms in the whole rollout.")
+]
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,7 @@ class SeriesSpec(Strict):
 
     kind: Literal["series"]
     part: Part
-    minutes: int = Field(ge=1, description="Minutes that the rollout is planned to take.")
+    minutes: int = Field(ge=1, le=MOST, description="Minutes that the rollout is planned to take.")
 
     def build(self, frame: Frame) -> Series:
         """Return the metric before its first look."""
@@ -211,7 +216,7 @@ class DispersionSpec(Strict):
     """Whether two series vary alike; it holds, and never rolls back."""
 
     kind: Literal["dispersion"]
-    minutes: int = Field(ge=1, description="Minutes that the rollout is planned to take.")
+    minutes: int = Field(ge=1, le=MOST, description="Minutes that the rollout is planned to take.")
 
     def build(self, frame: Frame) -> Spread:
         """Return the metric before its first look."""

@@ -111,7 +111,7 @@ class Rollout(Strict):
         None, gt=0, description="Slower requests are counted; by default those over the champion's p90 and p99."
     )
     latency_ratio: float = Field(
-        1.5, ge=1, le=100, description="Tolerated ratio of slow requests: a version that gets few has colder caches."
+        3, ge=1, le=100, description="Tolerated ratio of slow requests: a version that gets few has colder caches."
     )
     loss_margin: float = Field(0.02, gt=0, description="Tolerated rise of the loss, as monitor.retrain.margin.")
     kpi: Kpi | None = Field(None, description="The business measure of guard kpi.")
