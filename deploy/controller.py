@@ -23,7 +23,7 @@ from deploy.progress import Progress, of_history, of_rollout
 from deploy.rollout import COMPARED, OPEN, History, Phase, Rollout, histories, intended, started_body, warm
 from deploy.shares import Share
 from deploy.vigil import Vigils
-from flywheel.errors import FlywheelError, TransientError
+from flywheel.errors import FlywheelError, SpecError, TransientError
 from flywheel.events import Event, EventKind
 from flywheel.policy import RolloutPolicy
 from flywheel.rollbacks import Cause
@@ -42,7 +42,7 @@ class Controller:
         only: The only use case to reconcile; all by default.
         observatory: What the prediction log knows.
         hooks: Asked before each step.
-        starts: Whether it starts new rollouts; else it goes on with what is under way, and goes back.
+        starts: Whether it brings new versions; else it goes on with what is under way, and goes back.
         vigils: Over what is live; None: nobody watches it.
         measure: What the log says of an experiment's business measure; None: experiments are judged by harm alone.
     """
@@ -59,6 +59,7 @@ class Controller:
     vigils: Vigils | None = None
     measure: Measure | None = None
     _conditions: dict[Served, Condition] = field(default_factory=dict)
+    _fault: FlywheelError | None = None
     _eyes: Eyes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,15 +73,21 @@ class Controller:
         found, approved = histories(events), approvals(events)
         names = sorted(set(found) | set(approved))
         past = {name: found.get(name, History(name)) for name in names}
+        self.journal.keep_only(
+            {one.name for history in past.values() if (one := history.current) and _is_looked_at(one)}
+        )
         shares = {name: share for name in names if (share := self._share(past[name])) is not None}
         confirmed = self._bring(past.values(), shares.values())
         removed = {name: self.target.remove(name) for name in names if past[name].is_gone}
         retired = self.target.retire({served for name in names for served in _running(past[name])})
-        found_out, fault = list[Progress](), None
+        found_out, fault = list[Progress](), self._fault
         for name in (name for name in names if self.only in {None, name}):
             # Before the first promotion there is no traffic that could be confirmed.
             there = name in confirmed or name not in shares
             gone = retired and removed.get(name, True)
+            if set(_running(past[name])) - set(self._conditions):
+                self._go_back_only(past[name], in_force=there)
+                continue
             try:
                 mine = approved.get(name, [])
                 found_out.append(self._reconcile(past[name], mine, events, in_force=there, retired=gone))
@@ -95,18 +102,28 @@ class Controller:
         past = histories(self.ledger.read())
         shares = {name: share for name in sorted(past) if (share := self._share(past[name])) is not None}
         confirmed = self._bring([past[name] for name in shares], shares.values())
+        if self._fault is not None:
+            raise self._fault
         return [self._restored(past[name], there=name in confirmed) for name in shares]
 
     def _share(self, history: History) -> Share | None:
         """Return the traffic that the events ask for; what was sent back without them stays with the champion."""
         rollout = history.current
-        if rollout is not None and rollout.share is not None and self.journal.sent_back(rollout.name) is not None:
-            return Share(rollout.share.champion)
-        return intended(history)
+        if rollout is None or rollout.old is None or rollout.phase not in {*COMPARED, Phase.PROMOTING}:
+            return intended(history)
+        return intended(history) if self.journal.sent_back(rollout.name) is None else Share(rollout.old)
 
     def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
         """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""
-        self._conditions = {served: self.target.ensure(served) for history in past for served in _running(history)}
+        self._conditions, self._fault = {}, None
+        for served in (served for history in past for served in _running(history)):
+            try:
+                self._conditions[served] = self.target.ensure(served)
+            except (
+                SpecError,
+                TransientError,
+            ) as fault:  # nothing is known of it, and the others need not wait for that
+                self._fault = fault
         return self.target.route(list(shares))
 
     def _restored(self, history: History, *, there: bool) -> Progress:
@@ -163,9 +180,9 @@ class Controller:
         return self._served(of_rollout(rollout, decision, self._eyes.verdict(rollout), in_force=in_force))
 
     def _go_back_only(self, history: History, *, in_force: bool) -> None:
-        """While the registry does not say what people want, do nothing about a rollout but end its harm."""
+        """While it is not known what people want, or how a version is, do nothing about a rollout but end its harm."""
         rollout = history.current
-        if rollout is not None and rollout.phase in COMPARED:
+        if rollout is not None and rollout.phase in {*COMPARED, Phase.BAKING}:
             seen = self._eyes.observe(rollout, rollout.new, self._conditions, in_force=in_force)
             decision = decide(rollout, replace(seen, approved=frozenset(rollout.versions)))
             if decision.action is Action.ROLL_BACK:
@@ -208,7 +225,7 @@ class Controller:
 
     def _asked_first(self, rollout: Rollout, decision: Decision) -> Decision:
         """Ask the hooks before a step; one that objects makes it wait."""
-        if decision.action not in {Action.ADVANCE, Action.PROMOTE}:
+        if rollout.rollback or decision.action not in {Action.ADVANCE, Action.PROMOTE}:
             return decision
         following = (*rollout.plan.steps, 100)[rollout.step + 1 if decision.action is Action.ADVANCE else -1]
         step = Step(
@@ -270,6 +287,11 @@ class Restoring:
     def tick(self) -> list[Progress]:
         """Restore once."""
         return self.controller.restore()
+
+
+def _is_looked_at(rollout: Rollout) -> bool:
+    """Say whether the journal of a rollout is still asked; what has taken over is watched by its vigil."""
+    return rollout.phase is not Phase.BAKING
 
 
 def _running(history: History) -> list[Served]:

@@ -133,7 +133,9 @@ def _unwanted(rollout: Rollout, seen: Observed) -> Decision | None:
         return Decision(Action.ROLL_BACK, reason, Cause.WITHDRAWN)
     if rollout.phase in OPEN and rollout.is_experiment:
         return _withdrawn(rollout, seen)
-    if rollout.phase not in OPEN or seen.desired == rollout.new:
+    # A first version that answered once and never again takes nothing over, and nothing comes back for it.
+    stuck = rollout.phase is Phase.PROMOTING and rollout.old is None and not seen.in_force
+    if not (stuck or rollout.phase in OPEN) or seen.desired == rollout.new:
         return None
     newer = seen.desired is not None and seen.desired != rollout.old
     if newer and seen.desired is not None:
@@ -155,7 +157,11 @@ def _withdrawn(rollout: Rollout, seen: Observed) -> Decision | None:
 def _never_there(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is Phase.STARTING and seen.failure:
         return Decision(Action.ROLL_BACK, seen.failure, Cause.START, seen.failing)
-    if rollout.phase is Phase.PROMOTING and rollout.old is not None and not seen.in_force and seen.silent_too_long:
+    if rollout.phase is not Phase.PROMOTING or rollout.old is None:
+        return None
+    if seen.verdict is not None and seen.verdict.call is Call.ROLL_BACK:  # found while nothing could be recorded
+        return Decision(Action.ROLL_BACK, seen.verdict.reason, Cause.VERDICT, seen.verdict.version)
+    if not seen.in_force and seen.silent_too_long:
         return Decision(Action.ROLL_BACK, "The new version stopped answering before it took over.", Cause.HEALTH)
     return None
 
@@ -208,7 +214,7 @@ def _bakes(rollout: Rollout, seen: Observed) -> Decision | None:
     if seen.desired is not None and seen.desired != rollout.new:
         reason = f"Version {seen.desired.version} was approved meanwhile: version {rollout.old.version} need not wait."
         return Decision(Action.FINISH, reason)
-    left = rollout.since + rollout.plan.spec.bake - seen.now
+    left = rollout.plan.spec.bake - (seen.now - rollout.since)  # a bake may be longer than time goes on
     if left.total_seconds() > 0:
         seconds = left.total_seconds()
         length = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
@@ -269,7 +275,7 @@ def _waits(rollout: Rollout, seen: Observed) -> Decision | None:
     share = f"{plan.steps[step]} %" if step < len(plan.steps) else "all of the traffic"
     if plan.is_manual(step):
         return Decision(Action.WAIT, f"The step to {share} waits for people: `flywheel promote {rollout.new.usecase}`.")
-    left = rollout.since + plan.spec.pause - seen.now
+    left = plan.spec.pause - (seen.now - rollout.since)
     if rollout.step >= 0 and left.total_seconds() > 0:
         return Decision(
             Action.WAIT, f"The step to {share} may come in {left.total_seconds() / 60:.1f} min, not before."

@@ -6,7 +6,7 @@ records the rollback with the looks that led to it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ class Emergency:
     journal: Journal
     target: Target
     now: Callable[[], datetime]
+    _known: dict[str, tuple[Rollout, Looking]] = field(default_factory=dict)  # a day's looks take seconds to read again
 
     def tick(self) -> list[str]:
         """Look at every open rollout once; return a sentence for each that is sent back.
@@ -34,15 +35,20 @@ class Emergency:
         Raises:
             TransientError: The gateway does not answer.
         """
-        return [said for name, header in self.journal.open_ones().items() if (said := self._back(name, header))]
+        there = self.journal.open_ones()
+        for name in self._known.keys() - there.keys():
+            del self._known[name]
+        return [said for name, header in there.items() if (said := self._back(name, header))]
 
     def _back(self, name: str, header: Mapping[str, Any]) -> str | None:
-        rollout = self._rollout(name, header)
-        if rollout is None or rollout.share is None:
+        found = self._looking(name, header)
+        if found is None:
             return None
+        rollout, looking = found
         share, reason = rollout.share, self.journal.sent_back(name)
+        if share is None:
+            return None
         if reason is None:
-            looking = Looking.resumed(rollout, self.journal)
             judged = looking.look(rollout, self.now(), lambda: self.target.counts(share), None)
             if judged is None or judged.call is not Call.ROLL_BACK:
                 return None
@@ -52,6 +58,14 @@ class Emergency:
             self.journal.send_back(name, reason)
         self.target.route([Share(share.champion)])
         return f"{share.champion.usecase}: traffic goes back to version {share.champion.version}. {reason}"
+
+    def _looking(self, name: str, header: Mapping[str, Any]) -> tuple[Rollout, Looking] | None:
+        if name not in self._known or self._known[name][1].is_stale:
+            self._known.pop(name, None)
+            rollout = self._rollout(name, header)
+            if rollout is not None:
+                self._known[name] = rollout, Looking.resumed(rollout, self.journal)
+        return self._known.get(name)
 
     def _rollout(self, name: str, header: Mapping[str, Any]) -> Rollout | None:
         """Return a rollout at the step of its last look; None while there was none."""

@@ -81,7 +81,8 @@ class Eyes:
         return self._look(rollout) if rollout.phase in COMPARED else self._kept_well(rollout)
 
     def _sent_back(self, rollout: Rollout) -> Opinion | None:
-        reason = self.journal.sent_back(rollout.name) if rollout.phase in COMPARED else None
+        may = rollout.phase in {*COMPARED, Phase.PROMOTING}  # the last event may not have come to pass before
+        reason = self.journal.sent_back(rollout.name) if may else None
         return Opinion(Call.ROLL_BACK, reason, self._harmed(rollout)) if reason is not None else None
 
     def _kept_well(self, rollout: Rollout) -> Opinion | None:

@@ -10,7 +10,7 @@ follows a step is told by webhooks and outbox consumers, which get every `rollou
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from deploy.desired import Served
 
@@ -48,14 +48,28 @@ class Hooks:
 
     hooks: Mapping[str, Hook] = field(default_factory=dict)
     seconds: float = SECONDS
+    _late: dict[str, threading.Thread] = field(default_factory=dict, repr=False, compare=False)
 
     def objection(self, step: Step) -> str | None:
         """Return the first objection to a step as a sentence; None when nobody has any."""
         for name, hook in sorted(self.hooks.items()):
-            said = _asked(hook, step, self.seconds)
+            said = self._asked(name, hook, step)
             if said is not None:
                 return f"Hook '{name}' lets the step to {step.to_percent} % wait: {said}"
         return None
+
+    def _asked(self, name: str, hook: Hook, step: Step) -> str | None:
+        late = self._late.get(name)
+        if late is not None and late.is_alive():  # asked again at every tick, it would fill the memory with threads
+            return "it has still not answered what it was asked before."
+        answers: list[str | None] = []
+        thread = threading.Thread(target=_ask, args=(hook, step, answers), daemon=True, name="rollout-hook")
+        thread.start()
+        thread.join(self.seconds)
+        if answers:
+            return answers[0]
+        self._late[name] = thread
+        return f"it has not answered within {self.seconds:g} seconds."
 
 
 NO_HOOKS = Hooks()
@@ -63,20 +77,20 @@ NO_HOOKS = Hooks()
 
 def installed() -> Hooks:
     """Return the hooks that are installed."""
-    return Hooks({one.name: one.load() for one in entry_points(group=GROUP)})
+    return Hooks({one.name: _of(one) for one in entry_points(group=GROUP)})
 
 
-def _asked(hook: Hook, step: Step, seconds: float) -> str | None:
-    answers: list[str | None] = []
+def _of(entry: EntryPoint) -> Hook:
+    def ask(step: Step) -> str | None:
+        hook: Hook = entry.load()  # only now: one that cannot be loaded objects to a step, and stops no controller
+        return hook(step)
 
-    def ask() -> None:
-        try:
-            said = hook(step)
-            answers.append(said if said is None else str(said))
-        except Exception as fault:  # noqa: BLE001  # it is others' code
-            answers.append(f"it failed: {type(fault).__name__}: {fault}")
+    return ask
 
-    thread = threading.Thread(target=ask, daemon=True, name="rollout-hook")
-    thread.start()
-    thread.join(seconds)
-    return answers[0] if answers else f"it has not answered within {seconds:g} seconds."
+
+def _ask(hook: Hook, step: Step, answers: list[str | None]) -> None:
+    try:
+        said = hook(step)
+        answers.append(said if said is None else str(said))
+    except Exception as fault:  # noqa: BLE001  # it is others' code
+        answers.append(f"it failed: {type(fault).__name__}: {fault}")

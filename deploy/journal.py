@@ -7,7 +7,7 @@ A lost journal costs the looks' boundaries only: what was counted since the step
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,7 @@ from typing import Any
 from flywheel.connections import write_private
 from flywheel.errors import TransientError
 
-HEADER = ".rollout.json"
-EXPERIMENT = ".experiment.json"
+HEADER, LOOKS, BACK, EXPERIMENT = ".rollout.json", ".jsonl", ".back", ".experiment.json"
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,13 @@ class Journal:
         return found
 
     def send_back(self, rollout: str, reason: str) -> None:
-        """Keep that traffic was sent back to the champion while nothing could be recorded."""
-        write_private(self._back(rollout), reason)
+        """Keep that traffic was sent back to the champion while nothing could be recorded.
+
+        Raises:
+            TransientError: The disk does not take it.
+        """
+        with _kept(self._back(rollout)):
+            write_private(self._back(rollout), reason)
 
     def sent_back(self, rollout: str) -> str | None:
         """Return why traffic was sent back; None when it was not."""
@@ -153,8 +157,15 @@ class Journal:
         for path in (self._header(rollout), self._path(rollout), self._back(rollout), self._experiment(rollout)):
             path.unlink(missing_ok=True)
 
+    def keep_only(self, rollouts: Collection[str]) -> None:
+        """Forget all others: they were over when a controller died before it dropped them, or were undeployed."""
+        for kind in (HEADER, LOOKS, BACK, EXPERIMENT):
+            for path in self._folder.glob(f"*{kind}"):
+                if path.name.removesuffix(kind) not in rollouts:
+                    path.unlink(missing_ok=True)
+
     def _path(self, rollout: str) -> Path:
-        return self._folder / f"{rollout}.jsonl"
+        return self._folder / f"{rollout}{LOOKS}"
 
     def _header(self, rollout: str) -> Path:
         return self._folder / f"{rollout}{HEADER}"
@@ -163,7 +174,7 @@ class Journal:
         return self._folder / f"{rollout}{EXPERIMENT}"
 
     def _back(self, rollout: str) -> Path:
-        return self._folder / f"{rollout}.back"
+        return self._folder / f"{rollout}{BACK}"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ record of a step, which `flywheel verdict` judges to the same answer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -42,7 +42,7 @@ class Looking:
         rollout: Its name.
         plan: What it is judged by.
         journal: Where looks are kept.
-        entries: All looks so far.
+        entries: All looks so far; counters and cursor of the last one only.
         judgings: By step's kind (shadow or not), after the looks so far.
         points: By step, what each look left behind.
         taken: When the last look was taken.
@@ -180,6 +180,10 @@ class Looking:
         if self.plan.judged_by(entry.step) is not None:
             self.judgings[self.plan.steps[entry.step] == 0], judged = self._after(entry)
             self.points.setdefault(entry.step, []).append(point(entry.seconds, judged))
+            if (
+                self.entries
+            ):  # only the last one's are asked for: they are 20 kB, and a rollout that waits looks for weeks
+                self.entries[-1] = replace(self.entries[-1], counters={}, cursor={})
             self.entries.append(entry)
 
     def _after(self, entry: Entry) -> tuple[Judging, Judged]:
@@ -265,8 +269,11 @@ def written(arm: ArmCounts) -> dict[str, Any]:
     return {**asdict(arm), "slow": {str(bound): count for bound, count in arm.slow.items()}}
 
 
-def read_counters(counters: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmCounts]:
-    """Read what `written` wrote, by arm."""
+def read_counters(counters: Mapping[str, Any]) -> dict[str, ArmCounts]:
+    """Read what `written` wrote, by arm, or what steps recorded that knew errors only."""
+    if "canary_requests" in counters:
+        old = {CHALLENGER: "canary", CHAMPION: "baseline"}
+        return {arm: ArmCounts(counters[f"{name}_requests"], counters[f"{name}_errors"]) for arm, name in old.items()}
     return {
         arm: ArmCounts(one["requests"], one["errors"], {float(bound): count for bound, count in one["slow"].items()})
         for arm, one in counters.items()

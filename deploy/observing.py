@@ -9,19 +9,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from deploy.desired import Served
 from deploy.evidence.evidence import Evidence
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.references import Past, bins_of, bins_of_classes, loss_of, read_past
 from deploy.packages import Packages
 from deploy.plans import References, metric_name
-from deploy.rollout import Phase, Rollout
+from deploy.rollout import Rollout
+from flywheel.errors import SpecError
 from flywheel.package import ModelPackage, read_package
 from flywheel.rollout_spec import Kpi
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from flywheel.storage import PredictionLog
 
 GAINS = ("conversion", "revenue")
+# Of the range of a measure: a larger margin could never be exceeded.
+MOST_MARGIN = 0.9
 
 
 @dataclass
@@ -38,6 +43,7 @@ class LogObservatory:
 
         Raises:
             IntegrityError: A package is not what was approved.
+            SpecError: The two packages cannot be compared by what the use case asks for.
             StackError: The log cannot be read.
         """
         package = read_package(self.packages.fetch(champion))
@@ -53,11 +59,11 @@ class LogObservatory:
             "shadow": spec.shadow is not None,
             **_horizon(package),
         }
-        plain = EvidencePlan.model_validate(document)
+        plain = _plan(document)
         moment = self.now().astimezone(UTC).replace(tzinfo=None)
         past = read_past(self.log, champion.usecase, champion.version, outputs, moment)
         seen = {**_bins(spec, past, plain), **_loss(spec, past, plain), **_kpi(spec, newer)}
-        plan = EvidencePlan.model_validate({**document, **seen})
+        plan = _plan({**document, **seen})
         start = Evidence.of(self.log, champion.usecase, "", plan).start()
         return References(None, {"plan": plan.model_dump(mode="json"), "start": start}, metrics_of(spec, plan))
 
@@ -97,11 +103,12 @@ class StepEvidence:
         """
         began = self.rollout.since.astimezone(UTC).replace(tzinfo=None)
         found = self.evidence.since(cursor or self.rollout.plan.evidence["start"], began)
-        if self.rollout.phase is not Phase.SHADOW:
+        if self.rollout.plan.steps[self.rollout.step]:
             return {name: one for name, one in found.documents.items() if name != "shadow"}, found.cursor
-        # Both versions answered the same requests: the differences of pairs are what the loss goes by.
+        # Both versions answered the same requests: the differences of pairs are what the loss goes by. The champion's
+        # own values would wait for a canary's of another time.
         pairs = found.documents.get("shadow", {}).get("differences", [])
-        return ({"loss": {"differences": pairs}} if pairs else {}), found.cursor
+        return ({"loss": {"differences": pairs}} if pairs else {}), {**found.cursor, "held": {}}
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,18 @@ def metrics_of(spec: RolloutSpec, plan: EvidencePlan) -> dict[str, dict[str, Any
     return found
 
 
+def _plan(document: Mapping[str, Any]) -> EvidencePlan:
+    try:
+        return EvidencePlan.model_validate(document)
+    except ValidationError as fault:
+        reason = fault.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SpecError(
+            f"Versions {document['champion']} and {document['challenger']} cannot be compared: {reason}"
+        ) from fault
+
+
 def _mean(low: float, high: float, margin: float) -> dict[str, Any]:
+    margin = min(margin, MOST_MARGIN * (high - low))  # a champion may lose less than what is tolerated
     return {"kind": "mean", "low": low, "high": high, "margin": margin, "opens": False}
 
 

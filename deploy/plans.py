@@ -122,10 +122,13 @@ def make_plan(spec: RolloutSpec, alpha: float, references: References) -> Rollou
 
 
 def _shadow_way(spec: RolloutSpec) -> RolloutSpec:
-    """Return what the shadow is judged by: not its latency, for its first requests warm it up and nobody waits."""
+    """Return what the shadow is judged by: not its latency, for its first requests warm it up and nobody waits.
+
+    Nobody is randomised either: both versions get each request.
+    """
     guard = tuple(name for name in spec.guard if name != "latency")
     least = spec.shadow.requests if spec.shadow is not None else spec.least_requests
-    return spec.model_copy(update={"least_requests": least, "guard": guard})
+    return spec.model_copy(update={"least_requests": least, "guard": guard, "unit": "request"})
 
 
 def errors_only(steps: tuple[int, ...], margin: float, alpha: float = ALPHA, max_minutes: float = 30.0) -> RolloutPlan:
@@ -137,11 +140,13 @@ def errors_only(steps: tuple[int, ...], margin: float, alpha: float = ALPHA, max
 
 def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, references: References) -> PlanSpec:
     made = {guard: one for guard in spec.guard if (one := metric_of(guard, spec, references)) is not None}
+    if not made:  # nothing is known of what was asked for, and nothing unjudged goes further
+        made = {"errors": _errors(spec)}
     parts = spec.alpha_parts(made)
     metrics: dict[str, dict[str, Any]] = {
         guard: {**one, **({"part": parts[guard]} if guard in parts else {})} for guard, one in made.items()
     }
-    if spec.unit == "user" and "errors" in parts and steps == spec.shares:
+    if spec.unit == "user" and "errors" in parts:
         # Requests of one user fail together: they may open a gate, but whoever is randomised must be what rolls back.
         metrics |= {"errors": made["errors"], "users": {"kind": "users", "part": parts["errors"]}}
     return PlanSpec.model_validate({"steps": steps, "alpha": alpha, "metrics": metrics})
@@ -150,14 +155,18 @@ def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, referenc
 def metric_of(guard: str, spec: RolloutSpec, references: References) -> dict[str, Any] | None:
     """Return the plan of a guard's metric; None while what it goes by is not known."""
     if guard == "errors":
-        tolerated = {"margin": spec.margin, "ratio": spec.ratio, "ceiling": spec.ceiling}
-        return {"kind": "errors", **tolerated, "least_requests": spec.least_requests}
+        return _errors(spec)
     if guard == "latency":
         if references.latency is None:
             return None
         p90, p99 = references.latency
         return {"kind": "latency", "seconds": {"p90": p90, "p99": p99}, "tolerance": spec.latency_ratio}
     return dict(references.metrics[guard]) if guard in references.metrics else None
+
+
+def _errors(spec: RolloutSpec) -> dict[str, Any]:
+    tolerated = {"margin": spec.margin, "ratio": spec.ratio, "ceiling": spec.ceiling}
+    return {"kind": "errors", **tolerated, "least_requests": spec.least_requests}
 
 
 def metric_name(guard: str, arm: str | None) -> str:

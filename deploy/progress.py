@@ -58,7 +58,8 @@ def of_history(history: History, reason: str, *, settled: bool) -> Progress:
 def of_rollout(rollout: Rollout, decision: Decision, verdict: Mapping[str, Any], *, in_force: bool) -> Progress:
     """Return the progress of a use case whose rollout is under way."""
     waits = decision.action is Action.WAIT
-    asks = rollout.phase is Phase.HELD or rollout.paused is not None
+    waiting = rollout.phase in OPEN  # what was said of a pause holds no longer after that
+    asks = rollout.phase is Phase.HELD or (rollout.paused is not None and waiting)
     bakes = rollout.phase is Phase.BAKING
     return Progress(
         usecase=rollout.new.usecase,

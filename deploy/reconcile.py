@@ -74,7 +74,7 @@ def run_until_settled(
         show: Is given the progress of each tick.
 
     Raises:
-        FlywheelError: Time is up, or a rollout is held and asks.
+        FlywheelError: Time is up, or a rollout is held, or paused, and waits for people.
     """
     began, rolled_back, fault, progress = pace.clock(), dict[str, None](), "", list[Progress]()
     hurry = Hurry(pace.clock)
@@ -98,7 +98,8 @@ def run_until_settled(
 
 
 def _result(progress: list[Progress], rolled_back: list[str]) -> Result:
-    held = [one for one in progress if one.phase is Phase.HELD]
-    if held:
-        raise FlywheelError(f"The rollout of {held[0].usecase} version {held[0].challenger} is held. {held[0].reason}")
+    waiting = next((one for one in progress if one.challenger is not None), None)
+    if waiting is not None:
+        how = "held" if waiting.phase is Phase.HELD else "paused"
+        raise FlywheelError(f"The rollout of {waiting.usecase} version {waiting.challenger} is {how}. {waiting.reason}")
     return Result(tuple(progress), tuple(rolled_back))

@@ -2,9 +2,9 @@
 
     python -m deploy.resident
 
-A program of the stack whose home FLYWHEEL_HOME names, started by `flywheel deploy`. It starts no rollout: that is what
-`flywheel deploy` is for. It leads for one pass at a time, so that a `flywheel deploy` finds the lock free in between,
-and stands by while it works.
+A program of the stack whose home FLYWHEEL_HOME names, started by `flywheel deploy`. It brings no new version, which is
+what `flywheel deploy` is for, only former ones back. It leads for one pass at a time, so that a `flywheel deploy` finds
+the lock free in between, and stands by while it works.
 """
 
 import argparse

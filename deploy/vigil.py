@@ -7,6 +7,7 @@ that a restart goes on where the last controller was.
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -81,14 +82,14 @@ class Vigils:
             state.watches = {name: watch.take(*_bad(name, new, reign)) for name, watch in state.watches.items()}
         else:
             _learn(state, new, reign)
-        self._write(reign, state)
-        return self.bad(reign)
+        with suppress(OSError):  # a full disk: the next look counts from the last one that was kept
+            self._write(reign, state)
+        return _told(state)
 
     def bad(self, reign: Rollout) -> str | None:
         """Return what has turned bad so far; None while nothing has."""
         state = self._read(reign)
-        watches = state.watches if state is not None else {}
-        return " ".join(f"{name}: {one.reading().sentence}" for name, one in watches.items() if one.worse) or None
+        return _told(state) if state is not None else None
 
     def _read(self, reign: Rollout) -> State | None:
         try:
@@ -102,6 +103,10 @@ class Vigils:
 
     def _path(self, reign: Rollout) -> Path:
         return self._folder / f"{reign.new.usecase}.json"
+
+
+def _told(state: State) -> str | None:
+    return " ".join(f"{name}: {one.reading().sentence}" for name, one in state.watches.items() if one.worse) or None
 
 
 def watches_of(reference: Mapping[str, Any]) -> dict[str, RateWatch]:

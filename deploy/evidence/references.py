@@ -130,7 +130,8 @@ def loss_of(past: Past, plan: EvidencePlan, kind: str | None = None) -> Loss | N
         return None
     spread = 1.0
     if plan.task == "regression":
-        spread = float(np.std(past.learned["outcome"].drop_nulls().to_numpy())) or 1.0
+        known = past.learned["outcome"].cast(pl.Float64).drop_nulls().drop_nans().to_numpy()
+        spread = (float(np.std(known)) if len(known) else 0.0) or 1.0
     kind = kind or ("squared_error" if plan.task == "regression" else "log_loss")
     wide = Loss.model_validate({"kind": kind, "spread": spread, "low": 0.0, "high": 1e12})
     seen = losses(past.learned, plan, wide).drop_nulls()

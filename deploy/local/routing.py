@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ class Routing:
         self._clusters, self._routes = folder / "cds.json", folder / "rds.json"
         self._gateway = gateway
         self._settings = settings
-        self._serving = Serving()
+        self._serving: Serving | None = None
 
     def splits(self) -> dict[str, Split]:
         """Return what is routed, by use case."""
@@ -56,6 +55,7 @@ class Routing:
             The use cases for which the gateway has confirmed exactly the share that was asked for.
 
         Raises:
+            SpecError: serving.yaml is wrong, and was never read.
             TransientError: The gateway does not answer, or refuses a document.
         """
         routed = self.splits()
@@ -112,9 +112,16 @@ class Routing:
         return accepted.clusters == _version(self._clusters) and not accepted.warming
 
     def _read_serving(self) -> Serving:
-        """Read serving.yaml; while it is wrong, what it said last holds, so that a rollback never waits for it."""
-        with suppress(SpecError):
+        """Read serving.yaml; while it is wrong, what it said last holds, so that a rollback does not wait for it.
+
+        Raises:
+            SpecError: It is wrong, and was never read.
+        """
+        try:
             self._serving = load_serving(self._settings.root)
+        except SpecError:
+            if self._serving is None:  # its defaults would take users out of their arms
+                raise
         return self._serving
 
     def healthy(self) -> set[str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from flywheel.durations import Duration
 from flywheel.freeze import Freeze
 from flywheel.limits import BUILT_IN, Limits, PolicyLimits, stricter
-from flywheel.rollout_spec import GuardName, Rollout
+from flywheel.rollout_spec import GuardName, Kpi, Rollout
 
 
 class Role(StrEnum):
@@ -109,7 +109,10 @@ class RolloutPolicy(Strict):
     def over(self, asked: Rollout) -> Rollout:
         """Return what a use case asks for with this laid over it. A guard that nothing is said of has its defaults."""
         guard = tuple(dict.fromkeys((*asked.guard, *self.guard)))
-        return asked.model_copy(update={"guard": guard, "bake": max(asked.bake, self.bake)})
+        parts = asked.parts_beside(set(guard) - set(asked.guard))
+        kpi = asked.kpi or (Kpi() if "kpi" in guard else None)
+        update = {"guard": guard, "parts": parts, "kpi": kpi, "bake": max(asked.bake, self.bake)}
+        return asked.model_copy(update=update)
 
 
 class Tighter(Strict):

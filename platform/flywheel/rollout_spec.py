@@ -18,7 +18,7 @@ PARTS: dict[str, float] = {"errors": 0.6, "latency": 0.3, "loss": 0.1, "kpi": 0.
 class Strict(BaseModel):
     """Frozen, and refuses what it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Window(Strict):
@@ -68,6 +68,10 @@ class Kpi(Strict):
     def _bounds_rise(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        if self.margin >= self.high - self.low:
+            raise ValueError(
+                f"margin {self.margin:g} must be below {self.high - self.low:g}, the most that can be lost"
+            )
         return self
 
 
@@ -148,6 +152,13 @@ class Rollout(Strict):
     def shares(self) -> tuple[int, ...]:
         """The shares of the traffic before all of it, in percent."""
         return self.steps if self.strategy == "canary" else ()
+
+    def parts_beside(self, more: Iterable[str]) -> dict[str, float]:
+        """Return the parts that are given, cut down in proportion where they leave nothing to guards that are added."""
+        needed = sum(PARTS.get(name, 0.0) for name in more)
+        if needed == 0 or sum(self.parts.values()) < 1 - 1e-9:
+            return self.parts
+        return {name: part / (1 + needed) for name, part in self.parts.items()}
 
     def alpha_parts(self, guards: Iterable[str]) -> dict[str, float]:
         """Return each guard's part of alpha: as given, else in proportion to PARTS of what is left.

@@ -61,7 +61,8 @@ def read_plan(body: Mapping[str, Any]) -> Plan:
         ValueError: The way is none that a use case can have.
     """
     if "plan" not in body:
-        way = Way.model_validate({"steps": body["steps"], "shadow": None, "bake": "PT0S", "guard": ["errors"]})
+        rest = {"shadow": None, "bake": "0s", "guard": ["errors"]}
+        way = Way.model_validate({"steps": body["steps"], "max_minutes": body["max_minutes"], **rest})
         errors = {"kind": "errors", "part": 1.0, "margin": body["margin"]}
         return Plan(way, {TRAFFIC: {"steps": body["steps"], "alpha": body["alpha"], "metrics": {"errors": errors}}})
     plan = body["plan"]

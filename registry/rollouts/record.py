@@ -134,7 +134,9 @@ class Record:
     @property
     def ended(self) -> datetime | None:
         """When it was over; None while it is not."""
-        return None if self.is_under_way else self.moments[-1].event.at
+        if self.is_under_way:
+            return None
+        return next(one.event.at for one in reversed(self.moments) if one.event.kind != EventKind.ROLLOUT_TURNED_BAD)
 
 
 def records(events: Iterable[Event]) -> list[Record]:
@@ -208,6 +210,8 @@ def _said(record: Record, event: Event) -> Record:
 
 
 def _changed(record: Record, event: Event) -> Record:
+    if event.kind == EventKind.ROLLOUT_TURNED_BAD:  # it was over: another rollout brings back what was before
+        return record
     body, done = event.body, event.body.get("state") == "done"
     record = replace(record, confirmed=done, reason=str(body.get("reason", record.reason)))
     match event.kind:

@@ -96,7 +96,7 @@ def build(record: Record, now: datetime, *, operates: bool = False) -> RolloutVi
         verdict=verdict(record),
         traffic=traffic(record, until),
         turns=found,
-        marks=marks(record, found, until),
+        marks=marks(record, [turn for turn in found if turn.at <= until], until),
         metrics=[_metric(record, one) for one in evidence(record)],
         guards=guards(record.plan),
         plan=sentences(record.plan),

@@ -25,7 +25,7 @@ SAID = {
     "resume": EventKind.ROLLOUT_RESUMED,
     "allow": EventKind.ROLLOUT_ALLOWED,
 }
-ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", *SAID)
+ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", "turn bad", *SAID)
 EXPERIMENTS = (
     "tick",
     "tick",
@@ -68,8 +68,8 @@ def act(world: World, folder: Path, what: str) -> None:
         controller(world, folder).tick()
     elif what in ("traffic", "harm"):
         world.traffic(4000, canary_errors=400 if what == "harm" else 0)
-    elif what in OF_EXPERIMENTS:
-        OF_EXPERIMENTS[what](world)
+    elif what in OTHERS:
+        OTHERS[what](world)
     elif what == "approve":
         world.approve(str(len(world.digests) + 1))
     elif what == "archive":
@@ -85,6 +85,14 @@ def act(world: World, folder: Path, what: str) -> None:
         if current is not None:
             body = {"rollout": current.name, "version": current.new.version, "reason": "people say so"}
             world.append(SAID[what], current.new.subject, "olga", body)
+
+
+def turn_bad(world: World) -> None:
+    """Let the controller find that what is live has turned bad, if anything is and nothing is under way."""
+    found = histories(world.events).get(FLIGHTS)
+    if found is not None and found.current is None and found.reign is not None:
+        body = {"rollout": found.reign.name, "version": found.reign.new.version, "reason": "It turned bad."}
+        world.append(EventKind.ROLLOUT_TURNED_BAD, found.reign.new.subject, "svc-controller", body)
 
 
 def experiment(world: World) -> None:
@@ -110,7 +118,7 @@ def gain(world: World) -> None:
     world.now += timedelta(minutes=2)
 
 
-OF_EXPERIMENTS = {"experiment": experiment, "harm others": harm_others, "gain": gain}
+OTHERS = {"turn bad": turn_bad, "experiment": experiment, "harm others": harm_others, "gain": gain}
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -167,3 +175,31 @@ def test_a_history_reaches_every_phase_that_is_told_of(tmp_path: Path) -> None:
         for end in range(len(world.events) + 1):
             seen |= {one.phase for one in records(world.events[:end])}
     assert seen == set(Phase)
+
+
+def test_what_turned_bad_long_after_ended_when_it_took_over(tmp_path: Path) -> None:
+    world = World(spec=WAYS[0])
+    for what in ("approve", *("tick",) * 6):
+        act(world, tmp_path, what)
+    (before,) = records(world.events)
+    world.now += timedelta(days=90)
+    act(world, tmp_path, "turn bad")
+    (after,) = records(world.events)
+    assert len(after.moments) == len(before.moments) + 1
+    assert (after.phase, after.ended) == (Phase.DONE, before.ended)
+
+
+def test_both_read_a_rollout_of_before_plans_were_written(tmp_path: Path) -> None:
+    world = World(spec=WAYS[0])
+    for what in ("approve", *("tick",) * 6):
+        act(world, tmp_path, what)
+    old = World()
+    for event in world.events:
+        body = dict(event.body)
+        if body.pop("plan", None) is not None:
+            body |= {"steps": [10, 50], "margin": 0.01, "alpha": 0.05, "max_minutes": 30}
+        old.append(event.kind, event.subject, event.actor, body)
+    for end in range(len(old.events) + 1):
+        agree(old.events[:end])
+    plan = records(old.events)[0].plan
+    assert (plan.steps, plan.way.max_minutes) == ((10, 50), 30)

@@ -1,15 +1,17 @@
 """The ways that a plan may prescribe: shadow, pauses, people, windows, hooks, bake, blue-green."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.desired import Served
-from deploy.hooks import Hooks, Step
+from deploy.hooks import GROUP, Hooks, Step, installed
 from deploy.progress import Progress
 from deploy.rollout import Phase, histories
 from deploy.shares import Challenger, Share
@@ -17,7 +19,7 @@ from flywheel.events import EventKind
 from flywheel.rollbacks import Cause
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from flywheel.rollout_spec import Shadow, Window
-from tests.deploy.simulated import FLIGHTS, PLAIN, World, controller, live, run
+from tests.deploy.simulated import FLIGHTS, PLAIN, SimulatedTarget, World, controller, live, rolled_back, run
 
 
 def spec(**more: Any) -> RolloutSpec:
@@ -238,8 +240,100 @@ def test_hooks_that_fail_or_do_not_answer_object() -> None:
     assert late == "Hook 'slow' lets the step to 10 % wait: it has not answered within 0.05 seconds."
 
 
+def test_a_hook_that_hangs_is_not_asked_again_until_it_has_answered() -> None:
+    waiting, asked = threading.Event(), list[str]()
+
+    def sleeps(step: Step) -> str | None:
+        asked.append(step.rollout)
+        waiting.wait()
+        return None
+
+    hooks = Hooks({"slow": sleeps}, seconds=0.05)
+    said = [hooks.objection(step_to_ten()) for _ in range(3)]
+    assert len(asked) == 1
+    still = "it has still not answered what it was asked before."
+    assert said[1:] == [f"Hook 'slow' lets the step to 10 % wait: {still}"] * 2
+    waiting.set()
+    for thread in threading.enumerate():
+        if thread.name == "rollout-hook":
+            thread.join(5)
+    assert hooks.objection(step_to_ten()) is None
+    assert len(asked) == 2
+
+
+def test_a_hook_that_cannot_be_loaded_objects_and_stops_no_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("gone", "no_such_module:no_such_hook", GROUP)
+    monkeypatch.setattr("deploy.hooks.entry_points", lambda group: [entry] if group == GROUP else [])
+    said = installed().objection(step_to_ten())
+    assert said is not None
+    assert said.startswith("Hook 'gone' lets the step to 10 % wait: it failed: ModuleNotFoundError: ")
+
+
+def test_no_hook_is_asked_when_people_go_back(tmp_path: Path) -> None:
+    world = rolled_back(World(), tmp_path)
+    one = replace(controller(world, tmp_path), hooks=Hooks({"never": lambda _: "not today."}))
+    for _ in range(30):
+        world.now += timedelta(seconds=1)
+        one.tick()
+    assert world.aliases == {"champion": "1"}
+
+
 def step_to_ten() -> Step:
     return Step("r", Served(FLIGHTS, "2", "d2"), Served(FLIGHTS, "1", "d1"), 0, 10, "It answers.")
+
+
+def test_a_rollout_that_was_under_way_when_plans_came_goes_on_by_its_counters(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    run(world, tmp_path, ticks=6, requests=20)
+    assert phase(world) is Phase.CANARY
+    for file in tmp_path.iterdir():
+        file.unlink()
+    old = replace(world, events=[])
+    for event in world.events:
+        body = dict(event.body)
+        if body.pop("plan", None) is not None:
+            body |= {"steps": [10, 50], "margin": 0.01, "alpha": 0.05, "max_minutes": 30}
+        if body.get("counters"):
+            body["counters"] = dict.fromkeys(
+                ("canary_requests", "canary_errors", "baseline_requests", "baseline_errors"), 0
+            )
+        old.append(event.kind, event.subject, event.actor, body)
+    progress = run(old, tmp_path)
+    assert progress is not None
+    assert progress.champion == "2"
+
+
+def test_a_pause_of_before_it_took_over_does_not_make_what_is_unconfirmed_settled(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    one = controller(world, tmp_path)
+    while phase(world) is not Phase.PROMOTING:
+        world.now += timedelta(seconds=1)
+        one.tick()
+        world.traffic(1000)
+    say(world, EventKind.ROLLOUT_PAUSED)
+    (progress,) = one.tick()
+    assert (progress.percent, progress.settled) == (100, False)
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_a_first_version_that_never_takes_over_gives_way_to_what_people_decide(tmp_path: Path, newer: bool) -> None:
+    class Deaf(SimulatedTarget):
+        def route(self, shares: Sequence[Share]) -> set[str]:
+            return super().route([share for share in shares if share.champion.version != "1"])
+
+    world = World(spec=spec())
+    world.approve("1")
+    one = replace(controller(world, tmp_path), target=Deaf(world))
+    for number in range(20):
+        world.now += timedelta(seconds=1)
+        one.tick()
+        if number == 10:
+            assert phase(world) is Phase.PROMOTING
+            world.archive("1", "grace")
+            if newer:
+                world.approve("2")
+    assert world.aliases == ({"champion": "2"} if newer else {})
+    assert phase(world) is (Phase.DONE if newer else Phase.ROLLED_BACK)
 
 
 def test_a_share_gives_out_all_of_the_traffic_and_names_each_version_once() -> None:

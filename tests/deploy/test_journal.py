@@ -40,3 +40,17 @@ def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with pytest.raises(TransientError, match="make room"):
         Journal(tmp_path / "file" / "rollouts").append("r", LOOK)
+    with pytest.raises(TransientError, match="make room"):
+        Journal(tmp_path / "file" / "rollouts").send_back("r", "It fails.")
+
+
+def test_of_rollouts_that_are_over_nothing_is_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for rollout in ("r", "s"):
+        journal.begin(rollout, {})
+        journal.append(rollout, LOOK)
+        journal.send_back(rollout, "It fails.")
+    journal.keep_only({"s"})
+    assert (journal.read("r"), journal.sent_back("r")) == ([], None)
+    assert (journal.read("s"), journal.sent_back("s")) == ([LOOK], "It fails.")
+    assert set(journal.open_ones()) == {"s"}

@@ -53,9 +53,10 @@ def test_time_that_is_up_says_what_was_waited_for() -> None:
         run_until_settled(script, script.pace, 5, lambda _: None)
 
 
-def test_a_held_rollout_asks() -> None:
-    script = Script([replace(CANARY, phase=Phase.HELD, settled=True)])
-    with pytest.raises(FlywheelError, match="version 2 is held"):
+@pytest.mark.parametrize(("phase", "how"), [(Phase.HELD, "held"), (Phase.CANARY, "paused"), (Phase.STARTING, "paused")])
+def test_a_rollout_that_waits_for_people_is_not_live(phase: Phase, how: str) -> None:
+    script = Script([replace(CANARY, phase=phase, settled=True)])
+    with pytest.raises(FlywheelError, match=f"version 2 is {how}"):
         run_until_settled(script, script.pace, 5, lambda _: None)
 
 

@@ -117,3 +117,35 @@ def test_counts_that_say_of_no_rate_that_it_is_too_high_fix_nothing() -> None:
     assert watches_of({"errors": few}) == watches_of({"errors": bad}) == {}
     (found,) = watches_of({"errors": {"requests": 10_000, "bad": 50}}).values()
     assert 0.005 < found.bound < 0.012
+
+
+def test_on_a_full_disk_what_has_turned_bad_is_found_all_the_same(tmp_path: Path) -> None:
+    world = two_versions(tmp_path)
+    watch(world, tmp_path, ticks=3)
+    (tmp_path / "vigils" / f"{FLIGHTS}.json.new").mkdir()  # nothing can be written there
+    watch(world, tmp_path, ticks=30, errors=300)
+    assert world.aliases == {"champion": "1"}
+
+
+def test_what_has_turned_bad_itself_is_not_gone_back_to(tmp_path: Path) -> None:
+    world = two_versions(tmp_path)
+    watch(world, tmp_path, ticks=30, errors=100)
+    assert world.aliases == {"champion": "1"}
+    watch(world, tmp_path, ticks=LEARNED_REQUESTS // 1000 + 10)
+    progress = watch(world, tmp_path, ticks=60, errors=300)
+    assert progress.reason.startswith("errors: ")
+    assert world.aliases == {"champion": "1"}
+    assert kinds(world).count(EventKind.ROLLOUT_TURNED_BAD) == 1
+
+
+def test_people_who_bring_back_what_had_turned_bad_have_it_gone_back_to_again(tmp_path: Path) -> None:
+    world = two_versions(tmp_path)
+    watch(world, tmp_path, ticks=30, errors=100)
+    world.roll_back("2")
+    run(world, tmp_path)
+    assert world.aliases == {"champion": "2"}
+    world.roll_back("1")
+    run(world, tmp_path)
+    previous = histories(world.events)[FLIGHTS].previous
+    assert previous is not None
+    assert previous.version == "2"

@@ -8,6 +8,7 @@ import pytest
 
 from deploy.evidence.plan import Bins
 from deploy.evidence.references import (
+    Past,
     Traffic,
     bins_of,
     bins_of_classes,
@@ -90,3 +91,8 @@ def test_bounds_of_the_loss_hold_the_champions_recent_ones(tmp_path: Path, task:
     assert (loss.kind, loss.low) == (kind, 0.0)
     largest = {"binary": 1.3823, "regression": 0.75**2 / 0.25}[task]
     assert loss.high == pytest.approx(2 * largest, rel=0.02)
+
+
+def test_outcomes_that_are_no_numbers_bound_no_loss_of_numbers() -> None:
+    learned = pl.DataFrame({"output.prediction": [1.0, 2.0], "outcome": [None, float("nan")], "label": ["rain", None]})
+    assert loss_of(Past(learned["output.prediction"], learned), plan("regression")) is None

@@ -1,13 +1,19 @@
 """From what the controller wants to what may be routed now: pure rules."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.desired import Served
+from deploy.gateway.admin import Accepted, Gateway
 from deploy.gateway.traffic import Backend, Replica, Split
 from deploy.local.places import Agent, Place, Role
-from deploy.local.routing import safe_split, split_of
+from deploy.local.routing import Routing, safe_split, split_of
 from deploy.shares import Challenger, Share
+from flywheel.errors import SpecError
+from flywheel.settings import Settings
 
 VERSIONS = [Served("flights", str(number), f"sha256:{number}") for number in range(1, 6)]
 PLACES = {
@@ -69,3 +75,21 @@ def test_going_back_to_the_warm_predecessor_needs_no_health() -> None:
     one, two = (PLACES[served.subject].backend for served in VERSIONS[:2])
     assert safe_split(Split(one), Split(two, previous=one), set()) == Split(one)
     assert safe_split(Split(one), Split(two), set()) == Split(two)
+
+
+class Silent(Gateway):
+    def accepted(self) -> Accepted:
+        return Accepted(None, None)
+
+
+def test_a_wrong_serving_yaml_holds_as_it_was_and_one_that_was_never_read_routes_nothing(tmp_path: Path) -> None:
+    file, settings = tmp_path / "serving.yaml", Settings(home=tmp_path)
+    routes = tmp_path / "envoy" / "dynamic" / "rds.json"
+    routes.parent.mkdir(parents=True)
+    routes.write_text('{"version_info": "0", "resources": []}')
+    routing = Routing(settings, Silent("http://127.0.0.1:1"))
+    assert routing.bring([Share(VERSIONS[0])], PLACES) == set()
+    file.write_text("no such key: 1")
+    assert routing.bring([Share(VERSIONS[0])], PLACES) == set()
+    with pytest.raises(SpecError, match="no such key"):
+        Routing(settings, Silent("http://127.0.0.1:1")).bring([Share(VERSIONS[0])], PLACES)
