@@ -224,7 +224,8 @@ class SimulatedTarget:
     def retire(self, keep: set[Served]) -> bool:
         routed = self._world.routed
         in_use = {*routed.arms.values(), routed.previous} if routed else set()
-        left = [served for served in self._world.running if served not in keep]
+        # What is routed though nothing is kept is the last that answers: it goes on, and nobody waits for its end.
+        left = [served for served in self._world.running if served not in keep and (keep or served not in in_use)]
         for served in left:
             if served not in in_use:
                 self._world.touch()

@@ -84,7 +84,7 @@ def test_the_page_says_versions_digests_plan_evidence_and_who_did_what(server: S
         f"sha256:{2:064x}",
         f"sha256:{1:064x}",
         "shadow → 1 % → 5 % → 25 % → 50 % → 100 %",
-        "shadow 0.006, traffic 0.024",
+        "shadow 0.0086, traffic 0.024",
         "ada asks what the spike at 12:04 was",
         "paused the rollout",
         "requests to the canary failed",

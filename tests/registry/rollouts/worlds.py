@@ -17,6 +17,7 @@ from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as Way
 from tests.deploy.simulated import FLIGHTS, SimulatedLedger, SimulatedRegistry, SimulatedTarget, World
 
+PATIENCE = timedelta(seconds=100)  # of the person who lets it take the manual step
 BOUNDS = (0.025, 0.05, 0.1, 0.25, 0.5)
 LOSS = {"kind": "mean", "low": 0.0, "high": 1.0, "margin": 0.02}
 WAY = Way(steps=(1, 5, 25, 50), bake=timedelta(minutes=2), manual=(100,), max_minutes=60)
@@ -96,7 +97,7 @@ class Losses:
         return ({"loss": {"differences": fresh}} if fresh else {}), {"losses": len(self.arms.losses)}
 
 
-def chain(folder: Path, *, way: Way = WAY, seconds: int = 900, requests: int = 120, **arms: float) -> list[Event]:
+def chain(folder: Path, *, way: Way = WAY, seconds: int = 3000, requests: int = 120, **arms: float) -> list[Event]:
     """Return the events of a first version and of the rollout of a second one, in which people speak too."""
     world = World(spec=way)
     counted = Arms(world, **arms)  # type: ignore[arg-type]  # floats but for the seed
@@ -128,10 +129,11 @@ def _speak(world: World, second: int) -> None:
         70: (EventKind.ROLLOUT_PAUSED, "ada asks what the spike at 12:04 was"),
         95: (EventKind.ROLLOUT_RESUMED, "a deploy next door"),
         240: (EventKind.ROLLOUT_ALLOWED, "four minutes without a complaint"),
-        640: (EventKind.ROLLOUT_ALLOWED, "the manual step: support has heard nothing"),
     }.get(second)
-    history = histories(world.events).get(FLIGHTS) if said else None
-    if said and history is not None and history.current is not None:
-        current = history.current
+    history = histories(world.events).get(FLIGHTS)
+    current = history.current if history is not None else None
+    if current is not None and current.percent == 50 and world.now - current.since == PATIENCE:
+        said = (EventKind.ROLLOUT_ALLOWED, "the manual step: support has heard nothing")
+    if said and current is not None:
         body = {"rollout": current.name, "version": current.new.version, "reason": said[1]}
         world.append(said[0], current.new.subject, "olga", body)
