@@ -160,7 +160,7 @@ def _never_there(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is not Phase.PROMOTING or rollout.old is None:
         return None
     if seen.verdict is not None and seen.verdict.call is Call.ROLL_BACK:  # found while nothing could be recorded
-        return Decision(Action.ROLL_BACK, seen.verdict.reason, Cause.VERDICT)
+        return Decision(Action.ROLL_BACK, seen.verdict.reason, Cause.VERDICT, seen.verdict.version)
     if not seen.in_force and seen.silent_too_long:
         return Decision(Action.ROLL_BACK, "The new version stopped answering before it took over.", Cause.HEALTH)
     return None

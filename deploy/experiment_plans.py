@@ -80,6 +80,8 @@ def _metrics(way: RolloutSpec, known: References, arm: str, experiment: Experime
     Requests of one user fail together: where the log tells users apart, they are what sends a version back.
     """
     made = {guard: one for guard in way.guard if (one := metric_of(guard, way, known)) is not None}
+    if not made:  # nothing is known of what was asked for, and nothing unjudged takes over
+        made = {"errors": metric_of("errors", way, known) or {}}
     parts = {guard: part / len(experiment.challengers) for guard, part in way.alpha_parts(made).items()}
     found = {metric_name(guard, arm): {**one, "part": parts[guard]} for guard, one in made.items()}
     if "plan" in known.evidence and "errors" in made:

@@ -26,6 +26,7 @@ class Progress:
         serving: By version how it is served: backend, replicas, why.
         acted: Whether the tick recorded something, which the next one makes true.
         others: Of an experiment, the further challengers.
+        measures: An experiment is in traffic: it goes on by itself, for days, and nobody waits for it.
     """
 
     usecase: str
@@ -41,6 +42,7 @@ class Progress:
     serving: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     acted: bool = False
     others: tuple[str, ...] = ()
+    measures: bool = False
 
 
 def of_history(history: History, reason: str, *, settled: bool) -> Progress:
@@ -61,6 +63,7 @@ def of_rollout(rollout: Rollout, decision: Decision, verdict: Mapping[str, Any],
     waiting = rollout.phase in OPEN  # what was said of a pause holds no longer after that
     asks = rollout.phase is Phase.HELD or (rollout.paused is not None and waiting)
     bakes = rollout.phase is Phase.BAKING
+    measures = rollout.is_experiment and rollout.phase is Phase.CANARY and rollout.confirmed and not asks
     return Progress(
         usecase=rollout.new.usecase,
         champion=rollout.new.version if bakes else rollout.old.version if rollout.old else None,
@@ -68,10 +71,11 @@ def of_rollout(rollout: Rollout, decision: Decision, verdict: Mapping[str, Any],
         percent=rollout.percent,
         phase=rollout.phase,
         reason=decision.reason,
-        settled=waits and (asks or (bakes and in_force)),
+        settled=waits and (asks or ((bakes or measures) and in_force)),
         outcome=str(rollout.phase),
         verdict=verdict,
         steps=rollout.plan.steps,
         acted=not waits,
         others=tuple(one.version for one in rollout.others) if rollout.phase in OPEN else (),
+        measures=measures,
     )

@@ -98,7 +98,7 @@ def run_until_settled(
 
 
 def _result(progress: list[Progress], rolled_back: list[str]) -> Result:
-    waiting = next((one for one in progress if one.challenger is not None), None)
+    waiting = next((one for one in progress if one.challenger is not None and not one.measures), None)
     if waiting is not None:
         how = "held" if waiting.phase is Phase.HELD else "paused"
         raise FlywheelError(f"The rollout of {waiting.usecase} version {waiting.challenger} is {how}. {waiting.reason}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy.desired import Served
 from deploy.plans import RolloutPlan
-from deploy.shares import Challenger, Share, challenger_arms
+from deploy.shares import CHALLENGER, Challenger, Share
 from flywheel.errors import IntegrityError
 from flywheel.events import Event, EventKind
 from flywheel.rollbacks import FAILURES, Cause
@@ -106,8 +106,9 @@ class Rollout:
 
     @property
     def arms(self) -> dict[str, Served]:
-        """The same by their arms, as long as none has won."""
-        return dict(zip(challenger_arms(len(self.versions)), self.versions, strict=True))
+        """The same by their arms."""
+        numbers = self.plan.experiment.get("versions", {CHALLENGER: self.new.version})
+        return {arm: one for arm, number in numbers.items() if (one := self.named(number)) is not None}
 
     @property
     def title(self) -> str:

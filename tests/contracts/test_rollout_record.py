@@ -26,7 +26,6 @@ SAID = {
     "allow": EventKind.ROLLOUT_ALLOWED,
 }
 ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", "turn bad", *SAID)
-ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", *SAID)
 EXPERIMENTS = (
     "tick",
     "tick",

@@ -252,7 +252,7 @@ def run(
         found = one.tick()
         world.traffic(requests, errors)
         progress = found[0] if found else None
-        if progress is not None and progress.settled:
+        if progress is not None and progress.settled and not progress.measures:
             return progress
     return progress
 

@@ -18,6 +18,7 @@ from deploy.experiments.documents import judge_experiment
 from deploy.eyes import Eyes
 from deploy.journal import Journal
 from deploy.progress import Progress
+from deploy.reconcile import Pace, run_until_settled
 from deploy.rollout import Phase, Rollout, histories
 from deploy.verdict_file import judge_file
 from deploy.view import describe, picture
@@ -155,6 +156,22 @@ def test_an_arm_that_violates_a_guardrail_ends_the_experiment_and_alone_counts_a
     assert (rollout.cause, rollout.failed) == (Cause.VERDICT, rollout.named("3"))
     assert "Stop challenger-2: latency_ms is worse by" in rollout.reason
     assert world.aliases == {"champion": "1"}
+
+
+def test_flywheel_deploy_does_not_wait_for_an_experiment_that_is_in_traffic(tmp_path: Path) -> None:
+    world = begun(World(), tmp_path)
+    one = controller(world, tmp_path)
+
+    def clock() -> float:
+        return world.now.timestamp()
+
+    def sleep(seconds: float) -> None:
+        world.now += timedelta(seconds=seconds)
+
+    result = run_until_settled(one, Pace(clock, sleep), 60, lambda progress: None)
+    assert (result.exit_code, result.progress[0].phase) == (0, Phase.CANARY)
+    assert world.routed is not None
+    assert world.routed.percent == 50
 
 
 def test_people_are_told_of_all_its_versions(tmp_path: Path) -> None:
