@@ -22,12 +22,8 @@ Pace = Annotated[float, Field(gt=0, le=10, description="By a part t of the plann
 Spending = Annotated[float, Field(gt=0, lt=1, description="Part that is spent on the plan; the rest is the hedge's.")]
 MOST = 1_000_000_000_000  # of anything that is counted; what a float holds exactly
 Least = Annotated[int, Field(ge=1, le=MOST, description="Requests to the canary at a step before its gate opens.")]
-PlannedErrors = Annotated[
-    float, Field(ge=1, le=MOST, description="Errors of both arms in the whole rollout.")
-]
-PlannedRequests = Annotated[
-    int, Field(ge=1, le=MOST, description="Requests of both arms in the whole rollout.")
-]
+PlannedErrors = Annotated[float, Field(ge=1, le=MOST, description="Errors of both arms in the whole rollout.")]
+PlannedRequests = Annotated[int, Field(ge=1, le=MOST, description="Requests of both arms in the whole rollout.")]
 
 
 @dataclass(frozen=True)
