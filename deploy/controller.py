@@ -219,7 +219,9 @@ class Controller:
     def _start(self, history: History, desired: Served, policy: RolloutPolicy, *, rollback: bool) -> None:
         attempt = sum(one.new == desired for one in history.rollouts) + 1
         name = f"{desired.usecase}-v{desired.version}-{desired.digest.removeprefix('sha256:')[:8]}-{attempt}"
-        plan = Planning(self.target, self.observatory).plan(desired, history.champion, policy)
+        # A way back is not judged, so nothing need be measured for it.
+        champion = None if rollback else history.champion
+        plan = Planning(self.target, self.observatory).plan(desired, champion, policy)
         body = started_body(desired, history.champion, name, plan, rollback=rollback)
         self.ledger.record(EventKind.ROLLOUT_STARTED, desired.subject, body)
 

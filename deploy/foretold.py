@@ -25,6 +25,9 @@ def plan_lines(plan: RolloutPlan, traffic: Traffic, *, pods: int) -> Iterator[st
     for name, judged_by in (("shadow", plan.shadow), ("traffic", plan.traffic)):
         if judged_by is not None:
             yield f"judged in {name}: {guards(judged_by)}"
+    unknown = [name for name in plan.spec.guard if plan.traffic is not None and name not in plan.traffic.metrics]
+    if unknown:
+        yield f"not judged: {', '.join(unknown)}, of which nothing is known of the champion yet"
     if plan.traffic is None:
         return
     if traffic.requests == 0:

@@ -67,6 +67,9 @@ class Resident:
             self._go_back()
         except FlywheelError as fault:
             self._say(str(fault))
+        except Exception as fault:  # noqa: BLE001  # a fault of ours must not leave a bad version in traffic
+            self._say(f"{type(fault).__name__}: {fault}")
+            self._go_back()
         return progress
 
     def _lead(self) -> list[Progress]:

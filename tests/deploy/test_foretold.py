@@ -39,6 +39,7 @@ def test_guards_are_told_with_their_parts_of_alpha() -> None:
     found = told(BUSY, References(latency=(0.05, 0.2)))
     assert found["judged in shadow"] == ["errors (100%) of alpha 0.01"]
     assert found["judged in traffic"] == ["errors (67%), latency (33%) of alpha 0.04"]
+    assert found["not judged"] == ["prediction_shift, loss, of which nothing is known of the champion yet"]
 
 
 def test_busy_traffic_takes_minutes_and_finds_small_harm() -> None:

@@ -125,6 +125,13 @@ def test_a_fault_ends_nothing(room: Room) -> None:
     assert room.resident.step() == [LIVE]
 
 
+def test_a_fault_of_ours_neither_ends_it_nor_leaves_harm_in_traffic(room: Room) -> None:
+    room.resident.step()
+    room.made[0].fault = KeyError("no such thing")
+    assert room.resident.step() == []
+    assert room.backs.count == 1
+
+
 def test_passes_are_rarer_only_while_nothing_is_under_way() -> None:
     canary = Progress("rain", "1", "2", 5, Phase.CANARY, "More evidence is needed.", settled=False)
     held = Progress("rain", "1", "2", 5, Phase.HELD, "It asks.", settled=True)
