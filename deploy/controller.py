@@ -111,7 +111,9 @@ class Controller:
         rollout = history.current
         if rollout is None or rollout.old is None or rollout.phase not in {*COMPARED, Phase.PROMOTING}:
             return intended(history)
-        return intended(history) if self.journal.sent_back(rollout.name) is None else Share(rollout.old)
+        # Halted: the champion died since, and the version that was sent back may be the only copy that answers.
+        stays = self.journal.sent_back(rollout.name) is not None and rollout.halted is None
+        return Share(rollout.old) if stays else intended(history)
 
     def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
         """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""

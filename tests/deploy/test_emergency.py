@@ -85,6 +85,20 @@ def test_a_bad_version_that_alone_answers_is_kept(tmp_path: Path) -> None:
     assert world.routed.percent == 10
 
 
+def test_when_the_champion_dies_after_traffic_was_sent_back_the_other_version_answers_again(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    without_postgres(world, tmp_path, errors=50)
+    world.dead.add("1")
+    run(world, tmp_path, ticks=10, requests=0)
+    assert histories(world.events)[FLIGHTS].rollouts[-1].phase is Phase.HELD
+    assert world.routed is not None
+    assert world.routed.percent == 10
+    world.dead.clear()
+    run(world, tmp_path, requests=0)
+    assert histories(world.events)[FLIGHTS].rollouts[-1].cause is Cause.VERDICT
+    assert world.routed.percent == 0
+
+
 def test_while_the_registry_is_silent_harm_is_ended_and_nothing_else_is_done(tmp_path: Path) -> None:
     world = canary(tmp_path)
 
