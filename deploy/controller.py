@@ -121,10 +121,7 @@ class Controller:
         for served in (served for history in past for served in _running(history)):
             try:
                 self._conditions[served] = self.target.ensure(served)
-            except (
-                SpecError,
-                TransientError,
-            ) as fault:  # nothing is known of it, and the others need not wait for that
+            except (SpecError, TransientError) as fault:  # nothing is known of it, and the others need not wait
                 self._fault = fault
         return self.target.route(list(shares))
 

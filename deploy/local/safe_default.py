@@ -20,7 +20,7 @@ from deploy.gateway.traffic import Backend, Replica
 from deploy.local.programs import ENVIRONMENT, NOT_THE_AGENTS
 from deploy.packages import Packages
 from flywheel.connections import write_private
-from flywheel.errors import SpecError, StackError
+from flywheel.errors import IntegrityError, SpecError, StackError
 from flywheel.serving import NAME, SAFE_DEFAULT, Serving, UseCaseServing, load_serving
 from flywheel.settings import Settings
 from flywheel.stack.ports import free_port
@@ -53,6 +53,7 @@ class SafeDefaults:
         self._packages = packages
         self._path = settings.root / "run" / "defaults.json"
         self._wanted: dict[str, list[str]] | None = None
+        self._unsound: set[str] = set()
 
     def bring(self, champions: Iterable[Served]) -> dict[str, Backend]:
         """Start the defaults that are declared and do not run yet; return all that are declared, by use case.
@@ -65,8 +66,12 @@ class SafeDefaults:
             serving = load_serving(self._settings.root)
         except SpecError:
             return {name: _backend(name, one) for name, one in kept.items()}
+        every = list(champions)
+        self._unsound = {one.usecase for one in every if not self._is_sound(one, serving)}
         self._wanted = {
-            one.usecase: command for one in champions if (command := self._command(one, serving)) is not None
+            one.usecase: command
+            for one in every
+            if one.usecase not in self._unsound and (command := self._command(one, serving)) is not None
         }
         for name, command in self._wanted.items():
             if name not in kept:
@@ -75,7 +80,7 @@ class SafeDefaults:
             with suppress(StackError):
                 if _program_name(name) not in program_states(self._settings):
                     self._run(name, kept[name], command)
-        return {name: _backend(name, kept[name]) for name in self._wanted}
+        return {name: _backend(name, kept[name]) for name in kept if name in {*self._wanted, *self._unsound}}
 
     def settle(self, routed: set[str]) -> None:
         """Start anew what has changed, and stop what is not declared any more and gets no requests.
@@ -89,6 +94,8 @@ class SafeDefaults:
         if self._wanted is None:  # nothing is known yet: a controller that has just started
             return
         for name, one in self._read().items():
+            if name in self._unsound:  # what it was goes on
+                continue
             command, is_routed = self._wanted.get(name), _backend(name, one).cluster in routed
             if is_routed if command is None else one.spec == _digest(command):
                 continue
@@ -97,6 +104,14 @@ class SafeDefaults:
                 self._keep(name, None)
             else:
                 self._run(name, self._keep(name, replace(one, spec=_digest(command))), command)
+
+    def _is_sound(self, champion: Served, serving: Serving) -> bool:
+        """Say whether the declared answer is one that the champion could give."""
+        try:
+            check_declared(self._settings, serving.of(champion.usecase), self._packages.place(champion))
+        except (SpecError, IntegrityError):
+            return False
+        return True
 
     def _command(self, champion: Served, serving: Serving) -> list[str] | None:
         """Return what starts a use case's default, but for its ports; None where none is declared."""

@@ -121,6 +121,7 @@ def test_where_nothing_is_served_a_sentence_says_so(tmp_path: Path) -> None:
         "healthy": True,
         "reason": "",
         "controller": controller,
+        "rollouts": [],
         "arms": [],
     }
 
