@@ -17,12 +17,11 @@ from typing import Any
 from deploy.deployment_request import Change, check_wanted
 from deploy.desired import Approval, approvals
 from deploy.interfaces import Stages
-from deploy.ledger import PostgresLedger
+from deploy.ledger import read_trail
 from deploy.reconcile import ROLLED_BACK
 from deploy.rollout import History, histories
 from deploy.versions import MlflowRegistry
 from flywheel.connections import login
-from flywheel.database import open_database
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings
@@ -104,8 +103,7 @@ class Changes:
         self._run([control, usecase, *(["--because", change.reason] if change.reason else [])], (0,))
 
     def _known(self, usecase: str) -> tuple[list[Approval], dict[str, str], History]:
-        with open_database(self._settings, "controller") as engine, engine.connect() as connection:
-            events = PostgresLedger(connection.execution_options(isolation_level="REPEATABLE READ")).read()
+        events = read_trail(self._settings)
         approved = approvals(events).get(usecase, [])
         stages = self._registry(self._settings).stages(usecase, [one.served.version for one in approved])
         return approved, stages, histories(events).get(usecase, History(usecase))

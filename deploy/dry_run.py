@@ -7,11 +7,9 @@ from deploy.desired import approvals, is_rollback, newest, policy_of
 from deploy.evidence.references import read_traffic
 from deploy.foretold import plan_lines
 from deploy.leading import local_target, log_observatory, mlflow_registry
-from deploy.ledger import PostgresLedger
+from deploy.ledger import read_trail
 from deploy.planning import Planning
 from deploy.rollout import History, histories
-from flywheel.database import open_database
-from flywheel.events import Event
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
 
@@ -23,7 +21,8 @@ def dry_run(settings: Settings, usecase: str | None) -> Iterator[str]:
         FlywheelError: A part of the stack does not answer, or the audit trail is broken.
     """
     registry = mlflow_registry(settings)
-    events = _events(settings)
+    observatory, serving, events = log_observatory(settings), load_serving(settings.root), read_trail(settings)
+    planning = Planning(local_target(settings), observatory)
     found, approved = histories(events), approvals(events)
     for name in sorted({*found, *approved} if usecase is None else {usecase}):
         history, standing = found.get(name, History(name)), approved.get(name, [])
@@ -35,14 +34,6 @@ def dry_run(settings: Settings, usecase: str | None) -> Iterator[str]:
         waits = current is not None and (current.is_experiment or current.new == desired)
         starts = desired is not None and desired != champion and not waits
         if starts and desired is not None and champion is not None and not rollback:
-            planning = Planning(local_target(settings), log_observatory(settings))
             plan = planning.plan(desired, champion, policy_of(events, name))
-            log = log_observatory(settings).log
-            traffic = read_traffic(log, name, datetime.now(UTC).replace(tzinfo=None))
-            pods = load_serving(settings.root).of(name).replicas
-            yield from (f"  {line}" for line in plan_lines(plan, traffic, pods=pods))
-
-
-def _events(settings: Settings) -> list[Event]:
-    with open_database(settings, "controller") as engine, engine.connect() as connection:
-        return PostgresLedger(connection.execution_options(isolation_level="REPEATABLE READ")).read()
+            traffic = read_traffic(observatory.log, name, datetime.now(UTC).replace(tzinfo=None))
+            yield from (f"  {line}" for line in plan_lines(plan, traffic, pods=serving.of(name).replicas))

@@ -11,10 +11,9 @@ from deploy.experimenting import Start, Starting, stop
 from deploy.experiments.plan import Experiment
 from deploy.eyes import Eyes
 from deploy.leading import Say, leading, local_target, log_measure, log_observatory, mlflow_registry, rollout_journal
-from deploy.ledger import PostgresLedger
+from deploy.ledger import read_trail
 from deploy.local import staying
 from deploy.planning import Planning
-from flywheel.database import open_database
 from flywheel.events import Event
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
@@ -29,7 +28,7 @@ def start_experiment(
         FlywheelError: It cannot start, or a part of the stack does not answer.
     """
     if dry_run:
-        yield from _prepared(settings, plan, _events(settings)).lines()
+        yield from _prepared(settings, plan, read_trail(settings)).lines()
         return
     with leading(settings, timeout, say) as ledger:
         prepared = _prepared(settings, plan, ledger.read())
@@ -66,8 +65,3 @@ def _prepared(settings: Settings, plan: Experiment, events: list[Event]) -> Star
     planning = Planning(local_target(settings), log_observatory(settings))
     starting = Starting(mlflow_registry(settings), planning, datetime.now(UTC), bool(sticky.header or sticky.cookie))
     return starting.prepare(plan, events)
-
-
-def _events(settings: Settings) -> list[Event]:
-    with open_database(settings, "controller") as engine, engine.connect() as connection:
-        return PostgresLedger(connection.execution_options(isolation_level="REPEATABLE READ")).read()

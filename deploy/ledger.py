@@ -12,10 +12,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from flywheel import events
+from flywheel.database import open_database
 from flywheel.errors import IntegrityError, TransientError
 from flywheel.events import GENESIS, Event, EventKind, Head
 from flywheel.identities import CONTROLLER
 from flywheel.locks import AdvisoryLock
+from flywheel.settings import Settings
 
 AWAY = "Postgres does not answer the controller. See `flywheel status`."
 LOCK = AdvisoryLock.CONTROLLER.value
@@ -132,6 +134,17 @@ def leadership(engine: sa.Engine) -> Iterator[PostgresLedger | None]:
         raise AwayError(AWAY) from fault
     with connection:
         yield PostgresLedger(connection) if _locked(connection) else None
+
+
+def read_trail(settings: Settings) -> list[Event]:
+    """Return all events that deploy goes by, in order, for who only looks and leads nothing.
+
+    Raises:
+        IntegrityError: The chain is broken.
+        TransientError: Postgres does not answer.
+    """
+    with open_database(settings, "controller") as engine, engine.connect() as connection:
+        return PostgresLedger(connection.execution_options(isolation_level="REPEATABLE READ")).read()
 
 
 class Turns:

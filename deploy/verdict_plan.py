@@ -7,9 +7,7 @@ from pydantic import Field, model_validator
 
 from deploy.verdict.readings import Metric
 from deploy.verdict_metrics import AnyMetric, ErrorsSpec, Frame, LatencySpec, MeanSpec, Strict, Thresholds
-
-# Parts of α of the guards that most rollouts have. Errors get most: they are the rarest, and harm at once.
-PARTS = {"errors": 0.6, "latency": 0.3, "loss": 0.1}
+from flywheel.rollout_spec import PARTS
 
 LOSS_MARGIN = 0.02  # of the loss's range; it is used where a loss opens gates
 

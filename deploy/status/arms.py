@@ -6,12 +6,10 @@ from functools import reduce
 
 from deploy.gateway.traffic import Split
 from deploy.local.places import Place, Role, program_name
-from deploy.shares import CHALLENGER
+from deploy.shares import CHALLENGER, SHADOW
 from deploy.status.page import Traffic
 from deploy.status.reading import Reading
 from deploy.status.spooled import Spooled
-
-SHADOW = "shadow"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.progress import Progress
-from deploy.status.arms import SHADOW, Arm
+from deploy.shares import SHADOW
+from deploy.status.arms import Arm
 from deploy.status.controller import ControllerState
 from deploy.view import describe
 

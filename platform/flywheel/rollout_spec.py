@@ -11,7 +11,8 @@ from flywheel.freeze import Day, Freeze, Hours
 
 Percent = Annotated[int, Field(ge=1, le=99)]
 GuardName = Literal["errors", "latency", "loss", "kpi", "prediction_shift"]
-# Parts of alpha; those of guards that are not listed go to the others in proportion.
+# Parts of alpha: errors get most, for they are the rarest and harm at once. Those of guards that are not listed go to
+# the others in proportion.
 PARTS: dict[str, float] = {"errors": 0.6, "latency": 0.3, "loss": 0.1, "kpi": 0.1}
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from flywheel.digest import folder_digest
+from flywheel.settings import Settings
 from tests.deploy.spool_lines import records_in
 
 ROOT = Path(__file__).parents[2]
@@ -129,3 +130,11 @@ def start_agent(tiny_package: Path, tmp_path: Path) -> Iterator[Callable[..., Ru
     for agent in started:
         agent.process.kill()
         agent.process.wait(10)
+
+
+@pytest.fixture
+def serving(stack: Settings) -> Iterator[Path]:
+    """Yield where the stack's serving.yaml stands, which there is none of before and after a test."""
+    path = stack.root / "serving.yaml"
+    yield path
+    path.unlink(missing_ok=True)

@@ -30,13 +30,6 @@ def shop(stack: Settings, tmp_path: Path) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def serving(stack: Settings) -> Iterator[Path]:
-    path = stack.root / "serving.yaml"
-    yield path
-    path.unlink(missing_ok=True)
-
-
-@pytest.fixture
 def clients(shop: Shop) -> Iterator[Callable[[], None]]:
     """Return what starts clients that ask without a pause until the test ends."""
     done, threads = threading.Event(), list[threading.Thread]()

@@ -30,13 +30,6 @@ def shop(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     made.close()
 
 
-@pytest.fixture
-def serving(stack: Settings) -> Iterator[Path]:
-    path = stack.root / "serving.yaml"
-    yield path
-    path.unlink(missing_ok=True)
-
-
 def test_a_client_creates_updates_and_deletes_what_reviewers_have_decided(shop: Shop) -> None:
     client, name = FlywheelDeploymentClient("flywheel"), shop.name
     with pytest.raises(MlflowException, match=r"Version 1 .* is not approved. Have a reviewer"):

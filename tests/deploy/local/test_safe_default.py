@@ -37,13 +37,6 @@ def shop(stack: Settings, tmp_path: Path) -> Iterator[Shop]:
     made.close()
 
 
-@pytest.fixture
-def serving(stack: Settings) -> Iterator[Path]:
-    path = stack.root / "serving.yaml"
-    yield path
-    path.unlink(missing_ok=True)
-
-
 def ask(url: str, path: str) -> tuple[int, Any, str | None]:
     """Return status, body, and whose stand-in has answered; nothing where nobody listens."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
