@@ -25,6 +25,7 @@ from benchmarks.canary_rates import (
     play_rollouts,
     promoted,
 )
+from benchmarks.canary_stops import STOPPED, play_stops
 from benchmarks.canary_tables import draw_plot, show
 from benchmarks.canary_units import name_of, play_units, worlds
 from benchmarks.canary_watch import WATCHED, watch
@@ -39,6 +40,7 @@ OTHER_RUNS = 1000
 ROLLOUT_RUNS, QUICK_ROLLOUT_RUNS = 1000, 50
 PAIRS, QUICK_PAIRS = 100, 20
 WATCH_RUNS, QUICK_WATCH_RUNS = 400, 40
+STOP_RUNS, QUICK_STOP_RUNS = 100, 10
 NOTHING = float("nan")
 PROCESSES = 2
 # What a judge does not know beforehand: 200, 1,000 and 50,000 requests a look, of which 1 % fail.
@@ -70,7 +72,7 @@ def main() -> None:
 def names() -> list[str]:
     """Return the names of all cells."""
     units = [name_of(world) for world in worlds()]
-    return [world.name for world in cells()] + units + list(ROLLOUTS) + list(WATCHED)
+    return [world.name for world in cells()] + units + list(ROLLOUTS) + list(WATCHED) + list(STOPPED)
 
 
 def played(wanted: Sequence[str], *, quick: bool) -> tuple[Table, dict[str, float]]:
@@ -89,12 +91,15 @@ def played(wanted: Sequence[str], *, quick: bool) -> tuple[Table, dict[str, floa
         watched = [
             pool.submit(watch, name, QUICK_WATCH_RUNS if quick else WATCH_RUNS) for name in WATCHED if name in wanted
         ]
+        stops = [
+            pool.submit(play_stops, name, QUICK_STOP_RUNS if quick else STOP_RUNS) for name in STOPPED if name in wanted
+        ]
         units = [pool.submit(play_units, world, runs) for world in worlds() if name_of(world) in wanted]
         judged = {world: pool.submit(play, world, runs, healthy[world.canary_requests].result()) for world in chosen}
         for world, found in judged.items():
             table.cells |= {(world, rule): measured for rule, measured in found.result().items()}
         table.rollouts = {ratio: found.result() for ratio, found in rollouts.items()}
-        table.others = [one.result() for one in (*units, *watched)]
+        table.others = [one.result() for one in (*units, *watched, *stops)]
         return table, pairs.result()
 
 

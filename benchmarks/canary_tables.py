@@ -36,6 +36,9 @@ def show(table: Table, timed: list[Row], goals: list[Goal]) -> None:
     watched = [row for row in table.others if "mean_looks" in row]
     if watched:
         console.print(_watched(watched))
+    stopped = [row for row in table.others if "blocks_rolled_back" in row]
+    if stopped:
+        console.print(_stopped(stopped))
     console.print(_times(timed))
     console.print(_goals(goals))
 
@@ -124,6 +127,17 @@ def _watched(rows: list[Row]) -> Printed:
     for row in rows:
         looks = (f"{row[key]:,.0f}" for key in ("mean_looks", "median_looks", "longest", "looks_between_false_alarms"))
         printed.add_row(row["cell"], *looks)
+    return printed
+
+
+def _stopped(rows: list[Row]) -> Printed:
+    names = ("latency, with processes that stop", "by blocks %", "95 %", "seconds", "by requests %", "seconds")
+    printed = Printed(*names, title="Slow requests in bursts, rolled back within five minutes", title_justify="left")
+    for row in rows:
+        interval = " to ".join(f"{100 * end:.1f}" for end in row["blocks_95"])
+        shares = [f"{100 * row[f'{rule}_rolled_back']:.1f}" for rule in ("blocks", "requests")]
+        taken = ["-" if (one := row[f"{rule}_seconds"]) is None else f"{one:.1f}" for rule in ("blocks", "requests")]
+        printed.add_row(row["cell"], shares[0], interval, taken[0], shares[1], taken[1])
     return printed
 
 

@@ -21,6 +21,8 @@ SHADOW_STEP = 50
 NO_TIME = timedelta(0)
 # Of the champion's requests; with fewer its p99 is one or two of them.
 LEAST_FOR_QUANTILES = 200
+# Looks that are one piece of evidence on latency: a process that stops for a second is seen by several of them.
+BLOCK = 4
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ def metric_of(guard: str, spec: RolloutSpec, references: References) -> dict[str
         if references.latency is None:
             return None
         p90, p99 = references.latency
-        return {"kind": "latency", "seconds": {"p90": p90, "p99": p99}, "tolerance": spec.latency_ratio}
+        seconds = {"p90": p90, "p99": p99}
+        return {"kind": "latency", "seconds": seconds, "tolerance": spec.latency_ratio, "block": BLOCK}
     return dict(references.metrics[guard]) if guard in references.metrics else None
 
 

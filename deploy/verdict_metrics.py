@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from deploy.verdict.clustered import PodErrors, UserErrors
 from deploy.verdict.compared import Predictions, Series, Spread, predictions
 from deploy.verdict.counted import Errors, ErrorsPlan, Latency, latency
-from deploy.verdict.exceedance import Level, split
+from deploy.verdict.exceedance import split
 from deploy.verdict.gates import Margin, expected_counts, margins
 from deploy.verdict.means import MeanPlan
 from deploy.verdict.plan import planned_counts
@@ -117,20 +117,12 @@ class LatencySpec(Strict):
     part: Part
     seconds: Thresholds
     tolerance: float = Field(1.0, ge=1, le=100, description="Ratio of the parts of slow requests that is no harm.")
-    planned_requests: PlannedRequests | None = None
-    pace: Pace = PACE
-    spending: Spending = SPENDING_SHARE
+    block: int = Field(1, ge=1, description="Looks that are one piece of evidence, whatever happened in them.")
 
     def build(self, frame: Frame) -> Latency:
         """Return the metric before its first look."""
         levels = split(self.seconds.p90, self.seconds.p99, self.tolerance)
-        schedules = tuple(self._schedule(frame, level) for level in levels)
-        return latency(levels, schedules, self.part * frame.alpha)
-
-    def _schedule(self, frame: Frame, level: Level) -> Schedule:
-        by_requests = self.planned_requests is not None
-        planned = self.planned_requests or planned_counts(frame.steps, level.ratio)
-        return Schedule(planned, by_requests, self.pace, self.spending)
+        return latency(levels, self.part * frame.alpha, block=self.block)
 
 
 class MeanSpec(Strict):

@@ -57,9 +57,7 @@ def default_metrics(
         "errors": ErrorsSpec(kind="errors", part=parts["errors"], planned_requests=planned_requests)
     }
     if thresholds is not None:
-        metrics["latency"] = LatencySpec(
-            kind="latency", part=parts["latency"], seconds=thresholds, planned_requests=planned_requests
-        )
+        metrics["latency"] = LatencySpec(kind="latency", part=parts["latency"], seconds=thresholds)
     if loss is not None:
         low, high = loss
         margin = LOSS_MARGIN * (high - low)

@@ -16,7 +16,7 @@ from typing import Any
 from deploy.looking import difference, read_counters, written
 from deploy.rollout import Rollout
 from deploy.shares import CHAMPION, ArmCounts
-from deploy.verdict.watching import Alarms, RateWatch, rate_watch
+from deploy.verdict.watching import Alarms, RateWatch, ShareWatch, rate_watch, share_watch
 from flywheel.connections import write_private
 
 EVERY = timedelta(seconds=10)
@@ -24,8 +24,11 @@ EVERY = timedelta(seconds=10)
 ALARMS = Alarms(a_year=0.1, looks_a_year=365 * 86_400 / EVERY.total_seconds())
 # Requests of the rollout that say what a version may do; with fewer it is learned from as many of its own.
 LEAST_REQUESTS, LEARNED_REQUESTS = 500, 2000
-# How much worse is still not worth an alarm, by what is counted.
+# How much worse is still not worth an alarm, by what is counted; and the slow requests that are none in any case.
 TOLERANCES = {"errors": 1.25, "latency": 2.0}
+LEAST_SLOW = 0.01
+
+Watch = RateWatch | ShareWatch
 
 
 @dataclass
@@ -44,7 +47,7 @@ class State:
     at: datetime
     counters: ArmCounts
     seen: ArmCounts = field(default_factory=ArmCounts)
-    watches: dict[str, RateWatch] = field(default_factory=dict)
+    watches: dict[str, Watch] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -56,7 +59,8 @@ class State:
     def from_json(cls, body: Mapping[str, Any]) -> "State":
         """Read what `to_json` wrote."""
         counts = read_counters({"counters": body["counters"], "seen": body["seen"]})
-        watches = {name: RateWatch.from_json(one) for name, one in body["watches"].items()}
+        kinds: dict[str, type[Watch]] = {"errors": RateWatch, "latency": ShareWatch}
+        watches = {name: kinds[name].from_json(one) for name, one in body["watches"].items()}
         return cls(body["rollout"], datetime.fromisoformat(body["at"]), counts["counters"], counts["seen"], watches)
 
 
@@ -109,20 +113,26 @@ def _told(state: State) -> str | None:
     return " ".join(f"{name}: {one.reading().sentence}" for name, one in state.watches.items() if one.worse) or None
 
 
-def watches_of(reference: Mapping[str, Any]) -> dict[str, RateWatch]:
+def watches_of(reference: Mapping[str, Any]) -> dict[str, Watch]:
     """Return the watches that a rollout's own counts fix; none where they are too few, or too bad.
 
     Args:
         reference: By metric, requests of the version in its rollout and how many of them were bad.
     """
-    found: dict[str, RateWatch] = {}
+    found: dict[str, Watch] = {}
     for name, counts in reference.items():
         if counts["requests"] >= LEAST_REQUESTS:
             try:
-                found[name] = rate_watch(counts["bad"], counts["requests"], ALARMS, tolerance=TOLERANCES[name])
+                found[name] = _watch(name, counts["bad"], counts["requests"])
             except ValueError:
                 continue
     return found
+
+
+def _watch(name: str, bad: int, requests: int) -> Watch:
+    if name == "errors":
+        return rate_watch(bad, requests, ALARMS, tolerance=TOLERANCES[name])
+    return share_watch(bad, requests, ALARMS, least=LEAST_SLOW, tolerance=TOLERANCES[name])
 
 
 def _learn(state: State, new: ArmCounts, reign: Rollout) -> None:

@@ -8,7 +8,7 @@ carries is the wider of the two beyond the mean (Uhlmann, Metrika 10, 1966).
 import math
 from dataclasses import dataclass, replace
 
-from deploy.verdict.exceedance import Exceedance, Level, SlowLook, fresh
+from deploy.verdict.exceedance import Level, SlowLook, Slowness, fresh
 from deploy.verdict.gates import CLOSED, Gate, Margin
 from deploy.verdict.guards import Guard
 from deploy.verdict.intervals import ratio_interval
@@ -117,55 +117,54 @@ class Latency:
 
     Args:
         levels: Thresholds, fixed before the start.
-        schedules: How each level spends its part of α.
         alpha: The metric's part of the plan's α.
-        exceedance: One guard a level, over all steps.
+        block: Looks that are one piece of evidence.
+        slowness: What each level knows, over all steps.
         seen: Requests of this step.
-        pending: Requests since the last look that had traffic in both arms.
-        worse: The canary was found slower.
     """
 
     levels: tuple[Level, ...]
-    schedules: tuple[Schedule, ...]
     alpha: float
-    exceedance: Exceedance
+    block: int
+    slowness: tuple[Slowness, ...]
     seen: SlowLook
-    pending: SlowLook
-    worse: bool = False
 
     def take(self, look: SlowLook) -> "Latency":
         """Take in one look's requests."""
-        look = self.pending.plus(look)
-        if not look.is_fed:
-            return replace(self, pending=look)
-        exceedance, worse = self.exceedance.take(self.levels, look, self.schedules, alpha=self.alpha)
-        seen, worse = self.seen.plus(look), self.worse or worse
-        return replace(self, exceedance=exceedance, seen=seen, pending=self._nothing(), worse=worse)
+        slowness = tuple(
+            known.take(level, counts, block=self.block, alpha=self.alpha)
+            for known, level, counts in zip(self.slowness, self.levels, look.levels, strict=True)
+        )
+        return replace(self, slowness=slowness, seen=self.seen.plus(look))
 
     def next_step(self) -> "Latency":
-        """Start the next step: the interval is of its counts alone."""
-        return replace(self, seen=self._nothing(), pending=self._nothing())
+        """Start the next step with a new block: another share of the requests is another block."""
+        slowness = tuple(known.restarted() for known in self.slowness)
+        return replace(self, slowness=slowness, seen=_nothing(self.levels))
 
     def reading(self) -> Reading:
         """Say what the looks so far show."""
         statistic, interval, counts = dict[str, float](), dict[str, tuple[float, float]](), dict[str, float]()
-        for level, look, guard in zip(self.levels, self.seen.levels, self.exceedance.guards, strict=True):
-            over = f"over {level.seconds:g} s"
-            statistic |= {f"{over}: {name}": value for name, value in _statistic(guard).items()}
-            interval[f"ratio of requests {over}"] = _ratio(look, self.alpha * level.part)
+        worse = False
+        for level, look, known in zip(self.levels, self.seen.levels, self.slowness, strict=True):
+            over, threshold = f"over {level.seconds:g} s", 1 / (self.alpha * level.part)
+            statistic |= {f"evidence_worse {over}": known.evidence(level), f"threshold_worse {over}": threshold}
+            interval[f"ratio of requests {over}"] = (known.low, math.inf)
             counts |= {f"canary {over}": look.canary_errors, f"baseline {over}": look.baseline_errors}
+            counts[f"{over}: blocks"] = known.blocks
+            worse |= known.low >= level.tolerance
         pairs = zip(self.levels, self.seen.levels, strict=True)
         sentence = " ".join(_sentence(level, look) for level, look in pairs)
-        return Reading(self.worse, None, sentence, statistic=statistic, interval=interval, counts=counts)
-
-    def _nothing(self) -> SlowLook:
-        return SlowLook((NOTHING,) * len(self.levels))
+        return Reading(worse, None, sentence, statistic=statistic, interval=interval, counts=counts)
 
 
-def latency(levels: tuple[Level, ...], schedules: tuple[Schedule, ...], alpha: float) -> Latency:
+def latency(levels: tuple[Level, ...], alpha: float, *, block: int = 1) -> Latency:
     """Return the metric before its first look."""
-    nothing = SlowLook((NOTHING,) * len(levels))
-    return Latency(levels, schedules, alpha, fresh(levels), nothing, nothing)
+    return Latency(levels, alpha, block, tuple(fresh(level) for level in levels), _nothing(levels))
+
+
+def _nothing(levels: tuple[Level, ...]) -> SlowLook:
+    return SlowLook((NOTHING,) * len(levels))
 
 
 def _sentence(level: Level, look: Look) -> str:

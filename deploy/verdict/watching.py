@@ -21,6 +21,8 @@ ALPHA, TOLERANCE = 0.01, 1.25
 # Bets on a mean, as parts of the most that can be laid.
 BETS = (0.02, 0.05, 0.1, 0.25, 0.5)
 _NOTHING = -math.inf
+# A block's share is cut at so many times its bound, and has so many bad requests at the bound: one block says little.
+_CUT, _LEAST_BAD = 3, 3
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,56 @@ class MeanWatch:
         return cls(**_from_json(body))
 
 
+@dataclass(frozen=True)
+class ShareWatch:
+    """Requests that come in bursts, as slow ones do, against a share: a block of looks is one piece of evidence.
+
+    Args:
+        mean: Of the blocks' shares, each cut at the watch's highest value.
+        least_requests: In a block.
+        bad: Bad requests of the block that is not full.
+        requests: Requests of it.
+    """
+
+    mean: MeanWatch
+    least_requests: int
+    bad: int = 0
+    requests: int = 0
+
+    @property
+    def worse(self) -> bool:
+        """The alarm was raised."""
+        return self.mean.worse
+
+    def take(self, bad: int, requests: int) -> "ShareWatch":
+        """Take in one look.
+
+        Raises:
+            ValueError: More bad requests than requests, or less than none.
+        """
+        if not 0 <= bad <= requests:
+            raise ValueError(f"{bad} of {requests} requests cannot be bad.")
+        bad, requests = self.bad + bad, self.requests + requests
+        if requests < self.least_requests:
+            return replace(self, bad=bad, requests=requests)
+        return replace(self, mean=self.mean.take([min(bad / requests, self.mean.high)]), bad=0, requests=0)
+
+    def reading(self) -> Reading:
+        """Say what the looks so far show."""
+        seen = f"{self.mean.total / self.mean.count:.3g}" if self.mean.count else "not seen"
+        sentence = f"of {self.mean.count:,} spells since the promotion the mean share of bad requests is {seen}"
+        return replace(self.mean.reading(), sentence=f"{sentence}; {self.mean.bound:.3g} may be.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**vars(self), "mean": self.mean.to_json()}
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> "ShareWatch":
+        """Read what `to_json` wrote."""
+        return cls(**{**body, "mean": MeanWatch.from_json(body["mean"])})
+
+
 def rate_watch(bad: int, requests: int, alarms: Alarms, *, tolerance: float = TOLERANCE) -> RateWatch:
     """Return the watch on a rate, from what the version did in its rollout.
 
@@ -188,6 +240,25 @@ def rate_watch(bad: int, requests: int, alarms: Alarms, *, tolerance: float = TO
     if bound >= 1:
         raise ValueError(f"{bad} of {requests} requests in the rollout say of no rate that it is too high.")
     return RateWatch(bound, alarms.threshold)
+
+
+def share_watch(bad: int, requests: int, alarms: Alarms, *, least: float, tolerance: float = TOLERANCE) -> ShareWatch:
+    """Return the watch on a share of requests that come in bursts, from what the version did in its rollout.
+
+    Args:
+        bad: Bad requests in the rollout.
+        requests: All of them.
+        alarms: How many false ones are tolerated.
+        least: The share that it may have in any case, before the tolerance (0 to 1): a short rollout sees few bursts.
+        tolerance: Times the share that its rollout may have hidden.
+
+    Raises:
+        ValueError: There were no requests, or so many bad ones that no share is too high.
+    """
+    bound = tolerance * max(least, rate_bound(bad, requests, ALPHA)) if requests else 1.0
+    if _CUT * bound >= 1:
+        raise ValueError(f"{bad} of {requests} requests in the rollout say of no share that it is too high.")
+    return ShareWatch(MeanWatch(0.0, _CUT * bound, bound, alarms.threshold), math.ceil(_LEAST_BAD / bound))
 
 
 def mean_watch(

@@ -77,8 +77,8 @@ def charts(record: Record, metric: MetricEvidence) -> Iterator[Chart]:
         return
     across = Axis(metric.stretches[0].seconds[0], max(one.seconds[-1] for one in metric.stretches))
     bets = [name for name in metric.statistics if name.startswith("evidence")]
-    if bets:
-        yield _bets(record, metric, bets, across)
+    for where in dict.fromkeys(map(_where, bets)):
+        yield _bets(record, metric, [name for name in bets if _where(name) == where], across)
     for name in metric.statistics:
         if name.endswith("found"):
             yield _counts(record, metric, name.removesuffix("found"), across)
@@ -94,9 +94,10 @@ def _bets(record: Record, metric: MetricEvidence, names: Sequence[str], across: 
         lines.append(Line(role, label, path(_curves(metric, name), across, up)))
         lines.append(Line(f"{role} threshold", line, path(_across(metric, threshold, across), across, up)))
     last = "; ".join(f"{label}: {_last(metric, name):.3g}" for name in names for _, label, _ in [_words(metric, name)])
+    title = " ".join(["Evidence", *filter(None, [_where(names[0])])])
     return Chart(
-        title="Evidence",
-        told=f"{metric.name}, e-values on a logarithmic axis. {last}.",
+        title=title,
+        told=f"{metric.name}, {title.lower()}: e-values on a logarithmic axis. {last}.",
         lines=lines,
         levels=[Tick(up.percent(one, upwards=True), _power(one)) for one in powers(up.low, up.high)],
         stops=_stops(record, metric, across),
@@ -126,6 +127,11 @@ def _counts(record: Record, metric: MetricEvidence, prefix: str, across: Axis) -
         stops=_stops(record, metric, across),
         ends=(f"{span(across.low)} after the start", span(across.high)),
     )
+
+
+def _where(name: str) -> str:
+    """Return what of a metric a statistic is of, such as `over 0.1 s`; "" where it is of all."""
+    return name.partition(" ")[2]
 
 
 def _curves(metric: MetricEvidence, name: str) -> list[list[Point]]:

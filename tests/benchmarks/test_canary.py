@@ -21,6 +21,7 @@ from benchmarks.canary_ours import (
 )
 from benchmarks.canary_rates import ERRORS_ALONE, FLYWHEEL, RULES, Rate, Table, median_minutes, play
 from benchmarks.canary_rollouts import roll_out
+from benchmarks.canary_stops import play_stops
 from benchmarks.canary_units import name_of, play_units, worlds
 from benchmarks.canary_watch import watch
 from benchmarks.canary_worlds import LOOKS, SHARE, Disturbance, World, cells, draw
@@ -142,6 +143,13 @@ def test_units_are_the_ones_that_the_world_has() -> None:
 def test_a_version_that_turned_bad_is_found_the_sooner_the_worse_it_is() -> None:
     twice, five_times = watch("watch, errors x 2", 5), watch("watch, errors x 5", 5)
     assert five_times["median_looks"] < twice["median_looks"] < 1000
+
+
+def test_processes_that_stop_deceive_a_test_of_requests_and_none_of_blocks() -> None:
+    stops = play_stops("stops, 2 s each minute, 500/s, 50 %", 12)
+    assert stops["requests_rolled_back"] > 0.2
+    assert stops["blocks_rolled_back"] == 0
+    assert play_stops("stops, slow x 8 and x 30, 500/s, 50 %", 4)["blocks_rolled_back"] == 1
 
 
 def test_a_cell_has_the_same_figures_whatever_else_is_played() -> None:

@@ -155,7 +155,7 @@ def test_whatever_stands_anywhere_in_a_file_is_judged_or_refused_in_one_sentence
 ) -> None:
     kinds = {kind: {"kind": kind, **spec} for kind, (spec, _) in EVERY_KIND.items()}
     kinds["series"]["part"] = 0.0001
-    kinds = {kind: {**spec, "part": spec["part"] / 2} for kind, spec in kinds.items()}
+    kinds = {kind: {**spec, "part": spec["part"] / 3} for kind, spec in kinds.items()}
     whole = {
         "plan": {"steps": [10, 50], "alpha": 0.05, "metrics": kinds},
         "looks": [{"step": 10, "metrics": {kind: look for kind, (_, look) in EVERY_KIND.items()}}],
@@ -184,8 +184,8 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 EVERY_KIND: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "errors": ({"part": 0.2}, arms({"requests": 50, "errors": 30}, {"requests": 500, "errors": 2})),
     "latency": (
-        {"part": 0.2, "seconds": {"p90": 0.1, "p99": 0.3}},
-        arms({"requests": 50, "over_p90": 40, "over_p99": 30}, {"requests": 500, "over_p90": 20, "over_p99": 3}),
+        {"part": 0.8, "seconds": {"p90": 0.1, "p99": 0.3}},
+        arms({"requests": 500, "over_p90": 400, "over_p99": 300}, {"requests": 5000, "over_p90": 200, "over_p99": 30}),
     ),
     "mean": ({"part": 0.2, "low": 0, "high": 1, "margin": 0.1}, {"differences": [0.5, 0.4] * 30}),
     "users": ({"part": 0.2}, arms({f"c{number}": 2 for number in range(12)}, {"b": 1})),
@@ -197,7 +197,7 @@ EVERY_KIND: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_each_kind_that_rolls_back_does_so_on_clear_harm_and_says_why(tmp_path: Path, kind: str) -> None:
     spec, look = EVERY_KIND[kind]
-    looks = [{"step": 10, "metrics": {"it": look}}] * 8
+    looks = [{"step": 10, "metrics": {"it": look}}] * 12
     result = RUNNER.invoke(
         app, ["verdict", str(written(tmp_path, {"plan": plan(it={"kind": kind, **spec}), "looks": looks}))]
     )

@@ -69,7 +69,7 @@ def test_the_default_plan_shares_alpha_and_only_errors_open_gates() -> None:
     assert isinstance(latency, LatencySpec)
     assert isinstance(loss, MeanSpec)
     assert [one.part for one in (errors, latency, loss)] == [0.6, 0.3, 0.1]
-    assert (errors.opens, loss.opens, errors.planned_requests, latency.planned_requests) == (True, False, 500, 500)
+    assert (errors.opens, loss.opens, errors.planned_requests) == (True, False, 500)
     alone = default_metrics(None, None)["errors"]
     assert isinstance(alone, ErrorsSpec)
     assert alone.part == 1

@@ -30,14 +30,14 @@ def test_how_alpha_is_spent_is_what_the_plan_says() -> None:
 
 def test_latency_and_units_take_their_plan_too() -> None:
     metrics = {
-        "latency": LatencySpec(kind="latency", part=0.2, seconds=Thresholds(p90=0.1, p99=0.4), planned_requests=900),
+        "latency": LatencySpec(kind="latency", part=0.2, seconds=Thresholds(p90=0.1, p99=0.4), tolerance=2, block=3),
         "users": UsersSpec(kind="users", part=0.2, planned=80, pace=3.0),
         "pods": PodsSpec(kind="pods", part=0.2, planned=90, looks=4),
     }
     built = PlanSpec.model_validate({"steps": [5], "metrics": {k: v.model_dump() for k, v in metrics.items()}}).build()
     latency = built["latency"]
     assert isinstance(latency, Latency)
-    assert {(one.planned, one.by_requests) for one in latency.schedules} == {(900, True)}
+    assert (latency.block, {level.tolerance for level in latency.levels}) == (3, {2.0})
     assert (vars(built["users"])["plan"].planned, vars(built["users"])["plan"].pace) == (80, 3.0)
     assert (vars(built["pods"])["plan"].planned, vars(built["pods"])["block"]) == (90, 4)
 

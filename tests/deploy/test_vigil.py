@@ -8,6 +8,7 @@ from typing import Any
 from deploy.progress import Progress
 from deploy.rollout import Phase, histories
 from deploy.shares import ArmCounts
+from deploy.verdict.watching import RateWatch, ShareWatch
 from deploy.vigil import LEARNED_REQUESTS, Vigils, watches_of
 from flywheel.errors import FlywheelError
 from flywheel.events import EventKind
@@ -115,8 +116,11 @@ def test_a_restart_forgets_nothing_and_another_rollout_begins_anew(tmp_path: Pat
 def test_counts_that_say_of_no_rate_that_it_is_too_high_fix_nothing() -> None:
     few, bad = {"requests": 100, "bad": 0}, {"requests": 1000, "bad": 990}
     assert watches_of({"errors": few}) == watches_of({"errors": bad}) == {}
-    (found,) = watches_of({"errors": {"requests": 10_000, "bad": 50}}).values()
-    assert 0.005 < found.bound < 0.012
+    found = watches_of({name: {"requests": 10_000, "bad": 50} for name in ("errors", "latency")})
+    assert isinstance(found["errors"], RateWatch)
+    assert isinstance(found["latency"], ShareWatch)
+    assert 0.005 < found["errors"].bound < 0.012
+    assert found["latency"].mean.bound == 0.02  # a short rollout sees few bursts
 
 
 def test_on_a_full_disk_what_has_turned_bad_is_found_all_the_same(tmp_path: Path) -> None:

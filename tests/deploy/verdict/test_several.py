@@ -28,7 +28,7 @@ def metrics() -> dict[str, Metric]:
     """Errors with half of α, latency and loss with a quarter each."""
     return {
         "errors": Errors(ErrorsPlan(MARGINS, ALPHA / 2, ALPHA, Schedule(200))),
-        "latency": latency(LEVELS, (Schedule(300), Schedule(100)), ALPHA / 4),
+        "latency": latency(LEVELS, ALPHA / 4),
         "loss": Values(ValuesPlan(LOSS, ALPHA / 4)),
     }
 
@@ -69,7 +69,7 @@ def test_all_guards_together_roll_back_a_healthy_canary_within_alpha() -> None:
 
 
 def test_harm_in_any_one_metric_rolls_back_and_is_named() -> None:
-    for harm, name in ({"errors": 5.0}, "errors"), ({"slow": 2.5}, "latency"), ({"loss": 2.0}, "loss"):
+    for harm, name in ({"errors": 5.0}, "errors"), ({"slow": 4.0}, "latency"), ({"loss": 2.0}, "loss"):
         found = [judged(seed, **harm) for seed in range(10)]
         assert all(one.call is Call.ROLL_BACK for one in found)
         assert all(one.reason.startswith(name) for one in found)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.verdict.watching import Alarms, MeanWatch, RateWatch, mean_watch, rate_watch
+from deploy.verdict.watching import Alarms, MeanWatch, RateWatch, ShareWatch, mean_watch, rate_watch, share_watch
 
 # An alarm in 100 looks, so that a simulation sees some.
 OFTEN = Alarms(a_year=10, looks_a_year=1000)
@@ -110,3 +110,40 @@ def test_readings_say_what_was_seen() -> None:
     assert "is not seen" in LOSS.reading().sentence
     assert LOSS.take([0.5]).reading().sentence.startswith("The mean of 1 values")
     assert REFERENCE.take(20, 20).reading().worse
+
+
+BURSTY = share_watch(10, 2000, OFTEN, least=0.01, tolerance=2.0)
+
+
+def bursts_until_alarm(seed: int, share: float, most: int = MOST) -> int:
+    """Return the look of 400 requests at which the alarm is raised, where a process stops for some looks of all."""
+    random_, watch = seeded(seed), BURSTY
+    for look in range(1, most + 1):
+        stopped = random_.random() < share
+        watch = watch.take(400 if stopped else 0, 400)
+        if watch.worse:
+            return look
+    return most
+
+
+def test_bursts_at_the_very_bound_raise_no_more_alarms_than_was_said_and_steady_slowness_is_found() -> None:
+    runs = 60
+    waited = [bursts_until_alarm(seed, BURSTY.mean.bound) for seed in range(runs)]
+    assert sum(waited) / runs >= OFTEN.threshold
+    slow, looks = BURSTY, 0
+    while not slow.worse:
+        slow, looks = slow.take(60, 400), looks + 1
+    assert 5 <= looks <= 30
+    assert "may be" in slow.reading().sentence
+
+
+def test_a_share_waits_for_a_block_survives_json_and_refuses_what_cannot_be() -> None:
+    half = BURSTY.take(1, 30)
+    assert (half.mean.count, half.bad, half.requests) == (0, 1, 30)
+    assert half.take(0, 30 * BURSTY.least_requests).mean.count == 1
+    assert ShareWatch.from_json(json.loads(json.dumps(half.to_json(), allow_nan=False))) == half
+    with pytest.raises(ValueError, match="cannot be bad"):
+        BURSTY.take(2, 1)
+    for bad, requests in ((0, 0), (900, 1000)):
+        with pytest.raises(ValueError, match="no share"):
+            share_watch(bad, requests, OFTEN, least=0.01)
