@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from deploy.experiments.plan import Experiment
-from deploy.plans import References, RolloutPlan, metric_name, metric_of
+from deploy.plans import References, RolloutPlan, by_users, metric_name, metric_of
 from deploy.shares import challenger_arms
 from deploy.verdict_plan import PlanSpec
 from flywheel.rollout_spec import Rollout as RolloutSpec
@@ -86,6 +86,7 @@ def _metrics(way: RolloutSpec, known: References, arm: str, experiment: Experime
     found = {metric_name(guard, arm): {**one, "part": parts[guard]} for guard, one in made.items()}
     if "plan" in known.evidence and "errors" in made:
         both = experiment.shares[arm] + experiment.shares[experiment.control]
-        users = {"kind": "users", "part": parts["errors"], "share": 100 * experiment.shares[arm] / both}
-        found |= {metric_name("errors", arm): made["errors"], metric_name("users", arm): users}
+        units = by_users(way, parts["errors"])
+        units["users"]["share"] = 100 * experiment.shares[arm] / both
+        found |= {metric_name(name, arm): one for name, one in units.items()}
     return found

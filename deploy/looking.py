@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from deploy.journal import Entry, Journal
-from deploy.plans import RolloutPlan, arm_of, metric_name
+from deploy.plans import OUTAGE, RolloutPlan, arm_of, metric_name
 from deploy.rollout import Rollout
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts
 from deploy.traces import Point, point, trace
@@ -249,6 +249,8 @@ def counted(plan: PlanSpec, counts: Counters, arm: str) -> dict[str, Any]:
         if metric.kind == "latency":
             bounds = (metric.seconds.p90, metric.seconds.p99)
             found[name] = {"canary": _slow(canary, bounds), "baseline": _slow(baseline, bounds)}
+        if name.split()[0] == OUTAGE and canary.requests and baseline.requests:
+            found[name] = {"differences": [canary.errors / canary.requests - baseline.errors / baseline.requests]}
     return found
 
 

@@ -19,6 +19,10 @@ SHADOW_PART = 0.2
 # Both arms answer the same requests.
 SHADOW_STEP = 50
 NO_TIME = timedelta(0)
+# Where users are judged: the metric that needs no log, its part of what the guard on errors may spend, and by how much
+# more of the canary's requests may fail.
+OUTAGE, OUTAGE_NAME = "outage", "difference of error rates, look by look,"
+OUTAGE_PART, MOST_TOLERATED = 0.1, 0.5
 # Of the champion's requests; with fewer its p99 is one or two of them.
 LEAST_FOR_QUANTILES = 200
 # Looks that are one piece of evidence on latency: a process that stops for a second is seen by several of them.
@@ -149,9 +153,25 @@ def _judged_by(spec: RolloutSpec, steps: tuple[int, ...], alpha: float, referenc
         guard: {**one, **({"part": parts[guard]} if guard in parts else {})} for guard, one in made.items()
     }
     if spec.unit == "user" and "errors" in parts:
-        # Requests of one user fail together: they may open a gate, but whoever is randomised must be what rolls back.
-        metrics |= {"errors": made["errors"], "users": {"kind": "users", "part": parts["errors"]}}
+        metrics |= by_users(spec, parts["errors"])
     return PlanSpec.model_validate({"steps": steps, "alpha": alpha, "metrics": metrics})
+
+
+def by_users(spec: RolloutSpec, part: float) -> dict[str, dict[str, Any]]:
+    """Return what judges errors where users are randomised, whose requests fail together.
+
+    Requests may open a gate, but users must be what rolls back. Who they are the prediction log alone says, so by the
+    gateway's counts an outage is found while the log is silent: what a look differs in, however many requests it has.
+
+    Args:
+        spec: The way, as the use case says it.
+        part: Of alpha, that of the guard on errors.
+    """
+    tolerated = min(spec.ceiling, MOST_TOLERATED)
+    outage: dict[str, Any] = {"kind": "mean", "low": 0.0, "high": 1.0, "opens": False, "name": OUTAGE_NAME}
+    outage |= {"part": OUTAGE_PART * part, "tolerance": tolerated, "margin": tolerated + 0.1}
+    users = {"kind": "users", "part": (1 - OUTAGE_PART) * part}
+    return {"errors": _errors(spec), "users": users, OUTAGE: outage}
 
 
 def metric_of(guard: str, spec: RolloutSpec, references: References) -> dict[str, Any] | None:

@@ -137,6 +137,7 @@ class MeanSpec(Strict):
     better: Literal["lower", "higher"] = Field("lower", description="Which values are better: lower ones of a loss.")
     opens: bool = True
     least_requests: Least = 1
+    name: str = Field("difference", max_length=60, description="Of the differences, for sentences.")
 
     @model_validator(mode="after")
     def _bounds_rise(self) -> Self:
@@ -147,7 +148,7 @@ class MeanSpec(Strict):
         """Return the metric before its first look."""
         sign = 1 if self.better == "lower" else -1
         mean = self._mean_plan(frame.alpha)
-        return Values(ValuesPlan(mean, self.part * frame.alpha, sign, self.opens, self.least_requests))
+        return Values(ValuesPlan(mean, self.part * frame.alpha, sign, self.opens, self.least_requests, self.name))
 
     def _mean_plan(self, alpha: float) -> MeanPlan:
         reach = self.high - self.low

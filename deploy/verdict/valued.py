@@ -17,6 +17,7 @@ class ValuesPlan:
         sign: 1 where a larger value is worse, as of a loss; -1 where it is better, as of a reward.
         opens: It opens gates; else it only rolls back.
         least_requests: Differences at a step before its gate opens.
+        name: Of the differences, for sentences.
     """
 
     mean: MeanPlan
@@ -24,6 +25,7 @@ class ValuesPlan:
     sign: int = 1
     opens: bool = True
     least_requests: int = 1
+    name: str = "difference"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Values:
         return Reading(
             worse=self.worse,
             good=good >= 1 / plan.alpha and enough if self.plan.opens else None,
-            sentence=f"The mean difference of {count:,} is {seen}, and between {low:.4g} and {high:.4g}.",
+            sentence=f"The mean {self.plan.name} of {count:,} is {seen}, and between {low:.4g} and {high:.4g}.",
             statistic={
                 "evidence_worse": self.mean.evidence_worse(plan),
                 "threshold_worse": 1 / self.plan.alpha,

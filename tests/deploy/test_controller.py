@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from deploy.plans import References, make_plan
 from deploy.progress import Progress
 from deploy.rollout import Phase, histories, intended
 from deploy.shares import Share
+from deploy.verdict.calls import Call
+from deploy.verdict.several import judge_metrics
 from deploy.verdict_file import judge_file
+from deploy.verdict_looks import LookSpec
 from flywheel.events import EventKind
 from flywheel.rollbacks import Cause
-from tests.deploy.simulated import FLIGHTS, World, controller, live, run
+from tests.deploy.simulated import FLIGHTS, SPEC, World, controller, live, run
 
 
 def test_the_first_version_goes_live_at_once(tmp_path: Path) -> None:
@@ -52,6 +56,24 @@ def test_a_bad_version_is_rolled_back_archived_with_its_verdict_and_stays_back(t
     run(world, tmp_path)
     assert len(world.events) == before + 1
     assert histories(world.events)[FLIGHTS].rollouts[-1].cause is Cause.VERDICT
+
+
+def test_an_outage_goes_back_while_the_log_that_knows_users_is_silent_and_bursts_of_a_few_do_not(
+    tmp_path: Path,
+) -> None:
+    spec = SPEC.model_copy(update={"unit": "user", "ceiling": 0.1})
+    for errors, cause in ((80, Cause.VERDICT), (0, None)):
+        folder = tmp_path / str(errors)
+        world = live(World(spec=spec), folder)
+        world.approve("2")
+        progress = run(world, folder, errors=errors)  # of 100 requests to the new version, a look
+        assert histories(world.events)[FLIGHTS].rollouts[-1].cause is cause
+        assert progress is not None
+    plan = make_plan(spec, 0.05, References()).traffic
+    assert plan is not None
+    bursts = [{"outage": {"differences": [0.2 if number % 5 == 0 else 0.0]}} for number in range(400)]
+    looks = [LookSpec(step=10, metrics=one).taken(plan) for one in bursts]
+    assert judge_metrics(plan.build(), looks).call is Call.NOT_YET  # a user's requests fail together
 
 
 def test_the_record_of_a_step_is_a_file_that_flywheel_verdict_judges_alike(tmp_path: Path) -> None:
