@@ -16,14 +16,19 @@ START_SECONDS = 180.0
 # A scorer that has just started may refuse its first rows; one whose model fails on the example goes on failing.
 REFUSED_SECONDS = 10.0
 STARTS = 3  # of a program, that ended by itself each time, before any agent has served
+UNWATCHED_SECONDS = START_SECONDS  # then another controller has gone on, and what was counted is of another start
 ENDED = {"FATAL", "EXITED", "STOPPED"}
 
 
 @dataclass
 class Attempt:
-    """A version on its way: since when it starts and since when its example is refused (seconds), and who has run."""
+    """A version on its way: since when it starts and since when its example is refused (seconds), and who has run.
+
+    `watched` is when it was looked at last.
+    """
 
     since: float
+    watched: float
     refused: float | None = None
     runs: dict[str, set[int]] = field(default_factory=dict)
 
@@ -37,8 +42,10 @@ class Startup:
         self._attempts: dict[Served, Attempt] = {}
 
     def begin(self, served: Served) -> None:
-        """Count a version's time from now, unless it is counted already."""
-        self._attempts.setdefault(served, Attempt(self._clock()))
+        """Count a version's time from now, unless it is counted already, and has been until now."""
+        now, attempt = self._clock(), self._attempts.get(served)
+        if attempt is None or now - attempt.watched > UNWATCHED_SECONDS:
+            self._attempts[served] = Attempt(now, now)
 
     def forget(self, served: Served) -> None:
         """Count no more."""
@@ -50,6 +57,7 @@ class Startup:
         A program that ends while an agent answers has crashed, which supervisor and gateway mend. Where no agent has
         served yet it is a version that cannot start.
         """
+        self._attempts[place.served].watched = self._clock()
         if place.choice is not None and place.choice.backend is None:
             return Condition(Readiness.FAILED, place.choice.reason)
         serving = [one for one in place.agents if one.role is Role.SERVING]
@@ -57,7 +65,8 @@ class Startup:
             self.forget(place.served)
             return Condition(Readiness.READY)
         if place.waits and not place.agents:
-            self._attempts[place.served] = Attempt(self._clock())  # its environment has its own time
+            self.forget(place.served)
+            self.begin(place.served)  # its environment has its own time
             return Condition(Readiness.STARTING)
         reason = self._given_up(place, states, started=bool(serving)) or self._refused(place) or self._late(place)
         return Condition(Readiness.FAILED, reason) if reason else Condition(Readiness.STARTING)

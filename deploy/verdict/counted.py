@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from deploy.verdict.exceedance import Level, SlowLook, Slowness, fresh
 from deploy.verdict.gates import CLOSED, Gate, Margin
-from deploy.verdict.guards import Guard
+from deploy.verdict.guards import Guard, hedge_threshold
 from deploy.verdict.intervals import ratio_interval
 from deploy.verdict.looks import NOTHING, Look
 from deploy.verdict.readings import Reading
@@ -101,10 +101,18 @@ class Errors:
             good=evidence >= threshold and enough and sound if self.plan.opens else None,
             sentence=f"{counts.canary_errors} of {counts.canary_requests:,} requests to the canary failed,"
             f" {counts.baseline_errors} of {counts.baseline_requests:,} to the champion.",
-            statistic={**_statistic(self.guard), "evidence": evidence, "threshold": threshold},
+            statistic={**self._guarding(), "evidence": evidence, "threshold": threshold},
             interval={"ratio of error rates": _ratio(counts, self.plan.gate_alpha)},
             counts=dict(vars(counts)),
         )
+
+    def _guarding(self) -> dict[str, float]:
+        spending, plan = self.guard.spending, self.plan
+        if not plan.rolls_back:
+            return {}
+        found = {"found": spending.found, "of": spending.counted, "spent": spending.spent}
+        hedge = {"hedge": self.guard.hedge, "hedge_threshold": hedge_threshold(plan.alpha, plan.schedule)}
+        return {**found, "boundary": spending.boundary, **hedge}
 
     @property
     def _margin(self) -> Margin:
@@ -176,9 +184,3 @@ def _ratio(look: Look, alpha: float) -> tuple[float, float]:
     if not look.is_fed:
         return 0.0, math.inf
     return ratio_interval(look.canary_errors, look.baseline_errors, look.share, alpha)
-
-
-def _statistic(guard: Guard) -> dict[str, float]:
-    found = {"found": guard.spending.found, "of": guard.spending.counted}
-    spent = {"spent": guard.spending.spent, "boundary": guard.spending.boundary}
-    return {**found, **spent, "hedge": guard.hedge}

@@ -48,7 +48,7 @@ class Guard:
             evidence=schedule.evidence(total, requests),
         )
         after = Guard(spending, mixture.carry(self.log_ratios, canary, baseline, share))
-        return after, rejected or after.hedge >= 1 / ((1 - schedule.spending_share) * alpha)
+        return after, rejected or after.hedge >= hedge_threshold(alpha, schedule)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -58,3 +58,8 @@ class Guard:
     def from_json(cls, body: dict[str, Any]) -> "Guard":
         """Read what `to_json` wrote."""
         return cls(Spending.from_json(body["spending"]), tuple(body["log_ratios"]))
+
+
+def hedge_threshold(alpha: float, schedule: Schedule) -> float:
+    """Return the e-value of the mixture at which it rejects: it has what the plan does not spend."""
+    return 1 / ((1 - schedule.spending_share) * alpha)
