@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.canary_rates import Rate, Row, generator
-from deploy.plans import BLOCK
+from deploy.loop.plans import BLOCK
 from deploy.verdict.counted import latency
 from deploy.verdict.exceedance import SlowLook, split
 from deploy.verdict.guards import Guard

@@ -9,12 +9,12 @@ import time
 
 from rich.console import Console
 
-import deploy.leading
 import deploy.local.upkeep
-from deploy.leading import leading_controller
+import deploy.loop.leading
 from deploy.local.choice import Asked, Choice
-from deploy.reconcile import Pace, run_until_settled
-from deploy.view import progress_view
+from deploy.loop.leading import leading_controller
+from deploy.loop.reconcile import Pace, run_until_settled
+from deploy.loop.view import progress_view
 from flywheel.errors import FlywheelError
 from flywheel.settings import load_settings
 from tests.deploy.deploy_tiny import FolderRegistry
@@ -32,7 +32,7 @@ def onnx_at_once(asked: Asked, *, has_onnx: bool) -> Choice:
 def main() -> None:
     """Reconcile, and look again for what people have approved."""
     vars(deploy.local.upkeep)["without_measuring"] = onnx_at_once
-    vars(deploy.leading)["MlflowRegistry"] = FolderRegistry
+    vars(deploy.loop.leading)["MlflowRegistry"] = FolderRegistry
     with (
         leading_controller(load_settings(), SECONDS, lambda line: None) as controller,
         progress_view(Console()) as show,

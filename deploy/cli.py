@@ -18,7 +18,7 @@ from flywheel.serving import LONGEST_DAYS, EnvManager
 from flywheel.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from deploy.reconcile import Result
+    from deploy.loop.reconcile import Result
     from flywheel.serving import Serving
 
 app = typer.Typer()
@@ -51,7 +51,7 @@ def deploy(
     endpoints(settings)  # a stack that does not run is said before anything heavy is loaded
     serving = _checked_serving(settings)
     if dry_run:
-        from deploy.dry_run import dry_run as dry_run_lines  # SQLAlchemy, polars
+        from deploy.loop.dry_run import dry_run as dry_run_lines  # SQLAlchemy, polars
 
         for line in dry_run_lines(settings, usecase):
             typer.echo(line)
@@ -76,7 +76,7 @@ def undeploy(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until all is stopped.")] = 300,
 ) -> None:
     """Take a use case out of service: no route, no process. Nothing else ever stops the last version that answers."""
-    from deploy.leading import leading  # SQLAlchemy: `flywheel --help` must not pay for it
+    from deploy.loop.leading import leading  # SQLAlchemy: `flywheel --help` must not pay for it
     from deploy.undeployment import record_undeployment
     from deploy.versions import MlflowRegistry
     from flywheel.tracking import Tracking
@@ -158,11 +158,11 @@ def _reconcile(
     # Heavy (SQLAlchemy, rich's live table): `flywheel --help` must not pay for it.
     from rich.console import Console
 
-    from deploy.leading import leading_controller
     from deploy.local.staying import start_controller
     from deploy.local.target import Told
-    from deploy.reconcile import Pace, run_until_settled
-    from deploy.view import progress_view
+    from deploy.loop.leading import leading_controller
+    from deploy.loop.reconcile import Pace, run_until_settled
+    from deploy.loop.view import progress_view
 
     start_controller(settings)
     began = time.monotonic()

@@ -16,10 +16,10 @@ from typing import Any
 
 from deploy.deployment_request import Change, check_wanted
 from deploy.desired import Approval, approvals
-from deploy.interfaces import Stages
-from deploy.ledger import read_trail
-from deploy.reconcile import ROLLED_BACK
-from deploy.rollout import History, histories
+from deploy.loop.interfaces import Stages
+from deploy.loop.ledger import read_trail
+from deploy.loop.reconcile import ROLLED_BACK
+from deploy.loop.rollout import History, histories
 from deploy.versions import MlflowRegistry
 from flywheel.connections import login
 from flywheel.errors import FlywheelError, UsageError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.desired import PRODUCTION, Approval, newest
-from deploy.rollout import History
+from deploy.loop.rollout import History
 from flywheel.errors import UsageError
 
 WAIT_SECONDS = 2400.0

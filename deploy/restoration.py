@@ -6,10 +6,10 @@ again too, which goes on with what was under way.
 
 import time
 
-from deploy.leading import Say, leading_controller
 from deploy.local.places import Places
 from deploy.local.staying import start_controller
-from deploy.reconcile import Pace, run_until_settled
+from deploy.loop.leading import Say, leading_controller
+from deploy.loop.reconcile import Pace, run_until_settled
 from flywheel.settings import Settings
 
 SECONDS = 600.0

@@ -69,7 +69,7 @@ def start(
 ) -> None:
     """Split the traffic of a use case between its champion and approved versions; the winner takes over."""
     from deploy.experiments.documents import load_plan
-    from deploy.experiments_at_home import start_experiment  # SQLAlchemy: `flywheel --help` must not pay for it
+    from deploy.loop.experiments_at_home import start_experiment  # SQLAlchemy: `flywheel --help` must not pay for it
 
     for line in start_experiment(load_settings(), load_plan(file), timeout, _say, dry_run=dry_run):
         typer.echo(line)
@@ -82,7 +82,7 @@ def stop(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for another controller to end.")] = 300,
 ) -> None:
     """End an experiment without a winner: all traffic goes back to the champion, and its versions are archived."""
-    from deploy.experiments_at_home import stop_experiment  # SQLAlchemy: `flywheel --help` must not pay for it
+    from deploy.loop.experiments_at_home import stop_experiment  # SQLAlchemy: `flywheel --help` must not pay for it
 
     typer.echo(stop_experiment(load_settings(), use_case, because, (timeout, _say)))
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.desired import Served
-from deploy.interfaces import Condition, Readiness
 from deploy.local.log_tail import log_tail
 from deploy.local.places import Agent, Place, Role, program_name
+from deploy.loop.interfaces import Condition, Readiness
 from flywheel.stack.probes import request
 from flywheel.stack.supervisor import ProgramState
 

@@ -1,4 +1,4 @@
-"""The controller that stays, as the supervisor runs it; what it does is in `deploy.resident`."""
+"""The controller that stays, as the supervisor runs it; what it does is in `deploy.loop.resident`."""
 
 import sys
 
@@ -7,7 +7,7 @@ from flywheel.stack.supervisor import Program, program_states, start_program, wr
 
 NAME = "controller"
 # Its home is in the environment of every program.
-PROGRAM = Program(NAME, [sys.executable, "-m", "deploy.resident"])
+PROGRAM = Program(NAME, [sys.executable, "-m", "deploy.loop.resident"])
 
 
 def start_controller(settings: Settings) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 from deploy.desired import Served
 from deploy.gateway.admin import Counts, Gateway
 from deploy.gateway.arms import arm_counts
-from deploy.interfaces import Condition, Readiness
 from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
 from deploy.local.safe_default import SafeDefaults, check_declared
 from deploy.local.startup import ENDED, Startup
 from deploy.local.upkeep import Upkeep, Wanted
+from deploy.loop.interfaces import Condition, Readiness
 from deploy.packages import Packages
 from deploy.shares import ArmCounts, Share
 from flywheel.errors import IntegrityError

@@ -1,9 +1,9 @@
-"""When a controller was at work last, as it tells itself: see `deploy.passes`."""
+"""When a controller was at work last, as it tells itself: see `deploy.loop.passes`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.passes import PROCESS
+from deploy.loop.passes import PROCESS
 from deploy.status.page import read_single
 from deploy.textfile import textfile_path
 

@@ -8,7 +8,7 @@ from typing import Any
 from deploy.gateway.remembered import read_splits
 from deploy.gateway.traffic import Split
 from deploy.local.places import Places
-from deploy.standing import Standing
+from deploy.loop.standing import Standing
 from deploy.status.arms import Arm, arms_of
 from deploy.status.controller import controller_state
 from deploy.status.reading import read

@@ -7,11 +7,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from deploy.progress import Progress
+from deploy.loop.progress import Progress
+from deploy.loop.view import describe
 from deploy.shares import SHADOW
 from deploy.status.arms import Arm
 from deploy.status.controller import ControllerState
-from deploy.view import describe
 
 UNKNOWN = "–"
 UNBOUNDED = 1000  # columns

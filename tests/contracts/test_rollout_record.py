@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.rollout import ACTIVE, histories
+from deploy.loop.rollout import ACTIVE, histories
 from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from registry.rollouts.plan import SHADOW

@@ -16,8 +16,8 @@ from typing import Any
 import deploy.local.routing
 import deploy.local.upkeep
 from deploy.desired import Served
-from deploy.journal import Entry, Journal
-from deploy.ledger import PostgresLedger
+from deploy.loop.journal import Entry, Journal
+from deploy.loop.ledger import PostgresLedger
 from flywheel.events import EventKind
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import program_states

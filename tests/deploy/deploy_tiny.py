@@ -15,9 +15,9 @@ import deploy.local.staying
 import deploy.versions
 from deploy.cli import app
 from deploy.desired import Served
-from deploy.ledger import PostgresLedger
 from deploy.local.places import Agent, Worker, program_name
 from deploy.local.programs import Version
+from deploy.loop.ledger import PostgresLedger
 from flywheel.events import Event
 from flywheel.settings import Settings, load_settings
 from flywheel.stack.signing_keys import PRIVATE_KEY

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deploy.controller import Controller
 from deploy.desired import Served
-from deploy.experimenting import Start, Starting
 from deploy.experiments.documents import parse_plan
-from deploy.interfaces import Condition, Readiness
-from deploy.journal import Journal
-from deploy.planning import Planning
-from deploy.progress import Progress
+from deploy.loop.controller import Controller
+from deploy.loop.experimenting import Start, Starting
+from deploy.loop.interfaces import Condition, Readiness
+from deploy.loop.journal import Journal
+from deploy.loop.planning import Planning
+from deploy.loop.progress import Progress
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts, Share
 from flywheel.errors import UsageError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained, verify

@@ -7,8 +7,8 @@ import pytest
 
 from deploy.deployment_request import Change, check_wanted, model_version, read_change
 from deploy.desired import Approval, Served
-from deploy.plans import errors_only
-from deploy.rollout import History, Phase, Rollout
+from deploy.loop.plans import errors_only
+from deploy.loop.rollout import History, Phase, Rollout
 from flywheel.errors import UsageError
 from flywheel.rollbacks import Cause
 

@@ -16,7 +16,7 @@ from deploy.doorman.counts import DoorCounts
 from deploy.doorman.tokens import Book
 from deploy.exporter import Exporter
 from deploy.log.measured import MeasuredLog
-from deploy.passes import Passes
+from deploy.loop.passes import Passes
 from deploy.textfile import Textfile
 from flywheel.settings import Settings
 from flywheel.stack.gateway import program, write_configuration

@@ -11,10 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from deploy.controller import Controller
-from deploy.journal import Journal
-from deploy.progress import Progress
-from deploy.rollout import ACTIVE
+from deploy.loop.controller import Controller
+from deploy.loop.journal import Journal
+from deploy.loop.progress import Progress
+from deploy.loop.rollout import ACTIVE
 from deploy.undeployment import record_undeployment
 from flywheel.errors import FlywheelError, TransientError
 from flywheel.events import EventKind, verify

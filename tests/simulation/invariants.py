@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.desired import PRODUCTION, Served
-from deploy.rollout import COMPARED, LIVE, Phase, intended
+from deploy.loop.rollout import COMPARED, LIVE, Phase, intended
 from deploy.shares import CHALLENGER, SHADOW, Share
 from deploy.verdict_file import judge_file
 from flywheel.events import Event, EventKind

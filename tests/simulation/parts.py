@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deploy.desired import PRODUCTION, Served
-from deploy.interfaces import Condition, Readiness
+from deploy.loop.interfaces import Condition, Readiness
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts, Share
 from flywheel.errors import IntegrityError, TransientError
 from flywheel.events import Event, EventKind

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from deploy.controller import Controller
-from deploy.decision import Action, Decision
 from deploy.desired import Served
-from deploy.rollout import Rollout
+from deploy.loop.controller import Controller
+from deploy.loop.decision import Action, Decision
+from deploy.loop.rollout import Rollout
 from tests.simulation.history import played
 
 HISTORIES = 150

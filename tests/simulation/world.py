@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deploy.desired import Served
-from deploy.rollout import History, histories
+from deploy.loop.rollout import History, histories
 from flywheel.errors import TransientError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained
 from flywheel.policy import GatePolicy, Person, Policy, Production, Role

@@ -14,8 +14,8 @@ import yaml
 
 from deploy.desired import Served
 from deploy.gateway.admin import Gateway
-from deploy.interfaces import Condition, Readiness
 from deploy.local.target import LocalTarget, Told
+from deploy.loop.interfaces import Condition, Readiness
 from deploy.packages import Packages
 from flywheel.digest import folder_digest
 from flywheel.settings import Settings

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from deploy.interfaces import Readiness
 from deploy.local.target import Told
+from deploy.loop.interfaces import Readiness
 from deploy.shares import Share
 from tests.deploy.conftest import wait_for
 from tests.deploy.gateway.test_gateway import Site

@@ -1,6 +1,6 @@
 """Versions that cannot start, on a real supervisor with real workers: the reason in a sentence, and the log's tail."""
 
-from deploy.interfaces import Condition, Readiness
+from deploy.loop.interfaces import Condition, Readiness
 from tests.deploy.conftest import wait_for
 from tests.deploy.local.conftest import House, settled
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from deploy.desired import Served
-from deploy.interfaces import Readiness
 from deploy.local.places import Place
 from deploy.local.startup import START_SECONDS, UNWATCHED_SECONDS, Startup
+from deploy.loop.interfaces import Readiness
 
 SERVED = Served("flights-delay", "2", "sha256:" + "0" * 64)
 

@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 
 from deploy.desired import Served
-from deploy.interfaces import Readiness
 from deploy.local.choice import Choice
 from deploy.local.places import Place, Places
 from deploy.local.target import LocalTarget
+from deploy.loop.interfaces import Readiness
 from deploy.shares import Share
 from flywheel.digest import folder_digest
 from flywheel.stack.supervisor import stop_and_remove_program

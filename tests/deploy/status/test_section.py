@@ -20,7 +20,7 @@ from deploy.gateway.traffic import Backend, Replica, Split
 from deploy.local.choice import Choice
 from deploy.local.places import Agent, Place, Places, Role
 from deploy.local.programs import exporter_program
-from deploy.passes import Passes
+from deploy.loop.passes import Passes
 from deploy.status.recent import Recent
 from deploy.status.section import NOTHING, serving
 from deploy.textfile import Textfile, textfile_path

@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from deploy.controller import Controller
 from deploy.desired import Served
-from deploy.journal import Journal
-from deploy.plans import References
-from deploy.rollout import Phase, Rollout, histories
+from deploy.loop.controller import Controller
+from deploy.loop.journal import Journal
+from deploy.loop.plans import References
+from deploy.loop.rollout import Phase, Rollout, histories
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts, Share
 from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as Way

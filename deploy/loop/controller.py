@@ -1,0 +1,304 @@
+"""The controller: one re-entrant tick that brings traffic closer to what people approved, by at most one step.
+
+State is the audit trail. Each tick folds it, makes actual traffic what the fold asks for, and may then record one
+event a use case: an intent, which the next tick makes true, or `done`, once the gateway has confirmed. So a crash at
+any point loses nothing, and a second controller would do the same; an advisory lock keeps it out all the same.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from deploy.desired import Approval, Served, Wanted, approvals, in_production, is_rollback, newest, policy_of
+from deploy.hooks import NO_HOOKS, Hooks, Step
+from deploy.loop.confirmation import CHALLENGER_ALIAS, CHAMPION_ALIAS, Confirmation
+from deploy.loop.decision import Action, Decision, decide
+from deploy.loop.experiment_looks import ExperimentLooks, Measure
+from deploy.loop.eyes import Eyes
+from deploy.loop.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
+from deploy.loop.journal import Journal
+from deploy.loop.planning import Planning
+from deploy.loop.progress import Progress, of_history, of_rollout
+from deploy.loop.rollout import COMPARED, OPEN, History, Phase, Rollout, histories, intended, started_body, warm
+from deploy.loop.vigil import Vigils
+from deploy.shares import Share
+from flywheel.errors import FlywheelError, SpecError, TransientError
+from flywheel.events import Event, EventKind
+from flywheel.policy import RolloutPolicy
+from flywheel.rollbacks import Cause
+
+
+@dataclass
+class Controller:
+    """One leader's view. `tick` may raise any FlywheelError; calling it again is always right.
+
+    Args:
+        ledger: The audit trail.
+        registry: Stages and aliases.
+        target: Where versions run.
+        journal: Where looks are kept.
+        now: The time, with its zone.
+        only: The only use case to reconcile; all by default.
+        observatory: What the prediction log knows.
+        hooks: Asked before each step.
+        starts: Whether it brings new versions; else it goes on with what is under way, and goes back.
+        vigils: Over what is live; None: nobody watches it.
+        measure: What the log says of an experiment's business measure; None: experiments are judged by harm alone.
+    """
+
+    ledger: Ledger
+    registry: Registry
+    target: Target
+    journal: Journal
+    now: Callable[[], datetime]
+    only: str | None = None
+    observatory: Observatory | None = None
+    hooks: Hooks = NO_HOOKS
+    starts: bool = True
+    vigils: Vigils | None = None
+    measure: Measure | None = None
+    _conditions: dict[Served, Condition] = field(default_factory=dict)
+    _fault: FlywheelError | None = None
+    _eyes: Eyes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Wire what looks."""
+        experiments = ExperimentLooks(self.measure, self.journal, self.now) if self.measure is not None else None
+        self._eyes = Eyes(self.target, self.journal, self.now, self.observatory, self.vigils, experiments)
+
+    def tick(self) -> list[Progress]:
+        """Reconcile every use case once; at most one step each."""
+        events = self.ledger.read()
+        found, approved = histories(events), approvals(events)
+        names = sorted(set(found) | set(approved))
+        past = {name: found.get(name, History(name)) for name in names}
+        self.journal.keep_only(
+            {one.name for history in past.values() if (one := history.current) and _is_looked_at(one)}
+        )
+        shares = {name: share for name in names if (share := self._share(past[name])) is not None}
+        confirmed = self._bring(past.values(), shares.values())
+        removed = {name: self.target.remove(name) for name in names if past[name].is_gone}
+        retired = self.target.retire({served for name in names for served in _running(past[name])})
+        found_out, fault = list[Progress](), self._fault
+        for name in (name for name in names if self.only in {None, name}):
+            # Before the first promotion there is no traffic that could be confirmed.
+            there = name in confirmed or name not in shares
+            gone = retired and removed.get(name, True)
+            if set(_running(past[name])) - set(self._conditions):
+                self._go_back_only(past[name], in_force=there)
+                continue
+            try:
+                mine = approved.get(name, [])
+                found_out.append(self._reconcile(past[name], mine, events, in_force=there, retired=gone))
+            except TransientError as passing:  # the others need not wait for what this one waits for
+                fault = passing
+        if fault is not None:
+            raise fault
+        return found_out
+
+    def restore(self) -> list[Progress]:
+        """Bring closer what the events say is live, starting nothing new and deciding nothing."""
+        past = histories(self.ledger.read())
+        shares = {name: share for name in sorted(past) if (share := self._share(past[name])) is not None}
+        confirmed = self._bring([past[name] for name in shares], shares.values())
+        if self._fault is not None:
+            raise self._fault
+        return [self._restored(past[name], there=name in confirmed) for name in shares]
+
+    def _share(self, history: History) -> Share | None:
+        """Return the traffic that the events ask for; what was sent back without them stays with the champion."""
+        rollout = history.current
+        if rollout is None or rollout.old is None or rollout.phase not in {*COMPARED, Phase.PROMOTING}:
+            return intended(history)
+        # Halted: the champion died since, and the version that was sent back may be the only copy that answers.
+        stays = self.journal.sent_back(rollout.name) is not None and rollout.halted is None
+        return Share(rollout.old) if stays else intended(history)
+
+    def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
+        """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""
+        self._conditions, self._fault = {}, None
+        for served in (served for history in past for served in _running(history)):
+            try:
+                self._conditions[served] = self.target.ensure(served)
+            except (SpecError, TransientError) as fault:  # nothing is known of it, and the others need not wait
+                self._fault = fault
+        return self.target.route(list(shares))
+
+    def _restored(self, history: History, *, there: bool) -> Progress:
+        mine = {served: one for served, one in self._conditions.items() if served.usecase == history.usecase}
+        failures = [one.reason for one in mine.values() if one.readiness is Readiness.FAILED]
+        reason = "Live." if there else " ".join(failures) or "What was live is being started."
+        return self._served(of_history(history, reason, settled=there or bool(failures)))
+
+    def _reconcile(
+        self,
+        history: History,
+        approved: list[Approval],
+        events: list[Event],
+        *,
+        in_force: bool,
+        retired: bool,
+    ) -> Progress:
+        try:
+            stages = self.registry.stages(history.usecase, [approval.served.version for approval in approved])
+        except TransientError:
+            self._go_back_only(history, in_force=in_force)
+            raise
+        desired = newest(approved, stages, history.failed)
+        rollback = is_rollback(approved, desired)
+        if history.current is not None:
+            wanted = Wanted(desired, in_production(approved, stages), rollback)
+            return self._go_on(history, history.current, wanted, in_force=in_force)
+        if (self.starts or rollback) and desired is not None and desired != history.champion:
+            self._start(history, desired, policy_of(events, history.usecase), rollback=rollback)
+            said = "is wanted back" if rollback else "is approved"
+            return of_history(history, f"Version {desired.version} {said} and starts.", settled=False)
+        if history.champion is None:
+            gone = "Taken out of service." if history.is_gone else "No approved version."
+            if history.is_gone and not retired:  # aliases say what traffic does
+                for alias in (CHALLENGER_ALIAS, CHAMPION_ALIAS):
+                    self.registry.set_alias(history.usecase, alias, None)
+            return of_history(history, gone, settled=retired)
+        self._project(history)
+        bad = self._turned_bad(history, in_force=in_force)
+        if bad is not None:
+            return self._served(of_history(history, bad, settled=in_force and retired))
+        settled = in_force and retired
+        reason = "Live." if settled else "The last change is being confirmed, and what it replaced is being stopped."
+        return self._served(of_history(history, reason, settled=settled))
+
+    def _go_on(self, history: History, rollout: Rollout, wanted: Wanted, *, in_force: bool) -> Progress:
+        seen = replace(
+            self._eyes.observe(rollout, wanted.newest, self._conditions, in_force=in_force),
+            rollback=wanted.rollback,
+            approved=wanted.approved,
+        )
+        decision = self._asked_first(rollout, decide(rollout, seen))
+        self._act(history, rollout, decision)
+        return self._served(of_rollout(rollout, decision, self._eyes.verdict(rollout), in_force=in_force))
+
+    def _go_back_only(self, history: History, *, in_force: bool) -> None:
+        """While it is not known what people want, or how a version is, do nothing about a rollout but end its harm."""
+        rollout = history.current
+        if rollout is not None and rollout.phase in {*COMPARED, Phase.BAKING}:
+            seen = self._eyes.observe(rollout, rollout.new, self._conditions, in_force=in_force)
+            decision = decide(rollout, replace(seen, approved=frozenset(rollout.versions)))
+            if decision.action is Action.ROLL_BACK:
+                self._act(history, rollout, decision)
+
+    def _served(self, progress: Progress) -> Progress:
+        """Add how the versions of a use case are served."""
+        mine = {served: one for served, one in self._conditions.items() if served.usecase == progress.usecase}
+        return replace(progress, serving={served.version: one.serving for served, one in mine.items() if one.serving})
+
+    def _turned_bad(self, history: History, *, in_force: bool) -> str | None:
+        """Look at what is live; when it has turned bad, say so on the record, and at the next look go back."""
+        reign = history.reign
+        if reign is None or not in_force:
+            return None
+        if not self._eyes.is_due(reign):
+            return reign.turned
+        bad = self._eyes.watch(reign)
+        if bad is None or history.previous is None:
+            return bad
+        reason = f"Version {reign.new.version} has turned bad. {bad}"
+        if reign.turned is None:
+            body = {"rollout": reign.name, "version": reign.new.version, "reason": reason}
+            self.ledger.record(EventKind.ROLLOUT_TURNED_BAD, reign.new.subject, body)
+            return reason
+        try:
+            self.registry.go_back(history.previous, reason)
+        except TransientError:
+            raise
+        except FlywheelError as fault:
+            return f"{reason} {fault}"
+        return f"{reason} Version {history.previous.version} comes back."
+
+    def _start(self, history: History, desired: Served, policy: RolloutPolicy, *, rollback: bool) -> None:
+        attempt = sum(one.new == desired for one in history.rollouts) + 1
+        name = f"{desired.usecase}-v{desired.version}-{desired.digest.removeprefix('sha256:')[:8]}-{attempt}"
+        # A way back is not judged, so nothing need be measured for it.
+        champion = None if rollback else history.champion
+        plan = Planning(self.target, self.observatory).plan(desired, champion, policy)
+        body = started_body(desired, history.champion, name, plan, rollback=rollback)
+        self.ledger.record(EventKind.ROLLOUT_STARTED, desired.subject, body)
+
+    def _asked_first(self, rollout: Rollout, decision: Decision) -> Decision:
+        """Ask the hooks before a step; one that objects makes it wait."""
+        if rollout.rollback or decision.action not in {Action.ADVANCE, Action.PROMOTE}:
+            return decision
+        following = (*rollout.plan.steps, 100)[rollout.step + 1 if decision.action is Action.ADVANCE else -1]
+        step = Step(
+            rollout.name, decision.version or rollout.new, rollout.old, rollout.percent, following, decision.reason
+        )
+        objection = self.hooks.objection(step)
+        return decision if objection is None else Decision(Action.WAIT, objection)
+
+    def _act(self, history: History, rollout: Rollout, decision: Decision) -> None:
+        confirmation = Confirmation(self.ledger, self.registry, self.target)
+        match decision.action:
+            case Action.WAIT:
+                return
+            case Action.CONFIRM:
+                confirmation.confirm(history, rollout)
+                if rollout.phase not in COMPARED:  # it has left them, and its events carry the looks
+                    self.journal.drop(rollout.name)
+            case Action.FINISH:
+                confirmation.finish(rollout, decision.reason)
+            case Action.ADVANCE:
+                step = rollout.step + 1
+                extra = {"step": step, "percent": rollout.plan.steps[step]}
+                self._record(EventKind.ROLLOUT_STEP, rollout, decision, extra)
+            case Action.PROMOTE:
+                told = {"reference": self._eyes.reference(rollout, decision.version)}
+                self._record(EventKind.ROLLOUT_PROMOTED, rollout, decision, told)
+            case Action.ROLL_BACK:
+                cause = str(decision.cause or Cause.WITHDRAWN)
+                self._record(EventKind.ROLLOUT_ROLLED_BACK, rollout, decision, {"cause": cause})
+            case Action.HOLD:
+                halted = str(decision.cause) if decision.cause else None
+                failing = {"version": decision.version.version} if decision.version is not None else {}
+                spoken = replace(decision, version=None)
+                self._record(EventKind.ROLLOUT_HELD, rollout, spoken, {"halted": halted, **failing})
+
+    def _record(self, kind: EventKind, rollout: Rollout, decision: Decision, extra: Mapping[str, Any]) -> None:
+        """Record an intent, with everything that its verdict can be replayed from and drawn by.
+
+        Of an experiment the event's subject says which version takes over, or failed.
+        """
+        condition = self._conditions.get(rollout.new)
+        served = {"serving": dict(condition.serving)} if condition is not None and condition.serving else {}
+        intent = {"rollout": rollout.name, "state": "intent", "reason": decision.reason}
+        body = {**intent, **self._eyes.told(rollout), **served, **extra}
+        self.ledger.record(kind, (decision.version or rollout.new).subject, body)
+
+    def _project(self, history: History) -> None:
+        """Repeat the last projection once nothing is under way; a registry restored from a backup is put right."""
+        if history.champion is not None:
+            self.registry.set_alias(history.usecase, CHAMPION_ALIAS, history.champion.version)
+
+
+@dataclass(frozen=True)
+class Restoring:
+    """A controller whose ticks only restore."""
+
+    controller: Controller
+
+    def tick(self) -> list[Progress]:
+        """Restore once."""
+        return self.controller.restore()
+
+
+def _is_looked_at(rollout: Rollout) -> bool:
+    """Say whether the journal of a rollout is still asked; what has taken over is watched by its vigil."""
+    return rollout.phase is not Phase.BAKING
+
+
+def _running(history: History) -> list[Served]:
+    """Return the versions that must run: the champion's first, so that it is never the one that waits."""
+    current = history.current
+    wanted = [history.champion, warm(history)]
+    if current is not None and current.phase is not Phase.ROLLING_BACK:
+        wanted.extend(current.versions if current.phase in OPEN else [current.new])
+    return list(dict.fromkeys(served for served in wanted if served is not None))
