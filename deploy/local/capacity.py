@@ -28,12 +28,21 @@ def check_capacity(serving: Serving, memory_mb: int) -> None:
     """
     sections = {"defaults": serving.defaults} | {f"use_cases.{name}": one for name, one in serving.use_cases.items()}
     for name, section in sections.items():
-        needed = needed_mb(section)
-        if needed > memory_mb:
-            raise SpecError(
-                f"{NAME}: {name}: {section.replicas} replicas and {section.workers} workers of one version need about "
-                f"{needed:,} MB, and this machine has {memory_mb:,} MB. Ask for fewer."
-            )
+        check_section(name, section, memory_mb)
+
+
+def check_section(name: str, section: UseCaseServing, memory_mb: int) -> None:
+    """Check that one version of a section fits into this machine's memory.
+
+    Raises:
+        SpecError: It does not.
+    """
+    needed = needed_mb(section)
+    if needed > memory_mb:
+        raise SpecError(
+            f"{NAME}: {name}: {section.replicas} replicas and {section.workers} workers of one version need about "
+            f"{needed:,} MB, and this machine has {memory_mb:,} MB. Ask for fewer."
+        )
 
 
 def unknown_use_cases(serving: Serving, known: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from deploy.desired import Served
 from deploy.gateway.admin import Counts, Gateway
 from deploy.gateway.arms import arm_counts
+from deploy.local.capacity import check_section, memory_mb
 from deploy.local.places import Place, Places, Role
 from deploy.local.routing import Routing, split_of
 from deploy.local.safe_default import SafeDefaults, check_declared
@@ -104,6 +105,7 @@ class LocalTarget:
         serving = load_serving(self._settings.root)
         section = serving.of(served.usecase)
         check_declared(self._settings, section, folder)
+        check_section(served.usecase, section, memory_mb())
         wanted = Wanted(
             served,
             folder,

@@ -1,6 +1,9 @@
 """Versions that cannot start, on a real supervisor with real workers: the reason in a sentence, and the log's tail."""
 
+import pytest
+
 from deploy.loop.interfaces import Condition, Readiness
+from flywheel.errors import SpecError
 from tests.deploy.conftest import wait_for
 from tests.deploy.local.conftest import House, settled
 
@@ -45,4 +48,15 @@ def test_a_version_that_serves_goes_on_when_the_environment_it_should_move_to_ca
 
     wait_for(told, "the reason")
     assert {one.readiness for one in seen} == {Readiness.READY}
+    assert house.pids() == before
+
+
+def test_more_replicas_than_the_machine_holds_are_refused_whoever_reads_the_file(house: House) -> None:
+    served = house.version("1")
+    target = house.target()
+    assert settled(target, served).readiness is Readiness.READY
+    before = house.pids()
+    house.serve(replicas=100_000)
+    with pytest.raises(SpecError, match="tiny: 100000 replicas and 1 workers of one version need about"):
+        target.ensure(served)
     assert house.pids() == before
