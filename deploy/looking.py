@@ -66,10 +66,13 @@ class Looking:
 
     @classmethod
     def resumed(cls, rollout: Rollout, journal: Journal) -> "Looking":
-        """Take in again what the journal holds."""
+        """Take in again what the journal holds; a look that this plan cannot take ends it, as damage does."""
         looking = cls(rollout.name, rollout.plan, journal, size=journal.size(rollout.name))
         for entry in journal.read(rollout.name):
-            looking._judge(entry)
+            try:
+                looking._judge(entry)
+            except (KeyError, ValueError):  # another release's look: what it and later ones counted is one more look
+                break
         return looking
 
     @property

@@ -61,7 +61,7 @@ class Resident:
         progress: list[Progress] = []
         try:
             progress = self._lead()
-            self._say("")
+            self._say(" ".join(one.reason for one in progress if one.damaged))
         except AwayError as fault:
             self._say(str(fault))
             self._go_back()
