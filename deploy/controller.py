@@ -60,6 +60,7 @@ class Controller:
     measure: Measure | None = None
     _conditions: dict[Served, Condition] = field(default_factory=dict)
     _fault: FlywheelError | None = None
+    _silent: TransientError | None = None
     _eyes: Eyes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -130,7 +131,7 @@ class Controller:
 
     def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
         """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""
-        self._conditions, self._fault = {}, None
+        self._conditions, self._fault, self._silent = {}, None, None
         for served in (served for history in past for served in _running(history)):
             try:
                 self._conditions[served] = self.target.ensure(served)
@@ -154,7 +155,7 @@ class Controller:
         retired: bool,
     ) -> Progress:
         try:
-            stages = self.registry.stages(history.usecase, [approval.served.version for approval in approved])
+            stages = self._stages(history.usecase, [approval.served.version for approval in approved])
         except TransientError:
             self._go_back_only(history, in_force=in_force)
             raise
@@ -180,6 +181,16 @@ class Controller:
         settled = in_force and retired
         reason = "Live." if settled else "The last change is being confirmed, and what it replaced is being stopped."
         return self._served(of_history(history, reason, settled=settled))
+
+    def _stages(self, usecase: str, versions: list[str]) -> dict[str, str]:
+        """Ask the registry; one that is silent is asked once a tick, for each answer is waited for."""
+        if self._silent is not None:
+            raise self._silent
+        try:
+            return self.registry.stages(usecase, versions)
+        except TransientError as fault:
+            self._silent = fault
+            raise
 
     def _go_on(self, history: History, rollout: Rollout, wanted: Wanted, *, in_force: bool) -> Progress:
         seen = replace(

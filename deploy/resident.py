@@ -20,13 +20,12 @@ import structlog
 
 from deploy.emergency import Emergency
 from deploy.leading import local_target, rollout_journal, wired
-from deploy.ledger import AwayError, PostgresLedger, Turns
+from deploy.ledger import AwayError, PostgresLedger, Turns, open_ledger
 from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
 from deploy.progress import Progress
 from deploy.reconcile import Hurry, Ticking
 from deploy.standing import Standing
 from deploy.textfile import Textfile, textfile_path
-from flywheel.database import open_database
 from flywheel.errors import FlywheelError
 from flywheel.settings import Settings, load_settings
 from flywheel.telemetry import configure_logs
@@ -112,7 +111,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         controller.starts = False
         return WatchedController(controller, passes, standing=Standing(settings.root))
 
-    with open_database(settings, "controller") as engine:
+    with open_ledger(settings) as engine:
         turns = Turns(engine)
         emergency = Emergency(journal, target, lambda: datetime.now(UTC))
         resident = Resident(turns, make, emergency, textfile_path(settings.root, PROCESS))
