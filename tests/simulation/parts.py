@@ -182,7 +182,7 @@ class PlaneTarget:
 
     def _counted(self, key: tuple[str, str]) -> ArmCounts:
         requests, errors, *slow = self._plane.counters.get(key, [0] * (2 + len(BOUNDS)))
-        return ArmCounts(requests, errors, dict(zip(BOUNDS, slow, strict=True)))
+        return ArmCounts(requests, errors, dict(zip(BOUNDS, slow, strict=True)), f"life {self._plane.lives}")
 
 
 class FaultyDisk:
