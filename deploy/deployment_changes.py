@@ -19,7 +19,7 @@ from deploy.desired import Approval, approvals
 from deploy.loop.interfaces import Stages
 from deploy.loop.ledger import read_trail
 from deploy.loop.reconcile import ROLLED_BACK
-from deploy.loop.rollout import History, histories
+from deploy.loop.rollout import History, history_of
 from deploy.versions import MlflowRegistry
 from flywheel.connections import login
 from flywheel.errors import FlywheelError, UsageError
@@ -106,7 +106,7 @@ class Changes:
         events = read_trail(self._settings)
         approved = approvals(events).get(usecase, [])
         stages = self._registry(self._settings).stages(usecase, [one.served.version for one in approved])
-        return approved, stages, histories(events).get(usecase, History(usecase))
+        return approved, stages, history_of(events, usecase)
 
     def _run(self, words: list[str], expected: tuple[int, ...]) -> int:
         """Run a command to its end; what stands on stderr after `Error: ` says what was wrong."""

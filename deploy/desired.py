@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from flywheel.errors import IntegrityError
 from flywheel.events import Event, EventKind
 from flywheel.policy import Policy, RolloutPolicy
 
@@ -97,14 +98,29 @@ def is_rollback(found: Iterable[Approval], desired: Served | None) -> bool:
 
 
 def policy_of(events: Iterable[Event], usecase: str) -> RolloutPolicy:
-    """Return what the policy in force says of a use case's rollouts; the defaults where none was ever adopted."""
-    adopted = [event.body["document"] for event in events if event.kind == EventKind.POLICY_ADOPTED]
-    return Policy.model_validate(adopted[-1]).for_model(usecase).rollouts if adopted else RolloutPolicy()
+    """Return what the policy in force says of a use case's rollouts; the defaults where none was ever adopted.
+
+    Raises:
+        IntegrityError: It cannot be read. No key of it is passed over, for each may forbid something.
+    """
+    adopted = [event for event in events if event.kind == EventKind.POLICY_ADOPTED]
+    if not adopted:
+        return RolloutPolicy()
+    try:
+        return Policy.model_validate(adopted[-1].body["document"]).for_model(usecase).rollouts
+    except (KeyError, TypeError, ValueError) as fault:
+        raise IntegrityError(
+            f"The policy in force (event {adopted[-1].seq}) is none that this release can read: nothing of '{usecase}' "
+            "starts. Have a policy adopted that it can read (`flywheel policy`)."
+        ) from fault
 
 
 def _approval(event: Event) -> Approval | None:
     digest = event.body.get("digest")
     if event.body.get("to") != PRODUCTION or not isinstance(digest, str) or not digest:
         return None
-    served = Served(str(event.body["model"]), str(event.body["version"]), digest)
+    usecase, _, version = event.subject.partition("/")
+    if not version.isdecimal():
+        return None
+    served = Served(usecase, version, digest)
     return Approval(served, event.actor, event.at, event.seq, event.body.get("rollback") is True)

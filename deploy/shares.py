@@ -80,8 +80,10 @@ class ArmCounts:
         requests: As they were randomised: each counts once, whatever its retries.
         errors: Of these, the ones whose first attempt failed.
         slow: Of these, how many took longer than a bound, by the bound in seconds.
+        epoch: Which life of the gateway counts: another one has begun all counters anew. "": not known.
     """
 
     requests: int = 0
     errors: int = 0
     slow: Mapping[float, int] = field(default_factory=dict)
+    epoch: str = field(default="", compare=False)

@@ -16,7 +16,7 @@ def record_undeployment(ledger: Ledger, registry: Stages, usecase: str, reason: 
     events = ledger.read()
     history = histories(events).get(usecase, History(usecase))
     live = history.champion or (history.current.new if history.current else None)
-    if live is None:
+    if live is None and history.damage is None:
         raise UsageError(f"Nothing of '{usecase}' is live. `flywheel deploy --dry-run` lists what is.")
     standing = approvals(events).get(usecase, [])
     stages = registry.stages(usecase, [approval.served.version for approval in standing])
@@ -26,5 +26,7 @@ def record_undeployment(ledger: Ledger, registry: Stages, usecase: str, reason: 
             f"Version {wanted.version} of '{usecase}' is in Production, and the next `flywheel deploy` would bring it "
             "back. Have a reviewer archive it first."
         )
-    ledger.record(EventKind.ROLLOUT_UNDEPLOYED, live.subject, {"version": live.version, "reason": reason})
-    return live.version
+    # A record that cannot be read begins anew here, whatever was live by it.
+    subject, version = (live.subject, live.version) if live is not None else (usecase, "unknown")
+    ledger.record(EventKind.ROLLOUT_UNDEPLOYED, subject, {"version": version, "reason": reason})
+    return version

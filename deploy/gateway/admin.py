@@ -5,7 +5,7 @@ A watched file has no acknowledgement, so the admin interface is where actual st
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deploy.gateway.traffic import FORCED, GRPC_SUFFIX, SHADOW
@@ -16,6 +16,8 @@ from flywheel.stack.probes import request
 TIMEOUT_SECONDS = 5.0
 REFUSALS = "%5E(cluster_manager.cds|http.models.rds.models).update_(rejected|failure)$"
 COUNTERS = "upstream_rq_completed|upstream_rq_5xx|upstream_rq_retry_success|upstream_rq_time"
+# When this process read its bootstrap, in milliseconds: no two lives of an Envoy have the same.
+EPOCH = "/config_dump?mask=last_updated"
 ARMS = f"/stats?format=json&histogram_buckets=cumulative&filter=%5Ecluster%5C.%5B%5E.%5D%2B%5C.({COUNTERS})$"
 
 
@@ -39,6 +41,7 @@ class Counts:
         failures: Of these, the ones that failed.
         active: Requests in flight on this cluster's hosts; of a version also those that named it, and its shadow's.
         slow: Of the requests, how many took at least so long until their answer came whole, by bound in seconds.
+        epoch: Which life of Envoy counts; "": not known.
     """
 
     requests: int = 0
@@ -47,6 +50,7 @@ class Counts:
     failures: int = 0
     active: int = 0
     slow: Mapping[float, int] = field(default_factory=dict)
+    epoch: str = ""
 
     def __add__(self, other: "Counts") -> "Counts":
         """Add up two clusters."""
@@ -58,6 +62,7 @@ class Counts:
             self.failures + other.failures,
             self.active + other.active,
             {bound: self.slow.get(bound, 0) + other.slow.get(bound, 0) for bound in bounds},
+            self.epoch or other.epoch,
         )
 
 
@@ -105,16 +110,23 @@ class Gateway:
         }
 
     def counts(self) -> dict[str, Counts]:
-        """Read the counters of every cluster.
+        """Read the counters of every cluster, all of one life of Envoy.
 
         Raises:
-            TransientError: Envoy does not answer.
+            TransientError: Envoy does not answer, or was started anew meanwhile.
         """
+        epoch = self._epoch()
         # Arms before hosts: an attempt that ends in between is then missing from the arm, and waits for the next look.
         arms = self._read(ARMS)["stats"]
         values = {one["name"]: int(one["value"]) for one in arms if "value" in one}
         slow = _slow(next((one["histograms"] for one in arms if "histograms" in one), []))
-        return _by_version({status["name"]: _counts(status, values, slow) for status in self._clusters()})
+        found = {status["name"]: replace(_counts(status, values, slow), epoch=epoch) for status in self._clusters()}
+        if self._epoch() != epoch:
+            raise TransientError("The gateway was started anew while its counters were read.")
+        return _by_version(found)
+
+    def _epoch(self) -> str:
+        return str(_section(self._read(EPOCH), ".BootstrapConfigDump").get("last_updated", ""))
 
     def _clusters(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._read("/clusters?format=json").get("cluster_statuses", [])

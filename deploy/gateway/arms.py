@@ -1,6 +1,7 @@
 """What the gateway counted, by arm: from counters of clusters to `ArmCounts`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from deploy.gateway.admin import Counts
 from deploy.gateway.traffic import Split, challenger_cluster, champion_cluster, shadow_cluster
@@ -18,7 +19,7 @@ def arm_counts(split: Split, counts: Mapping[str, Counts]) -> dict[str, ArmCount
         split: What is routed.
         counts: Counters by cluster, as `Gateway.counts` gives them.
     """
-    found = {}
+    found, epoch = {}, next((one.epoch for one in counts.values() if one.epoch), "")
     for arm, backend in split.arms.items():
         name = champion_cluster(backend) if arm == CHAMPION else challenger_cluster(backend)
         drawn, hosts = counts.get(name, Counts()), counts.get(backend.cluster, Counts())
@@ -26,7 +27,7 @@ def arm_counts(split: Split, counts: Mapping[str, Counts]) -> dict[str, ArmCount
     if split.challenger is not None:
         shadow = counts.get(shadow_cluster(split.challenger), Counts())
         found[SHADOW] = _bounded(shadow, attempts=shadow.requests, failures=shadow.errors)
-    return found
+    return {arm: replace(one, epoch=epoch) for arm, one in found.items()}
 
 
 def _bounded(drawn: Counts, *, attempts: int, failures: int) -> ArmCounts:

@@ -150,10 +150,11 @@ class LocalTarget:
         split = split_of(share, self._places.read())
         return {} if split is None else arm_counts(split, self._routing.counts())
 
-    def retire(self, keep: set[Served]) -> bool:
+    def retire(self, keep: set[Served], apart: frozenset[str] = frozenset()) -> bool:
         """Stop what is not kept, once no route leads to it and its last request is answered.
 
-        A version that is routed though nothing of its use case is kept is the last of it: it stays.
+        A version that is routed though nothing of its use case is kept is the last of it: it stays. So does all of
+        the use cases that are kept `apart`.
 
         Raises:
             TransientError: The gateway does not answer.
@@ -168,7 +169,9 @@ class LocalTarget:
         leaving = [
             place
             for place in places
-            if place.served not in keep and (place.served.usecase in wanted or place.backend.cluster not in routed)
+            if place.served not in keep
+            and place.served.usecase not in apart
+            and (place.served.usecase in wanted or place.backend.cluster not in routed)
         ]
         if leaving and self._routing.routes_confirmed():
             counts = self._routing.counts()

@@ -5,7 +5,7 @@ event a use case: an intent, which the next tick makes true, or `done`, once the
 any point loses nothing, and a second controller would do the same; an advisory lock keeps it out all the same.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -19,11 +19,11 @@ from deploy.loop.eyes import Eyes
 from deploy.loop.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
 from deploy.loop.journal import Journal
 from deploy.loop.planning import Planning
-from deploy.loop.progress import Progress, of_history, of_rollout
+from deploy.loop.progress import Progress, of_damage, of_history, of_rollout
 from deploy.loop.rollout import COMPARED, OPEN, History, Phase, Rollout, histories, intended, started_body, warm
 from deploy.loop.vigil import Vigils
 from deploy.shares import Share
-from flywheel.errors import FlywheelError, SpecError, TransientError
+from flywheel.errors import FlywheelError, IntegrityError, SpecError, TransientError
 from flywheel.events import Event, EventKind
 from flywheel.policy import RolloutPolicy
 from flywheel.rollbacks import Cause
@@ -60,6 +60,7 @@ class Controller:
     measure: Measure | None = None
     _conditions: dict[Served, Condition] = field(default_factory=dict)
     _fault: FlywheelError | None = None
+    _silent: TransientError | None = None
     _eyes: Eyes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,43 +69,56 @@ class Controller:
         self._eyes = Eyes(self.target, self.journal, self.now, self.observatory, self.vigils, experiments)
 
     def tick(self) -> list[Progress]:
-        """Reconcile every use case once; at most one step each."""
+        """Reconcile every use case once; at most one step each. One whose record cannot be read stays as it is."""
         events = self.ledger.read()
         found, approved = histories(events), approvals(events)
-        names = sorted(set(found) | set(approved))
-        past = {name: found.get(name, History(name)) for name in names}
-        self.journal.keep_only(
-            {one.name for history in past.values() if (one := history.current) and _is_looked_at(one)}
-        )
-        shares = {name: share for name in names if (share := self._share(past[name])) is not None}
+        every = {name: found.get(name, History(name)) for name in sorted(set(found) | set(approved))}
+        past, apart = _sound(every)
+        self.journal.keep_only(self._looked_at(past.values(), apart))
+        shares = {name: share for name, history in past.items() if (share := self._share(history)) is not None}
         confirmed = self._bring(past.values(), shares.values())
-        removed = {name: self.target.remove(name) for name in names if past[name].is_gone}
-        retired = self.target.retire({served for name in names for served in _running(past[name])})
-        found_out, fault = list[Progress](), self._fault
-        for name in (name for name in names if self.only in {None, name}):
+        removed = {name: self.target.remove(name) for name, history in past.items() if history.is_gone}
+        running = {served for history in past.values() for served in _running(history)}
+        retired = self.target.retire(running, frozenset(apart))
+        found_out, fault = self._kept_apart(apart.values()), self._fault
+        for name in (name for name in past if self.only in {None, name}):
             # Before the first promotion there is no traffic that could be confirmed.
             there = name in confirmed or name not in shares
             gone = retired and removed.get(name, True)
-            if set(_running(past[name])) - set(self._conditions):
-                self._go_back_only(past[name], in_force=there)
-                continue
             try:
+                if set(_running(past[name])) - set(self._conditions):
+                    self._go_back_only(past[name], in_force=there)
+                    continue
                 mine = approved.get(name, [])
                 found_out.append(self._reconcile(past[name], mine, events, in_force=there, retired=gone))
             except TransientError as passing:  # the others need not wait for what this one waits for
                 fault = passing
+            except IntegrityError as damage:
+                found_out.append(of_damage(past[name], str(damage)))
         if fault is not None:
             raise fault
-        return found_out
+        return sorted(found_out, key=lambda one: one.usecase)
 
     def restore(self) -> list[Progress]:
         """Bring closer what the events say is live, starting nothing new and deciding nothing."""
-        past = histories(self.ledger.read())
+        past, apart = _sound(histories(self.ledger.read()))
         shares = {name: share for name in sorted(past) if (share := self._share(past[name])) is not None}
         confirmed = self._bring([past[name] for name in shares], shares.values())
         if self._fault is not None:
             raise self._fault
-        return [self._restored(past[name], there=name in confirmed) for name in shares]
+        restored = [self._restored(past[name], there=name in confirmed) for name in shares]
+        return [*restored, *self._kept_apart(apart.values())]
+
+    def _kept_apart(self, apart: Iterable[History]) -> list[Progress]:
+        return [of_damage(one, one.damage or "") for one in apart if self.only in {None, one.usecase}]
+
+    def _looked_at(self, past: Iterable[History], apart: Collection[str]) -> set[str]:
+        """Return the rollouts whose journal is still asked; of a use case that is kept apart nobody knows which."""
+        under_way = {one.name for history in past if (one := history.current) and _is_looked_at(one)}
+        if not apart:
+            return under_way
+        headers = self.journal.open_ones().items()
+        return under_way | {name for name, one in headers if one.get("new", {}).get("usecase") in apart}
 
     def _share(self, history: History) -> Share | None:
         """Return the traffic that the events ask for; what was sent back without them stays with the champion."""
@@ -117,7 +131,7 @@ class Controller:
 
     def _bring(self, past: Iterable[History], shares: Iterable[Share]) -> set[str]:
         """Run what must run and route these shares; return the use cases whose share the gateway has confirmed."""
-        self._conditions, self._fault = {}, None
+        self._conditions, self._fault, self._silent = {}, None, None
         for served in (served for history in past for served in _running(history)):
             try:
                 self._conditions[served] = self.target.ensure(served)
@@ -141,7 +155,7 @@ class Controller:
         retired: bool,
     ) -> Progress:
         try:
-            stages = self.registry.stages(history.usecase, [approval.served.version for approval in approved])
+            stages = self._stages(history.usecase, [approval.served.version for approval in approved])
         except TransientError:
             self._go_back_only(history, in_force=in_force)
             raise
@@ -167,6 +181,16 @@ class Controller:
         settled = in_force and retired
         reason = "Live." if settled else "The last change is being confirmed, and what it replaced is being stopped."
         return self._served(of_history(history, reason, settled=settled))
+
+    def _stages(self, usecase: str, versions: list[str]) -> dict[str, str]:
+        """Ask the registry; one that is silent is asked once a tick, for each answer is waited for."""
+        if self._silent is not None:
+            raise self._silent
+        try:
+            return self.registry.stages(usecase, versions)
+        except TransientError as fault:
+            self._silent = fault
+            raise
 
     def _go_on(self, history: History, rollout: Rollout, wanted: Wanted, *, in_force: bool) -> Progress:
         seen = replace(
@@ -288,6 +312,12 @@ class Restoring:
     def tick(self) -> list[Progress]:
         """Restore once."""
         return self.controller.restore()
+
+
+def _sound(every: Mapping[str, History]) -> tuple[dict[str, History], dict[str, History]]:
+    """Return the histories that can be read, and those that cannot."""
+    sound = {name: one for name, one in every.items() if one.damage is None}
+    return sound, {name: one for name, one in every.items() if name not in sound}
 
 
 def _is_looked_at(rollout: Rollout) -> bool:

@@ -1,16 +1,21 @@
 """What `flywheel deploy --dry-run` prints: what would be done about each use case, and what can be expected of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from deploy.desired import approvals, is_rollback, newest, policy_of
+from deploy.desired import Approval, Served, approvals, is_rollback, newest, policy_of
 from deploy.evidence.references import read_traffic
 from deploy.loop.foretold import plan_lines
+from deploy.loop.interfaces import Stages
 from deploy.loop.leading import local_target, log_observatory, mlflow_registry
 from deploy.loop.ledger import read_trail
+from deploy.loop.observing import LogObservatory
 from deploy.loop.planning import Planning
-from deploy.loop.rollout import History, histories
-from flywheel.serving import load_serving
+from deploy.loop.rollout import History, histories, history_of
+from flywheel.errors import IntegrityError
+from flywheel.events import Event
+from flywheel.serving import Serving, load_serving
 from flywheel.settings import Settings
 
 
@@ -18,22 +23,53 @@ def dry_run(settings: Settings, usecase: str | None) -> Iterator[str]:
     """Say what a controller would do, use case by use case; nothing is done.
 
     Raises:
-        FlywheelError: A part of the stack does not answer, or the audit trail is broken.
+        IntegrityError: The audit trail is broken, or the record of a use case cannot be read; all others are said.
+        FlywheelError: A part of the stack does not answer.
     """
     registry = mlflow_registry(settings)
     observatory, serving, events = log_observatory(settings), load_serving(settings.root), read_trail(settings)
-    planning = Planning(local_target(settings), observatory)
-    found, approved = histories(events), approvals(events)
-    for name in sorted({*found, *approved} if usecase is None else {usecase}):
-        history, standing = found.get(name, History(name)), approved.get(name, [])
-        stages = registry.stages(name, [approval.served.version for approval in standing])
+    foreseeing = Foreseeing(registry, observatory, Planning(local_target(settings), observatory), serving)
+    approved, damaged = approvals(events), list[str]()
+    for name in sorted({*histories(events), *approved} if usecase is None else {usecase}):
+        try:
+            yield from foreseeing.lines(name, events, approved)
+        except IntegrityError as fault:
+            damaged.append(name)
+            yield f"{name}: {fault}"
+    if damaged:
+        raise IntegrityError(f"What would be done about {', '.join(damaged)} is not known; see above.")
+
+
+@dataclass(frozen=True)
+class Foreseeing:
+    """What the words on a use case are made of."""
+
+    registry: Stages
+    observatory: LogObservatory
+    planning: Planning
+    serving: Serving
+
+    def lines(self, name: str, events: list[Event], approved: Mapping[str, list[Approval]]) -> Iterator[str]:
+        """Say what a controller would do about one use case.
+
+        Raises:
+            IntegrityError: Its record cannot be read.
+            FlywheelError: A part of the stack does not answer.
+        """
+        history, standing = history_of(events, name), approved.get(name, [])
+        stages = self.registry.stages(name, [approval.served.version for approval in standing])
         desired = newest(standing, stages, history.failed)
         rollback = is_rollback(standing, desired)
         yield f"{name}: {history.sentence(desired, rollback=rollback)}"
-        champion, current = history.champion, history.current
-        waits = current is not None and (current.is_experiment or current.new == desired)
-        starts = desired is not None and desired != champion and not waits
-        if starts and desired is not None and champion is not None and not rollback:
-            plan = planning.plan(desired, champion, policy_of(events, name))
-            traffic = read_traffic(observatory.log, name, datetime.now(UTC).replace(tzinfo=None))
-            yield from (f"  {line}" for line in plan_lines(plan, traffic, pods=serving.of(name).replicas))
+        champion = history.champion
+        if desired is None or champion is None or rollback or not _starts(history, desired):
+            return
+        plan = self.planning.plan(desired, champion, policy_of(events, name))
+        traffic = read_traffic(self.observatory.log, name, datetime.now(UTC).replace(tzinfo=None))
+        yield from (f"  {line}" for line in plan_lines(plan, traffic, pods=self.serving.of(name).replicas))
+
+
+def _starts(history: History, desired: Served) -> bool:
+    current = history.current
+    waits = current is not None and (current.is_experiment or current.new == desired)
+    return desired != history.champion and not waits

@@ -30,7 +30,7 @@ class Emergency:
     _known: dict[str, tuple[Rollout, Looking]] = field(default_factory=dict)  # a day's looks take seconds to read again
 
     def tick(self) -> list[str]:
-        """Look at every open rollout once; return a sentence for each that is sent back.
+        """Look at every open rollout once; return a sentence for each that is sent back, or cannot be looked at.
 
         Raises:
             TransientError: The gateway does not answer.
@@ -41,7 +41,10 @@ class Emergency:
         return [said for name, header in there.items() if (said := self._back(name, header))]
 
     def _back(self, name: str, header: Mapping[str, Any]) -> str | None:
-        found = self._looking(name, header)
+        try:
+            found = self._looking(name, header)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as fault:
+            return f"The journal of {name} cannot be read ({type(fault).__name__}): its traffic stays as it is."
         if found is None:
             return None
         rollout, looking = found

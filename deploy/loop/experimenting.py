@@ -16,7 +16,7 @@ from deploy.loop.eyes import Eyes
 from deploy.loop.foretold import guards
 from deploy.loop.interfaces import Ledger, Stages
 from deploy.loop.planning import Planning
-from deploy.loop.rollout import OPEN, History, Phase, Rollout, histories, started_body
+from deploy.loop.rollout import OPEN, History, Phase, Rollout, history_of, started_body
 from deploy.shares import CHAMPION, challenger_arms
 from deploy.verdict_plan import PlanSpec
 from flywheel.errors import FlywheelError, UsageError
@@ -81,7 +81,7 @@ class Starting:
             TransientError: The registry or the gateway does not answer.
         """
         usecase = check_form(plan)
-        history, policy = histories(events).get(usecase, History(usecase)), policy_of(events, usecase)
+        history, policy = history_of(events, usecase), policy_of(events, usecase)
         champion = _champion(history)
         _check_ways(usecase, policy, sticky=self.sticky)
         arms = self._arms(plan, history, champion, events)
@@ -163,7 +163,7 @@ def stop(ledger: Ledger, eyes: Eyes, usecase: str, because: str) -> Rollout:
         UsageError: None is under way.
         FlywheelError: The champion does not answer: nobody would.
     """
-    history = histories(ledger.read()).get(usecase, History(usecase))
+    history = history_of(ledger.read(), usecase)
     rollout = history.current
     if rollout is None or not rollout.is_experiment or rollout.phase not in OPEN:
         raise UsageError(f"No experiment of '{usecase}' is under way. `flywheel deploy --dry-run` lists what is.")

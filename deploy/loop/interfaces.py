@@ -88,9 +88,10 @@ class Target(Protocol):
     def counts(self, share: Share) -> dict[str, ArmCounts]:
         """Count each arm of a share, as `Share.arms` names them, since the gateway knows it; a mirror is `shadow`."""
 
-    def retire(self, keep: set[Served]) -> bool:
+    def retire(self, keep: set[Served], apart: frozenset[str] = frozenset()) -> bool:
         """Stop what is not kept once its last request is answered; True when nothing else is left.
 
+        Nothing is stopped of the use cases that are kept `apart`.
         What is routed though nothing of its use case is kept goes on: it is the last that answers there.
         """
 

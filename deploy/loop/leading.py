@@ -14,7 +14,7 @@ from deploy.loop.controller import Controller, Restoring
 from deploy.loop.experiment_looks import Measure
 from deploy.loop.interfaces import Ledger
 from deploy.loop.journal import Journal
-from deploy.loop.ledger import PostgresLedger, leadership
+from deploy.loop.ledger import PostgresLedger, leadership, open_ledger
 from deploy.loop.observing import LogObservatory
 from deploy.loop.passes import PROCESS, Passes, WatchedController, WatchedLedger
 from deploy.loop.standing import Standing
@@ -23,7 +23,6 @@ from deploy.packages import Packages
 from deploy.textfile import Textfile
 from deploy.versions import MlflowRegistry
 from flywheel.connections import endpoints, login
-from flywheel.database import open_database
 from flywheel.errors import TransientError
 from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings
@@ -35,6 +34,8 @@ Say = Callable[[str], None]
 # The controller that stays leads for a pass at a time: within this one of its pauses is met.
 QUIET_SECONDS = 5.0
 RETRY_SECONDS = 0.1
+# An MLflow whose Postgres stands still answers nothing either: a tick has harm to end meanwhile.
+REGISTRY_SECONDS = 15.0
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def leading(settings: Settings, timeout: float, say: Say) -> Iterator[PostgresLe
         TransientError: Another one has led for all of `timeout` seconds.
     """
     began, told = time.monotonic(), False
-    with open_database(settings, "controller") as engine:
+    with open_ledger(settings) as engine:
         while True:
             with leadership(engine) as ledger:
                 if ledger is not None:
@@ -114,7 +115,7 @@ def log_observatory(settings: Settings) -> LogObservatory:
 
 def mlflow_registry(settings: Settings) -> MlflowRegistry:
     """Return the registry as the controller's service user sees it."""
-    return MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER)))
+    return MlflowRegistry(Tracking.from_login(login(settings, CONTROLLER), most_seconds=REGISTRY_SECONDS))
 
 
 def packages_of(settings: Settings) -> Packages:

@@ -21,6 +21,9 @@ from flywheel.settings import Settings
 
 AWAY = "Postgres does not answer the controller. See `flywheel status`."
 LOCK = AdvisoryLock.CONTROLLER.value
+# A statement of the ledger takes milliseconds. Without an answer for so long Postgres is away, though it may only stand
+# still, and what harms is sent back without it.
+ANSWER_SECONDS = 8.0
 WHOLE_SECONDS = 600.0  # between two checks of the whole chain; a million events take about a minute
 
 
@@ -127,12 +130,7 @@ def leadership(engine: sa.Engine) -> Iterator[PostgresLedger | None]:
     Raises:
         AwayError: Postgres does not answer.
     """
-    try:
-        # Repeatable read: events and head are read at one moment, though others append in between.
-        connection = engine.connect().execution_options(isolation_level="REPEATABLE READ")
-    except sa.exc.OperationalError as fault:
-        raise AwayError(AWAY) from fault
-    with connection:
+    with _connect(engine) as connection:
         yield PostgresLedger(connection) if _locked(connection) else None
 
 
@@ -143,8 +141,27 @@ def read_trail(settings: Settings) -> list[Event]:
         IntegrityError: The chain is broken.
         TransientError: Postgres does not answer.
     """
-    with open_database(settings, "controller") as engine, engine.connect() as connection:
-        return PostgresLedger(connection.execution_options(isolation_level="REPEATABLE READ")).read()
+    with open_ledger(settings) as engine, _connect(engine) as connection:
+        return PostgresLedger(connection).read()
+
+
+@contextmanager
+def open_ledger(settings: Settings) -> Iterator[sa.Engine]:
+    """Yield an engine for the controller's connections, on which nothing waits for long.
+
+    Raises:
+        StackError: Nothing has been started in this home.
+    """
+    with open_database(settings, "controller", most_seconds=ANSWER_SECONDS) as engine:
+        yield engine
+
+
+def _connect(engine: sa.Engine) -> sa.Connection:
+    try:
+        # Repeatable read: events and head are read at one moment, though others append in between.
+        return engine.connect().execution_options(isolation_level="REPEATABLE READ")
+    except sa.exc.OperationalError as fault:
+        raise AwayError(AWAY) from fault
 
 
 class Turns:
@@ -172,9 +189,10 @@ class Turns:
             try:
                 yield ledger
             finally:
-                with _transaction(connection):
-                    # All of them: a connection that was lost meanwhile has taken the lock once more.
-                    connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+                if not connection.invalidated:  # else the lock is gone already, and connecting anew may take long
+                    with _transaction(connection):
+                        # All of them: a connection that was lost meanwhile has taken the lock once more.
+                        connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
         except AwayError:
             self.close()
             raise
@@ -188,10 +206,7 @@ class Turns:
 
     def _open(self) -> tuple[sa.Connection, PostgresLedger]:
         if self._held is None:
-            try:
-                connection = self._engine.connect().execution_options(isolation_level="REPEATABLE READ")
-            except sa.exc.OperationalError as fault:
-                raise AwayError(AWAY) from fault
+            connection = _connect(self._engine)
             self._held = connection, PostgresLedger(connection)
         return self._held
 

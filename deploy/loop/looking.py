@@ -66,10 +66,13 @@ class Looking:
 
     @classmethod
     def resumed(cls, rollout: Rollout, journal: Journal) -> "Looking":
-        """Take in again what the journal holds."""
+        """Take in again what the journal holds; a look that this plan cannot take ends it, as damage does."""
         looking = cls(rollout.name, rollout.plan, journal, size=journal.size(rollout.name))
         for entry in journal.read(rollout.name):
-            looking._judge(entry)
+            try:
+                looking._judge(entry)
+            except (KeyError, ValueError):  # another release's look: what it and later ones counted is one more look
+                break
         return looking
 
     @property
@@ -255,8 +258,14 @@ def counted(plan: PlanSpec, counts: Counters, arm: str) -> dict[str, Any]:
 
 
 def difference(now: Counters, before: Counters) -> dict[str, ArmCounts]:
-    """Subtract counters; one that went back was started anew, because the gateway was."""
-    return {arm: _since(one, before.get(arm, NO_COUNTS)) for arm, one in now.items()}
+    """Subtract counters.
+
+    All of them began anew where the gateway did, also those that have outgrown what they were since; one arm alone
+    where it went back, because its cluster was made anew.
+    """
+    lives = {one.epoch for one in (*now.values(), *before.values())} - {""}
+    since = before if len(lives) < 2 else {}
+    return {arm: _since(one, since.get(arm, NO_COUNTS)) for arm, one in now.items()}
 
 
 def _since(now: ArmCounts, before: ArmCounts) -> ArmCounts:
@@ -288,6 +297,11 @@ def read_counters(counters: Mapping[str, Any]) -> dict[str, ArmCounts]:
         old = {CHALLENGER: "canary", CHAMPION: "baseline"}
         return {arm: ArmCounts(counters[f"{name}_requests"], counters[f"{name}_errors"]) for arm, name in old.items()}
     return {
-        arm: ArmCounts(one["requests"], one["errors"], {float(bound): count for bound, count in one["slow"].items()})
+        arm: ArmCounts(
+            one["requests"],
+            one["errors"],
+            {float(bound): count for bound, count in one["slow"].items()},
+            one.get("epoch", ""),
+        )
         for arm, one in counters.items()
     }

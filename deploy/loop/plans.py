@@ -98,16 +98,18 @@ class RolloutPlan:
     def from_json(cls, body: Mapping[str, Any]) -> "RolloutPlan":
         """Read what `to_json` wrote, or what rollouts wrote that knew errors only.
 
+        What an earlier release recorded still holds: keys that are no more are passed over, new ones have defaults.
+
         Raises:
             ValueError: It is neither.
         """
         if "plan" not in body:
             return errors_only(tuple(body["steps"]), body["margin"], body["alpha"], body["max_minutes"])
         plan = body["plan"]
-        judged = {name: PlanSpec.model_validate(one) for name, one in plan["verdicts"].items()}
-        spec = RolloutSpec.model_validate(plan["spec"])
+        judged = {name: PlanSpec.model_validate(one, extra="ignore") for name, one in plan["verdicts"].items()}
+        spec = RolloutSpec.model_validate(plan["spec"], extra="ignore")
         arms, experiment = tuple(plan.get("arms", ())), plan.get("experiment", {})
-        return cls(spec, judged.get("shadow"), judged.get("traffic"), plan["evidence"], arms, experiment)
+        return cls(spec, judged.get("shadow"), judged.get("traffic"), plan.get("evidence", {}), arms, experiment)
 
 
 def make_plan(spec: RolloutSpec, alpha: float, references: References) -> RolloutPlan:

@@ -27,6 +27,7 @@ class Progress:
         acted: Whether the tick recorded something, which the next one makes true.
         others: Of an experiment, the further challengers.
         measures: An experiment is in traffic: it goes on by itself, for days, and nobody waits for it.
+        damaged: Its record cannot be read, and nothing is done about it.
     """
 
     usecase: str
@@ -43,6 +44,7 @@ class Progress:
     acted: bool = False
     others: tuple[str, ...] = ()
     measures: bool = False
+    damaged: bool = False
 
 
 def of_history(history: History, reason: str, *, settled: bool) -> Progress:
@@ -55,6 +57,12 @@ def of_history(history: History, reason: str, *, settled: bool) -> Progress:
     return Progress(
         history.usecase, champion, None, 100 if champion else 0, phase, reason, settled, str(phase) if phase else None
     )
+
+
+def of_damage(history: History, reason: str) -> Progress:
+    """Return the progress of a use case that is kept apart, because its record cannot be read."""
+    champion = history.champion.version if history.champion else None
+    return Progress(history.usecase, champion, None, 100 if champion else 0, None, reason, settled=True, damaged=True)
 
 
 def of_rollout(rollout: Rollout, decision: Decision, verdict: Mapping[str, Any], *, in_force: bool) -> Progress:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from deploy.loop.progress import Progress
 from deploy.loop.rollout import Phase
-from flywheel.errors import FlywheelError, TransientError
+from flywheel.errors import FlywheelError, IntegrityError, TransientError
 
 TICK_SECONDS = 1.0
 # What a tick has changed is true within milliseconds, and the next tick's to see: so long it is looked for at once.
@@ -74,6 +74,7 @@ def run_until_settled(
         show: Is given the progress of each tick.
 
     Raises:
+        IntegrityError: The record of a use case cannot be read; all others are settled.
         FlywheelError: Time is up, or a rollout is held, or paused, and waits for people.
     """
     began, rolled_back, fault, progress = pace.clock(), dict[str, None](), "", list[Progress]()
@@ -98,6 +99,9 @@ def run_until_settled(
 
 
 def _result(progress: list[Progress], rolled_back: list[str]) -> Result:
+    damaged = [one.reason for one in progress if one.damaged]
+    if damaged:
+        raise IntegrityError(" ".join(damaged))
     waiting = next((one for one in progress if one.challenger is not None and not one.measures), None)
     if waiting is not None:
         how = "held" if waiting.phase is Phase.HELD else "paused"

@@ -20,13 +20,12 @@ import structlog
 
 from deploy.loop.emergency import Emergency
 from deploy.loop.leading import local_target, rollout_journal, wired
-from deploy.loop.ledger import AwayError, PostgresLedger, Turns
+from deploy.loop.ledger import AwayError, PostgresLedger, Turns, open_ledger
 from deploy.loop.passes import PROCESS, Passes, WatchedController, WatchedLedger
 from deploy.loop.progress import Progress
 from deploy.loop.reconcile import Hurry, Ticking
 from deploy.loop.standing import Standing
 from deploy.textfile import Textfile, textfile_path
-from flywheel.database import open_database
 from flywheel.errors import FlywheelError
 from flywheel.settings import Settings, load_settings
 from flywheel.telemetry import configure_logs
@@ -61,7 +60,7 @@ class Resident:
         progress: list[Progress] = []
         try:
             progress = self._lead()
-            self._say("")
+            self._say(" ".join(one.reason for one in progress if one.damaged))
         except AwayError as fault:
             self._say(str(fault))
             self._go_back()
@@ -112,7 +111,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         controller.starts = False
         return WatchedController(controller, passes, standing=Standing(settings.root))
 
-    with open_database(settings, "controller") as engine:
+    with open_ledger(settings) as engine:
         turns = Turns(engine)
         emergency = Emergency(journal, target, lambda: datetime.now(UTC))
         resident = Resident(turns, make, emergency, textfile_path(settings.root, PROCESS))

@@ -156,11 +156,19 @@ class Rollout:
 
 @dataclass(frozen=True)
 class History:
-    """All rollouts of one use case, oldest first, and when (number of the event) it was last taken out of service."""
+    """All rollouts of one use case, oldest first.
+
+    Args:
+        usecase: Its name.
+        rollouts: As far as their events can be read.
+        undeployed: When (number of the event) it was last taken out of service.
+        damage: Which event since then cannot be read, and what to do; None: all can.
+    """
 
     usecase: str
     rollouts: tuple[Rollout, ...] = ()
     undeployed: int = 0
+    damage: str | None = None
 
     @property
     def standing(self) -> tuple[Rollout, ...]:
@@ -217,31 +225,53 @@ class History:
 def histories(events: Iterable[Event]) -> dict[str, History]:
     """Fold all rollout events into one history a use case.
 
-    Raises:
-        IntegrityError: An event is none that a controller writes, or belongs to a rollout that never started.
+    A history ends at the first event that cannot be read: that use case alone is damaged, until people take it out of
+    service, with which it begins anew.
     """
     found: dict[str, dict[str, Rollout]] = {}
     undeployed: dict[str, int] = {}
-    for event in events:
-        if not str(event.kind).startswith("rollout."):
-            continue
+    damaged: dict[str, str] = {}
+    for event in (one for one in events if str(one.kind).startswith("rollout.")):
+        usecase = event.subject.split("/")[0]
+        rollouts = found.setdefault(usecase, {})
         if event.kind == EventKind.ROLLOUT_UNDEPLOYED:
-            undeployed[event.subject.split("/")[0]] = event.seq
-            continue
-        rollouts = found.setdefault(event.subject.split("/")[0], {})
-        try:
-            name = str(event.body["rollout"])
-            started = event.kind == EventKind.ROLLOUT_STARTED
-            rollouts[name] = _started(event) if started else _applied(rollouts[name], event)
-        except (KeyError, TypeError, ValueError) as fault:
-            raise IntegrityError(
-                f"Event {event.seq} ({event.kind} of {event.subject}) is none that a controller writes: {fault!r}. "
-                "Traffic stays as it is; `flywheel audit log` shows who wrote it."
-            ) from fault
+            undeployed[usecase] = event.seq
+            damaged.pop(usecase, None)
+        elif usecase not in damaged:
+            try:
+                _fold(rollouts, event)
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as fault:
+                damaged[usecase] = _damage(event, fault)
     return {
-        usecase: History(usecase, tuple(rollouts.values()), undeployed.get(usecase, 0))
+        usecase: History(usecase, tuple(rollouts.values()), undeployed.get(usecase, 0), damaged.get(usecase))
         for usecase, rollouts in found.items()
     }
+
+
+def history_of(events: Iterable[Event], usecase: str) -> History:
+    """Return the history of one use case.
+
+    Raises:
+        IntegrityError: One of its events cannot be read.
+    """
+    history = histories(events).get(usecase, History(usecase))
+    if history.damage is not None:
+        raise IntegrityError(history.damage)
+    return history
+
+
+def _fold(rollouts: dict[str, Rollout], event: Event) -> None:
+    name, started = str(event.body["rollout"]), event.kind == EventKind.ROLLOUT_STARTED
+    rollouts[name] = _started(event) if started else _applied(rollouts[name], event)
+
+
+def _damage(event: Event, fault: Exception) -> str:
+    usecase, what = event.subject.split("/")[0], " ".join(f"{type(fault).__name__}: {fault}".split())
+    return (
+        f"Event {event.seq} ({event.kind} of {event.subject}) is none that this release can read ({what[:200]}). "
+        f"Traffic of {usecase} stays as it is: run the release that wrote it, or begin anew with "
+        f"`flywheel undeploy {usecase}`; `flywheel audit log` shows who wrote it."
+    )
 
 
 def intended(history: History) -> Share | None:

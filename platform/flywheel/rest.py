@@ -39,14 +39,21 @@ class Rest:
         TransientError: It does not answer now.
     """
 
-    # No login is a login too; a service token stands for user and password.
-    def __init__(self, url: str, user: str = "", password: str = "", *, token: str = "") -> None:
+    # No login is a login too; a service token stands for user and password. Who gives `most_seconds` waits no longer
+    # for the answer to a call (files take what they take), and does not ask again after that.
+    def __init__(
+        self, url: str, user: str = "", password: str = "", *, token: str = "", most_seconds: float | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         self.user = user
         headers = urllib3.make_headers(basic_auth=f"{user}:{password}") if user else {}
         if token:
             headers = {"authorization": f"Bearer {token}"}
         self._http = urllib3.PoolManager(headers=headers, timeout=TIMEOUT, retries=RETRIES)
+        self._calls: dict[str, Any] = {}
+        if most_seconds is not None:
+            timeout = urllib3.Timeout(connect=TIMEOUT.connect_timeout, read=most_seconds)
+            self._calls = {"timeout": timeout, "retries": RETRIES.new(read=0)}
 
     def call(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
         """Make one call below `/api/2.0/mlflow` and return its JSON; a GET's fields are its query."""
@@ -61,9 +68,9 @@ class Rest:
 
     def _call(self, method: str, address: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         if method == "GET":
-            return self._json(self._request("GET", f"{address}?{urlencode(fields)}"))
-        content = self._request(method, address, json.dumps(fields).encode(), {"Content-Type": "application/json"})
-        return self._json(content)
+            return self._json(self._request("GET", f"{address}?{urlencode(fields)}", **self._calls))
+        body, headers = json.dumps(fields).encode(), {"Content-Type": "application/json"}
+        return self._json(self._request(method, address, body, headers, **self._calls))
 
     def entries(self, path: str, key: str, **query: str) -> Iterator[dict[str, Any]]:
         """Yield what a search finds under `key`, page by page."""
@@ -98,11 +105,11 @@ class Rest:
         return answer
 
     def _request(
-        self, method: str, address: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        self, method: str, address: str, body: bytes | None = None, headers: dict[str, str] | None = None, **limits: Any
     ) -> bytes:
         headers = {**self._http.headers, **(headers or {})}
         try:
-            answer = self._http.request(method, self.url + address, body=body, headers=headers)
+            answer = self._http.request(method, self.url + address, body=body, headers=headers, **limits)
         except urllib3.exceptions.HTTPError as fault:
             raise TransientError(f"MLflow at {self.url} does not answer. Look at `flywheel status`.") from fault
         if answer.status < 400:

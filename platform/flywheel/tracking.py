@@ -52,12 +52,14 @@ class Tracking:
         TransientError: It does not answer now.
     """
 
-    # No login is a login too; a service token stands for user and password.
-    def __init__(self, url: str, user: str = "", password: str = "", *, token: str = "") -> None:
-        self.rest = Rest(url, user, password, token=token)
+    # No login is a login too; a service token stands for user and password. `most_seconds`: see `Rest`.
+    def __init__(
+        self, url: str, user: str = "", password: str = "", *, token: str = "", most_seconds: float | None = None
+    ) -> None:
+        self.rest = Rest(url, user, password, token=token, most_seconds=most_seconds)
 
     @classmethod
-    def from_login(cls, environment: Mapping[str, str]) -> Self:
+    def from_login(cls, environment: Mapping[str, str], *, most_seconds: float | None = None) -> Self:
         """Use the variables that `flywheel.connections.login` gives, or MLFLOW_TRACKING_TOKEN where no user is named.
 
         Raises:
@@ -71,7 +73,8 @@ class Tracking:
             environment.get("MLFLOW_TRACKING_PASSWORD", ""),
         )
         # MLflow's own order: a user's name and password come before a token.
-        return cls(url, user, password, token="" if user else environment.get("MLFLOW_TRACKING_TOKEN", ""))
+        token = "" if user else environment.get("MLFLOW_TRACKING_TOKEN", "")
+        return cls(url, user, password, token=token, most_seconds=most_seconds)
 
     def registered_models(self) -> list[str]:
         """Return the names of all registered models that the user may see."""

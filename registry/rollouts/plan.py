@@ -66,4 +66,4 @@ def read_plan(body: Mapping[str, Any]) -> Plan:
         errors = {"kind": "errors", "part": 1.0, "margin": body["margin"]}
         return Plan(way, {TRAFFIC: {"steps": body["steps"], "alpha": body["alpha"], "metrics": {"errors": errors}}})
     plan = body["plan"]
-    return Plan(Way.model_validate(plan["spec"]), dict(plan["verdicts"]), plan.get("experiment", {}))
+    return Plan(Way.model_validate(plan["spec"], extra="ignore"), dict(plan["verdicts"]), plan.get("experiment", {}))

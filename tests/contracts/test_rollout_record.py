@@ -7,10 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.loop.rollout import ACTIVE, histories
+from deploy.desired import Served
+from deploy.loop.plans import References, make_plan
+from deploy.loop.rollout import ACTIVE, histories, started_body
 from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as RolloutSpec
-from registry.rollouts.plan import SHADOW
+from registry.rollouts.plan import SHADOW, read_plan
 from registry.rollouts.record import Phase, records, under_way
 from registry.rollouts.view import build
 from tests.deploy.simulated import FLIGHTS, PLAIN, SimulatedLedger, World, controller, prepared
@@ -203,3 +205,10 @@ def test_both_read_a_rollout_of_before_plans_were_written(tmp_path: Path) -> Non
         agree(old.events[:end])
     plan = records(old.events)[0].plan
     assert (plan.steps, plan.way.max_minutes) == ((10, 50), 30)
+
+
+def test_a_plan_that_an_earlier_release_recorded_has_a_page() -> None:
+    plan = make_plan(RolloutSpec(), 0.05, References())
+    body = started_body(Served(FLIGHTS, "2", "sha256:2"), None, "r1", plan)
+    body["plan"]["spec"]["nice"] = True
+    assert read_plan(body).steps == plan.steps

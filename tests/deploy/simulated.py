@@ -221,11 +221,12 @@ class SimulatedTarget:
         found = {arm: self._world.counters.get(name, [0, 0]) for arm, name in arms.items()}
         return {arm: ArmCounts(requests, errors) for arm, (requests, errors) in found.items()}
 
-    def retire(self, keep: set[Served]) -> bool:
+    def retire(self, keep: set[Served], apart: frozenset[str] = frozenset()) -> bool:
         routed = self._world.routed
         in_use = {*routed.arms.values(), routed.previous} if routed else set()
         # What is routed though nothing is kept is the last that answers: it goes on, and nobody waits for its end.
-        left = [served for served in self._world.running if served not in keep and (keep or served not in in_use)]
+        gone = [served for served in self._world.running if served not in keep and served.usecase not in apart]
+        left = [served for served in gone if keep or served not in in_use]
         for served in left:
             if served not in in_use:
                 self._world.touch()

@@ -142,6 +142,17 @@ def test_a_server_that_is_not_there_may_come_back_and_a_missing_address_may_not(
         Tracking.from_login({"MLFLOW_TRACKING_URI": "sqlite:///here.db"})
 
 
+def test_a_server_that_is_silent_is_asked_once_by_who_cannot_wait() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Tracking(f"http://127.0.0.1:{silent.getsockname()[1]}", most_seconds=0.5)
+        with pytest.raises(TransientError, match="does not answer"):
+            client.version(MODEL, "1")
+        silent.settimeout(0)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
 def test_starting_needs_no_mlflow() -> None:
     code = "import sys, flywheel.tracking; print('mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

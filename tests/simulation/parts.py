@@ -130,12 +130,13 @@ class PlaneTarget:
             arms |= {CHALLENGER: (f"{share.rollout}", "challenger"), SHADOW: (f"{share.rollout}", "shadow")}
         return {arm: self._counted(key) for arm, key in arms.items()}
 
-    def retire(self, keep: set[Served]) -> bool:
+    def retire(self, keep: set[Served], apart: frozenset[str] = frozenset()) -> bool:
         self._admin()
         plane, self.kept = self._plane, keep
         routed = {one for share in (*plane.file.values(), *plane.in_force.values()) for one in versions(share)}
         wanted = {served.usecase for served in keep}
-        left = [one for one in plane.programs if one not in keep and (one.usecase in wanted or one not in routed)]
+        gone = [one for one in plane.programs if one not in keep and one.usecase not in apart]
+        left = [one for one in gone if one.usecase in wanted or one not in routed]
         for served in left:
             if served in routed or plane.file != plane.in_force:
                 plane.draining.discard(served)
@@ -181,7 +182,7 @@ class PlaneTarget:
 
     def _counted(self, key: tuple[str, str]) -> ArmCounts:
         requests, errors, *slow = self._plane.counters.get(key, [0] * (2 + len(BOUNDS)))
-        return ArmCounts(requests, errors, dict(zip(BOUNDS, slow, strict=True)))
+        return ArmCounts(requests, errors, dict(zip(BOUNDS, slow, strict=True)), f"life {self._plane.lives}")
 
 
 class FaultyDisk:

@@ -40,6 +40,7 @@ class Plane:
     truth: dict[Arm, int] = field(default_factory=dict)  # requests of an arm, whatever Envoy has forgotten
     silent: set[str] = field(default_factory=set)  # digests that did not answer at some time
     draining: set[Served] = field(default_factory=set)
+    lives: int = 0  # how often Envoy was started anew
     asked: int = 0
     unanswered: int = 0
 
@@ -65,6 +66,7 @@ class Plane:
     def restart_envoy(self, down: int, forgets: int) -> None:
         """Kill Envoy: it is gone for some ticks, knows no file for some more, and nobody's health at first."""
         self.counters.clear()
+        self.lives += 1
         self.in_force = {}
         self.up_at = self.ticks + down
         self.taken_at = self.up_at + forgets

@@ -48,8 +48,9 @@ def aliases_are_forgotten(one: Controller) -> None:
 def the_champion_is_not_kept(one: Controller) -> None:
     retire = one.target.retire
 
-    def without_the_oldest(keep: set[Served]) -> bool:
-        return retire(keep - {min(keep, key=lambda served: int(served.version))} if keep else keep)
+    def without_the_oldest(keep: set[Served], apart: frozenset[str] = frozenset()) -> bool:
+        oldest = min(keep, key=lambda served: int(served.version), default=None)
+        return retire({one for one in keep if one != oldest}, apart)
 
     one.target.retire = without_the_oldest  # type: ignore[method-assign]
 

@@ -41,6 +41,12 @@ class Database:
                 raise TimeoutError(f"Postgres does not answer: {reason}")
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """Return the number of its first process, whose children the others are."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, number: signal.Signals = signal.SIGQUIT) -> None:
         """End it at once, by default as a crash does: connections break, nothing is flushed in good order."""
         if self._process is not None:

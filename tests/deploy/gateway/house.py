@@ -96,6 +96,19 @@ class House:
         environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}"}
         self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment))
 
+    def start_envoy(self) -> None:
+        """Start it last of all processes, and return when it has routes."""
+        bootstrap = str(self.root / "envoy" / "bootstrap.json")
+        self.run([program_path(), "-c", bootstrap, "--disable-hot-restart", "-l", "error"])
+        until(lambda: self.admin.accepted().routes is not None)
+
+    def restart_envoy(self) -> None:
+        """End it as a crash does, and start it anew."""
+        envoy = next(one for one in self.processes if isinstance(one.args, list) and one.args[0] == program_path())
+        envoy.kill()
+        envoy.wait()
+        self.start_envoy()
+
     def route(self, *splits: Split) -> None:
         serving, dynamic = load_serving(self.root), self.root / "envoy" / "dynamic"
         backends = {one for split in splits for one in split.backends}
@@ -170,10 +183,7 @@ def house(root: Path, serving: str) -> Iterator[House]:
         if needs_doorman(load_serving(root).gateway):
             found.run([sys.executable, "-m", "deploy.doorman", "--home", str(root)])
             until(lambda: doorman_answers(found.settings) is None)
-        found.run(
-            [program_path(), "-c", str(root / "envoy" / "bootstrap.json"), "--disable-hot-restart", "-l", "error"]
-        )
-        until(lambda: found.admin.accepted().routes is not None)
+        found.start_envoy()
         yield found
     finally:
         for process in found.processes:

@@ -79,6 +79,18 @@ def test_counters_go_on_while_shares_a_mirror_and_who_stands_in_change(tmp_path:
         assert before.seen == []
 
 
+def test_a_gateway_that_was_started_anew_counts_in_another_life(tmp_path: Path) -> None:
+    with house(tmp_path, "{}") as home, servers("1", "2") as (old, new):
+        split = Split(old.backend, ((new.backend, 50),), "r")
+        home.route(split)
+        lives = {one.epoch for _ in range(2) for one in arm_counts(split, home.admin.counts()).values()}
+        assert len(lives) == 1
+        home.restart_envoy()
+        again = {one.epoch for one in arm_counts(split, home.admin.counts()).values()}
+        assert len(lives | again) == 2
+        assert "" not in lives | again
+
+
 def test_requests_that_went_past_the_canary_are_no_evidence_on_it() -> None:
     counts = {
         "flights-v1-champion": Counts(900, 3, slow={0.1: 40}),

@@ -57,9 +57,30 @@ class Stages:
         raise AssertionError(f"{served} {reason}")
 
 
+class Gone(Stages):
+    """A registry that knows no version."""
+
+    def __init__(self) -> None:
+        super().__init__("None")
+
+    def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
+        assert (usecase, list(versions)) == ("boats", [])
+        return {}
+
+
 def test_a_version_in_production_is_archived_first() -> None:
     with pytest.raises(UsageError, match="is in Production"):
         record_undeployment(Trail(), Stages("Production"), "flights", "a test")
+
+
+def test_a_record_that_cannot_be_read_ends_with_it() -> None:
+    trail = Trail()
+    trail.record(EventKind.ROLLOUT_STEP, "boats/2", {"rollout": "never-started"})
+    assert record_undeployment(trail, Gone(), "boats", "begin anew") == "unknown"
+    assert histories(trail.read())["boats"].damage is None
+    trail.record(EventKind.ROLLOUT_STEP, "flights/1", {})
+    assert record_undeployment(trail, Stages("Archived"), "flights", "begin anew") == "1"
+    assert histories(trail.read())["flights"].is_gone
 
 
 def test_what_is_not_live_cannot_go() -> None:

@@ -120,6 +120,23 @@ def test_while_the_registry_is_silent_harm_is_ended_and_nothing_else_is_done(tmp
     assert histories(world.events)[FLIGHTS].rollouts[-1].phase in {Phase.ROLLING_BACK, Phase.ROLLED_BACK}
 
 
+def test_a_silent_registry_is_waited_for_once_a_tick(tmp_path: Path) -> None:
+    world, asked = canary(tmp_path), list[str]()
+    body = {"model": "rain", "version": "1", "to": "Production", "digest": "sha256:1"}
+    world.append(EventKind.TRANSITION, "rain/1", "grace", body)
+
+    class Silent(SimulatedRegistry):
+        def stages(self, usecase: str, versions: object) -> dict[str, str]:
+            asked.append(usecase)
+            raise TransientError("MLflow does not answer.")
+
+    one = replace(controller(world, tmp_path), registry=Silent(world))
+    for _ in range(2):
+        with pytest.raises(TransientError, match="MLflow does not answer"):
+            one.tick()
+    assert asked == [FLIGHTS, FLIGHTS]
+
+
 def harm(world: World, one: Controller, ticks: int = 40) -> None:
     """Let a controller whose ticks may fail see that the new version fails."""
     for _ in range(ticks):

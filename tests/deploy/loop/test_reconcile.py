@@ -6,7 +6,7 @@ import pytest
 from deploy.loop.progress import Progress
 from deploy.loop.reconcile import HURRY_SECONDS, TICK_SECONDS, Pace, run_until_settled
 from deploy.loop.rollout import Phase
-from flywheel.errors import FlywheelError, TransientError
+from flywheel.errors import FlywheelError, IntegrityError, TransientError
 
 LIVE = Progress("flights", "1", None, 100, Phase.DONE, "Live.", settled=True)
 CANARY = Progress("flights", "1", "2", 10, Phase.CANARY, "More requests are needed.", settled=False)
@@ -75,3 +75,17 @@ def test_it_looks_again_at_once_while_things_change_and_else_about_once_a_second
     assert gaps[40:45] == [TICK_SECONDS] * 5  # the change is seen by the tick after the last of these
     assert gaps[45:85] == [HURRY_SECONDS] * 40
     assert gaps[85:] == [TICK_SECONDS] * 5
+
+
+def test_a_use_case_that_is_kept_apart_is_said_once_all_others_are_settled() -> None:
+    apart = replace(LIVE, usecase="rain", reason="Event 7 cannot be read.", damaged=True)
+    shown = list[list[Progress]]()
+
+    class Both(Script):
+        def tick(self) -> list[Progress]:
+            return [*super().tick(), apart]
+
+    script = Both([CANARY, CANARY, LIVE])
+    with pytest.raises(IntegrityError, match="Event 7 cannot be read"):
+        run_until_settled(script, script.pace, 60, shown.append)
+    assert shown[-1] == [LIVE, apart]

@@ -6,13 +6,14 @@ import pytest
 
 from deploy.desired import Approval, Served, approvals, newest
 from deploy.loop.decision import Action, Observed, Opinion, decide
-from deploy.loop.plans import errors_only
-from deploy.loop.rollout import Phase, Rollout, histories, intended, started_body
+from deploy.loop.plans import References, errors_only, make_plan
+from deploy.loop.rollout import Phase, Rollout, histories, history_of, intended, started_body
 from deploy.shares import Challenger, Share
 from deploy.verdict import Call
 from flywheel.errors import IntegrityError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained
 from flywheel.rollbacks import Cause
+from flywheel.rollout_spec import Rollout as RolloutSpec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD, NEW, NEWER = (Served("flights", version, f"sha256:{version * 8}") for version in "123")
@@ -119,7 +120,36 @@ def test_a_transition_without_a_digest_or_a_later_one_is_no_approval() -> None:
     assert approvals(chain(approved, (EventKind.TRANSITION, OLD, {**body, "to": "Archived"}))) == {}
 
 
-@pytest.mark.parametrize("body", [{}, {"rollout": "never-started", "step": 1}])
-def test_an_event_that_no_controller_writes_is_named(body: dict[str, Any]) -> None:
-    with pytest.raises(IntegrityError, match=r"Event 1 \(rollout.step of .*\) is none that a controller writes"):
-        histories(chain((EventKind.ROLLOUT_STEP, Served("flights", "2", "sha256:2"), body)))
+@pytest.mark.parametrize("body", [{}, {"rollout": "never-started", "step": 1}, {"unreadable": "{"}])
+def test_an_event_that_nobody_can_read_is_named_and_damages_its_use_case_alone(body: dict[str, Any]) -> None:
+    damaged = (EventKind.ROLLOUT_STEP, Served("rain", "2", "sha256:2"), body)
+    sound = (EventKind.ROLLOUT_STARTED, OLD, started_body(OLD, None, "r1", PLAN))
+    events = chain(damaged, sound)
+    found = histories(events)
+    assert [one.new for one in found["flights"].rollouts] == [OLD]
+    assert found["flights"].damage is None
+    assert str(found["rain"].damage).startswith("Event 1 (rollout.step of rain/2) is none that this release can read")
+    with pytest.raises(IntegrityError, match="`flywheel undeploy rain`"):
+        history_of(events, "rain")
+    assert history_of(events, "flights") == found["flights"]
+
+
+def test_a_damaged_record_begins_anew_where_people_took_the_use_case_out_of_service() -> None:
+    body = {"version": "1", "reason": "Its record cannot be read."}
+    damaged: tuple[EventKind, Served, dict[str, Any]] = (EventKind.ROLLOUT_STEP, OLD, {})
+    again = (EventKind.ROLLOUT_STARTED, OLD, started_body(OLD, None, "r1", PLAN))
+    history = history_of(chain(damaged, (EventKind.ROLLOUT_UNDEPLOYED, OLD, body), again), "flights")
+    assert [one.new for one in history.standing] == [OLD]
+
+
+def test_a_plan_that_an_earlier_release_recorded_still_holds() -> None:
+    plan = make_plan(RolloutSpec(), 0.05, References(latency=(0.1, 0.2)))
+    body = started_body(NEW, OLD, "r1", plan)
+    told = body["plan"]
+    told["spec"]["nice"] = True
+    told["verdicts"]["traffic"]["metrics"]["latency"] |= {"planned_requests": 5, "pace": 1.0, "spending": 0.5}
+    del told["verdicts"]["traffic"]["metrics"]["latency"]["block"], told["evidence"]
+    event = chain((EventKind.ROLLOUT_STARTED, NEW, body))[0]
+    [rollout] = histories([event])["flights"].rollouts
+    assert rollout.plan.steps == plan.steps
+    assert rollout.plan.judged_by(1) is not None
