@@ -85,7 +85,7 @@ class State:
         if self.watch is None:
             return _learned(replace(self, seen=(*self.seen, *values)), ratio)
         watch, stretch = self.watch.take(values), self.stretch.take(values, self.watch, now)
-        if watch.worse and stretch.since is None:  # what had risen is back, and may rise again
+        if self.watch.worse and stretch.since != self.stretch.since:  # what had risen is back, and may rise again
             watch = MeanWatch(watch.low, watch.high, watch.bound, watch.threshold)
         return replace(self, watch=watch, stretch=stretch)
 

@@ -41,7 +41,8 @@ class Findings:
     @property
     def notice(self) -> str:
         """What people are told; "" where there is nothing."""
-        return " ".join([*self.told.values(), *([self.trouble] if self.trouble else [])])
+        trouble = [f"Its loss is not watched: {self.trouble}"] if self.trouble else []
+        return " ".join([*self.told.values(), *trouble])
 
 
 @dataclass(frozen=True)

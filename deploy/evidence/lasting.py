@@ -28,6 +28,9 @@ from flywheel.storage import PredictionLog
 # Outcomes of a look; of more, as a file of a whole month, a part is drawn that does not depend on what they say.
 MOST = 20_000
 OUTCOMES = LOGGED_OUTCOMES.append(pa.field(COMMIT, pa.int64()))
+# All that a damaged table has raised. Polars panics over a file that is shorter than it says, which is no Exception and
+# would end the controller.
+FAULTS = (DeltaError, OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 # A line's time is when its request came, by another clock than the record's.
 MARGIN = timedelta(hours=1)
 
@@ -160,6 +163,6 @@ def _read(usecase: str) -> Iterator[None]:
     """Make one fault of all that a damaged table may raise, wherever the damage is."""
     try:
         yield
-    except (DeltaError, OSError, ValueError, pl.exceptions.PolarsError) as fault:
-        first = str(fault).split("\n", maxsplit=1)[0]
+    except FAULTS as fault:
+        first = str(fault).split("\n", maxsplit=1)[0].rstrip(".")
         raise StackError(f"The prediction log of {usecase} cannot be read: {first}. Restore it from a copy.") from fault
