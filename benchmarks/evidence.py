@@ -18,7 +18,9 @@ import numpy as np
 import polars as pl
 
 from deploy.evidence.evidence import Evidence, Found
-from deploy.evidence.plan import EvidencePlan
+from deploy.evidence.lasting import LastingLosses
+from deploy.evidence.plan import EvidencePlan, Loss
+from flywheel.errors import DataError
 from flywheel.goals import goal, write_goals
 from flywheel.storage import PredictionLog, TableName
 
@@ -125,6 +127,16 @@ def measure(root: Path, records: int, new: int) -> Iterator[dict[str, float | st
         looks.append(took)
     yield {"what": f"a look with {new:,} new requests", **taken(looks)}
     yield {"what": "a look with nothing new", **taken([timed(evidence, cursor)[1] for _ in range(LOOKS)])}
+    live = LastingLosses(grown.log, USE_CASE, PLAN, BEGIN)
+    place, tries = live.newest(), list[tuple[float, float]]()
+    for _ in range(LOOKS):
+        grown.grow(new)
+        began, used = time.perf_counter(), time.process_time()
+        values, place = live.after(place, datetime.max, Loss(low=0.0, high=4.0))
+        tries.append((time.perf_counter() - began, time.process_time() - used))
+        if not values:
+            raise DataError("The losses of what is live were not found.")
+    yield {"what": f"a look at what is live with {new:,} new outcomes", **taken(tries)}
     again = timed(Evidence.of(grown.log, USE_CASE, ROLLOUT, PLAN), cursor)[1]
     yield {"what": "the first look after a restart", **taken([again])}
 

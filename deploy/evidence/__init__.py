@@ -11,6 +11,7 @@
     documents   a look, of metric by metric: `users`, `predicted`, `losses` and `values`, `shadow`
     evidence    wires them
     references  what a plan is made from: the champion's recent past
+    lasting     the losses of what is live, long after its rollout
 
-All but `reader`, `evidence` and `references` are pure functions of frames.
+All but `reader`, `evidence`, `references` and `lasting` are pure functions of frames.
 """

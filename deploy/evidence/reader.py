@@ -97,8 +97,8 @@ class Reader:
         ended: int | None = getattr(until, table) if until is not None else None
         columns = WANTED[table]
         parts = self._log.after(self._usecase, table, began, list(columns), until=ended) if ended != began else []
-        nothing = _complete(pl.DataFrame(schema={COMMIT: pl.Int64}), columns)
-        read = pl.concat([keep(one) for one in (nothing, *(_complete(part, columns) for part in parts))])
+        nothing = complete(pl.DataFrame(schema={COMMIT: pl.Int64}), columns)
+        read = pl.concat([keep(one) for one in (nothing, *(complete(part, columns) for part in parts))])
         last = max((int(part.select(pl.col(COMMIT).max()).item()) for part in parts), default=began)
         return read.sort(COMMIT, maintain_order=True).drop(COMMIT), last
 
@@ -107,7 +107,7 @@ class Reader:
         return frame.select(COMMIT, *RECORD).hstack(outputs.rename(lambda name: OUTPUT + name))
 
 
-def _complete(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def complete(frame: pl.DataFrame, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """Add the columns that a file has not, as those of before."""
     lacking = {name: kind for name, kind in columns.items() if name not in frame.columns}
     return frame.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in lacking.items())

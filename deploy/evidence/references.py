@@ -3,7 +3,7 @@
 Bins and bounds are fixed before the start; what the rollout shows never moves them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -29,6 +29,8 @@ SCORING = r"/(invocations|infer|ModelInfer)$"
 CLASS = "probability_"
 # A loss beyond twice the champion's 99.9 % quantile is cut: rare enough not to hide harm, near enough to be powerful.
 CUT_QUANTILE, CUT_FACTOR = 0.999, 2.0
+# No loss meets it.
+UNCUT = 1e12
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,17 @@ def loss_of(past: Past, plan: EvidencePlan, kind: str | None = None) -> Loss | N
     if plan.task == "regression":
         known = past.learned["outcome"].cast(pl.Float64).drop_nulls().drop_nans().to_numpy()
         spread = (float(np.std(known)) if len(known) else 0.0) or 1.0
+    wide = uncut(plan, kind).model_copy(update={"spread": spread})
+    return cut_by(wide, losses(past.learned, plan, wide).drop_nulls().to_list())
+
+
+def uncut(plan: EvidencePlan, kind: str | None = None) -> Loss:
+    """Return a task's loss, in the outcome's own unit, with bounds that no loss meets; `kind` as in `loss_of`."""
     kind = kind or ("squared_error" if plan.task == "regression" else "log_loss")
-    wide = Loss.model_validate({"kind": kind, "spread": spread, "low": 0.0, "high": 1e12})
-    seen = losses(past.learned, plan, wide).drop_nulls()
-    high = CUT_FACTOR * float(np.quantile(seen.to_numpy(), CUT_QUANTILE)) if len(seen) else 0.0
+    return Loss.model_validate({"kind": kind, "low": 0.0, "high": UNCUT})
+
+
+def cut_by(wide: Loss, seen: Sequence[float]) -> Loss | None:
+    """Return a loss with the upper bound that losses (n,) set it; None where they set none."""
+    high = CUT_FACTOR * float(np.quantile(seen, CUT_QUANTILE)) if len(seen) else 0.0
     return wide.model_copy(update={"high": high}) if high > 0 else None

@@ -218,7 +218,8 @@ def _bakes(rollout: Rollout, seen: Observed) -> Decision | None:
     if left.total_seconds() > 0:
         seconds = left.total_seconds()
         length = f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
-        return Decision(Action.WAIT, f"Live. Version {rollout.old.version} stays warm for another {length}.")
+        notice = f" {seen.verdict.reason}" if seen.verdict is not None else ""
+        return Decision(Action.WAIT, f"Live. Version {rollout.old.version} stays warm for another {length}.{notice}")
     return Decision(Action.FINISH, f"Version {rollout.new.version} has kept well since it took over.")
 
 

@@ -1,7 +1,7 @@
 """What the controller sees of a rollout: health, looks at the evidence, and the vigil over what is live."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,10 @@ from deploy.loop.experiment_looks import ExperimentLooks
 from deploy.loop.interfaces import Condition, Observatory, Readiness, Target
 from deploy.loop.journal import Journal
 from deploy.loop.looking import Looking
+from deploy.loop.loss_vigil import loss_reference
 from deploy.loop.rollout import COMPARED, OPEN, Phase, Rollout
 from deploy.loop.vigil import Vigils
-from deploy.shares import CHAMPION, ArmCounts, Share
+from deploy.loop.watch import Watch
 from deploy.verdict import Call
 
 # A restarted scorer needs about twenty seconds to answer; a canary that takes longer than this is not coming back.
@@ -46,6 +47,11 @@ class Eyes:
     # By rollout and version when it was last watched, and for how many seconds it has not answered.
     _silence: dict[tuple[str, str], tuple[datetime, float]] = field(default_factory=dict)
     _looking: dict[str, Looking] = field(default_factory=dict)
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Wire what watches what is live."""
+        self.watch = Watch(self.target, self.now, self.vigils, self.observatory)
 
     def observe(
         self, rollout: Rollout, desired: Served | None, conditions: Mapping[Served, Condition], *, in_force: bool
@@ -87,10 +93,12 @@ class Eyes:
 
     def _kept_well(self, rollout: Rollout) -> Opinion | None:
         """Say what the vigil finds while the old version is still warm."""
-        if rollout.phase is not Phase.BAKING or self.vigils is None:
+        if rollout.phase is not Phase.BAKING:
             return None
-        bad = self.watch(rollout) if self.is_due(rollout) else self.vigils.bad(rollout)
-        return Opinion(Call.ROLL_BACK, bad) if bad is not None else None
+        found = self.watch.look(rollout)
+        if found.reason is not None:
+            return Opinion(Call.ROLL_BACK, found.reason)
+        return Opinion(Call.NOT_YET, found.notice) if found.notice else None
 
     def _silent_seconds(self, rollout: Rollout, served: Served, healthy: frozenset[str], now: datetime) -> float:
         """Return for how long a version that should answer was watched not to."""
@@ -148,21 +156,11 @@ class Eyes:
         measured = self.experiments.record(rollout) if rollout.is_experiment and self.experiments is not None else {}
         return found | ({"experiment": measured} if measured else {})
 
-    def reference(self, rollout: Rollout, winner: Served | None) -> dict[str, dict[str, int]]:
+    def reference(self, rollout: Rollout, winner: Served | None) -> dict[str, Mapping[str, float]]:
         """Return what a version did in traffic before it takes over; of an experiment the winner."""
-        arm = next((arm for arm, one in rollout.arms.items() if one == winner), None)
-        return self.looks(rollout).reference(arm if rollout.is_experiment else None)
-
-    def is_due(self, reign: Rollout) -> bool:
-        """Say whether it is time to look at what is live."""
-        return self.vigils is not None and self.vigils.is_due(reign, self.now())
-
-    def watch(self, reign: Rollout) -> str | None:
-        """Take a look at what is live; return what has turned bad."""
-        if self.vigils is None:
-            return None
-        counts = self.target.counts(Share(reign.new, previous=reign.old if reign.phase is Phase.BAKING else None))
-        return self.vigils.look(reign, self.now(), counts.get(CHAMPION, ArmCounts()))
+        arm = next((arm for arm, one in rollout.arms.items() if one == winner), None) if rollout.is_experiment else None
+        looks, one = self.looks(rollout), replace(rollout, new=winner or rollout.new)
+        return {**looks.reference(arm), **loss_reference(looks.losses(arm), one)}
 
 
 def _coming(rollout: Rollout) -> tuple[Served, ...]:

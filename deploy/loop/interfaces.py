@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from deploy.desired import Served
 from deploy.loop.looking import Evidence
+from deploy.loop.loss_vigil import Losses
 from deploy.loop.plans import References
 from deploy.loop.rollout import Rollout
 from deploy.shares import ArmCounts, Share
@@ -107,3 +108,6 @@ class Observatory(Protocol):
 
     def evidence(self, rollout: Rollout) -> Evidence | None:
         """Return what looks at a rollout are made of; None where the log has nothing to say."""
+
+    def losses(self, reign: Rollout) -> Losses:
+        """Return what the log says of the loss of what a rollout brought; raises FlywheelError where it cannot tell."""

@@ -136,6 +136,12 @@ class Looking:
                 found[name] = {"requests": sum(arm["requests"] for arm in arms), "bad": sum(arm[key] for arm in arms)}
         return found
 
+    def losses(self, arm: str | None = None) -> list[float]:
+        """Return the losses that the version had in traffic, in their order; `arm` as in `reference`."""
+        name = metric_name("loss", arm)
+        looks = [entry.look["metrics"].get(name, {}) for entry in self.entries if self.plan.steps[entry.step]]
+        return [value for look in looks for value in look.get("canary", ())]
+
     def verdict(self, step: int) -> dict[str, Any]:
         """Return the verdict of a step's plan so far as plain JSON."""
         judged_by = self.plan.judged_by(step)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from deploy.desired import Served
 from deploy.evidence.evidence import Evidence
+from deploy.evidence.lasting import LastingLosses
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.references import Past, bins_of, bins_of_classes, loss_of, read_past
 from deploy.loop.plans import References, metric_name
@@ -37,6 +38,7 @@ class LogObservatory:
     packages: Packages
     now: Callable[[], datetime]
     _evidence: dict[str, Evidence] = field(default_factory=dict)
+    _losses: dict[str, LastingLosses] = field(default_factory=dict)
 
     def references(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
         """Return what the plan of a rollout goes by, of the champion's last day.
@@ -78,6 +80,23 @@ class LogObservatory:
             plan = EvidencePlan.model_validate(rollout.plan.evidence["plan"])
             self._evidence[rollout.name] = Evidence.of(self.log, rollout.new.usecase, rollout.name, plan)
         return StepEvidence(self._evidence[rollout.name], rollout)
+
+    def losses(self, reign: Rollout) -> LastingLosses:
+        """Return what the log says of the loss of what a rollout brought, while it is live.
+
+        Raises:
+            IntegrityError: Its package is not what was approved.
+            TransientError: The registry does not answer.
+        """
+        if reign.name not in self._losses:
+            package, version = read_package(self.packages.fetch(reign.new)), reign.new.version
+            outputs = {output.name: output.type for output in package.contract.outputs}
+            unit = {"sticky": reign.plan.spec.unit == "user", **_horizon(package)}
+            task = {"task": package.usecase.task, "outputs": outputs}
+            plan = _plan({"champion": version, "challenger": version, **task, **unit})
+            since = reign.started.astimezone(UTC).replace(tzinfo=None)
+            self._losses[reign.name] = LastingLosses(self.log, reign.new.usecase, plan, since)
+        return self._losses[reign.name]
 
     def _of_arm(self, rollout: Rollout, arm: str, plan: Mapping[str, Any]) -> Evidence:
         key = f"{rollout.name} {arm}"

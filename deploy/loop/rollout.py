@@ -62,8 +62,10 @@ class Rollout:
         counters: The gateway's counters by arm when the present step was confirmed.
         details: Body of the last event of the controller.
         rollback: Whether the new version was live before and people want it back: it takes all traffic at once.
-        reference: What the version did in traffic before it took over: by metric requests, and bad ones.
+        reference: What the version did in traffic before it took over: by metric requests, and bad ones; of its loss
+            what that may be.
         turned: What turned bad after it had taken over; None while nothing has.
+        told: Metrics of which people were told that they turned bad, and that nothing is done about it.
         paused: Who paused it and why; None while it goes on.
         allowed: Whether people let it go on from this step.
         seq: Number of the event that started it.
@@ -86,8 +88,9 @@ class Rollout:
     counters: Mapping[str, Mapping[str, Any]] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     rollback: bool = False
-    reference: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    reference: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     turned: str | None = None
+    told: frozenset[str] = frozenset()
     paused: str | None = None
     allowed: bool = False
     seq: int = 0
@@ -386,6 +389,8 @@ def _said(rollout: Rollout, event: Event) -> Rollout | None:
     match event.kind:
         case EventKind.ROLLOUT_TURNED_BAD:
             return replace(rollout, turned=str(event.body["reason"]))
+        case EventKind.ROLLOUT_WARNED:
+            return replace(rollout, told=rollout.told | {str(event.body["metric"])})
         case EventKind.ROLLOUT_PAUSED:
             return replace(rollout, paused=f"{event.actor}: {event.body['reason']}")
         case EventKind.ROLLOUT_RESUMED:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.loop.looking import difference, read_counters, written
+from deploy.loop.loss_vigil import LossVigils
 from deploy.loop.rollout import Rollout
 from deploy.shares import CHAMPION, ArmCounts
 from deploy.verdict.watching import Alarms, RateWatch, ShareWatch, rate_watch, share_watch
@@ -65,18 +66,26 @@ class State:
 
 
 class Vigils:
-    """The vigils over all use cases of a home. Not for several threads."""
+    """The vigils over all use cases of a home. Not for several threads.
+
+    Args:
+        folder: Of the files.
+
+    Attributes:
+        losses: The vigils over their losses, whose files lie beside these.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.losses = LossVigils(folder)
 
     def is_due(self, reign: Rollout, now: datetime) -> bool:
         """Say whether it is time for another look at what a rollout brought."""
         state = self._read(reign)
         return state is None or now - state.at >= EVERY
 
-    def look(self, reign: Rollout, now: datetime, counters: ArmCounts) -> str | None:
-        """Take in what the gateway counted of the champion; return what has turned bad, None while nothing has."""
+    def look(self, reign: Rollout, now: datetime, counters: ArmCounts) -> dict[str, str]:
+        """Take in what the gateway counted of the champion; return what has turned bad, by metric."""
         state = self._read(reign)
         if state is None:
             state = State(reign.name, now, counters, watches=watches_of(reign.reference))
@@ -90,10 +99,10 @@ class Vigils:
             self._write(reign, state)
         return _told(state)
 
-    def bad(self, reign: Rollout) -> str | None:
-        """Return what has turned bad so far; None while nothing has."""
+    def bad(self, reign: Rollout) -> dict[str, str]:
+        """Return what has turned bad so far, by metric."""
         state = self._read(reign)
-        return _told(state) if state is not None else None
+        return _told(state) if state is not None else {}
 
     def _read(self, reign: Rollout) -> State | None:
         try:
@@ -109,8 +118,8 @@ class Vigils:
         return self._folder / f"{reign.new.usecase}.json"
 
 
-def _told(state: State) -> str | None:
-    return " ".join(f"{name}: {one.reading().sentence}" for name, one in state.watches.items() if one.worse) or None
+def _told(state: State) -> dict[str, str]:
+    return {name: f"{name}: {one.reading().sentence}" for name, one in state.watches.items() if one.worse}
 
 
 def watches_of(reference: Mapping[str, Any]) -> dict[str, Watch]:
@@ -121,7 +130,7 @@ def watches_of(reference: Mapping[str, Any]) -> dict[str, Watch]:
     """
     found: dict[str, Watch] = {}
     for name, counts in reference.items():
-        if counts["requests"] >= LEAST_REQUESTS:
+        if name in TOLERANCES and counts["requests"] >= LEAST_REQUESTS:
             try:
                 found[name] = _watch(name, counts["bad"], counts["requests"])
             except ValueError:

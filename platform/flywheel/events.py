@@ -54,6 +54,7 @@ class EventKind(StrEnum):
     ROLLOUT_HELD = "rollout.held"
     ROLLOUT_BAKED = "rollout.baked"
     ROLLOUT_TURNED_BAD = "rollout.turned_bad"
+    ROLLOUT_WARNED = "rollout.warned"
     ROLLOUT_PAUSED = "rollout.paused"
     ROLLOUT_RESUMED = "rollout.resumed"
     ROLLOUT_ALLOWED = "rollout.allowed"

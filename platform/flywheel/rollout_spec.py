@@ -11,6 +11,7 @@ from flywheel.freeze import Day, Freeze, Hours
 
 Percent = Annotated[int, Field(ge=1, le=99)]
 GuardName = Literal["errors", "latency", "loss", "kpi", "prediction_shift"]
+HealName = Literal["errors", "latency", "loss"]
 # Parts of alpha: errors get most, for they are the rarest and harm at once. Those of guards that are not listed go to
 # the others in proportion.
 PARTS: dict[str, float] = {"errors": 0.6, "latency": 0.3, "loss": 0.1, "kpi": 0.1}
@@ -118,6 +119,13 @@ class Rollout(Strict):
     kpi: Kpi | None = Field(None, description="The business measure of guard kpi.")
     least_requests: int = Field(100, ge=1, description="To the new version at each step before it goes further.")
     max_minutes: float = Field(1440, gt=0, description="Then the rollout holds and asks.")
+    heal: tuple[HealName, ...] = Field(
+        ("errors", "latency"),
+        description="What sends a version back long after its promotion; of all else that turns bad people are told.",
+    )
+    loss_ratio: float = Field(
+        1.25, gt=1, le=100, description="Ratio of a live version's loss to its own before, above which it turned bad."
+    )
     bake: Duration = Field(timedelta(minutes=10), description="The old version stays warm so long after the last step.")
     keep_previous: bool = Field(
         False, description="It stays warm until the next rollout, and answers where the champion cannot."
@@ -140,6 +148,8 @@ class Rollout(Strict):
             raise ValueError("latency_objective_ms is an objective without a metric: add latency to guard")
         if (self.kpi is not None) != ("kpi" in self.guard):
             raise ValueError("guard kpi and section kpi belong together; write both or none")
+        if "loss" in self.heal and "loss" not in self.guard:
+            raise ValueError("heal: loss is watched only where it is judged: add loss to guard")
         unlisted = [name for name in self.parts if name not in self.guard]
         if unlisted:
             raise ValueError(f"parts.{unlisted[0]} has no guard of that name; add it to guard, or remove the part")

@@ -187,6 +187,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.ROLLOUT_HELD: _said("held the rollout"),
     EventKind.ROLLOUT_BAKED: _said("let the version before it go"),
     EventKind.ROLLOUT_TURNED_BAD: _said("found that it has turned bad since it took over"),
+    EventKind.ROLLOUT_WARNED: _said("warned that it has turned bad since it took over"),
     EventKind.ROLLOUT_PAUSED: _said("paused the rollout"),
     EventKind.ROLLOUT_RESUMED: _said("let the rollout go on"),
     EventKind.ROLLOUT_ALLOWED: _said("let the rollout go a step further without waiting"),

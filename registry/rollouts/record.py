@@ -33,6 +33,8 @@ OVER = frozenset({Phase.DONE, Phase.ROLLED_BACK})
 OPEN = frozenset({Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.HELD})
 TAKEN_OVER = frozenset({Phase.PROMOTING, Phase.BAKING, Phase.DONE})
 COMPARED = frozenset({Phase.SHADOW, Phase.CANARY, Phase.HELD})
+# What is found of a version long after it took over.
+AFTERWARDS = frozenset({EventKind.ROLLOUT_TURNED_BAD, EventKind.ROLLOUT_WARNED})
 SAID = frozenset({EventKind.ROLLOUT_PAUSED, EventKind.ROLLOUT_RESUMED, EventKind.ROLLOUT_ALLOWED})
 
 
@@ -136,7 +138,7 @@ class Record:
         """When it was over; None while it is not."""
         if self.is_under_way:
             return None
-        return next(one.event.at for one in reversed(self.moments) if one.event.kind != EventKind.ROLLOUT_TURNED_BAD)
+        return next(one.event.at for one in reversed(self.moments) if one.event.kind not in AFTERWARDS)
 
 
 def records(events: Iterable[Event]) -> list[Record]:
@@ -210,7 +212,7 @@ def _said(record: Record, event: Event) -> Record:
 
 
 def _changed(record: Record, event: Event) -> Record:
-    if event.kind == EventKind.ROLLOUT_TURNED_BAD:  # it was over: another rollout brings back what was before
+    if event.kind in AFTERWARDS:  # it was over: another rollout brings back what was before
         return record
     body, done = event.body, event.body.get("state") == "done"
     record = replace(record, confirmed=done, reason=str(body.get("reason", record.reason)))

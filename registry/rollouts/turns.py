@@ -11,7 +11,7 @@ from registry.rollouts.record import SAID, Moment, Record
 
 # On the time line, marks that are nearer than this (percent of the width) are one: the first says how many it holds.
 NEAREST = 5.0
-WARNS = frozenset({EventKind.ROLLOUT_HELD, EventKind.ROLLOUT_PAUSED})
+WARNS = frozenset({EventKind.ROLLOUT_HELD, EventKind.ROLLOUT_PAUSED, EventKind.ROLLOUT_WARNED})
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ SAID = {
     "resume": EventKind.ROLLOUT_RESUMED,
     "allow": EventKind.ROLLOUT_ALLOWED,
 }
-ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", "turn bad", *SAID)
+ACTS = ("tick", "tick", "tick", "traffic", "harm", "approve", "archive", "undeploy", "turn bad", "warn", *SAID)
 EXPERIMENTS = (
     "tick",
     "tick",
@@ -97,6 +97,14 @@ def turn_bad(world: World) -> None:
         world.append(EventKind.ROLLOUT_TURNED_BAD, found.reign.new.subject, "svc-controller", body)
 
 
+def warn(world: World) -> None:
+    """Let the controller find that the loss of what is live has risen, if anything is and nothing is under way."""
+    found = histories(world.events).get(FLIGHTS)
+    if found is not None and found.current is None and found.reign is not None:
+        body = {"rollout": found.reign.name, "version": found.reign.new.version, "metric": "loss", "reason": "It rose."}
+        world.append(EventKind.ROLLOUT_WARNED, found.reign.new.subject, "svc-controller", body)
+
+
 def experiment(world: World) -> None:
     """Let one begin with two new versions, where that is possible."""
     numbers = [str(len(world.digests) + more) for more in (1, 2)]
@@ -120,7 +128,7 @@ def gain(world: World) -> None:
     world.now += timedelta(minutes=2)
 
 
-OTHERS = {"turn bad": turn_bad, "experiment": experiment, "harm others": harm_others, "gain": gain}
+OTHERS = {"turn bad": turn_bad, "warn": warn, "experiment": experiment, "harm others": harm_others, "gain": gain}
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -179,13 +187,14 @@ def test_a_history_reaches_every_phase_that_is_told_of(tmp_path: Path) -> None:
     assert seen == set(Phase)
 
 
-def test_what_turned_bad_long_after_ended_when_it_took_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["turn bad", "warn"])
+def test_what_turned_bad_long_after_ended_when_it_took_over(tmp_path: Path, what: str) -> None:
     world = World(spec=WAYS[0])
-    for what in ("approve", *("tick",) * 6):
-        act(world, tmp_path, what)
+    for each in ("approve", *("tick",) * 6):
+        act(world, tmp_path, each)
     (before,) = records(world.events)
     world.now += timedelta(days=90)
-    act(world, tmp_path, "turn bad")
+    act(world, tmp_path, what)
     (after,) = records(world.events)
     assert len(after.moments) == len(before.moments) + 1
     assert (after.phase, after.ended) == (Phase.DONE, before.ended)

@@ -159,6 +159,13 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             'flywheel_controller_decisions_total{event="rollout.rolled_back"}': "0+1x120",
         },
     ),
+    "FlywheelVersionWarned": (
+        {'flywheel_controller_decisions_total{event="rollout.warned"}': "3x117 4x3"},
+        {
+            'flywheel_controller_decisions_total{event="rollout.warned"}': "3x120",
+            'flywheel_controller_decisions_total{event="rollout.turned_bad"}': "0+1x120",
+        },
+    ),
     "FlywheelUnknownTokens": (
         {'flywheel_doorman_checks_total{result="unknown"}': "0+120x120"},
         {

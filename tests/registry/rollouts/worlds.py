@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from deploy.desired import Served
+from deploy.evidence.lasting import LastingLosses
 from deploy.loop.controller import Controller
 from deploy.loop.journal import Journal
 from deploy.loop.plans import References
 from deploy.loop.rollout import Phase, Rollout, histories
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts, Share
+from flywheel.errors import StackError
 from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as Way
 from tests.deploy.simulated import FLIGHTS, SimulatedLedger, SimulatedRegistry, SimulatedTarget, World
@@ -90,6 +92,9 @@ class Losses:
 
     def evidence(self, rollout: Rollout) -> "Losses":
         return self
+
+    def losses(self, reign: Rollout) -> LastingLosses:
+        raise StackError("Nobody watches what is live here.")
 
     def since(self, cursor: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
         done = cursor.get("losses", 0)
