@@ -21,6 +21,7 @@ from tests.chaos.report import Report
 from tests.deploy.deaths import EFFECTS, POINTS, points_of
 from tests.deploy.shop import ROLLOUT, Shop, open_shop
 
+TRIES = 3  # what is still drained when a document is written depends on the time: such a point may not come up again
 SECONDS = 90.0  # within which a controller ends by itself
 BAKED = {**ROLLOUT, "shadow": {"requests": 20}, "bake": "5s"}
 NO_BAKE = ROLLOUT["bake"]
@@ -91,13 +92,16 @@ def run(
         with live(settings, folder, way, report, headers=headers) as shop:
             straight = played(shop, way, [])
             points = points_of(_deaths(shop) / EFFECTS)[::every]
-        with live(settings, folder, way, report, headers=headers) as shop:
-            killed = played(shop, way, points)
-            left = (_deaths(shop) / POINTS).read_text().splitlines()
+        left, tries = points, 0
+        while left and tries < TRIES:
+            tries += 1
+            with live(settings, folder, way, report, headers=headers) as shop:
+                killed = played(shop, way, left)
+                left = (_deaths(shop) / POINTS).read_text().splitlines()
+            report.expect(killed == straight, f"{way.name} ended as {killed}, and straight as {straight}")
         report.wanted += len(points)
         report.done += len(points) - len(left)
-        report.figures[way.name] = {"points": points, "missed": left}
-        report.expect(killed == straight, f"{way.name} ended as {killed}, and straight as {straight}")
+        report.figures[way.name] = {"points": points, "missed": left, "runs": tries}
     return report
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.deploy.test_emergency import canary, without_postgres
 
-from deploy import dry_run
 from deploy.desired import Served
+from deploy.loop import dry_run
 from deploy.loop.interfaces import Readiness
 from deploy.loop.journal import Journal
 from deploy.loop.progress import Progress
@@ -17,6 +16,7 @@ from deploy.loop.rollout import Phase, histories
 from flywheel.errors import IntegrityError
 from flywheel.events import EventKind
 from flywheel.settings import Settings
+from tests.deploy.loop.test_emergency import canary, without_postgres
 from tests.deploy.simulated import FLIGHTS, SimulatedRegistry, SimulatedTarget, World, controller, live, run
 
 RAIN = Served("rain", "1", "sha256:rain")

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from deploy import loss_vigil
 from deploy.desired import Served
 from deploy.evidence.lasting import LastingLosses
 from deploy.evidence.plan import EvidencePlan, Loss
 from deploy.evidence.references import uncut
 from deploy.evidence.waiting import LATE
+from deploy.loop import loss_vigil
 from deploy.loop.controller import Controller
 from deploy.loop.loss_vigil import ALARMS, ENOUGH, LossVigils, State, loss_reference
 from deploy.loop.plans import References, make_plan
