@@ -159,7 +159,7 @@ class Latency:
             statistic |= {f"evidence_worse {over}": known.evidence(level), f"threshold_worse {over}": threshold}
             interval[f"ratio of requests {over}"] = (known.low, math.inf)
             counts |= {f"canary {over}": look.canary_errors, f"baseline {over}": look.baseline_errors}
-            counts[f"{over}: blocks"] = known.blocks
+            counts[f"blocks {over}"] = known.blocks
             worse |= known.low >= level.tolerance
         pairs = zip(self.levels, self.seen.levels, strict=True)
         sentence = " ".join(_sentence(level, look) for level, look in pairs)
