@@ -11,7 +11,7 @@ from deploy.experiment_looks import ExperimentLooks
 from deploy.interfaces import Condition, Observatory, Readiness, Target
 from deploy.journal import Journal
 from deploy.looking import Looking
-from deploy.loss_vigil import loss_reference
+from deploy.loss_watch import loss_reference
 from deploy.rollout import COMPARED, OPEN, Phase, Rollout
 from deploy.verdict import Call
 from deploy.vigil import Vigils
