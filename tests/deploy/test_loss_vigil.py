@@ -366,10 +366,9 @@ def test_what_outcomes_said_in_the_rollout_goes_on_record_and_is_what_the_loss_m
     reference = found.reference["loss"]
     assert reference["values"] >= ENOUGH
     assert 0.5 < reference["bound"] < 0.8
-    told = Told([[0.25, 0.75] * 100, [1.4] * 100])
-    told.looks, later = [], told.looks
+    told = Told([])
     vigils.losses.look(found, world.now, lambda: told)
-    for values in later:
+    for values in ([0.75, 0.25] * 100, [1.4] * 100):
         told.looks.append(values)
         said = vigils.losses.look(found, world.now, lambda: told)
     assert said is not None
