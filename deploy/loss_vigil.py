@@ -10,10 +10,9 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
-from deploy.evidence.plan import EvidencePlan, Loss
 from deploy.evidence.references import uncut
+from deploy.interfaces import Losses
 from deploy.loss_watch import ALARMS, State, loss_of_rollout
 from deploy.rollout import Rollout
 from deploy.verdict.watching import MeanWatch
@@ -22,20 +21,6 @@ from flywheel.errors import FlywheelError
 
 # Outcomes come slowly, and are left alone for ten minutes anyway.
 EVERY = timedelta(minutes=1)
-
-
-class Losses(Protocol):
-    """What the log says of a live version's loss; see `deploy.evidence.lasting.LastingLosses`."""
-
-    @property
-    def plan(self) -> EvidencePlan:
-        """The task, and the outputs."""
-
-    def newest(self) -> int:
-        """Return where its outcomes end; raises StackError when the log cannot be read."""
-
-    def after(self, place: int, now: datetime, loss: Loss) -> tuple[list[float], int]:
-        """Return losses that became known after a place, and the next place; raises StackError likewise."""
 
 
 class LossVigils:
