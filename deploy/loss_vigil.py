@@ -60,12 +60,9 @@ class LossVigils:
         return self._trouble.get(reign.name, "")
 
     def _taken(self, reign: Rollout, now: datetime, losses: Losses) -> State:
-        before = self._read(reign)
-        newest = losses.newest()
-        # A table that ends before the place was begun anew.
-        state = (
-            replace(before, place=min(before.place, newest)) if before is not None else _begun(reign, losses, newest)
-        )
+        before, newest = self._read(reign), losses.newest()
+        state = before or _begun(reign, losses, newest)
+        state = replace(state, place=min(state.place, newest))  # a table that ends before the place was begun anew
         if newest > state.place:
             values, place = losses.after(state.place, now.astimezone(UTC).replace(tzinfo=None), state.loss)
             state = replace(state.after(values, reign.plan.spec.loss_ratio, now), place=place)

@@ -1,5 +1,6 @@
 """The prediction log as a rollout uses it: which rows are evidence of which step."""
 
+import math
 import shutil
 from dataclasses import replace
 from datetime import UTC, timedelta
@@ -10,6 +11,7 @@ import pytest
 
 from deploy.desired import Served
 from deploy.evidence.evidence import Evidence
+from deploy.evidence.plan import Loss
 from deploy.observing import LogObservatory, StepEvidence, _plan, metrics_of
 from deploy.packages import Packages
 from deploy.plans import References, make_plan
@@ -20,7 +22,6 @@ from flywheel.profile import Reference
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from flywheel.storage import PredictionLog
 from tests.deploy.evidence.rollout_log import NAME, ROLLOUT, RolloutLog, outcome, plan, record, second
-from tests.monitoring.flights_log import NAME as FLIGHTS
 from tests.monitoring.flights_package import USE_CASE, write_model
 
 EVIDENCE = plan(shadow=True, loss={"low": 0.0, "high": 2.0})
@@ -56,12 +57,13 @@ def test_in_shadow_held_or_not_the_loss_goes_by_pairs_and_nothing_waits_for_the_
 
 
 def live_package(folder: Path) -> tuple[LogObservatory, Rollout]:
-    """Return what knows the losses of a version of the flights, and the rollout that brought it."""
-    model = write_model(folder / "model", Reference(loss=0.4, standard_error=0.01, rows=1_000), USE_CASE)
+    """Return what knows the losses of a version, and the rollout that brought it."""
+    use_case = {**USE_CASE, "name": NAME}
+    model = write_model(folder / "model", Reference(loss=0.4, standard_error=0.01, rows=1_000), use_case)
     packages = Packages(folder / "packages", lambda usecase, version, to: Path(shutil.copytree(model, to)))
-    served = Served(FLIGHTS, "2", folder_digest(model))
+    served = Served(NAME, "2", folder_digest(model))
     way = make_plan(RolloutSpec(unit="user"), 0.05, References())
-    rollout = Rollout("flights-2", served, None, way, Phase.DONE, BEGAN, BEGAN, BEGAN)
+    rollout = Rollout(ROLLOUT, served, None, way, Phase.DONE, BEGAN, BEGAN, BEGAN)
     return LogObservatory(PredictionLog(folder / "log"), packages, lambda: BEGAN), rollout
 
 
@@ -71,8 +73,16 @@ def test_the_losses_of_what_is_live_go_by_its_own_package(tmp_path: Path) -> Non
     assert (found.plan.champion, found.plan.task, found.plan.value) == ("2", "binary", "probability")
     assert found.plan.horizon == timedelta(days=4)  # its label is known after a day
     assert found.plan.sticky
-    assert (found.usecase, found.since, found.newest()) == (FLIGHTS, second(0), 0)
-    assert observatory.losses(rollout) is found
+    assert (found.usecase, found.since, found.newest()) == (NAME, second(0), 0)
+    log, at = RolloutLog(tmp_path / "log"), second(500)
+    rows = [
+        record(number, rollout=None, unit=f"u{number}") | {"arm": None, "model_version": "2"} for number in range(9)
+    ]
+    log.answered(rows)
+    log.append("outcomes", [outcome(1.0, prediction_id=f"cn{number}", recorded_time=at) for number in range(9)])
+    values, place = observatory.losses(rollout).after(0, at + timedelta(hours=1), Loss(low=0.0, high=2.0))
+    assert values == pytest.approx([math.log(2)] * 9)
+    assert place == 1
 
 
 def test_the_losses_of_a_package_that_is_not_what_was_approved_are_refused(tmp_path: Path) -> None:
