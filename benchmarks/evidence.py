@@ -127,18 +127,22 @@ def measure(root: Path, records: int, new: int) -> Iterator[dict[str, float | st
         looks.append(took)
     yield {"what": f"a look with {new:,} new requests", **taken(looks)}
     yield {"what": "a look with nothing new", **taken([timed(evidence, cursor)[1] for _ in range(LOOKS)])}
+    yield {"what": f"a look at what is live with {new:,} new outcomes", **taken(list(lasting(grown, new)))}
+    again = timed(Evidence.of(grown.log, USE_CASE, ROLLOUT, PLAN), cursor)[1]
+    yield {"what": "the first look after a restart", **taken([again])}
+
+
+def lasting(grown: Log, new: int) -> Iterator[tuple[float, float]]:
+    """Yield the seconds of looks at the losses of what is live, by the clock and of the processor."""
     live = LastingLosses(grown.log, USE_CASE, PLAN, BEGIN)
-    place, tries = live.newest(), list[tuple[float, float]]()
+    place = live.newest()
     for _ in range(LOOKS):
         grown.grow(new)
         began, used = time.perf_counter(), time.process_time()
         values, place = live.after(place, datetime.max, Loss(low=0.0, high=4.0))
-        tries.append((time.perf_counter() - began, time.process_time() - used))
-        if not values:
+        yield time.perf_counter() - began, time.process_time() - used
+        if place and not values:
             raise DataError("The losses of what is live were not found.")
-    yield {"what": f"a look at what is live with {new:,} new outcomes", **taken(tries)}
-    again = timed(Evidence.of(grown.log, USE_CASE, ROLLOUT, PLAN), cursor)[1]
-    yield {"what": "the first look after a restart", **taken([again])}
 
 
 def timed(evidence: Evidence, cursor: Mapping[str, Any]) -> tuple[Found, tuple[float, float]]:

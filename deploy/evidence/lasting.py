@@ -30,7 +30,7 @@ MOST = 20_000
 OUTCOMES = LOGGED_OUTCOMES.append(pa.field(COMMIT, pa.int64()))
 # All that a damaged table has raised. Polars panics over a file that is shorter than it says, which is no Exception and
 # would end the controller.
-FAULTS = (DeltaError, OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+FAULTS = (DeltaError, OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 # A line's time is when its request came, by another clock than the record's.
 MARGIN = timedelta(hours=1)
 

@@ -5,7 +5,8 @@ decision, controller    what comes next, and doing it; one pass over all use cas
 interfaces              what it needs of registry, target and log
 planning, plans         a rollout's plan, fixed before it starts; `observing` says what the log can tell of it
 looking, eyes, journal  what is seen of a rollout under way, judged and kept; `confirmation` of routes
-vigil                   what is seen of a version that has taken over
+vigil, watch            what is seen of a version that has taken over: its requests, and by `loss_vigil` and `loss_watch`
+                        its outcomes; `healing` acts on it
 leading, reconcile      who leads, and the pace; `flywheel deploy` waits, `resident` stays
 emergency               back to the champion by the journal while Postgres is away
 experimenting           A/B/n tests as rollouts, with `experiment_plans`, `experiment_looks`, `experiments_at_home`

@@ -16,13 +16,13 @@ from deploy.loop.confirmation import CHALLENGER_ALIAS, CHAMPION_ALIAS, Confirmat
 from deploy.loop.decision import Action, Decision, decide
 from deploy.loop.experiment_looks import ExperimentLooks, Measure
 from deploy.loop.eyes import Eyes
+from deploy.loop.healing import Healing
 from deploy.loop.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
 from deploy.loop.journal import Journal
 from deploy.loop.planning import Planning
 from deploy.loop.progress import Progress, of_damage, of_history, of_rollout
 from deploy.loop.rollout import COMPARED, OPEN, History, Phase, Rollout, histories, intended, started_body, warm
 from deploy.loop.vigil import Vigils
-from deploy.loop.watch import Findings
 from deploy.shares import Share
 from flywheel.errors import FlywheelError, IntegrityError, SpecError, TransientError
 from flywheel.events import Event, EventKind
@@ -176,10 +176,11 @@ class Controller:
                     self.registry.set_alias(history.usecase, alias, None)
             return of_history(history, gone, settled=retired)
         self._project(history)
-        found, settled = self._watched(history, in_force=in_force), in_force and retired
+        settled = in_force and retired
         reason = "Live." if settled else "The last change is being confirmed, and what it replaced is being stopped."
         progress = of_history(history, reason, settled=settled)
-        return self._served(progress if found is None else replace(progress, reason=found))
+        healing = Healing(self.ledger, self.registry, self._eyes.watch)
+        return self._served(healing.after(history, progress) if in_force else progress)
 
     def _stages(self, usecase: str, versions: list[str]) -> dict[str, str]:
         """Ask the registry; one that is silent is asked once a tick, for each answer is waited for."""
@@ -214,42 +215,6 @@ class Controller:
         """Add how the versions of a use case are served."""
         mine = {served: one for served, one in self._conditions.items() if served.usecase == progress.usecase}
         return replace(progress, serving={served.version: one.serving for served, one in mine.items() if one.serving})
-
-    def _watched(self, history: History, *, in_force: bool) -> str | None:
-        """Look at what is live; return what has turned bad and what is done about it, None where nothing has."""
-        reign = history.reign
-        if reign is None or not in_force:
-            return None
-        due = self._eyes.watch.is_due(reign)
-        found = self._eyes.watch.look(reign)
-        if found.reason is None:
-            return self._warned(reign, found)
-        if history.previous is None:
-            return found.reason
-        reason = f"Version {reign.new.version} has turned bad. {found.reason}"
-        return self._turned_bad(reign, history.previous, reason) if due else reign.turned
-
-    def _warned(self, reign: Rollout, found: Findings) -> str | None:
-        """Say once on the record what has turned bad and is left alone."""
-        for metric, reason in found.told.items():
-            if metric not in reign.told:
-                body = {"rollout": reign.name, "version": reign.new.version, "metric": metric, "reason": reason}
-                self.ledger.record(EventKind.ROLLOUT_WARNED, reign.new.subject, body)
-        return f"Live. {found.notice}" if found.notice else None
-
-    def _turned_bad(self, reign: Rollout, previous: Served, reason: str) -> str:
-        """Say on the record that what is live has turned bad, and at the next look go back."""
-        if reign.turned is None:
-            body = {"rollout": reign.name, "version": reign.new.version, "reason": reason}
-            self.ledger.record(EventKind.ROLLOUT_TURNED_BAD, reign.new.subject, body)
-            return reason
-        try:
-            self.registry.go_back(previous, reason)
-        except TransientError:
-            raise
-        except FlywheelError as fault:
-            return f"{reason} {fault}"
-        return f"{reason} Version {previous.version} comes back."
 
     def _start(self, history: History, desired: Served, policy: RolloutPolicy, *, rollback: bool) -> None:
         attempt = sum(one.new == desired for one in history.rollouts) + 1

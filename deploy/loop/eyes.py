@@ -11,7 +11,7 @@ from deploy.loop.experiment_looks import ExperimentLooks
 from deploy.loop.interfaces import Condition, Observatory, Readiness, Target
 from deploy.loop.journal import Journal
 from deploy.loop.looking import Looking
-from deploy.loop.loss_vigil import loss_reference
+from deploy.loop.loss_watch import loss_reference
 from deploy.loop.rollout import COMPARED, OPEN, Phase, Rollout
 from deploy.loop.vigil import Vigils
 from deploy.loop.watch import Watch

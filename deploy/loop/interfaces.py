@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from deploy.desired import Served
+from deploy.evidence.plan import EvidencePlan, Loss
 from deploy.loop.looking import Evidence
-from deploy.loop.loss_vigil import Losses
 from deploy.loop.plans import References
 from deploy.loop.rollout import Rollout
 from deploy.shares import ArmCounts, Share
@@ -98,6 +99,20 @@ class Target(Protocol):
 
     def remove(self, usecase: str) -> bool:
         """Take a use case out of traffic, for `retire` to stop it; True once nothing of it is left."""
+
+
+class Losses(Protocol):
+    """What the log says of a live version's loss; see `deploy.evidence.lasting.LastingLosses`."""
+
+    @property
+    def plan(self) -> EvidencePlan:
+        """The task, and the outputs."""
+
+    def newest(self) -> int:
+        """Return where its outcomes end; raises StackError when the log cannot be read."""
+
+    def after(self, place: int, now: datetime, loss: Loss) -> tuple[list[float], int]:
+        """Return losses that became known after a place, and the next place; raises StackError likewise."""
 
 
 class Observatory(Protocol):

@@ -22,5 +22,5 @@ def test_every_request_of_its_log_is_evidence_and_its_outcome_comes_later(tmp_pa
 def test_it_measures_looks_and_a_restart(tmp_path: Path) -> None:
     found = list(measure(tmp_path, 500, 50))
     assert found[0]["what"] == "a look with 50 new requests"
-    assert len(found) == 3
+    assert len(found) == 4
     assert all(float(row["ms"]) > 0 for row in found)

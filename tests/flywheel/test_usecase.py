@@ -53,6 +53,12 @@ def test_other_text_is_no_duration_or_one_that_means_what_it_says(text: str) -> 
         ({"train": {"validation": "two weeks"}}, "a number and a unit"),
         ({"train": {"validation": 14}}, "a number and a unit"),
         ({"rollout": {"steps": [0]}}, "'rollout.steps.0' is wrong"),
+        ({"rollout": {"heal": ["kpi"]}}, "'rollout.heal.0' is wrong"),
+        ({"rollout": {"loss_ratio": 1}}, "'rollout.loss_ratio' is wrong"),
+        (
+            {"rollout": {"guard": ["errors"], "heal": ["errors", "loss"]}},
+            "heal: loss is watched only where it is judged: add loss to guard",
+        ),
         ({"rollout": {"max_minutes": float("inf")}}, "'rollout.max_minutes' is wrong: Input should be a finite number"),
         (
             {"rollout": {"guard": ["errors", "kpi"], "kpi": {"margin": 1}}},

@@ -1,7 +1,7 @@
 """A version whose loss rises goes back where the use case asks for it, and is only told of elsewhere."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +14,10 @@ from deploy.evidence.lasting import LastingLosses
 from deploy.evidence.plan import EvidencePlan, Loss
 from deploy.evidence.references import uncut
 from deploy.evidence.waiting import LATE
-from deploy.loop import loss_vigil
+from deploy.loop import loss_watch
 from deploy.loop.controller import Controller
-from deploy.loop.loss_vigil import ALARMS, ENOUGH, LossVigils, State, loss_reference
+from deploy.loop.loss_vigil import LossVigils
+from deploy.loop.loss_watch import ALARMS, ENOUGH, State, loss_reference
 from deploy.loop.plans import References, make_plan
 from deploy.loop.progress import Progress
 from deploy.loop.rollout import Phase, Rollout, histories
@@ -29,6 +30,7 @@ from flywheel.rollout_spec import Rollout as RolloutSpec
 from tests.deploy.evidence.rollout_log import NAME, RolloutLog, outcome, plan, record, second
 from tests.deploy.simulated import FLIGHTS, PLAIN, START, World, controller, live, run
 
+LOSS = {"low": 0.0, "high": 4.0}
 HEALS, TELLS = ("errors", "latency", "loss"), ("errors", "latency")
 GOOD, BAD = 0.8, 0.3
 # An alarm in 100 looks, so that a simulation sees some.
@@ -331,6 +333,59 @@ def test_what_its_rollout_showed_is_the_reference_and_less_than_enough_is_none(t
     assert said == f"Its loss has risen to 2, the mean of 200 outcomes {since}, and {bound:.3g} may be"
 
 
+@dataclass(frozen=True)
+class Rated(LossObservatory):
+    """Has outcomes during the rollout already: 2,000 of each version a look."""
+
+    def references(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
+        loss = {"kind": "mean", "low": 0.0, "high": 4.0, "margin": 0.5, "opens": False}
+        return References(evidence={"plan": plan(loss=LOSS).model_dump(mode="json")}, metrics={"loss": loss})
+
+    def evidence(self, rollout: Rollout) -> "Rated":  # type: ignore[override]
+        return self
+
+    def since(self, cursor: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        values = [0.25, 0.75] * 1_000
+        return {"loss": {"canary": values, "baseline": values}}, {}
+
+
+def test_what_outcomes_said_in_the_rollout_goes_on_record_and_is_what_the_loss_may_be(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {**PLAIN, "guard": ("errors", "loss"), "heal": HEALS}
+    world = live(World(spec=RolloutSpec(steps=(10, 50), **asked)), tmp_path)
+    world.approve("2")
+    made = RolloutLog(tmp_path / "log")
+    vigils = Vigils(tmp_path / "vigils")
+    one = replace(controller(world, tmp_path), observatory=Rated(made), vigils=vigils)
+    for _ in range(60):
+        world.now += timedelta(seconds=10)
+        one.tick()
+        world.traffic(20_000)
+    found = histories(world.events)[FLIGHTS].reign
+    assert found is not None
+    assert found.new.version == "2"
+    reference = found.reference["loss"]
+    assert reference["values"] >= ENOUGH
+    assert 0.5 < reference["bound"] < 0.8
+    told = Told([])
+    vigils.losses.look(found, world.now, lambda: told)
+    for values in ([0.75, 0.25] * 100, [1.4] * 100):
+        told.looks.append(values)
+        said = vigils.losses.look(found, world.now, lambda: told)
+    assert said is not None
+    assert said.startswith("Its loss has risen to 1.4, the mean of 100 outcomes")
+    assert said.endswith(f"and {reference['bound']:.3g} may be")
+
+
+def test_a_log_that_was_begun_anew_is_read_from_where_it_ends(tmp_path: Path) -> None:
+    vigils, found, told = LossVigils(tmp_path), reign(None), Told([[0.5]] * 9)
+    vigils.look(found, START, lambda: told)
+    told.looks = [[0.5]] * 2
+    vigils.look(found, START, lambda: told)
+    told.looks = [[0.5]] * 3
+    vigils.look(found, START, lambda: told)
+    assert '"seen": [0.5], ' in (tmp_path / f"{NAME}.loss.json").read_text()
+
+
 def seeded(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - a simulation, no secret
 
@@ -357,7 +412,7 @@ def looks_until_alarm(seed: int, draw: Callable[[random.Random], list[float]], m
 def test_what_is_learned_raises_no_alarm_while_nothing_changes_and_soon_when_the_loss_doubles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loss_vigil, "ALARMS", OFTEN)
+    monkeypatch.setattr(loss_watch, "ALARMS", OFTEN)
     waited = [looks_until_alarm(seed, lambda chance: calibrated(chance, 20), 150) for seed in range(12)]
     assert sum(waited) / len(waited) >= OFTEN.threshold
     found = [looks_until_alarm(seed, lambda chance: calibrated(chance, 20, 2.0), 150) for seed in range(12)]
@@ -367,7 +422,7 @@ def test_what_is_learned_raises_no_alarm_while_nothing_changes_and_soon_when_the
 def test_through_a_real_log_no_version_that_stays_as_it_is_is_told_of_and_one_that_turns_bad_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loss_vigil, "ALARMS", OFTEN)
+    monkeypatch.setattr(loss_watch, "ALARMS", OFTEN)
     for seed in range(2):
         made = Predictions(RolloutLog(tmp_path / str(seed)), seeded(seed))
         vigils, found, now = LossVigils(tmp_path / str(seed)), reign(None), START

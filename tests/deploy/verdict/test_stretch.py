@@ -27,7 +27,7 @@ def test_a_stretch_is_above_the_bound_in_the_mean_and_survives_json(looks: list[
         assert Stretch.from_json(json.loads(json.dumps(stretch.to_json()))) == stretch
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.floats(0.45, 1.5), st.integers(1, 30))
 def test_wherever_the_alarm_is_raised_there_is_a_stretch_to_tell_of(seed: int, mean: float, size: int) -> None:
     chance, watch, stretch = random.Random(seed), WATCH, Stretch()  # noqa: S311 - a simulation, no secret
@@ -47,3 +47,12 @@ def test_a_good_year_before_is_no_part_of_it_and_its_time_is_that_of_the_first_l
     stretch = after([0.9] * 40, after([0.9] * 60, stretch, later), later + timedelta(minutes=1))
     assert (stretch.count, round(stretch.mean, 6), stretch.since) == (100, 0.9, later)
     assert after([0.1] * 1_000, stretch, later) == Stretch()
+
+
+def test_a_slow_rise_on_which_large_bets_lose_has_a_stretch_as_well() -> None:
+    watch, stretch, looks = WATCH, Stretch(), 0
+    while not watch.worse:
+        values, looks = [3.0] * 4 + [0.0] * 17, looks + 1
+        watch, stretch = watch.take(values), stretch.take(values, watch, AT)
+    assert 50 < looks < 300
+    assert stretch.count == 21 * looks
