@@ -5,7 +5,7 @@ decision, controller    what comes next, and doing it; one pass over all use cas
 interfaces              what it needs of registry, target and log
 planning, plans         a rollout's plan, fixed before it starts; `observing` says what the log can tell of it
 looking, eyes, journal  what is seen of a rollout under way, judged and kept; `confirmation` of routes
-vigil, watch            what is seen of a version that has taken over: its requests, and by `loss_vigil` and `loss_watch`
+vigil, watch            what is seen of a version that has taken over: its requests; by `loss_vigil`, `loss_watch`
                         its outcomes; `healing` acts on it
 leading, reconcile      who leads, and the pace; `flywheel deploy` waits, `resident` stays
 emergency               back to the champion by the journal while Postgres is away

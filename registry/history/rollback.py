@@ -84,7 +84,14 @@ def _plan(connection: sa.Connection, store: GateStore, name: str, to: str | None
     live = [number for number, stage in stages.items() if stage == PRODUCTION]
     reigns, aliased = reigns_until(connection, spans(connection, name), LAST_SEQ)
     present = reigns[-1].version if reigns and reigns[-1].until is None else None
-    target = _target(connection, name, stages.keys(), reigns, to, _left(present, live, aliased=aliased))
+    # A newer version that is on its way goes by a rollback, and the champion stays. The one before it may be live as
+    # well, while it is kept warm: that one comes back.
+    coming = (
+        aliased
+        and present in live
+        and any(_came(connection, name, one) > _came(connection, name, present) for one in live)
+    )
+    target = _target(connection, name, stages.keys(), reigns, to, None if coming else present)
     leaving = tuple(number for number in live if number != target.version)
     if not leaving and target.version == present and target.version in live:
         raise FlywheelError(
@@ -103,10 +110,10 @@ def _stages(connection: sa.Connection, name: str) -> dict[str, str]:
     return {str(number): str(stage) for number, stage in rows}
 
 
-def _left(present: str | None, live: Sequence[str], *, aliased: bool) -> str | None:
-    """Return the champion that a rollback leaves: none while a newer version is on its way, for that one goes then."""
-    coming = aliased and present in live and len(live) > 1
-    return None if coming else present
+def _came(connection: sa.Connection, name: str, version: str | None) -> int:
+    """Return the number of the event that put a version into Production last; 0 without one."""
+    found = decisions(events.read(connection, EventKind.TRANSITION, f"{name}/{version}"))
+    return found[-1].seq if found else 0
 
 
 def _target(

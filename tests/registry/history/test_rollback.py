@@ -98,6 +98,17 @@ def test_while_a_newer_version_is_on_its_way_a_rollback_ends_that(server: Server
     assert stages(server, model, 3) == ["Archived", "Production", "Archived"]
 
 
+def test_while_the_one_before_is_kept_warm_a_rollback_brings_it_back(server: Server, model: str) -> None:
+    champions(server, model, 1)
+    assert server.move("grace", model, server.register(model), "Production").status_code == 200
+    alias = {"name": model, "alias": "champion", "version": "2"}
+    assert server.post(CONTROLLER, "registered-models/alias", **alias).status_code == 200
+    assert stages(server, model, 2) == ["Production", "Production"]  # the old one, until the bake ends
+    answer = back(server, "grace", model, reason="fog is missed").json()
+    assert (answer["version"], answer["archived"]) == ("1", ["2"])
+    assert stages(server, model, 2) == ["Production", "Archived"]
+
+
 def test_changed_bytes_are_refused_and_nothing_moves(server: Server, model: str, stack: Settings) -> None:
     champions(server, model, 2)
     location = server.version(model, "1")["source"].removeprefix("mlflow-artifacts:/")
