@@ -221,7 +221,8 @@ class Controller:
         name = f"{desired.usecase}-v{desired.version}-{desired.digest.removeprefix('sha256:')[:8]}-{attempt}"
         # A way back is not judged, so nothing need be measured for it.
         champion = None if rollback else history.champion
-        plan = Planning(self.target, self.observatory).plan(desired, champion, policy)
+        lately = {} if self.vigils is None else {"lately": self.vigils.lately}
+        plan = Planning(self.target, self.observatory, **lately).plan(desired, champion, policy)
         body = started_body(desired, history.champion, name, plan, rollback=rollback)
         self.ledger.record(EventKind.ROLLOUT_STARTED, desired.subject, body)
 

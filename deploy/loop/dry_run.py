@@ -8,7 +8,7 @@ from deploy.desired import Approval, Served, approvals, is_rollback, newest, pol
 from deploy.evidence.references import read_traffic
 from deploy.loop.foretold import plan_lines
 from deploy.loop.interfaces import Stages
-from deploy.loop.leading import local_target, log_observatory, mlflow_registry
+from deploy.loop.leading import home_vigils, local_target, log_observatory, mlflow_registry
 from deploy.loop.ledger import read_trail
 from deploy.loop.observing import LogObservatory
 from deploy.loop.planning import Planning
@@ -28,7 +28,9 @@ def dry_run(settings: Settings, usecase: str | None) -> Iterator[str]:
     """
     registry = mlflow_registry(settings)
     observatory, serving, events = log_observatory(settings), load_serving(settings.root), read_trail(settings)
-    foreseeing = Foreseeing(registry, observatory, Planning(local_target(settings), observatory), serving)
+    foreseeing = Foreseeing(
+        registry, observatory, Planning(local_target(settings), observatory, home_vigils(settings).lately), serving
+    )
     approved, damaged = approvals(events), list[str]()
     for name in sorted({*histories(events), *approved} if usecase is None else {usecase}):
         try:

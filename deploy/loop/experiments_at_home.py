@@ -13,6 +13,7 @@ from deploy.loop.experimenting import Start, Starting, stop
 from deploy.loop.eyes import Eyes
 from deploy.loop.leading import (
     Say,
+    home_vigils,
     leading,
     local_target,
     log_measure,
@@ -70,6 +71,6 @@ def stop_experiment(settings: Settings, usecase: str, because: str, wait: tuple[
 
 def _prepared(settings: Settings, plan: Experiment, events: list[Event]) -> Start:
     sticky = load_serving(settings.root).of(plan.usecase or "").sticky
-    planning = Planning(local_target(settings), log_observatory(settings))
+    planning = Planning(local_target(settings), log_observatory(settings), home_vigils(settings).lately)
     starting = Starting(mlflow_registry(settings), planning, datetime.now(UTC), bool(sticky.header or sticky.cookie))
     return starting.prepare(plan, events)

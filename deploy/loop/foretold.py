@@ -64,15 +64,24 @@ def guards(plan: PlanSpec) -> str:
 
 def duration(found: Forecast, plan: RolloutPlan, traffic: Traffic) -> str:
     """Say how long a healthy version takes."""
-    shadow = plan.spec.shadow
     steps = [f"{step.percent} % {_length(step.seconds)}" for step in found.steps]
-    seconds = found.seconds
-    if shadow is not None:
-        mirrored = shadow.requests / (traffic.requests_per_second * shadow.percent / 100)
+    mirrored = _mirrored(plan, traffic)
+    seconds = found.seconds + mirrored
+    if plan.shadow is not None:
         steps.insert(0, f"shadow {_length(mirrored)}")
-        seconds += mirrored
     errors = f"{traffic.error_rate or 0:.2%} errors"
     return f"about {_length(seconds)} at {traffic.requests_per_second:.3g} requests/s and {errors} ({', '.join(steps)})"
+
+
+def _mirrored(plan: RolloutPlan, traffic: Traffic) -> float:
+    """Return the seconds until the shadow's gate opens, to which each copied request counts in both arms; 0 without."""
+    shadow, judged_by = plan.spec.shadow, plan.shadow
+    if shadow is None or judged_by is None:
+        return 0.0
+    copied = traffic.requests_per_second * shadow.percent / 100
+    if not any(metric.kind == "errors" for metric in judged_by.metrics.values()):
+        return shadow.requests / copied
+    return forecast(judged_by, Expected(2 * copied, traffic.error_rate or 0.0)).seconds
 
 
 def harm(found: Forecast, error_rate: float) -> str:

@@ -97,7 +97,7 @@ def wired(settings: Settings, ledger: Ledger, target: LocalTarget, journal: Jour
     """Return a controller of a home with all its parts."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
     observatory, registry = log_observatory(settings), mlflow_registry(settings)
-    vigils = Vigils(settings.root / "run" / "vigils")
+    vigils = home_vigils(settings)
     parts: dict[str, Any] = {"hooks": installed(), "vigils": vigils, "measure": log_measure(settings)}
     return Controller(ledger, registry, target, journal, now, observatory=observatory, **parts)
 
@@ -128,6 +128,11 @@ def local_target(settings: Settings, told: Told | None = None) -> LocalTarget:
     """Return where the versions of a home run."""
     gateway = Gateway(endpoints(settings).envoy_admin_url)
     return LocalTarget(settings, gateway, packages_of(settings), told=told)
+
+
+def home_vigils(settings: Settings) -> Vigils:
+    """Return the vigils over what is live in a home."""
+    return Vigils(settings.root / "run" / "vigils")
 
 
 def rollout_journal(settings: Settings) -> Journal:

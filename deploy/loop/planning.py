@@ -1,14 +1,14 @@
 """From what a use case asks for to the plan of a rollout: the policy laid over it, the champion measured."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from deploy.desired import Served
 from deploy.experiments.plan import Experiment
 from deploy.loop.experiment_plans import experiment_plan, experiment_way
 from deploy.loop.interfaces import Observatory, Target
-from deploy.loop.plans import References, RolloutPlan, latency_of, make_plan
-from deploy.shares import CHAMPION, Share
+from deploy.loop.plans import LEAST_FOR_QUANTILES, References, RolloutPlan, latency_of, make_plan
+from deploy.shares import CHAMPION, ArmCounts, Share
 from flywheel.errors import FlywheelError, TransientError
 from flywheel.policy import RolloutPolicy
 from flywheel.rollout_spec import Rollout as RolloutSpec
@@ -16,10 +16,17 @@ from flywheel.rollout_spec import Rollout as RolloutSpec
 
 @dataclass(frozen=True)
 class Planning:
-    """Makes plans."""
+    """Makes plans.
+
+    Args:
+        target: Has the gateway's counts.
+        observatory: Has the prediction log.
+        lately: Returns what a live version's latest requests were, where somebody watched it.
+    """
 
     target: Target
     observatory: Observatory | None = None
+    lately: Callable[[Served], ArmCounts | None] = lambda _: None
 
     def plan(self, new: Served, champion: Served | None, policy: RolloutPolicy) -> RolloutPlan:
         """Return the plan with which a version would start now.
@@ -63,6 +70,8 @@ class Planning:
 
     def _references(self, champion: Served, new: Served, spec: RolloutSpec) -> References:
         counts = self.target.counts(Share(champion)).get(CHAMPION)
+        if counts is None or counts.requests < LEAST_FOR_QUANTILES:  # quiet, or at a new place there
+            counts = self.lately(champion) or counts
         return replace(self._known(champion, new, spec), latency=latency_of(spec, counts))
 
     def _known(self, champion: Served, new: Served, spec: RolloutSpec) -> References:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from deploy.desired import Served
 from deploy.loop.looking import difference, read_counters, written
 from deploy.loop.loss_vigil import LossVigils
 from deploy.loop.rollout import Rollout
@@ -28,6 +29,9 @@ LEAST_REQUESTS, LEARNED_REQUESTS = 500, 2000
 # How much worse is still not worth an alarm, by what is counted; and the slow requests that are none in any case.
 TOLERANCES = {"errors": 1.25, "latency": 2.0}
 LEAST_SLOW = 0.01
+# Beyond so many requests what was lately counts half.
+RECENT_REQUESTS = 50_000
+KEPT = ("counters", "seen", "lately")
 
 Watch = RateWatch | ShareWatch
 
@@ -42,6 +46,9 @@ class State:
         counters: The gateway's, at that look.
         seen: What was counted while nothing is fixed yet.
         watches: By metric.
+        lately: Of the version's requests the latest, at most twice RECENT_REQUESTS; the gateway forgets what it counted
+            each time that the version's place there changes.
+        digest: The version's.
     """
 
     rollout: str
@@ -49,20 +56,23 @@ class State:
     counters: ArmCounts
     seen: ArmCounts = field(default_factory=ArmCounts)
     watches: dict[str, Watch] = field(default_factory=dict)
+    lately: ArmCounts = field(default_factory=ArmCounts)
+    digest: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         watches = {name: watch.to_json() for name, watch in self.watches.items()}
-        counts = {"counters": written(self.counters), "seen": written(self.seen)}
-        return {"rollout": self.rollout, "at": self.at.isoformat(), **counts, "watches": watches}
+        counts = {name: written(vars(self)[name]) for name in ("counters", "seen", "lately")}
+        return {"rollout": self.rollout, "at": self.at.isoformat(), **counts, "watches": watches, "digest": self.digest}
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "State":
         """Read what `to_json` wrote."""
-        counts = read_counters({"counters": body["counters"], "seen": body["seen"]})
+        counts = read_counters({name: body.get(name, {"requests": 0, "errors": 0, "slow": {}}) for name in KEPT})
         kinds: dict[str, type[Watch]] = {"errors": RateWatch, "latency": ShareWatch}
         watches = {name: kinds[name].from_json(one) for name, one in body["watches"].items()}
-        return cls(body["rollout"], datetime.fromisoformat(body["at"]), counts["counters"], counts["seen"], watches)
+        at = datetime.fromisoformat(body["at"])
+        return cls(body["rollout"], at, watches=watches, digest=body.get("digest", ""), **counts)
 
 
 class Vigils:
@@ -88,9 +98,9 @@ class Vigils:
         """Take in what the gateway counted of the champion; return what has turned bad, by metric."""
         state = self._read(reign)
         if state is None:
-            state = State(reign.name, now, counters, watches=watches_of(reign.reference))
+            state = State(reign.name, now, counters, watches=watches_of(reign.reference), digest=reign.new.digest)
         new = difference({CHAMPION: counters}, {CHAMPION: state.counters})[CHAMPION]
-        state.at, state.counters = now, counters
+        state.at, state.counters, state.lately = now, counters, _with(state.lately, new)
         if state.watches:
             state.watches = {name: watch.take(*_bad(name, new, reign)) for name, watch in state.watches.items()}
         else:
@@ -104,18 +114,33 @@ class Vigils:
         state = self._read(reign)
         return _told(state) if state is not None else {}
 
+    def lately(self, served: Served) -> ArmCounts | None:
+        """Return the latest requests of a version that is live, as far as anybody has watched it."""
+        state = self._known(served.usecase)
+        return state.lately if state is not None and state.digest == served.digest else None
+
     def _read(self, reign: Rollout) -> State | None:
+        state = self._known(reign.new.usecase)
+        return state if state is not None and state.rollout == reign.name else None
+
+    def _known(self, usecase: str) -> State | None:
         try:
-            state = State.from_json(json.loads(self._path(reign).read_text()))
+            return State.from_json(json.loads(self._path(usecase).read_text()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return state if state.rollout == reign.name else None
 
     def _write(self, reign: Rollout, state: State) -> None:
-        write_private(self._path(reign), json.dumps(state.to_json()))
+        write_private(self._path(reign.new.usecase), json.dumps(state.to_json()))
 
-    def _path(self, reign: Rollout) -> Path:
-        return self._folder / f"{reign.new.usecase}.json"
+    def _path(self, usecase: str) -> Path:
+        return self._folder / f"{usecase}.json"
+
+
+def _with(lately: ArmCounts, new: ArmCounts) -> ArmCounts:
+    """Add new requests; what is old counts half each time that there are many."""
+    part = 0.5 if lately.requests > RECENT_REQUESTS else 1.0
+    slow = {bound: round(part * lately.slow.get(bound, 0)) + count for bound, count in new.slow.items()}
+    return ArmCounts(round(part * lately.requests) + new.requests, round(part * lately.errors) + new.errors, slow)
 
 
 def _told(state: State) -> dict[str, str]:

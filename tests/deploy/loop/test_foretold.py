@@ -46,7 +46,7 @@ def test_busy_traffic_takes_minutes_and_finds_small_harm() -> None:
     found = told(BUSY)
     (duration,), (harm,) = found["duration"], found["finds in 80% of rollouts"]
     assert duration.startswith("about ")
-    assert "at 500 requests/s and 0.50% errors (shadow 1 s, 1 % " in duration
+    assert "at 500 requests/s and 0.50% errors (shadow 51 s, 1 % " in duration
     assert "min" in duration
     assert "instead of 0.50% (× 1." in harm
     assert any("one pod" in one for one in found["caution"])

@@ -5,16 +5,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from deploy.loop.planning import Planning
 from deploy.loop.progress import Progress
 from deploy.loop.rollout import Phase, histories
-from deploy.loop.vigil import LEARNED_REQUESTS, Vigils, watches_of
-from deploy.shares import ArmCounts
+from deploy.loop.vigil import LEARNED_REQUESTS, RECENT_REQUESTS, Vigils, watches_of
+from deploy.shares import CHAMPION, ArmCounts
 from deploy.verdict.watching import RateWatch, ShareWatch
+from deploy.verdict_metrics import LatencySpec
 from flywheel.errors import FlywheelError
 from flywheel.events import EventKind
+from flywheel.policy import RolloutPolicy
 from flywheel.rollbacks import Cause
 from flywheel.rollout_spec import Rollout as RolloutSpec
-from tests.deploy.simulated import FLIGHTS, PLAIN, SimulatedRegistry, World, controller, live, run
+from tests.deploy.simulated import FLIGHTS, PLAIN, SimulatedRegistry, SimulatedTarget, World, controller, live, run
 
 
 def watch(world: World, folder: Path, *, ticks: int, errors: int = 0, starts: bool = False) -> Progress:
@@ -111,6 +114,35 @@ def test_a_restart_forgets_nothing_and_another_rollout_begins_anew(tmp_path: Pat
     assert list(said) == ["errors"]
     assert vigils.bad(reign) == said
     assert vigils.bad(replace(reign, name="another")) == {}
+
+
+def test_what_a_version_did_lately_makes_the_next_plan_though_the_gateway_has_forgotten_it(tmp_path: Path) -> None:
+    world = two_versions(tmp_path)
+    reign = histories(world.events)[FLIGHTS].reign
+    assert reign is not None
+    vigils, now, slow = Vigils(tmp_path / "more"), world.now, {0.01: 0, 0.02: 0, 0.05: 0}
+    vigils.look(reign, now, ArmCounts(0, 0, slow))
+    vigils.look(reign, now, ArmCounts(1000, 0, {0.01: 500, 0.02: 90, 0.05: 5}))
+    vigils.look(reign, now, ArmCounts(10, 0, slow))  # another place: its counters begin at nothing
+    lately = Vigils(tmp_path / "more").lately(reign.new)
+    assert lately == ArmCounts(1010, 0, {0.01: 500, 0.02: 90, 0.05: 5})
+    assert vigils.lately(replace(reign.new, digest="sha256:other")) is None
+    for number in range(1, 200):
+        vigils.look(reign, now, ArmCounts(10 + 1000 * number, 0, slow))
+    found = vigils.lately(reign.new)
+    assert found is not None
+    assert found.requests <= 2 * RECENT_REQUESTS
+
+    class Quiet(SimulatedTarget):
+        def counts(self, share: object) -> dict[str, ArmCounts]:
+            return {CHAMPION: ArmCounts(3, 0, slow)}
+
+    asked = Planning(Quiet(world), None, lambda served: lately if served == reign.new else None)
+    plan = asked.plan(reign.new, reign.new, RolloutPolicy(guard=("errors", "latency")))
+    assert plan.traffic is not None
+    latency = plan.traffic.metrics["latency"]
+    assert isinstance(latency, LatencySpec)
+    assert latency.seconds.p90 == 0.02
 
 
 def test_counts_that_say_of_no_rate_that_it_is_too_high_fix_nothing() -> None:
