@@ -7,7 +7,7 @@ records the rollback with the looks that led to it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from deploy.desired import Served
@@ -77,9 +77,11 @@ class Emergency:
             return None
         plan, started = RolloutPlan.from_json(header), datetime.fromisoformat(header["started"])
         step = entries[-1].step
+        # Its first look came with the step: so old is what looks are paced by.
+        since = started + timedelta(seconds=next(one.seconds for one in entries if one.step == step))
         phase = Phase.CANARY if plan.steps[step] else Phase.SHADOW
         new, old = Served(**header["new"]), Served(**header["old"])
         others = tuple(Served(**one) for one in header.get("others", ()))
         return Rollout(
-            name, new, old, plan, phase, started, started, started, step=step, seq=header["seq"], others=others
+            name, new, old, plan, phase, started, since, started, step=step, seq=header["seq"], others=others
         )
