@@ -54,12 +54,14 @@ class Resident:
         self._told = told
         self._controller: tuple[PostgresLedger, Ticking, int] | None = None
         self._fault = ""
+        self._back: set[str] = set()  # what was said since Postgres is away
 
     def step(self) -> list[Progress]:
         """Make one pass, if no other controller is at work; a fault is logged once, and the next pass tries again."""
         progress: list[Progress] = []
         try:
             progress = self._lead()
+            self._back.clear()
             self._say(" ".join(one.reason for one in progress if one.damaged))
         except AwayError as fault:
             self._say(str(fault))
@@ -86,9 +88,14 @@ class Resident:
     def _go_back(self) -> None:
         try:
             for said in self._emergency.tick():
-                log.warning("traffic is sent back without Postgres", what=said)
+                self._say_once("traffic is looked after without Postgres", said)
         except FlywheelError as fault:
-            log.warning("traffic cannot be looked after", reason=str(fault))
+            self._say_once("traffic cannot be looked after", str(fault))
+
+    def _say_once(self, what: str, reason: str) -> None:
+        if reason not in self._back:
+            log.warning(what, reason=reason)
+        self._back.add(reason)
 
     def _say(self, fault: str) -> None:
         if fault and fault != self._fault:
