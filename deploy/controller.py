@@ -19,7 +19,7 @@ from deploy.hooks import NO_HOOKS, Hooks, Step
 from deploy.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
 from deploy.journal import Journal
 from deploy.planning import Planning
-from deploy.progress import Progress, of_damage, of_history, of_rollout
+from deploy.progress import Progress, UnfinishedError, of_damage, of_history, of_rollout
 from deploy.rollout import COMPARED, OPEN, History, Phase, Rollout, histories, intended, started_body, warm
 from deploy.shares import Share
 from deploy.vigil import Vigils
@@ -95,9 +95,12 @@ class Controller:
                 fault = passing
             except IntegrityError as damage:
                 found_out.append(of_damage(past[name], str(damage)))
+        found_out.sort(key=lambda one: one.usecase)
+        if isinstance(fault, TransientError):
+            raise UnfinishedError(fault, found_out) from fault
         if fault is not None:
             raise fault
-        return sorted(found_out, key=lambda one: one.usecase)
+        return found_out
 
     def restore(self) -> list[Progress]:
         """Bring closer what the events say is live, starting nothing new and deciding nothing."""

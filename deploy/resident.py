@@ -22,7 +22,7 @@ from deploy.emergency import Emergency
 from deploy.leading import local_target, rollout_journal, wired
 from deploy.ledger import AwayError, PostgresLedger, Turns, open_ledger
 from deploy.passes import PROCESS, Passes, WatchedController, WatchedLedger
-from deploy.progress import Progress
+from deploy.progress import Progress, UnfinishedError
 from deploy.reconcile import Hurry, Ticking
 from deploy.standing import Standing
 from deploy.textfile import Textfile, textfile_path
@@ -68,6 +68,8 @@ class Resident:
             self._go_back()
         except FlywheelError as fault:
             self._say(str(fault))
+            if isinstance(fault, UnfinishedError) and isinstance(fault.fault, AwayError):
+                self._go_back()  # it may be read, but nothing can be recorded
         except Exception as fault:  # noqa: BLE001  # a fault of ours must not leave a bad version in traffic
             self._say(f"{type(fault).__name__}: {fault}")
             self._go_back()

@@ -1,6 +1,7 @@
 """A use case whose record cannot be read is kept apart: its traffic stays, and all others go on."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from deploy import dry_run
 from deploy.desired import Served
 from deploy.interfaces import Readiness
 from deploy.journal import Journal
-from deploy.progress import Progress
+from deploy.progress import Progress, UnfinishedError
 from deploy.rollout import Phase, histories
-from flywheel.errors import IntegrityError
+from flywheel.errors import IntegrityError, TransientError
 from flywheel.events import EventKind
 from flywheel.settings import Settings
 from tests.deploy.simulated import FLIGHTS, SimulatedRegistry, SimulatedTarget, World, controller, live, run
@@ -140,3 +141,22 @@ def test_a_look_that_another_release_wrote_ends_the_looks_and_no_tick(tmp_path: 
     (tmp_path / f"{name}.jsonl").write_text("\n".join([*lines[:-1], json.dumps(other)]) + "\n")
     run(world, tmp_path, errors=50)
     assert histories(world.events)[FLIGHTS].rollouts[-1].phase is Phase.ROLLED_BACK
+
+
+def test_what_one_use_case_waits_for_hides_nothing_of_the_others(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    digest = "sha256:1"
+    world.append(
+        EventKind.TRANSITION, "rain/1", "grace", {"model": "rain", "version": "1", "to": "Production", "digest": digest}
+    )
+
+    class Halting(SimulatedRegistry):
+        def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
+            if usecase == RAIN.usecase:
+                raise TransientError("MLflow is restarting.")
+            return super().stages(usecase, versions)
+
+    one = replace(controller(world, tmp_path), registry=Halting(world))
+    with pytest.raises(UnfinishedError, match="MLflow is restarting") as unfinished:
+        one.tick()
+    assert [(found.usecase, found.challenger) for found in unfinished.value.progress] == [(FLIGHTS, "2")]

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from deploy.emergency import Emergency
 from deploy.ledger import AwayError, PostgresLedger, Turns
-from deploy.progress import Progress
+from deploy.progress import Progress, UnfinishedError
 from deploy.resident import Resident, is_quiet
 from deploy.rollout import Phase
 from flywheel.errors import StackError, TransientError
@@ -137,6 +137,16 @@ def test_what_is_sent_back_is_logged_once_while_postgres_is_away(room: Room) -> 
         "Postgres does not answer.",
         "flights: traffic goes back to version 1.",
     ]
+
+
+def test_where_nothing_can_be_recorded_it_goes_back_too(room: Room) -> None:
+    room.resident.step()
+    room.made[0].fault = UnfinishedError(AwayError("Somebody holds the chain."), [])
+    room.resident.step()
+    assert room.backs.count == 1
+    room.made[0].fault = UnfinishedError(TransientError("MLflow is restarting."), [])
+    room.resident.step()
+    assert room.backs.count == 1
 
 
 def test_a_fault_ends_nothing(room: Room) -> None:
