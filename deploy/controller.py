@@ -278,7 +278,9 @@ class Controller:
                 return
             case Action.CONFIRM:
                 confirmation.confirm(history, rollout)
-                if rollout.phase not in COMPARED:  # it has left them, and its events carry the looks
+                if rollout.phase in COMPARED:
+                    self._eyes.begin(rollout)
+                else:  # it has left them, and its events carry the looks
                     self.journal.drop(rollout.name)
             case Action.FINISH:
                 confirmation.finish(rollout, decision.reason)

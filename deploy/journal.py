@@ -74,14 +74,15 @@ class Journal:
             return 0
 
     def begin(self, rollout: str, header: Mapping[str, Any]) -> None:
-        """Keep what a rollout is, unless that is kept.
+        """Keep what a rollout is, and at which step, unless that is kept.
 
         Raises:
             TransientError: The disk does not take it.
         """
-        if not self._header(rollout).exists():
-            with _kept(self._header(rollout)):
-                write_private(self._header(rollout), json.dumps(header))
+        path, text = self._header(rollout), json.dumps(header)
+        with _kept(path):
+            if not path.exists() or path.read_text() != text:
+                write_private(path, text)
 
     def open_ones(self) -> dict[str, dict[str, Any]]:
         """Return the headers of all rollouts that are not over, by name."""

@@ -253,7 +253,9 @@ def header(rollout: Rollout) -> dict[str, Any]:
     versions = {"new": rollout.new, "old": rollout.old}
     told: dict[str, Any] = {name: vars(one) for name, one in versions.items() if one is not None}
     told |= {"others": [vars(one) for one in rollout.others]} if rollout.others else {}
-    return {**told, "plan": rollout.plan.to_json(), "started": rollout.started.isoformat(), "seq": rollout.seq}
+    times = {"started": rollout.started.isoformat(), "since": rollout.since.isoformat()}
+    step = {"step": rollout.step, "counters": rollout.counters}
+    return {**told, **times, **step, "plan": rollout.plan.to_json(), "seq": rollout.seq}
 
 
 def counted(plan: PlanSpec, counts: Counters, arm: str) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def test_a_broken_chain_still_stops_everything(tmp_path: Path) -> None:
 def test_without_postgres_one_damaged_journal_keeps_no_other_from_going_back(tmp_path: Path) -> None:
     world = canary(tmp_path)
     journal = Journal(tmp_path)
-    journal.begin("a-first-one", {"old": {}, "new": {}, "plan": {}, "started": "yesterday", "seq": 1})
+    journal.begin("a-first-one", {"old": {}, "new": {}, "plan": {}, "step": 0, "since": "yesterday"})
     (tmp_path / "a-first-one.jsonl").write_text(json.dumps({"step": 0, "look": {}, "counters": {}}) + "\n")
     said = without_postgres(world, tmp_path, errors=50)
     assert said[0].startswith("The journal of a-first-one cannot be read")
