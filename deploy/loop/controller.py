@@ -20,7 +20,7 @@ from deploy.loop.healing import Healing
 from deploy.loop.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
 from deploy.loop.journal import Journal
 from deploy.loop.planning import Planning
-from deploy.loop.progress import Progress, of_damage, of_history, of_rollout
+from deploy.loop.progress import Progress, UnfinishedError, of_damage, of_history, of_rollout
 from deploy.loop.rollout import COMPARED, OPEN, History, Phase, Rollout, histories, intended, started_body, warm
 from deploy.loop.vigil import Vigils
 from deploy.shares import Share
@@ -73,32 +73,40 @@ class Controller:
         """Reconcile every use case once; at most one step each. One whose record cannot be read stays as it is."""
         events = self.ledger.read()
         found, approved = histories(events), approvals(events)
-        every = {name: found.get(name, History(name)) for name in sorted(set(found) | set(approved))}
-        past, apart = _sound(every)
+        past, apart = _sound({name: found.get(name, History(name)) for name in sorted({*found, *approved})})
         self.journal.keep_only(self._looked_at(past.values(), apart))
-        shares = {name: share for name, history in past.items() if (share := self._share(history)) is not None}
-        confirmed = self._bring(past.values(), shares.values())
-        removed = {name: self.target.remove(name) for name, history in past.items() if history.is_gone}
-        running = {served for history in past.values() for served in _running(history)}
-        retired = self.target.retire(running, frozenset(apart))
+        there, gone = self._approach(past, frozenset(apart))
         found_out, fault = self._kept_apart(apart.values()), self._fault
         for name in (name for name in past if self.only in {None, name}):
-            # Before the first promotion there is no traffic that could be confirmed.
-            there = name in confirmed or name not in shares
-            gone = retired and removed.get(name, True)
             try:
-                if set(_running(past[name])) - set(self._conditions):
-                    self._go_back_only(past[name], in_force=there)
-                    continue
-                mine = approved.get(name, [])
-                found_out.append(self._reconcile(past[name], mine, events, in_force=there, retired=gone))
+                mine, in_force, retired = approved.get(name, []), name in there, name in gone
+                progress = self._reconcile(past[name], mine, events, in_force=in_force, retired=retired)
+                found_out += [progress] if progress is not None else []
             except TransientError as passing:  # the others need not wait for what this one waits for
                 fault = passing
             except IntegrityError as damage:
                 found_out.append(of_damage(past[name], str(damage)))
+        found_out.sort(key=lambda one: one.usecase)
+        if isinstance(fault, TransientError):
+            raise UnfinishedError(fault, found_out) from fault
         if fault is not None:
             raise fault
-        return sorted(found_out, key=lambda one: one.usecase)
+        return found_out
+
+    def _approach(self, past: Mapping[str, History], apart: frozenset[str]) -> tuple[set[str], set[str]]:
+        """Bring what runs and is routed closer to the record.
+
+        Returns:
+            The use cases whose traffic is as it should be, and those of which nothing else is left.
+        """
+        shares = {name: share for name, history in past.items() if (share := self._share(history)) is not None}
+        confirmed = self._bring(past.values(), shares.values())
+        removed = {name: self.target.remove(name) for name, history in past.items() if history.is_gone}
+        running = {served for history in past.values() for served in _running(history)}
+        retired = self.target.retire(running, apart)
+        # Before the first promotion there is no traffic that could be confirmed.
+        there = {name for name in past if name in confirmed or name not in shares}
+        return there, {name for name in past if retired and removed.get(name, True)}
 
     def restore(self) -> list[Progress]:
         """Bring closer what the events say is live, starting nothing new and deciding nothing."""
@@ -154,7 +162,11 @@ class Controller:
         *,
         in_force: bool,
         retired: bool,
-    ) -> Progress:
+    ) -> Progress | None:
+        """Do one thing about a use case; None while it is not known how one of its versions is."""
+        if set(_running(history)) - set(self._conditions):
+            self._go_back_only(history, in_force=in_force)
+            return None
         try:
             stages = self._stages(history.usecase, [approval.served.version for approval in approved])
         except TransientError:
@@ -244,7 +256,9 @@ class Controller:
                 return
             case Action.CONFIRM:
                 confirmation.confirm(history, rollout)
-                if rollout.phase not in COMPARED:  # it has left them, and its events carry the looks
+                if rollout.phase in COMPARED:
+                    self._eyes.begin(rollout)
+                else:  # it has left them, and its events carry the looks
                     self.journal.drop(rollout.name)
             case Action.FINISH:
                 confirmation.finish(rollout, decision.reason)

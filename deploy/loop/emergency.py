@@ -27,7 +27,8 @@ class Emergency:
     journal: Journal
     target: Target
     now: Callable[[], datetime]
-    _known: dict[str, tuple[Rollout, Looking]] = field(default_factory=dict)  # a day's looks take seconds to read again
+    # A day's looks take seconds to read again.
+    _known: dict[str, tuple[Rollout, Looking]] = field(default_factory=dict)
 
     def tick(self) -> list[str]:
         """Look at every open rollout once; return a sentence for each that is sent back, or cannot be looked at.
@@ -63,7 +64,8 @@ class Emergency:
         return f"{share.champion.usecase}: traffic goes back to version {share.champion.version}. {reason}"
 
     def _looking(self, name: str, header: Mapping[str, Any]) -> tuple[Rollout, Looking] | None:
-        if name not in self._known or self._known[name][1].is_stale:
+        known = self._known.get(name)
+        if known is None or known[1].is_stale or known[0].since.isoformat() != header["since"]:
             self._known.pop(name, None)
             rollout = self._rollout(name, header)
             if rollout is not None:
@@ -71,15 +73,13 @@ class Emergency:
         return self._known.get(name)
 
     def _rollout(self, name: str, header: Mapping[str, Any]) -> Rollout | None:
-        """Return a rollout at the step of its last look; None while there was none."""
-        entries = self.journal.read(name)
-        if not entries or "old" not in header:
+        """Return a rollout at the step that was confirmed last; None where it has no champion, or none was."""
+        if "old" not in header or "step" not in header:
             return None
         plan, started = RolloutPlan.from_json(header), datetime.fromisoformat(header["started"])
-        step = entries[-1].step
+        since, step, counters = datetime.fromisoformat(header["since"]), int(header["step"]), header["counters"]
         phase = Phase.CANARY if plan.steps[step] else Phase.SHADOW
         new, old = Served(**header["new"]), Served(**header["old"])
         others = tuple(Served(**one) for one in header.get("others", ()))
-        return Rollout(
-            name, new, old, plan, phase, started, started, started, step=step, seq=header["seq"], others=others
-        )
+        told = {"seq": header["seq"], "others": others, "counters": counters}
+        return Rollout(name, new, old, plan, phase, started, since, started, step=step, **told)

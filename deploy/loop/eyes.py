@@ -1,6 +1,7 @@
 """What the controller sees of a rollout: health, looks at the evidence, and the vigil over what is live."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -10,12 +11,13 @@ from deploy.loop.decision import Observed, Opinion
 from deploy.loop.experiment_looks import ExperimentLooks
 from deploy.loop.interfaces import Condition, Observatory, Readiness, Target
 from deploy.loop.journal import Journal
-from deploy.loop.looking import Looking
+from deploy.loop.looking import Looking, header, written
 from deploy.loop.loss_watch import loss_reference
 from deploy.loop.rollout import COMPARED, OPEN, Phase, Rollout
 from deploy.loop.vigil import Vigils
 from deploy.loop.watch import Watch
 from deploy.verdict import Call
+from flywheel.errors import TransientError
 
 # A restarted scorer needs about twenty seconds to answer; a canary that takes longer than this is not coming back.
 SILENCE_SECONDS = 90.0
@@ -136,6 +138,13 @@ class Eyes:
         """Return the version of an experiment in which harm was found."""
         arm = self.looks(rollout).worse(rollout.step) if rollout.is_experiment else None
         return rollout.arms[arm] if arm is not None else None
+
+    def begin(self, rollout: Rollout) -> None:
+        """Keep that a step was confirmed now, so that its harm is found though Postgres were away from now on."""
+        counts = self.target.counts(rollout.share) if rollout.share is not None else {}
+        told = {arm: written(one) for arm, one in counts.items()}
+        with suppress(TransientError):  # a full disk: the first look tries again
+            self.journal.begin(rollout.name, header(replace(rollout, since=self.now(), counters=told)))
 
     def looks(self, rollout: Rollout) -> Looking:
         """Return the looks of a rollout so far."""

@@ -7,7 +7,7 @@ A lost journal costs the looks' boundaries only: what was counted since the step
 import errno
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,14 +74,15 @@ class Journal:
             return 0
 
     def begin(self, rollout: str, header: Mapping[str, Any]) -> None:
-        """Keep what a rollout is, unless that is kept.
+        """Keep what a rollout is, and at which step, unless that is kept.
 
         Raises:
             TransientError: The disk does not take it.
         """
-        if not self._header(rollout).exists():
-            with _kept(self._header(rollout)):
-                write_private(self._header(rollout), json.dumps(header))
+        path, text = self._header(rollout), json.dumps(header)
+        with _kept(path):
+            if not path.exists() or path.read_text() != text:
+                write_private(path, text)
 
     def open_ones(self) -> dict[str, dict[str, Any]]:
         """Return the headers of all rollouts that are not over, by name."""
@@ -132,11 +133,19 @@ class Journal:
         Raises:
             TransientError: The disk does not take it.
         """
-        line = json.dumps(vars(entry), separators=(",", ":")).encode() + b"\n"
         path = self._path(rollout)
         with _kept(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._write(path, line)
+            self._write(path, _line(entry).encode())
+
+    def replace(self, rollout: str, entries: Iterable[Entry]) -> None:
+        """Keep these looks instead of those that were kept, or leave those.
+
+        Raises:
+            TransientError: The disk does not take them.
+        """
+        with _kept(self._path(rollout)):
+            write_private(self._path(rollout), "".join(map(_line, entries)))
 
     def _write(self, path: Path, line: bytes) -> None:
         with path.open("ab", buffering=0) as file:
@@ -175,6 +184,10 @@ class Journal:
 
     def _back(self, rollout: str) -> Path:
         return self._folder / f"{rollout}{BACK}"
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps(vars(entry), separators=(",", ":")) + "\n"
 
 
 @contextmanager

@@ -24,6 +24,8 @@ LOCK = AdvisoryLock.CONTROLLER.value
 # A statement of the ledger takes milliseconds. Without an answer for so long Postgres is away, though it may only stand
 # still, and what harms is sent back without it.
 ANSWER_SECONDS = 8.0
+# Events that one statement reads: a step's event may be half a megabyte, and each statement has its time.
+BATCH = 200
 WHOLE_SECONDS = 600.0  # between two checks of the whole chain; a million events take about a minute
 
 
@@ -80,7 +82,7 @@ class PostgresLedger:
 
     def _read_whole(self, head: Head) -> None:
         kept: list[Event] = []
-        events.verify(_keeping(events.stream(self._connection), kept), head)
+        events.verify(_keeping(events.stream(self._connection, BATCH), kept), head)
         if not _continues(kept, self._kept):
             raise IntegrityError("The audit trail was rewritten since it was last read. Compare it with a backup.")
         self._head, self._kept = head, kept
@@ -93,7 +95,7 @@ class PostgresLedger:
                 "Compare the database with a backup before trusting it."
             )
         later: list[Event] = []
-        found = events.stream(self._connection, after=self._head.seq)
+        found = events.stream(self._connection, BATCH, after=self._head.seq)
         events.verify(_keeping(found, later), head, start=self._head)
         self._head, self._kept = head, [*self._kept, *later]
 

@@ -5,8 +5,9 @@ record of a step, which `flywheel verdict` judges to the same answer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from deploy.loop.journal import Entry, Journal
@@ -23,8 +24,12 @@ from flywheel.errors import DataError, StackError, TransientError
 
 Counters = Mapping[str, ArmCounts]
 NO_COUNTS = ArmCounts()
-# Looks grow rarer with a step's age, so that a long one leaves hundreds of them and not thousands.
-LOOK_SHARE, LONGEST_SECONDS = 0.01, 10.0
+# Looks grow rarer with a step's age: each second at first, each ten seconds until it is an hour old, and then with its
+# age again, so that a day leaves about a thousand of them. What waits for people is looked at like that for weeks.
+LOOK_SHARE, EARLY_SECONDS = 0.01, 10.0
+LATE, LATE_SHARE, LONGEST_SECONDS = 3600.0, 0.005, 300.0
+# Of all counters and cursors only the last are asked for. The others leave the journal once so much was added.
+SPARE_BYTES = 100_000
 # The first requests in traffic find a process that has done nothing yet: how long they took is nobody's latency.
 WARM_REQUESTS = 100
 
@@ -49,6 +54,7 @@ class Looking:
         points: By step, what each look left behind.
         taken: When the last look was taken.
         size: Of the journal, in bytes, after it.
+        thinned: The same when it was last thinned.
         trouble: Why the prediction log said nothing in it.
         answered: Requests in traffic that the new version was counted for so far.
     """
@@ -61,6 +67,7 @@ class Looking:
     points: dict[int, list[Point]] = field(default_factory=dict)
     taken: datetime | None = None
     size: int = 0
+    thinned: int = 0
     trouble: str = ""
     answered: int = 0
 
@@ -73,6 +80,7 @@ class Looking:
                 looking._judge(entry)
             except (KeyError, ValueError):  # another release's look: what it and later ones counted is one more look
                 break
+            looking.taken = rollout.started + timedelta(seconds=entry.seconds)
         return looking
 
     @property
@@ -150,8 +158,8 @@ class Looking:
     def _is_due(self, rollout: Rollout, now: datetime) -> bool:
         if self.taken is None:
             return True
-        age = (now - rollout.since).total_seconds()
-        return (now - self.taken).total_seconds() >= min(age * LOOK_SHARE, LONGEST_SECONDS)
+        waited = (now - self.taken).total_seconds()
+        return not 0 <= waited < pause((now - rollout.since).total_seconds())  # a clock may be set back
 
     def _take(self, rollout: Rollout, judged_by: PlanSpec, counters: Counters, evidence: Evidence | None) -> None:
         before = self._last(rollout.step)
@@ -171,6 +179,7 @@ class Looking:
         entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor, seconds)
         self._keep(rollout, entry)
         self._judge(entry)
+        self._thin()
 
     def _said(self, evidence: Evidence | None) -> tuple[dict[str, Any], Mapping[str, Any]]:
         """Return what the prediction log says; while it cannot be read, or must not be believed, nothing."""
@@ -190,6 +199,14 @@ class Looking:
             if self._after(entry)[1].call is not Call.ROLL_BACK:
                 raise
         self.size = self.journal.size(self.rollout)
+
+    def _thin(self) -> None:
+        """Write the journal as the looks are in memory, once what is asked for no more has grown large."""
+        if self.size - self.thinned < SPARE_BYTES:
+            return
+        with suppress(TransientError):  # a disk without room: what is there is whole
+            self.journal.replace(self.rollout, self.entries)
+        self.size = self.thinned = self.journal.size(self.rollout)
 
     def _judge(self, entry: Entry) -> None:
         if self.plan.judged_by(entry.step) is not None:
@@ -224,6 +241,13 @@ class Looking:
         return self.entries[-1].cursor if self.entries else {}
 
 
+def pause(age: float) -> float:
+    """Return the seconds between two looks at a step that is `age` seconds old."""
+    if age < LATE:
+        return min(max(age, 0.0) * LOOK_SHARE, EARLY_SECONDS)
+    return min(age * LATE_SHARE, LONGEST_SECONDS)
+
+
 def _answered(entry: Entry) -> int:
     """Return the requests of new versions in a look; of an experiment each arm has a metric of its own."""
     metrics: Mapping[str, Any] = entry.look["metrics"]
@@ -235,7 +259,9 @@ def header(rollout: Rollout) -> dict[str, Any]:
     versions = {"new": rollout.new, "old": rollout.old}
     told: dict[str, Any] = {name: vars(one) for name, one in versions.items() if one is not None}
     told |= {"others": [vars(one) for one in rollout.others]} if rollout.others else {}
-    return {**told, "plan": rollout.plan.to_json(), "started": rollout.started.isoformat(), "seq": rollout.seq}
+    times = {"started": rollout.started.isoformat(), "since": rollout.since.isoformat()}
+    step = {"step": rollout.step, "counters": rollout.counters}
+    return {**told, **times, **step, "plan": rollout.plan.to_json(), "seq": rollout.seq}
 
 
 def counted(plan: PlanSpec, counts: Counters, arm: str) -> dict[str, Any]:

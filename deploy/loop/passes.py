@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import Gauge
 
 from deploy.loop.interfaces import Ledger
-from deploy.loop.progress import Progress
+from deploy.loop.progress import Progress, UnfinishedError
 from deploy.loop.reconcile import Ticking
 from deploy.loop.standing import Standing
 from deploy.textfile import Textfile
@@ -71,11 +71,17 @@ class WatchedController:
         try:
             progress = self._controller.tick()
             result = "done"
-            if self._standing is not None:
-                self._standing.keep(progress)
+            self._keep(progress)
+        except UnfinishedError as fault:
+            self._keep(fault.progress)
+            raise
         finally:
             self._passes.ended(result, self._clock() - began)
         return progress
+
+    def _keep(self, progress: list[Progress]) -> None:
+        if self._standing is not None:
+            self._standing.keep(progress)
 
 
 class WatchedLedger:

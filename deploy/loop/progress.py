@@ -6,6 +6,16 @@ from typing import Any
 
 from deploy.loop.decision import Action, Decision
 from deploy.loop.rollout import OPEN, History, Phase, Rollout
+from flywheel.errors import TransientError
+
+
+class UnfinishedError(TransientError):
+    """A tick that has to come again for some use cases, because of `fault`; `progress` is what came of the others."""
+
+    def __init__(self, fault: TransientError, progress: "list[Progress]") -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+        self.progress = progress
 
 
 @dataclass(frozen=True)

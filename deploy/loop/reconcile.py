@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from deploy.loop.progress import Progress
+from deploy.loop.progress import Progress, UnfinishedError
 from deploy.loop.rollout import Phase
 from flywheel.errors import FlywheelError, IntegrityError, TransientError
 
@@ -80,17 +80,20 @@ def run_until_settled(
     began, rolled_back, fault, progress = pace.clock(), dict[str, None](), "", list[Progress]()
     hurry = Hurry(pace.clock)
     while pace.clock() - began <= timeout:
+        fault = ""
         try:
             progress = controller.tick()
+        except UnfinishedError as passing:  # what a rollback came of must not be missed, for it says the exit code
+            fault, progress = str(passing), passing.progress
         except TransientError as passing:  # Envoy, MLflow or Postgres is restarting: the next tick tries again
             fault = str(passing)
             pace.sleep(TICK_SECONDS)
             continue
         show(progress)
         rolled_back |= {one.usecase: None for one in progress if one.phase is Phase.ROLLING_BACK}
-        if all(one.settled for one in progress):
+        if not fault and all(one.settled for one in progress):
             return _result(progress, list(rolled_back))
-        pace.sleep(hurry.seconds(progress))
+        pace.sleep(TICK_SECONDS if fault else hurry.seconds(progress))
     open_ones = "; ".join(f"{one.usecase}: {one.reason}" for one in progress if not one.settled) or fault
     raise FlywheelError(
         f"Not settled after {timeout:.0f} seconds ({open_ones}). What is live stays live: "

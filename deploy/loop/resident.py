@@ -22,7 +22,7 @@ from deploy.loop.emergency import Emergency
 from deploy.loop.leading import local_target, rollout_journal, wired
 from deploy.loop.ledger import AwayError, PostgresLedger, Turns, open_ledger
 from deploy.loop.passes import PROCESS, Passes, WatchedController, WatchedLedger
-from deploy.loop.progress import Progress
+from deploy.loop.progress import Progress, UnfinishedError
 from deploy.loop.reconcile import Hurry, Ticking
 from deploy.loop.standing import Standing
 from deploy.textfile import Textfile, textfile_path
@@ -54,18 +54,22 @@ class Resident:
         self._told = told
         self._controller: tuple[PostgresLedger, Ticking, int] | None = None
         self._fault = ""
+        self._back: set[str] = set()  # what was said since Postgres is away
 
     def step(self) -> list[Progress]:
         """Make one pass, if no other controller is at work; a fault is logged once, and the next pass tries again."""
         progress: list[Progress] = []
         try:
             progress = self._lead()
+            self._back.clear()
             self._say(" ".join(one.reason for one in progress if one.damaged))
         except AwayError as fault:
             self._say(str(fault))
             self._go_back()
         except FlywheelError as fault:
             self._say(str(fault))
+            if isinstance(fault, UnfinishedError) and isinstance(fault.fault, AwayError):
+                self._go_back()  # it may be read, but nothing can be recorded
         except Exception as fault:  # noqa: BLE001  # a fault of ours must not leave a bad version in traffic
             self._say(f"{type(fault).__name__}: {fault}")
             self._go_back()
@@ -86,9 +90,14 @@ class Resident:
     def _go_back(self) -> None:
         try:
             for said in self._emergency.tick():
-                log.warning("traffic is sent back without Postgres", what=said)
+                self._say_once("traffic is looked after without Postgres", said)
         except FlywheelError as fault:
-            log.warning("traffic cannot be looked after", reason=str(fault))
+            self._say_once("traffic cannot be looked after", str(fault))
+
+    def _say_once(self, what: str, reason: str) -> None:
+        if reason not in self._back:
+            log.warning(what, reason=reason)
+        self._back.add(reason)
 
     def _say(self, fault: str) -> None:
         if fault and fault != self._fault:

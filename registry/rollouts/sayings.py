@@ -46,6 +46,11 @@ def may_allow(found: Record) -> str | None:
     """Return why there is no step to allow; None when it may be said."""
     if found.phase not in OPEN:
         return _too_late(found)
+    if not found.confirmed:  # who asks has not seen where it goes now: this would be a step further still
+        return (
+            f"Rollout '{found.name}' takes a step already, to {found.percent} % of the requests. "
+            "Say it again once it is there."
+        )
     waits = found.allowed and found.paused is None
     return f"Rollout '{found.name}' has been allowed to go a step further already." if waits else None
 

@@ -19,6 +19,7 @@ from deploy.shares import Share
 from flywheel.errors import FlywheelError, SpecError, TransientError
 from flywheel.events import EventKind
 from flywheel.rollbacks import Cause
+from flywheel.rollout_spec import Shadow
 from tests.deploy.simulated import (
     FLIGHTS,
     SPEC,
@@ -66,6 +67,27 @@ def test_a_bad_version_is_sent_back_and_the_next_tick_records_why(tmp_path: Path
     assert Share(old) == world.routed
     assert [share.percent for share in world.shares] == [0, 10, 0]  # it never had traffic again
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_a_step_that_nobody_has_looked_at_yet_is_guarded(tmp_path: Path, step: int) -> None:
+    world = live(World(spec=SPEC.model_copy(update={"shadow": Shadow(requests=1)})), tmp_path)
+    world.approve("2")
+    one, away = controller(world, tmp_path), Emergency(Journal(tmp_path), SimulatedTarget(world), lambda: world.now)
+    confirmed = list[int]()
+    while step not in confirmed:
+        world.now += timedelta(seconds=1)
+        one.tick()
+        assert away.tick() == []  # it was away before: what was known then is old
+        world.traffic(1000)
+        done = (event for event in world.events if event.body.get("state") == "done")
+        confirmed = [event.body["step"] for event in done if event.kind == EventKind.ROLLOUT_STEP]
+    name = histories(world.events)[FLIGHTS].rollouts[-1].name
+    assert all(entry.step < step for entry in Journal(tmp_path).read(name))
+    world.now += timedelta(seconds=1)
+    world.traffic(1000, 50)
+    assert away.tick()[0].startswith(f"{FLIGHTS}: traffic goes back to version 1.")
+    assert [share.percent for share in world.shares] == [*[0, 0, 10, 50][: step + 2], 0]
 
 
 def test_a_good_version_stays_where_it_is(tmp_path: Path) -> None:

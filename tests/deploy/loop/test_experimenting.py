@@ -418,7 +418,7 @@ def test_an_event_with_another_number_of_shares_than_versions_is_named(tmp_path:
     world = begun(World(), tmp_path)
     body = dict(world.events[-1].body)
     world.append(EventKind.ROLLOUT_STARTED, f"{FLIGHTS}/2", "svc-controller", body | {"rollout": "more", "others": []})
-    assert "1 versions and 2 shares" in (histories(world.events)[FLIGHTS].damage or "")
+    assert "1 versions and 2 shares" in str(histories(world.events)[FLIGHTS].damage)
 
 
 def test_it_is_refused_where_nothing_is_live_or_a_rollout_is_under_way_or_a_version_has_failed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A use case whose record cannot be read is kept apart: its traffic stays, and all others go on."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from deploy.desired import Served
 from deploy.loop import dry_run
 from deploy.loop.interfaces import Readiness
 from deploy.loop.journal import Journal
-from deploy.loop.progress import Progress
+from deploy.loop.progress import Progress, UnfinishedError
 from deploy.loop.rollout import Phase, histories
-from flywheel.errors import IntegrityError
+from flywheel.errors import IntegrityError, TransientError
 from flywheel.events import EventKind
 from flywheel.settings import Settings
 from tests.deploy.loop.test_emergency import canary, without_postgres
@@ -124,7 +125,7 @@ def test_a_broken_chain_still_stops_everything(tmp_path: Path) -> None:
 def test_without_postgres_one_damaged_journal_keeps_no_other_from_going_back(tmp_path: Path) -> None:
     world = canary(tmp_path)
     journal = Journal(tmp_path)
-    journal.begin("a-first-one", {"old": {}, "new": {}, "plan": {}, "started": "yesterday", "seq": 1})
+    journal.begin("a-first-one", {"old": {}, "new": {}, "plan": {}, "step": 0, "since": "yesterday"})
     (tmp_path / "a-first-one.jsonl").write_text(json.dumps({"step": 0, "look": {}, "counters": {}}) + "\n")
     said = without_postgres(world, tmp_path, errors=50)
     assert said[0].startswith("The journal of a-first-one cannot be read")
@@ -140,3 +141,22 @@ def test_a_look_that_another_release_wrote_ends_the_looks_and_no_tick(tmp_path: 
     (tmp_path / f"{name}.jsonl").write_text("\n".join([*lines[:-1], json.dumps(other)]) + "\n")
     run(world, tmp_path, errors=50)
     assert histories(world.events)[FLIGHTS].rollouts[-1].phase is Phase.ROLLED_BACK
+
+
+def test_what_one_use_case_waits_for_hides_nothing_of_the_others(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    digest = "sha256:1"
+    world.append(
+        EventKind.TRANSITION, "rain/1", "grace", {"model": "rain", "version": "1", "to": "Production", "digest": digest}
+    )
+
+    class Halting(SimulatedRegistry):
+        def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
+            if usecase == RAIN.usecase:
+                raise TransientError("MLflow is restarting.")
+            return super().stages(usecase, versions)
+
+    one = replace(controller(world, tmp_path), registry=Halting(world))
+    with pytest.raises(UnfinishedError, match="MLflow is restarting") as unfinished:
+        one.tick()
+    assert [(found.usecase, found.challenger) for found in unfinished.value.progress] == [(FLIGHTS, "2")]

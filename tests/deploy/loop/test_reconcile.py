@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from deploy.loop.progress import Progress
+from deploy.loop.progress import Progress, UnfinishedError
 from deploy.loop.reconcile import HURRY_SECONDS, TICK_SECONDS, Pace, run_until_settled
 from deploy.loop.rollout import Phase
 from flywheel.errors import FlywheelError, IntegrityError, TransientError
@@ -89,3 +89,17 @@ def test_a_use_case_that_is_kept_apart_is_said_once_all_others_are_settled() -> 
     with pytest.raises(IntegrityError, match="Event 7 cannot be read"):
         run_until_settled(script, script.pace, 60, shown.append)
     assert shown[-1] == [LIVE, apart]
+
+
+def test_what_one_use_case_waits_for_hides_no_roll_back_of_another() -> None:
+    rolling = UnfinishedError(TransientError("MLflow is restarting."), [replace(CANARY, phase=Phase.ROLLING_BACK)])
+    back, shown = replace(LIVE, phase=Phase.ROLLED_BACK), list[list[Progress]]()
+    script = Script([CANARY, rolling, back])
+    assert run_until_settled(script, script.pace, 60, shown.append).exit_code == 3
+    assert shown == [[CANARY], rolling.progress, [back]]
+
+
+def test_a_tick_that_has_to_come_again_settles_nothing() -> None:
+    script = Script([UnfinishedError(TransientError("MLflow is restarting."), [LIVE])])
+    with pytest.raises(FlywheelError, match=r"Not settled after 5 seconds \(MLflow is restarting"):
+        run_until_settled(script, script.pace, 5, lambda _: None)

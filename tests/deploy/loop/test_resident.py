@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from deploy.loop.emergency import Emergency
 from deploy.loop.ledger import AwayError, PostgresLedger, Turns
-from deploy.loop.progress import Progress
+from deploy.loop.progress import Progress, UnfinishedError
 from deploy.loop.resident import Resident, is_quiet
 from deploy.loop.rollout import Phase
 from flywheel.errors import StackError, TransientError
@@ -55,12 +56,13 @@ class Backs:
 
     count: int = 0
     fault: Exception | None = None
+    said: list[str] = field(default_factory=list)
 
     def tick(self) -> list[str]:
         self.count += 1
         if self.fault is not None:
             raise self.fault
-        return []
+        return self.said
 
 
 @dataclass
@@ -115,6 +117,36 @@ def test_without_postgres_it_only_goes_back(room: Room) -> None:
     assert (room.made[0].count, room.backs.count) == (1, 2)
     room.postgres.away = False
     assert room.resident.step() == [LIVE]
+
+
+def test_what_is_sent_back_is_logged_once_while_postgres_is_away(room: Room) -> None:
+    room.postgres.away, room.backs.said = True, ["flights: traffic goes back to version 1."]
+    with capture_logs() as logged:
+        for fault in (None, TransientError("The gateway does not answer.")):
+            room.backs.fault = fault
+            for _ in range(5):
+                room.resident.step()
+        room.postgres.away = False
+        room.resident.step()
+        room.postgres.away, room.backs.fault = True, None
+        room.resident.step()
+    assert [one["reason"] for one in logged] == [
+        "Postgres does not answer.",
+        "flights: traffic goes back to version 1.",
+        "The gateway does not answer.",
+        "Postgres does not answer.",
+        "flights: traffic goes back to version 1.",
+    ]
+
+
+def test_where_nothing_can_be_recorded_it_goes_back_too(room: Room) -> None:
+    room.resident.step()
+    room.made[0].fault = UnfinishedError(AwayError("Somebody holds the chain."), [])
+    room.resident.step()
+    assert room.backs.count == 1
+    room.made[0].fault = UnfinishedError(TransientError("MLflow is restarting."), [])
+    room.resident.step()
+    assert room.backs.count == 1
 
 
 def test_a_fault_ends_nothing(room: Room) -> None:

@@ -89,6 +89,18 @@ def test_what_changes_nothing_is_refused(server: Server, going: str) -> None:
     assert "is not paused" in sentence(say(server, "olga", going, "resume"), 409)
 
 
+def test_a_second_promotion_waits_until_the_first_one_is_there(
+    server: Server, going: str, controller: Controller
+) -> None:
+    assert say(server, "olga", going, "allow").status_code == 200
+    controller.change(EventKind.ROLLOUT_STEP, f"{going}-v2-bbbbbbbb-1", "intent", step=1, percent=50)
+    assert "takes a step already, to 50 %" in sentence(say(server, "grace", going, "allow"), 409)
+    assert len(server.events(going, KINDS["allow"])) == 1
+    assert say(server, "grace", going, "pause").status_code == 200
+    controller.change(EventKind.ROLLOUT_STEP, f"{going}-v2-bbbbbbbb-1", "done", step=1, percent=50)
+    assert say(server, "grace", going, "allow").status_code == 200
+
+
 def test_a_held_rollout_is_let_go_on_and_not_resumed(server: Server, going: str, controller: Controller) -> None:
     controller.change(EventKind.ROLLOUT_HELD, f"{going}-v2-bbbbbbbb-1", "intent", halted=None)
     assert f"flywheel promote {going}" in sentence(say(server, "olga", going, "resume"), 409)
