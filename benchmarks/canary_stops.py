@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.canary_rates import Rate, Row, generator
-from deploy.loop.plans import BLOCK
+from deploy.loop.plans import BLOCK_SECONDS
 from deploy.verdict.counted import latency
 from deploy.verdict.exceedance import SlowLook, split
 from deploy.verdict.guards import Guard
@@ -77,7 +77,7 @@ def play_stops(name: str, runs: int) -> Row:
 
 def by_blocks(looks: list[SlowLook]) -> int:
     """Return the look at which the engine finds the canary slower, from 1; 0 for never."""
-    metric = latency(LEVELS, ALPHA, block=BLOCK)
+    metric = latency(LEVELS, ALPHA, block=BLOCK_SECONDS)
     for number, look in enumerate(looks, start=1):
         metric = metric.take(look)
         if metric.reading().worse:
@@ -115,7 +115,8 @@ def _looks(cell: Stops, random: np.random.Generator) -> list[SlowLook]:
             requests = max(int(random.poisson(cell.requests * LOOK_SECONDS * share)), 1)
             arms.append((requests, *_slow(requests, part[at], ratios, random)))
         (canary, *slow), (baseline, *usual) = arms
-        looks.append(SlowLook(tuple(Look(canary, slow[one], baseline, usual[one]) for one in (0, 1))))
+        levels = tuple(Look(canary, slow[one], baseline, usual[one]) for one in (0, 1))
+        looks.append(SlowLook(levels, LOOK_SECONDS))
     return looks
 
 

@@ -1,5 +1,6 @@
 """The looks in a file for `flywheel verdict`, by kind of metric, and what the verdict takes of each."""
 
+import math
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -53,16 +54,18 @@ class SlowRequests(Strict):
 
 
 class LatencyLook(Strict):
-    """Both arms' slow requests."""
+    """Both arms' slow requests, and how long the look was; one that does not say is evidence by itself."""
 
     canary: SlowRequests
     baseline: SlowRequests
+    seconds: float | None = Field(None, ge=0)
 
     def taken(self) -> SlowLook:
         """Return what the metric takes."""
         canary, baseline = self.canary, self.baseline
         p90 = Look(canary.requests, canary.over_p90, baseline.requests, baseline.over_p90)
-        return SlowLook((p90, Look(canary.requests, canary.over_p99, baseline.requests, baseline.over_p99)))
+        p99 = Look(canary.requests, canary.over_p99, baseline.requests, baseline.over_p99)
+        return SlowLook((p90, p99), math.inf if self.seconds is None else self.seconds)
 
 
 class MeanLook(Strict):

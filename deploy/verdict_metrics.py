@@ -117,12 +117,14 @@ class LatencySpec(Strict):
     part: Part
     seconds: Thresholds
     tolerance: float = Field(1.0, ge=1, le=100, description="Ratio of the parts of slow requests that is no harm.")
-    block: int = Field(1, ge=1, description="Looks that are one piece of evidence, whatever happened in them.")
+    block_seconds: float = Field(
+        0.0, ge=0, description="Looks are one piece of evidence until so long, whatever happened in them."
+    )
 
     def build(self, frame: Frame) -> Latency:
         """Return the metric before its first look."""
         levels = split(self.seconds.p90, self.seconds.p99, self.tolerance)
-        return latency(levels, self.part * frame.alpha, block=self.block)
+        return latency(levels, self.part * frame.alpha, block=self.block_seconds)
 
 
 class MeanSpec(Strict):

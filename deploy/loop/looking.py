@@ -166,7 +166,9 @@ class Looking:
         since = read_counters(before.counters if before is not None else rollout.counters or {})
         canary = CHALLENGER if self.plan.steps[rollout.step] else SHADOW
         counts = difference(counters, since)
-        metrics = counted(judged_by, counts, canary)
+        seconds = ((self.taken or rollout.since) - rollout.started).total_seconds()
+        begin = before.seconds if before is not None else (rollout.since - rollout.started).total_seconds()
+        metrics = counted(judged_by, counts, canary, max(seconds - begin, 0.0))
         if self.answered < WARM_REQUESTS:
             metrics = {name: one for name, one in metrics.items() if judged_by.metrics[name].kind != "latency"}
         said, cursor = self._said(evidence)
@@ -175,7 +177,6 @@ class Looking:
             return
         percent = judged_by.steps[self._index(rollout.step)]
         told = {arm: written(one) for arm, one in counters.items()}
-        seconds = ((self.taken or rollout.since) - rollout.started).total_seconds()
         entry = Entry(rollout.step, {"step": percent, "metrics": metrics}, told, cursor, seconds)
         self._keep(rollout, entry)
         self._judge(entry)
@@ -264,13 +265,14 @@ def header(rollout: Rollout) -> dict[str, Any]:
     return {**told, **times, **step, "plan": rollout.plan.to_json(), "seq": rollout.seq}
 
 
-def counted(plan: PlanSpec, counts: Counters, arm: str) -> dict[str, Any]:
+def counted(plan: PlanSpec, counts: Counters, arm: str, seconds: float) -> dict[str, Any]:
     """Return what the gateway's counts say to the metrics of a plan that go by them; nothing without any request.
 
     Args:
         plan: Of the step.
         counts: By arm, since the last look.
         arm: Whose metrics those are that name none.
+        seconds: Since the last look.
     """
     arms = {name: arm_of(name) or arm for name in plan.metrics}
     baseline = counts.get(CHAMPION, NO_COUNTS)
@@ -283,7 +285,8 @@ def counted(plan: PlanSpec, counts: Counters, arm: str) -> dict[str, Any]:
             found[name] = {"canary": _errors(canary), "baseline": _errors(baseline)}
         if metric.kind == "latency":
             bounds = (metric.seconds.p90, metric.seconds.p99)
-            found[name] = {"canary": _slow(canary, bounds), "baseline": _slow(baseline, bounds)}
+            slow = {"canary": _slow(canary, bounds), "baseline": _slow(baseline, bounds)}
+            found[name] = {**slow, "seconds": round(seconds, 3)}
         if name.split()[0] == OUTAGE and canary.requests and baseline.requests:
             found[name] = {"differences": [canary.errors / canary.requests - baseline.errors / baseline.requests]}
     return found

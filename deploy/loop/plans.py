@@ -25,8 +25,8 @@ OUTAGE, OUTAGE_NAME = "outage", "difference of error rates, look by look,"
 OUTAGE_PART, MOST_TOLERATED = 0.1, 0.5
 # Of the champion's requests; with fewer its p99 is one or two of them.
 LEAST_FOR_QUANTILES = 200
-# Looks that are one piece of evidence on latency: a process that stops for a second is seen by several of them.
-BLOCK = 4
+# Seconds that are one piece of evidence on latency: what a process that stops for a moment is slow in.
+BLOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def metric_of(guard: str, spec: RolloutSpec, references: References) -> dict[str
             return None
         p90, p99 = references.latency
         seconds = {"p90": p90, "p99": p99}
-        return {"kind": "latency", "seconds": seconds, "tolerance": spec.latency_ratio, "block": BLOCK}
+        return {"kind": "latency", "seconds": seconds, "tolerance": spec.latency_ratio, "block_seconds": BLOCK_SECONDS}
     return dict(references.metrics[guard]) if guard in references.metrics else None
 
 

@@ -126,21 +126,21 @@ class Latency:
     Args:
         levels: Thresholds, fixed before the start.
         alpha: The metric's part of the plan's α.
-        block: Looks that are one piece of evidence.
+        block: Seconds that are one piece of evidence, at least.
         slowness: What each level knows, over all steps.
         seen: Requests of this step.
     """
 
     levels: tuple[Level, ...]
     alpha: float
-    block: int
+    block: float
     slowness: tuple[Slowness, ...]
     seen: SlowLook
 
     def take(self, look: SlowLook) -> "Latency":
         """Take in one look's requests."""
         slowness = tuple(
-            known.take(level, counts, block=self.block, alpha=self.alpha)
+            known.take(level, counts, look.seconds, block=self.block, alpha=self.alpha)
             for known, level, counts in zip(self.slowness, self.levels, look.levels, strict=True)
         )
         return replace(self, slowness=slowness, seen=self.seen.plus(look))
@@ -166,13 +166,13 @@ class Latency:
         return Reading(worse, None, sentence, statistic=statistic, interval=interval, counts=counts)
 
 
-def latency(levels: tuple[Level, ...], alpha: float, *, block: int = 1) -> Latency:
+def latency(levels: tuple[Level, ...], alpha: float, *, block: float = 0.0) -> Latency:
     """Return the metric before its first look."""
     return Latency(levels, alpha, block, tuple(fresh(level) for level in levels), _nothing(levels))
 
 
 def _nothing(levels: tuple[Level, ...]) -> SlowLook:
-    return SlowLook((NOTHING,) * len(levels))
+    return SlowLook((NOTHING,) * len(levels), 0.0)
 
 
 def _sentence(level: Level, look: Look) -> str:

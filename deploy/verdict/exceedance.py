@@ -2,7 +2,7 @@
 
 Both, because p99 alone misses a uniform slow-down and p50 misses the tail. Slow requests come in bursts: a process that
 stops for a moment makes all of its requests slow at once, and a test that takes each for itself was wrong in half of
-the rollouts with such stops. So a block of looks is one piece of evidence, whatever happened in it.
+the rollouts with such stops. So a block of looks, of some seconds, is one piece of evidence, whatever happened in it.
 
 In each block stands y, the part of the canary's requests that was slow, and z, the champion's. At any ratio r of the
 two that is tolerated E(y) ≤ r E(z), so a bet λ on y - r z multiplies what it owns by a factor whose expectation is at
@@ -58,13 +58,20 @@ class Level:
 
 @dataclass(frozen=True)
 class SlowLook:
-    """Requests of both arms, by level: those that took longer are the look's errors."""
+    """Requests of both arms, by level: those that took longer are the look's errors.
+
+    Args:
+        levels: In the order of the plan's.
+        seconds: That the look is of; one that does not say is a block by itself.
+    """
 
     levels: tuple[Look, ...]
+    seconds: float = math.inf
 
     def plus(self, other: "SlowLook") -> "SlowLook":
         """Add two looks."""
-        return SlowLook(tuple(one.plus(two) for one, two in zip(self.levels, other.levels, strict=True)))
+        levels = tuple(one.plus(two) for one, two in zip(self.levels, other.levels, strict=True))
+        return SlowLook(levels, self.seconds + other.seconds)
 
 
 def levels(champion: Sequence[float]) -> tuple[Level, Level]:
@@ -102,27 +109,28 @@ class Slowness:
     Args:
         logs: Logarithm of what each of BETS owns, by the level's ratios.
         pending: Requests of the block that is not full.
-        waiting: Looks in it.
+        waiting: Seconds in it.
         blocks: Blocks so far.
         low: The ratio of the shares is above this, as was shown at some look; 0 while nothing was.
     """
 
     logs: tuple[tuple[float, ...], ...]
     pending: Look = NOTHING
-    waiting: int = 0
+    waiting: float = 0.0
     blocks: int = 0
     low: float = 0.0
 
-    def take(self, level: Level, look: Look, *, block: int, alpha: float) -> "Slowness":
+    def take(self, level: Level, look: Look, seconds: float, *, block: float, alpha: float) -> "Slowness":
         """Take in one look.
 
         Args:
             level: The threshold, fixed before the start.
             look: Requests of both arms, the slow ones being its errors.
-            block: Looks in a block; it waits for more of them where the arms have too few requests.
+            seconds: That the look is of.
+            block: Seconds of a block at least; it waits for more where the arms have too few requests.
             alpha: The metric's α, which its levels share.
         """
-        pending, waiting = self.pending.plus(look), self.waiting + 1
+        pending, waiting = self.pending.plus(look), self.waiting + seconds
         least = min(pending.canary_requests, pending.baseline_requests)
         if waiting < block or least < level.least_requests:
             return replace(self, pending=pending, waiting=waiting)
@@ -138,7 +146,7 @@ class Slowness:
 
     def restarted(self) -> "Slowness":
         """Leave out the block that is not full."""
-        return replace(self, pending=NOTHING, waiting=0)
+        return replace(self, pending=NOTHING, waiting=0.0)
 
 
 def fresh(level: Level) -> Slowness:

@@ -30,7 +30,9 @@ def test_how_alpha_is_spent_is_what_the_plan_says() -> None:
 
 def test_latency_and_units_take_their_plan_too() -> None:
     metrics = {
-        "latency": LatencySpec(kind="latency", part=0.2, seconds=Thresholds(p90=0.1, p99=0.4), tolerance=2, block=3),
+        "latency": LatencySpec(
+            kind="latency", part=0.2, seconds=Thresholds(p90=0.1, p99=0.4), tolerance=2, block_seconds=3
+        ),
         "users": UsersSpec(kind="users", part=0.2, planned=80, pace=3.0),
         "pods": PodsSpec(kind="pods", part=0.2, planned=90, looks=4),
     }

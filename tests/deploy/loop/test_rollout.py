@@ -148,7 +148,7 @@ def test_a_plan_that_an_earlier_release_recorded_still_holds() -> None:
     told = body["plan"]
     told["spec"]["nice"] = True
     told["verdicts"]["traffic"]["metrics"]["latency"] |= {"planned_requests": 5, "pace": 1.0, "spending": 0.5}
-    del told["verdicts"]["traffic"]["metrics"]["latency"]["block"], told["evidence"]
+    del told["verdicts"]["traffic"]["metrics"]["latency"]["block_seconds"], told["evidence"]
     event = chain((EventKind.ROLLOUT_STARTED, NEW, body))[0]
     [rollout] = histories([event])["flights"].rollouts
     assert rollout.plan.steps == plan.steps
