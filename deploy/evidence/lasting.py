@@ -4,14 +4,12 @@ Nothing is kept in memory: an outcome that is new finds its answer in the log. S
 look costs goes with the new outcomes, of which there may be none, and not with the answers that wait for theirs.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
 
 from deploy.evidence.arms import CHAMPION
 from deploy.evidence.learning import learn
@@ -20,17 +18,13 @@ from deploy.evidence.plan import EvidencePlan, Loss
 from deploy.evidence.reader import OUTCOME, OUTPUT, RECORD, WANTED, complete
 from deploy.evidence.waiting import KEY, LATE
 from flywheel.appended import COMMIT
-from flywheel.errors import StackError
 from flywheel.fields import read_fields
 from flywheel.records import LOGGED_OUTCOMES, NOT_MIRRORED, REQUESTS, answered, prediction_schema
-from flywheel.storage import PredictionLog
+from flywheel.storage import PredictionLog, reading
 
 # Outcomes of a look; of more, as a file of a whole month, a part is drawn that does not depend on what they say.
 MOST = 20_000
 OUTCOMES = LOGGED_OUTCOMES.append(pa.field(COMMIT, pa.int64()))
-# All that a damaged table has raised. Polars panics over a file that is shorter than it says, which is no Exception and
-# would end the controller.
-FAULTS = (DeltaError, OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 # A line's time is when its request came, by another clock than the record's.
 MARGIN = timedelta(hours=1)
 
@@ -57,7 +51,7 @@ class LastingLosses:
         Raises:
             StackError: The log cannot be read.
         """
-        with _read(self.usecase):
+        with reading(self.usecase):
             return self.log.newest(self.usecase, "outcomes")
 
     def after(self, place: int, now: datetime, loss: Loss) -> tuple[list[float], int]:
@@ -73,7 +67,7 @@ class LastingLosses:
         Raises:
             StackError: The log cannot be read.
         """
-        with _read(self.usecase):
+        with reading(self.usecase):
             new = self._new(place, now - LATE)
             if new.is_empty():
                 return [], place
@@ -156,13 +150,3 @@ def _among(column: str, keys: pl.Series) -> pl.Expr:
 
 def _last(new: pl.DataFrame) -> int:
     return int(new.select(pl.col(COMMIT).max()).item())
-
-
-@contextmanager
-def _read(usecase: str) -> Iterator[None]:
-    """Make one fault of all that a damaged table may raise, wherever the damage is."""
-    try:
-        yield
-    except FAULTS as fault:
-        first = str(fault).split("\n", maxsplit=1)[0].rstrip(".")
-        raise StackError(f"The prediction log of {usecase} cannot be read: {first}. Restore it from a copy.") from fault

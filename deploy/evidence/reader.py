@@ -12,7 +12,7 @@ from flywheel.appended import COMMIT
 from flywheel.column_types import POLARS
 from flywheel.fields import read_fields
 from flywheel.records import LOGGED_OUTCOMES, REQUESTS, prediction_schema
-from flywheel.storage import PredictionLog, TableName
+from flywheel.storage import PredictionLog, TableName, reading
 
 RECORD = (
     "request_id",
@@ -69,7 +69,8 @@ class Reader:
             StackError: It cannot be read.
         """
         tables: tuple[TableName, ...] = ("predictions", "requests", "outcomes")
-        return Position(**{table: self._log.newest(self._usecase, table) for table in tables})
+        with reading(self._usecase):
+            return Position(**{table: self._log.newest(self._usecase, table) for table in tables})
 
     def between(self, after: Position, until: Position | None = None) -> tuple[Rows, Position]:
         """Return the rows after one position and up to another (None: the end), and where that is.
@@ -78,11 +79,12 @@ class Reader:
             StackError: The log cannot be read.
         """
         ours = pl.col("rollout") == self._rollout
-        records, predictions = self._read(
-            "predictions", after, until, lambda part: self._with_outputs(part.filter(ours))
-        )
-        lines, requests = self._read("requests", after, until, lambda part: part.filter(ours).select(COMMIT, *LINE))
-        known, outcomes = self._read("outcomes", after, until, lambda part: part.select(COMMIT, *OUTCOME))
+        with reading(self._usecase):
+            records, predictions = self._read(
+                "predictions", after, until, lambda part: self._with_outputs(part.filter(ours))
+            )
+            lines, requests = self._read("requests", after, until, lambda part: part.filter(ours).select(COMMIT, *LINE))
+            known, outcomes = self._read("outcomes", after, until, lambda part: part.select(COMMIT, *OUTCOME))
         position = Position(predictions=predictions, requests=requests, outcomes=outcomes)
         return Rows(records, lines, known), position
 

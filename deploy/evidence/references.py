@@ -18,7 +18,7 @@ from deploy.verdict.shift import deciles
 from flywheel.fields import read_fields
 from flywheel.profile import Profile
 from flywheel.records import LOGGED_OUTCOMES, NOT_MIRRORED, REQUESTS, answered, join_outcomes, prediction_schema
-from flywheel.storage import PredictionLog
+from flywheel.storage import PredictionLog, reading
 
 TRAFFIC = timedelta(hours=1)
 HISTORY = timedelta(days=1)
@@ -69,7 +69,8 @@ def read_traffic(log: PredictionLog, usecase: str, now: datetime) -> Traffic:
     """
     lines = log.scan(usecase, "requests", REQUESTS).filter(pl.col("time").is_between(now - TRAFFIC, now))
     asked = lines.filter(pl.col("path").str.replace(r"\?.*$", "").str.contains(SCORING) & (pl.col("attempts") > 0))
-    return traffic_of(asked.select("arm", "attempts", "code", "grpc_status").collect())
+    with reading(usecase):
+        return traffic_of(asked.select("arm", "attempts", "code", "grpc_status").collect())
 
 
 def traffic_of(lines: pl.DataFrame) -> Traffic:
@@ -85,7 +86,11 @@ def read_past(log: PredictionLog, usecase: str, version: str, outputs: Mapping[s
     Raises:
         StackError: The log cannot be read.
     """
-    begin = now - HISTORY
+    with reading(usecase):
+        return _past(log, usecase, version, outputs, now - HISTORY)
+
+
+def _past(log: PredictionLog, usecase: str, version: str, outputs: Mapping[str, OutputType], begin: datetime) -> Past:
     of_version = (pl.col("recorded_time") >= begin) & (pl.col("model_version") == version) & NOT_MIRRORED
     every = log.scan(usecase, "predictions", prediction_schema(None))
     records = every.filter(of_version & (pl.col("status") == "scored")).drop("inputs").collect()

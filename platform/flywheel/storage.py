@@ -55,6 +55,9 @@ CONFIGURATION: dict[str, str] = {
 TRIES = 10
 # How far a request's line may be from its record in time.
 REQUEST_MARGINS = (timedelta(minutes=1), timedelta(hours=1))
+# All that a damaged table has raised. Polars panics over a file that is shorter than it says, which is no Exception and
+# would end the process.
+FAULTS = (DeltaError, OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 # What makes a reported outcome the same.
 SAID = ["outcome_id", "time_known"]
 
@@ -319,6 +322,22 @@ class PredictionLog:
         there = frame.collect_schema()
         later = {name: kind for name, kind in empty.schema.items() if name not in there}  # than this table
         return frame.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in later.items())
+
+
+@contextmanager
+def reading(use_case: str) -> Iterator[None]:
+    """Make one fault of all that a damaged table may raise, wherever the damage is.
+
+    Raises:
+        StackError: The log cannot be read.
+    """
+    try:
+        yield
+    except FAULTS as fault:
+        first = str(fault).split("\n", maxsplit=1)[0].rstrip(".")
+        raise StackError(
+            f"The prediction log of {use_case} cannot be read: {first}. Restore it from a copy."
+        ) from fault
 
 
 def append_outcomes(log_root: Path, use_case: str, frame: pl.DataFrame) -> bool:

@@ -6,7 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from deploy.evidence.cursor import Position
 from deploy.evidence.plan import Bins
+from deploy.evidence.reader import Reader
 from deploy.evidence.references import (
     Past,
     Traffic,
@@ -18,6 +20,7 @@ from deploy.evidence.references import (
     read_traffic,
 )
 from deploy.verdict_metrics import ShiftSpec
+from flywheel.errors import StackError
 from flywheel.profile import ColumnProfile, Profile, Reference
 from tests.deploy.evidence.rollout_log import NAME, OUTPUTS, RolloutLog, line, outcome, plan, record, second
 
@@ -41,6 +44,23 @@ def test_traffic_and_errors_are_those_of_the_last_hour_that_no_challenger_was_gi
     )
     assert read_traffic(made.log, NAME, second(5_000)) == Traffic(4, 5 / 3_600, 0.75)
     assert read_traffic(made.log, NAME, second(50_000)) == Traffic(0, 0.0, None)
+
+
+def test_a_table_that_is_cut_is_said_in_one_sentence_by_whoever_reads_it(tmp_path: Path) -> None:
+    made = RolloutLog(tmp_path)
+    made.append("requests", [line(number, path=ASKED) for number in range(500)])
+    made.append("predictions", [record(number, outputs={"probability": 0.5}) for number in range(500)])
+    reader = Reader(made.log, NAME, "another", plan())
+    for file in tmp_path.rglob("*.parquet"):
+        file.write_bytes(file.read_bytes()[:-40])
+    outputs = {one.name: one.type for one in OUTPUTS["binary"]}
+    for read in (
+        lambda: read_traffic(made.log, NAME, second(600)),
+        lambda: read_past(made.log, NAME, "1", outputs, second(600)),
+        lambda: reader.between(Position()),
+    ):
+        with pytest.raises(StackError, match=f"The prediction log of {NAME} cannot be read: .*Restore it from a copy"):
+            read()
 
 
 def test_edges_are_the_deciles_of_the_champions_recent_answers(tmp_path: Path) -> None:
