@@ -16,10 +16,11 @@ from typing import Any
 
 from deploy.deployment_request import Change, check_wanted
 from deploy.desired import Approval, approvals
+from deploy.loop.fold import history_of
 from deploy.loop.interfaces import Stages
 from deploy.loop.ledger import read_trail
 from deploy.loop.reconcile import ROLLED_BACK
-from deploy.loop.rollout import History, history_of
+from deploy.loop.rollout import History
 from deploy.versions import MlflowRegistry
 from flywheel.connections import login
 from flywheel.errors import FlywheelError, UsageError

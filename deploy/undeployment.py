@@ -1,8 +1,9 @@
 """Taking a use case out of service, which only people ask for: the one event that lets its last version stop."""
 
 from deploy.desired import approvals, newest
+from deploy.loop.fold import histories
 from deploy.loop.interfaces import Ledger, Stages
-from deploy.loop.rollout import History, histories
+from deploy.loop.rollout import History
 from flywheel.errors import UsageError
 from flywheel.events import EventKind
 

@@ -1,6 +1,6 @@
 """The loop: from what reviewers approved to what answers, one step a tick, judged, and back by itself.
 
-ledger, rollout         events, and their fold: what has happened to each use case
+ledger, fold, rollout   events, and their fold: what has happened to each use case
 decision, controller    what comes next, and doing it; one pass over all use cases
 interfaces              what it needs of registry, target and log
 planning, plans         a rollout's plan, fixed before it starts; `observing` says what the log can tell of it

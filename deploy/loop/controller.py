@@ -16,12 +16,13 @@ from deploy.loop.confirmation import CHALLENGER_ALIAS, CHAMPION_ALIAS, Confirmat
 from deploy.loop.decision import Action, Decision, decide
 from deploy.loop.experiment_looks import ExperimentLooks, Measure
 from deploy.loop.eyes import Eyes
+from deploy.loop.fold import histories
 from deploy.loop.healing import Healing
 from deploy.loop.interfaces import Condition, Ledger, Observatory, Readiness, Registry, Target
 from deploy.loop.journal import Journal
 from deploy.loop.planning import Planning
 from deploy.loop.progress import Progress, UnfinishedError, of_damage, of_history, of_rollout
-from deploy.loop.rollout import COMPARED, OPEN, History, Phase, Rollout, histories, intended, started_body, warm
+from deploy.loop.rollout import COMPARED, OPEN, History, Phase, Rollout, intended, started_body, warm
 from deploy.loop.vigil import Vigils
 from deploy.shares import Share
 from flywheel.errors import FlywheelError, IntegrityError, SpecError, TransientError

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 
 from deploy.desired import Approval, Served, approvals, is_rollback, newest, policy_of
 from deploy.evidence.references import read_traffic
+from deploy.loop.fold import histories, history_of
 from deploy.loop.foretold import plan_lines
 from deploy.loop.interfaces import Stages
 from deploy.loop.leading import home_vigils, local_target, log_observatory, mlflow_registry
 from deploy.loop.ledger import read_trail
 from deploy.loop.observing import LogObservatory
 from deploy.loop.planning import Planning
-from deploy.loop.rollout import History, histories, history_of
+from deploy.loop.rollout import History
 from flywheel.errors import IntegrityError
 from flywheel.events import Event
 from flywheel.serving import Serving, load_serving

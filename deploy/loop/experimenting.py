@@ -13,10 +13,11 @@ from deploy.desired import Served, approvals, in_production, policy_of
 from deploy.experiments.plan import Experiment
 from deploy.loop.experiment_plans import GUARDS
 from deploy.loop.eyes import Eyes
+from deploy.loop.fold import history_of
 from deploy.loop.foretold import guards
 from deploy.loop.interfaces import Ledger, Stages
 from deploy.loop.planning import Planning
-from deploy.loop.rollout import OPEN, History, Phase, Rollout, history_of, started_body
+from deploy.loop.rollout import OPEN, History, Phase, Rollout, started_body
 from deploy.shares import CHAMPION, challenger_arms
 from deploy.verdict_plan import PlanSpec
 from flywheel.errors import FlywheelError, UsageError

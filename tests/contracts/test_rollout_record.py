@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy.desired import Served
+from deploy.loop.fold import histories
 from deploy.loop.plans import References, make_plan
-from deploy.loop.rollout import ACTIVE, histories, started_body
+from deploy.loop.rollout import ACTIVE, started_body
 from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as RolloutSpec
 from registry.rollouts.plan import SHADOW, read_plan

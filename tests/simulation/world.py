@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deploy.desired import Served
-from deploy.loop.rollout import History, histories
+from deploy.loop.fold import histories
+from deploy.loop.rollout import History
 from flywheel.errors import TransientError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained
 from flywheel.policy import GatePolicy, Person, Policy, Production, Role

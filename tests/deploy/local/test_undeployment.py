@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from deploy.desired import Served
-from deploy.loop.rollout import histories, intended
+from deploy.loop.fold import histories
+from deploy.loop.rollout import intended
 from deploy.undeployment import record_undeployment
 from flywheel.errors import UsageError
 from flywheel.events import Event, EventKind

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.loop.fold import histories
 from deploy.loop.plans import References, make_plan
 from deploy.loop.progress import Progress
-from deploy.loop.rollout import Phase, histories, intended
+from deploy.loop.rollout import Phase, intended
 from deploy.shares import Share
 from deploy.verdict.calls import Call
 from deploy.verdict.several import judge_metrics

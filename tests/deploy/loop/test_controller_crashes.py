@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from deploy.loop.rollout import LIVE, History, histories, intended
+from deploy.loop.fold import histories
+from deploy.loop.rollout import LIVE, History, intended
 from deploy.shares import Share
 from flywheel.events import Event, EventKind
 from flywheel.rollbacks import Cause

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from deploy.desired import Served
-from deploy.loop.rollout import histories
+from deploy.loop.fold import histories
 from deploy.shares import Share
 from flywheel.rollbacks import Cause
 from tests.deploy.simulated import FLIGHTS, SimulatedRegistry, World, controller, live, rolled_back, run

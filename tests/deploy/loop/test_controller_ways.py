@@ -12,8 +12,9 @@ import pytest
 
 from deploy.desired import Served
 from deploy.hooks import GROUP, Hooks, Step, installed
+from deploy.loop.fold import histories
 from deploy.loop.progress import Progress
-from deploy.loop.rollout import Phase, histories
+from deploy.loop.rollout import Phase
 from deploy.shares import Challenger, Share
 from flywheel.events import EventKind
 from flywheel.rollbacks import Cause

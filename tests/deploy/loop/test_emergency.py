@@ -10,10 +10,11 @@ import pytest
 from deploy.desired import Served
 from deploy.loop.controller import Controller
 from deploy.loop.emergency import Emergency
+from deploy.loop.fold import histories
 from deploy.loop.interfaces import Condition
 from deploy.loop.journal import Entry, Journal
 from deploy.loop.looking import Looking
-from deploy.loop.rollout import Phase, histories
+from deploy.loop.rollout import Phase
 from deploy.loop.vigil import Vigils
 from deploy.shares import Share
 from flywheel.errors import FlywheelError, SpecError, TransientError

@@ -16,10 +16,11 @@ from deploy.loop.emergency import Emergency
 from deploy.loop.experiment_looks import ExperimentLooks
 from deploy.loop.experimenting import stop
 from deploy.loop.eyes import Eyes
+from deploy.loop.fold import histories
 from deploy.loop.journal import Journal
 from deploy.loop.progress import Progress
 from deploy.loop.reconcile import Pace, run_until_settled
-from deploy.loop.rollout import Phase, Rollout, histories
+from deploy.loop.rollout import Phase, Rollout
 from deploy.loop.view import describe, picture
 from deploy.verdict_file import judge_file
 from flywheel.errors import UsageError

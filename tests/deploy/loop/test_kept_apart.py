@@ -10,10 +10,11 @@ import pytest
 
 from deploy.desired import Served
 from deploy.loop import dry_run
+from deploy.loop.fold import histories
 from deploy.loop.interfaces import Readiness
 from deploy.loop.journal import Journal
 from deploy.loop.progress import Progress, UnfinishedError
-from deploy.loop.rollout import Phase, histories
+from deploy.loop.rollout import Phase
 from flywheel.errors import IntegrityError, TransientError
 from flywheel.events import EventKind
 from flywheel.settings import Settings

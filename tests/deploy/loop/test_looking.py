@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from deploy.desired import Served
 from deploy.loop.emergency import Emergency
+from deploy.loop.fold import histories
 from deploy.loop.journal import Journal
 from deploy.loop.looking import Looking, difference, pause, read_counters, written
 from deploy.loop.plans import References, make_plan
-from deploy.loop.rollout import Phase, Rollout, histories
+from deploy.loop.rollout import Phase, Rollout
 from deploy.shares import ArmCounts
 from flywheel.events import EventKind
 from flywheel.rollbacks import Cause

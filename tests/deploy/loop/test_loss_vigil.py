@@ -16,11 +16,12 @@ from deploy.evidence.references import uncut
 from deploy.evidence.waiting import LATE
 from deploy.loop import loss_watch
 from deploy.loop.controller import Controller
+from deploy.loop.fold import histories
 from deploy.loop.loss_vigil import LossVigils
 from deploy.loop.loss_watch import ALARMS, ENOUGH, State, loss_reference
 from deploy.loop.plans import References, make_plan
 from deploy.loop.progress import Progress
-from deploy.loop.rollout import Phase, Rollout, histories
+from deploy.loop.rollout import Phase, Rollout
 from deploy.loop.vigil import Vigils
 from deploy.verdict.watching import Alarms
 from flywheel.errors import IntegrityError

@@ -6,8 +6,9 @@ import pytest
 
 from deploy.desired import Approval, Served, approvals, newest
 from deploy.loop.decision import Action, Observed, Opinion, decide
+from deploy.loop.fold import histories, history_of
 from deploy.loop.plans import References, errors_only, make_plan
-from deploy.loop.rollout import Phase, Rollout, histories, history_of, intended, started_body
+from deploy.loop.rollout import Phase, Rollout, intended, started_body
 from deploy.shares import Challenger, Share
 from deploy.verdict import Call
 from flywheel.errors import IntegrityError

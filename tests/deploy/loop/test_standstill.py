@@ -14,10 +14,11 @@ import sqlalchemy as sa
 
 from deploy.loop.controller import Controller
 from deploy.loop.emergency import Emergency
+from deploy.loop.fold import histories
 from deploy.loop.journal import Journal
 from deploy.loop.ledger import AwayError, PostgresLedger, Turns, open_ledger, read_trail
 from deploy.loop.resident import Resident
-from deploy.loop.rollout import Phase, Rollout, histories
+from deploy.loop.rollout import Phase, Rollout
 from flywheel import database, events
 from flywheel.events import Event, EventKind
 from flywheel.rollbacks import Cause

@@ -8,9 +8,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.loop.fold import histories
 from deploy.loop.journal import Journal
 from deploy.loop.looking import Looking
-from deploy.loop.rollout import histories
 from deploy.loop.traces import MOST, Point, trace
 from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as RolloutSpec

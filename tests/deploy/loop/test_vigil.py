@@ -5,9 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from deploy.loop.fold import histories
 from deploy.loop.planning import Planning
 from deploy.loop.progress import Progress
-from deploy.loop.rollout import Phase, histories
+from deploy.loop.rollout import Phase
 from deploy.loop.vigil import LEARNED_REQUESTS, RECENT_REQUESTS, Vigils, watches_of
 from deploy.shares import CHAMPION, ArmCounts
 from deploy.verdict.watching import RateWatch, ShareWatch

@@ -10,9 +10,10 @@ from typing import Any
 from deploy.desired import Served
 from deploy.evidence.lasting import LastingLosses
 from deploy.loop.controller import Controller
+from deploy.loop.fold import histories
 from deploy.loop.journal import Journal
 from deploy.loop.plans import References
-from deploy.loop.rollout import Phase, Rollout, histories
+from deploy.loop.rollout import Phase, Rollout
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts, Share
 from flywheel.errors import StackError
 from flywheel.events import Event, EventKind
