@@ -6,7 +6,7 @@ The projections come first, for they may be repeated: a crash before the event r
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.desired import approvals, is_rollback
+from deploy.desired import Served, approvals, is_rollback
 from deploy.loop.interfaces import Ledger, Registry, Target
 from deploy.loop.looking import written
 from deploy.loop.rollout import History, Phase, Rollout
@@ -50,10 +50,13 @@ class Confirmation:
     def _rolled_back(self, history: History, rollout: Rollout) -> None:
         usecase = rollout.new.usecase
         self.registry.set_alias(usecase, CHALLENGER_ALIAS, None)
-        if history.champion is not None:  # it may have been champion itself
-            self.registry.set_alias(usecase, CHAMPION_ALIAS, history.champion.version)
+        # It may have been champion itself; or nothing is live, though an alias says so: the use case was taken out of
+        # service, and this version was approved before that had come true.
+        champion = history.champion
+        self.registry.set_alias(usecase, CHAMPION_ALIAS, champion.version if champion is not None else None)
         for one in rollout.versions:
-            self.registry.archive(one, rollout.reason)
+            if one == rollout.failed or not self._wanted_back(rollout, one):
+                self.registry.archive(one, rollout.reason)
         body = {**_done(rollout), "cause": str(rollout.cause)}
         self.ledger.record(EventKind.ROLLOUT_ROLLED_BACK, (rollout.harmed or rollout.new).subject, body)
 
@@ -65,13 +68,13 @@ class Confirmation:
         self.ledger.record(EventKind.ROLLOUT_STEP, rollout.new.subject, body)
 
     def _archive_old(self, rollout: Rollout) -> None:
-        if rollout.old is not None and not self._wanted_back(rollout):
+        if rollout.old is not None and not self._wanted_back(rollout, rollout.old):
             self.registry.archive(rollout.old, f"Version {rollout.new.version} has taken over.")
 
-    def _wanted_back(self, rollout: Rollout) -> bool:
-        """Look once more, just before archiving: people may have gone back to the old version since the tick began."""
+    def _wanted_back(self, rollout: Rollout, served: Served) -> bool:
+        """Look once more, just before archiving: people may have gone back to a version since the tick began."""
         standing = approvals(self.ledger.read()).get(rollout.new.usecase, [])
-        return is_rollback([one for one in standing if one.seq > rollout.seq], rollout.old)
+        return is_rollback([one for one in standing if one.seq > rollout.seq], served)
 
 
 def _done(rollout: Rollout) -> dict[str, Any]:

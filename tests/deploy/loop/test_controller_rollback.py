@@ -6,6 +6,7 @@ from pathlib import Path
 from deploy.desired import Served
 from deploy.loop.fold import histories
 from deploy.shares import Share
+from flywheel.events import EventKind
 from flywheel.rollbacks import Cause
 from tests.deploy.simulated import FLIGHTS, SimulatedRegistry, World, controller, live, rolled_back, run
 
@@ -95,3 +96,28 @@ def test_a_rollback_while_the_controller_archives_is_seen_before_it_does(tmp_pat
         world.traffic(1000)
     assert aliases == {"champion": "1"}
     assert world.stages == {"1": "Production", "2": "Archived"}
+
+
+def test_who_is_gone_back_to_while_it_makes_way_for_a_newer_one_is_not_archived(tmp_path: Path) -> None:
+    world = World()
+    world.approve("1")
+    one = controller(world, tmp_path)
+    one.tick()
+    world.approve("2")
+    one.tick()
+    assert histories(world.events)[FLIGHTS].rollouts[-1].cause is Cause.SUPERSEDED
+    world.roll_back("1")  # after that was decided, and before it came true
+    run(world, tmp_path)
+    assert world.stages == {"1": "Production", "2": "Archived"}
+    assert world.aliases == {"champion": "1"}
+
+
+def test_aliases_go_with_the_traffic_though_a_version_was_approved_meanwhile_that_cannot_start(tmp_path: Path) -> None:
+    world = live(World(), tmp_path)
+    world.archive("1", "grace")
+    world.append(EventKind.ROLLOUT_UNDEPLOYED, f"{FLIGHTS}/1", "svc-controller", {"version": "1", "reason": "old"})
+    world.cannot_start.add("2")
+    world.approve("2")
+    run(world, tmp_path)
+    assert histories(world.events)[FLIGHTS].rollouts[-1].cause is Cause.START
+    assert {alias: version for alias, version in world.aliases.items() if version is not None} == {}
