@@ -50,10 +50,8 @@ class Confirmation:
     def _rolled_back(self, history: History, rollout: Rollout) -> None:
         usecase = rollout.new.usecase
         self.registry.set_alias(usecase, CHALLENGER_ALIAS, None)
-        # It may have been champion itself; or nothing is live, though an alias says so: the use case was taken out of
-        # service, and this version was approved before that had come true.
-        champion = history.champion
-        self.registry.set_alias(usecase, CHAMPION_ALIAS, champion.version if champion is not None else None)
+        if history.champion is not None:  # it may have been champion itself
+            self.registry.set_alias(usecase, CHAMPION_ALIAS, history.champion.version)
         for one in rollout.versions:
             if one == rollout.failed or not self._wanted_back(rollout, one):
                 self.registry.archive(one, rollout.reason)

@@ -236,6 +236,8 @@ class Controller:
         champion = None if rollback else history.champion
         lately = {} if self.vigils is None else {"lately": self.vigils.lately}
         plan = Planning(self.target, self.observatory, **lately).plan(desired, champion, policy)
+        if history.champion is None:  # out of service, and something was approved before all of it had come true
+            self.registry.set_alias(desired.usecase, CHAMPION_ALIAS, None)
         body = started_body(desired, history.champion, name, plan, rollback=rollback)
         self.ledger.record(EventKind.ROLLOUT_STARTED, desired.subject, body)
 
