@@ -8,10 +8,13 @@ from flywheel.events import EventKind
 from registry.review.wording import tell
 from registry.rollouts.charts import time_axis
 from registry.rollouts.record import SAID, Moment, Record
+from registry.rollouts.withdrawals import with_moments
 
 # On the time line, marks that are nearer than this (percent of the width) are one: the first says how many it holds.
 NEAREST = 5.0
-WARNS = frozenset({EventKind.ROLLOUT_HELD, EventKind.ROLLOUT_PAUSED, EventKind.ROLLOUT_WARNED})
+# A transition is told of only where it withdrew the version.
+WARNS = frozenset({EventKind.ROLLOUT_HELD, EventKind.ROLLOUT_PAUSED, EventKind.ROLLOUT_WARNED, EventKind.TRANSITION})
+OF_PEOPLE = SAID | {EventKind.TRANSITION}
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def turns(record: Record) -> list[Turn]:
     """Return what happened, oldest first."""
     found: list[Turn] = []
     intent: tuple[EventKind, int] | None = None  # its kind, and its place in `found`
-    for moment in record.moments:
+    for moment in with_moments(record):
         event = moment.event
         if event.body.get("state") == "done" and intent is not None and event.kind == intent[0]:
             turn = found[intent[1]]
@@ -73,7 +76,7 @@ def turns(record: Record) -> list[Turn]:
             intent = None
             continue
         is_intent = event.body.get("state") == "intent" and event.kind != EventKind.ROLLOUT_HELD
-        if event.kind not in SAID:
+        if event.kind not in OF_PEOPLE:
             intent = (event.kind, len(found)) if is_intent else None
         found.append(_turn(len(found) + 1, moment, waits=is_intent))
     return found

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from registry.rollouts.charts import Traffic, charts, span, traffic
+from flywheel.rollbacks import Cause
+from registry.review.wording import Told, tell
+from registry.rollouts.charts import Traffic, charts, span, step_name, traffic
 from registry.rollouts.drawing import Chart
-from registry.rollouts.evidence import MetricEvidence, evidence, verdict
+from registry.rollouts.evidence import MetricEvidence, evidence, judged_step, verdict
 from registry.rollouts.record import COMPARED, Phase, Record
 from registry.rollouts.sayings import WORDS, Saying
 from registry.rollouts.turns import Mark, Turn, marks, turns
+from registry.rollouts.waiting import waits_for
 from registry.rollouts.wording import Guard, guard_name, guards, sentences
 
 TITLES = {
@@ -24,15 +27,22 @@ TITLES = {
     Phase.ROLLING_BACK: ("Goes back", "bad"),
     Phase.ROLLED_BACK: ("Rolled back", "bad"),
 }
+# What ended it speaks against no version.
+NO_FAILURES = {
+    Cause.SUPERSEDED: "Superseded",
+    Cause.WITHDRAWN: "Taken back by people",
+    Cause.NO_WINNER: "Ended without a winner",
+}
 
 
 @dataclass(frozen=True)
 class MetricView:
-    """One metric: its name, its state as a word and a tone, what it said last, and its pictures."""
+    """One metric: its name, its state as a word and a tone, what it said last in a sentence, and its pictures."""
 
     title: str
     evidence: MetricEvidence
     state: tuple[str, str]
+    sentence: str
     intervals: Sequence[tuple[str, str]]
     counts: Sequence[tuple[str, str]]
     charts: Sequence[Chart]
@@ -46,7 +56,10 @@ class RolloutView:
         record: The rollout.
         until: The end of the time line: when it ended, else now.
         title: Where it stands, in words, with a tone.
+        waits: What makes it go on, in sentences; "" when it is over.
+        withdrawn: By whom and why a version of it was taken out of Production, which ended it.
         verdict: The last one on record: call, reason, metrics.
+        judged: Of which step that is, in a word.
         traffic: Its picture.
         turns: What happened, oldest first.
         marks: The same on the time line.
@@ -59,7 +72,10 @@ class RolloutView:
     record: Record
     until: datetime
     title: tuple[str, str]
+    waits: str
+    withdrawn: Told | None
     verdict: Mapping[str, Any]
+    judged: str
     traffic: Traffic
     turns: Sequence[Turn]
     marks: Sequence[Mark]
@@ -74,9 +90,14 @@ class RolloutView:
         return span((self.until - self.record.started).total_seconds())
 
     @property
+    def present(self) -> str:
+        """The step that it is at, in a word."""
+        return step_name(self.record, self.record.step)
+
+    @property
     def grows(self) -> bool:
         """Whether there are looks that stand on no record yet."""
-        return self.record.is_under_way and self.record.phase in COMPARED
+        return _grows(self.record)
 
 
 def build(record: Record, now: datetime, *, operates: bool = False) -> RolloutView:
@@ -88,12 +109,15 @@ def build(record: Record, now: datetime, *, operates: bool = False) -> RolloutVi
         operates: Whether the viewer may operate it.
     """
     until = record.ended or now
-    found = turns(record)
+    found, judged = turns(record), judged_step(record)
     return RolloutView(
         record=record,
         until=until,
         title=title(record),
+        waits=waits_for(record, now),
+        withdrawn=tell(record.withdrawn) if record.withdrawn is not None else None,
         verdict=verdict(record),
+        judged=step_name(record, judged) if judged is not None else "",
         traffic=traffic(record, until),
         turns=found,
         marks=marks(record, [turn for turn in found if turn.at <= until], until),
@@ -106,10 +130,22 @@ def build(record: Record, now: datetime, *, operates: bool = False) -> RolloutVi
 
 def title(record: Record) -> tuple[str, str]:
     """Say where a rollout stands, with a tone."""
-    if record.gone:
+    if record.replaced is not None:
+        return f"Replaced by version {record.replaced}", ""
+    if record.phase is Phase.ROLLED_BACK and record.cause in NO_FAILURES:
+        return ("Stopped by people" if record.stopped else NO_FAILURES[Cause(record.cause)]), ""
+    if record.gone and record.phase is not Phase.ROLLED_BACK:
         return "Taken out of service", "bad"
     words, tone = TITLES[record.phase]
     return (f"{words}, paused", "warn") if record.paused is not None and record.is_under_way else (words, tone)
+
+
+def standing(record: Record, now: datetime) -> str:
+    """Say in a line what a rollout waits for, else how it ended and by whose word."""
+    if record.withdrawn is None:
+        return waits_for(record, now) or record.reason
+    told = tell(record.withdrawn)
+    return f"{told.who} {told.what}{f': {told.more}' if told.more else '.'}"
 
 
 def sayings(record: Record) -> list[Saying]:
@@ -125,7 +161,8 @@ def _metric(record: Record, found: MetricEvidence) -> MetricView:
     return MetricView(
         title=guard_name(found.name),
         evidence=found,
-        state=_state(said),
+        state=_state(record, found),
+        sentence=said["sentence"] if said else _not_said(record, found.name),
         intervals=[(name, _interval(*pair)) for name, pair in ends],
         counts=[*_counts(said), *_spent(record, found)],
         charts=list(charts(record, found)),
@@ -146,9 +183,21 @@ def _spent(record: Record, found: MetricEvidence) -> list[tuple[str, str]]:
     return [("alpha spent", f"{sum(spent):.2g}" + (f" of {judged['alpha'] * part:.2g}" if part else ""))]
 
 
-def _state(said: Mapping[str, Any]) -> tuple[str, str]:
-    if not said:
-        return "nothing seen", ""
+def _grows(record: Record) -> bool:
+    return record.is_under_way and record.phase in COMPARED
+
+
+def _state(record: Record, found: MetricEvidence) -> tuple[str, str]:
+    """Say in a word what a metric said last; while looks are on no record yet also at which step that was."""
+    if found.step is None:
+        return ("not on record yet" if _grows(record) else "no look on record"), ""
+    words, tone = _word(found.said)
+    return (
+        f"{words} at {step_name(record, found.step)}" if _grows(record) and found.step != record.step else words
+    ), tone
+
+
+def _word(said: Mapping[str, Any]) -> tuple[str, str]:
     if said["worse"]:
         return "worse", "bad"
     if said["holds"]:
@@ -156,7 +205,18 @@ def _state(said: Mapping[str, Any]) -> tuple[str, str]:
     return {True: ("gate open", "good"), False: ("gate closed", ""), None: ("no harm found", "")}[said["good"]]
 
 
+def _not_said(record: Record, name: str) -> str:
+    """Say why there is nothing on record of a metric."""
+    if not _grows(record):
+        return "No look at it has come on record."
+    if name not in record.plan.part(record.step)["metrics"]:
+        return f"It is not judged at this step ({step_name(record, record.step)})."
+    return "Its looks at this step come on record once the step is decided; until then `flywheel status` shows them."
+
+
 def _interval(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return "anything" if low is None and high is None else f"{low:.4g} or more" if high is None else f"≤ {high:.4g}"
+    if high is None:  # a ratio is 0 or more, whatever was seen
+        return f"at least {low:.4g}, and no upper bound yet" if low else "no bound yet"
+    if low is None:
+        return f"at most {high:.4g}, and no lower bound yet"
     return f"{low:.4g} to {high:.4g}"
