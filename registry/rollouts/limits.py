@@ -16,14 +16,11 @@ def limits(guard: str, metric: Metric) -> str:
 
 def _errors(metric: Metric) -> Iterator[str]:
     if "part" not in metric:
-        yield "Opens the gates alone."
-    found = []
-    if "ratio" in metric:
-        found.append(f"{decimals(metric['ratio'])} times the champion's error rate")
-    if "margin" in metric:
-        found.append(f"{_percent(metric['margin'])} of the requests more")
-    if found:
-        yield f"The last step tolerates {', or '.join(found)}; those before it a little more."
+        yield "Opens the gates, and rolls nothing back."
+    ratio = [f"{decimals(metric['ratio'])} times the champion's rate"] if "ratio" in metric else []
+    rise = [f"{decimals(100 * metric['margin'])} percentage points above it"] if "margin" in metric else []
+    if ratio or rise:
+        yield f"The last step tolerates errors at {', or '.join([*ratio, *rise])}; earlier steps tolerate more."
     if metric.get("ceiling", 1.0) < 1:
         yield f"Over {_percent(metric['ceiling'])} errors no gate opens, whatever the champion does."
     if metric.get("least_requests", 1) > 1:
@@ -34,8 +31,8 @@ def _latency(metric: Metric) -> Iterator[str]:
     low, high = (seconds(metric["seconds"][name]) for name in ("p90", "p99"))
     yield f"Requests that take over {low}, and over {high}."
     tolerance = metric.get("tolerance", 1.0)
-    as_many = "as many" if tolerance == 1 else f"up to {decimals(tolerance)} times as many"
-    yield f"Of the champion's {as_many} are tolerated. Rolls back, and opens no gate."
+    often = "as often" if tolerance == 1 else f"up to {decimals(tolerance)} times as often"
+    yield f"They may come {often} as the champion's. Rolls back, and opens no gate."
 
 
 def _mean(metric: Metric) -> Iterator[str]:
@@ -43,7 +40,7 @@ def _mean(metric: Metric) -> Iterator[str]:
     ends = " to ".join(decimals(metric[end]) for end in ("low", "high"))
     yield f"How much {worse} its mean is than the champion's, each value being {ends}."
     tolerance = metric.get("tolerance", 0.0)
-    yield f"Rolls back where it is certain that it is{f' more than {decimals(tolerance)}' if tolerance else ''}."
+    yield f"Rolls back where it is certain that it is {f'{decimals(tolerance)} ' if tolerance else ''}{worse}."
     yield f"Up to {decimals(metric['margin'])} opens the gate." if metric.get("opens", True) else "Opens no gate."
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flywheel.events import EventKind
+from flywheel.rollbacks import FAILURES
 from registry.review.wording import tell
 from registry.rollouts.charts import time_axis
 from registry.rollouts.record import SAID, Moment, Record
@@ -84,7 +85,8 @@ def turns(record: Record) -> list[Turn]:
 
 def _turn(number: int, moment: Moment, *, waits: bool) -> Turn:
     event, told = moment.event, tell(moment.event)
-    tone = "warn" if event.kind in WARNS else told.tone
+    no_failure = event.kind == EventKind.ROLLOUT_ROLLED_BACK and event.body.get("cause") not in FAILURES
+    tone = "warn" if event.kind in WARNS or no_failure else told.tone
     return Turn(number, event.at, told.who, told.what, told.more, tone, event.seq, moment.percent, waits=waits)
 
 

@@ -163,7 +163,7 @@ def _metric(record: Record, found: MetricEvidence) -> MetricView:
         evidence=found,
         state=_state(record, found),
         sentence=said["sentence"] if said else _not_said(record, found.name),
-        intervals=[(name, _interval(*pair)) for name, pair in ends],
+        intervals=[(name, interval(*pair)) for name, pair in ends],
         counts=[*_counts(said), *_spent(record, found)],
         charts=list(charts(record, found)),
     )
@@ -190,7 +190,9 @@ def _grows(record: Record) -> bool:
 def _state(record: Record, found: MetricEvidence) -> tuple[str, str]:
     """Say in a word what a metric said last; while looks are on no record yet also at which step that was."""
     if found.step is None:
-        return ("not on record yet" if _grows(record) else "no look on record"), ""
+        if not _grows(record):
+            return "no look on record", ""
+        return ("not on record yet" if _is_judged(record, found.name) else "not judged at this step"), ""
     words, tone = _word(found.said)
     return (
         f"{words} at {step_name(record, found.step)}" if _grows(record) and found.step != record.step else words
@@ -209,12 +211,18 @@ def _not_said(record: Record, name: str) -> str:
     """Say why there is nothing on record of a metric."""
     if not _grows(record):
         return "No look at it has come on record."
-    if name not in record.plan.part(record.step)["metrics"]:
-        return f"It is not judged at this step ({step_name(record, record.step)})."
+    if not _is_judged(record, name):
+        return "It is judged at a later step."
     return "Its looks at this step come on record once the step is decided; until then `flywheel status` shows them."
 
 
-def _interval(low: float | None, high: float | None) -> str:
+def _is_judged(record: Record, name: str) -> bool:
+    """Say whether the present step is judged by a metric."""
+    return name in record.plan.part(record.step)["metrics"]
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Write the ends of an interval; None is an end that is not known yet."""
     if high is None:  # a ratio is 0 or more, whatever was seen
         return f"at least {low:.4g}, and no upper bound yet" if low else "no bound yet"
     if low is None:
