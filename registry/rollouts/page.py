@@ -12,7 +12,8 @@ from flywheel.errors import IntegrityError
 from registry.caller import caller, floor_policy
 from registry.review import render
 from registry.rollouts import trail
-from registry.rollouts.view import build, standing, title
+from registry.rollouts.standing import standing, title
+from registry.rollouts.view import build
 from registry.store.opened import gate_store
 
 

@@ -138,6 +138,11 @@ class Record:
         return self.phase not in OVER and not self.gone
 
     @property
+    def grows(self) -> bool:
+        """Whether there are looks that stand on no record yet."""
+        return self.is_under_way and self.phase in COMPARED
+
+    @property
     def bakes(self) -> bool:
         """Whether the old version stays warm for a while after the last step."""
         return self.old is not None and not self.rollback and self.plan.way.bake.total_seconds() > 0

@@ -14,7 +14,7 @@ from registry.rollouts.record import Record
 from registry.rollouts.report import find, html, keep
 from registry.rollouts.say import say
 from registry.rollouts.sayings import Saying
-from registry.rollouts.view import title
+from registry.rollouts.standing import title
 from registry.rollouts.waiting import waits_for
 from registry.routes import add_route, body
 from registry.store.opened import gate_store

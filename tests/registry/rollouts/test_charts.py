@@ -16,10 +16,11 @@ from flywheel.rollout_spec import Rollout as Way
 from registry.rollouts.charts import charts, shares, span, traffic
 from registry.rollouts.drawing import SIZE, Axis, path, powers, rounds, stairs
 from registry.rollouts.evidence import evidence, verdict
+from registry.rollouts.metric_view import interval
 from registry.rollouts.plan import read_plan
 from registry.rollouts.record import Phase, Record, records
 from registry.rollouts.turns import marks, turns
-from registry.rollouts.view import build, interval
+from registry.rollouts.view import build
 from registry.rollouts.wording import guards
 from tests.registry.rollouts.worlds import chain
 

@@ -11,8 +11,8 @@ from flywheel.rollout_spec import Rollout as Way
 from flywheel.settings import Settings
 from registry.rollouts import trail
 from registry.rollouts.record import Phase, records
+from registry.rollouts.standing import title
 from registry.rollouts.turns import turns
-from registry.rollouts.view import title
 from tests.deploy.simulated import FLIGHTS, PLAIN, SimulatedLedger, SimulatedTarget, World, live, prepared, run
 from tests.registry.own_database import own_database
 from tests.registry.rollouts.test_trail import written
