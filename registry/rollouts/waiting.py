@@ -64,7 +64,7 @@ def _delays(record: Record, now: datetime) -> Iterator[str]:
     if record.old is None or record.rollback or record.allowed:
         return
     if percent in way.manual:
-        yield f"Then it waits for people: `flywheel promote {record.model}` lets it go to {_share(record)}."
+        yield f"Then it waits for people: `flywheel promote {record.model}`."
     left = (way.pause - (now - confirmed_at(record))).total_seconds()
     if record.phase in COMPARED and left > 0:
         yield f"It pauses at each step: the next one may come in {span(left)}, not before."
