@@ -16,7 +16,7 @@ from flywheel.profile import DataColumn, DataProfile
 from registry.review.evaluation import read_json
 
 Model = TypeVar("Model", Contract, DataProfile)
-LARGE, MODERATE = 0.25, 0.1
+LARGE, MODERATE, NOTHING = 0.25, 0.1, 0.0005  # the last is 0.0 % as it is written
 SHARES_SHOWN = 4
 
 
@@ -63,6 +63,8 @@ class Shift:
     @property
     def word(self) -> str:
         """How large it is, as a word."""
+        if self.size < NOTHING:
+            return "none"
         return "large" if self.size >= LARGE else "moderate" if self.size >= MODERATE else "small"
 
 

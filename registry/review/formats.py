@@ -1,11 +1,16 @@
 """Numbers, times and addresses as the pages write them."""
 
+import math
+import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from urllib.parse import quote
 
 from registry.review.comparison import Measured
 
 MISSING = "–"
+LEAST = 1e-9  # what is below has no digit that people would read
+THRESHOLD = re.compile(r"\bover (\d+(?:\.\d+)?(?:e-\d+)?) s\b")
 UNITS = ((86400 * 365, "year"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -55,8 +60,25 @@ def decimal(value: float) -> str:
 
 
 def short(value: float) -> str:
-    """Write a number in three digits."""
-    return f"{value:.3g}".replace("-", "−")
+    """Write a number in three digits, a whole one whole; never with an exponent, unless it is next to nothing."""
+    return decimals(value).replace("-", "−")
+
+
+def decimals(value: float) -> str:
+    """Write a number as people do: whole ones whole, others in three digits and without an exponent."""
+    if not math.isfinite(value) or 0 < abs(value) < LEAST:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{Decimal(f'{value:.3g}'):f}"
+
+
+def seconds(value: float) -> str:
+    """Write a time span; below a second in milliseconds."""
+    return f"{decimals(value * 1000)} ms" if value < 1 else f"{decimals(value)} s"
+
+
+def milliseconds(text: str) -> str:
+    """Write thresholds below a second in a sentence (such as "over 0.003 s") in milliseconds, as everywhere else."""
+    return THRESHOLD.sub(lambda found: f"over {seconds(float(found[1]))}", text)
 
 
 def change(value: Measured | float | None) -> str:
@@ -102,6 +124,7 @@ FILTERS = {
     "interval": interval,
     "number": number,
     "short": short,
+    "milliseconds": milliseconds,
     "change": change,
     "percent": percent,
     "setting": setting,

@@ -8,6 +8,7 @@ from registry.gates.evidence import Evidence, Outcome
 from registry.policy.standing import Need
 
 PREFIX = "gate:"
+SLICES = "slices"
 # In which order they are read: what stops a version first.
 STATES = ("fail", "could_not_run", "other_bytes", "stale", "missing", "pass")
 WORDS = {
@@ -93,6 +94,27 @@ def _state(found: Evidence, digest: str | None, outdated: bool) -> str:
     if found.measurement.outcome is not Outcome.PASS:
         return str(found.measurement.outcome)
     return "stale" if outdated else "pass"
+
+
+@dataclass(frozen=True)
+class GatePart:
+    """A part of the rows that the gate on slices looked at, and its loss as a multiple of all rows' loss."""
+
+    name: str
+    rows: int
+    ratio: float
+
+
+def gate_parts(gates: Iterable[Shown]) -> tuple[GatePart, ...]:
+    """Return the worst parts that the gate on slices found of these bytes, the worst first.
+
+    It also looks at text and truth values that the use case does not name, so that it may know parts where training
+    scored none.
+    """
+    found = next((one.evidence for one in gates if one.name == SLICES and one.state != "other_bytes"), None)
+    details = found.measurement.details if found is not None else None
+    rows = (details or {}).get("worst", ())
+    return tuple(GatePart(str(one["part"]), int(one["rows"]), float(one["ratio"])) for one in rows)
 
 
 def tally(gates: Iterable[Shown]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from registry.review.bars import Bar, around_zero, side_by_side
 from registry.review.code_changes import FileChange, file_change
 from registry.review.comparison import Figure, Measured, Setting, Side, figures, on_same_data, over_champion, settings
 from registry.review.evaluation import Duel, Json, Part, Rivalry, parts, read_json, rivalry
-from registry.review.gates import PREFIX, Shown, shown_gates, tally
+from registry.review.gates import PREFIX, GatePart, Shown, gate_parts, shown_gates, tally
 from registry.review.wording import Told, tell_all
 
 CODE = ("usecase.yaml", "features.py")
@@ -104,7 +104,7 @@ class DataView:
     @property
     def moved(self) -> int:
         """How many columns moved more than a little."""
-        return sum(row.shift.word != "small" for row in self.shifts)
+        return sum(row.shift.word in ("moderate", "large") for row in self.shifts)
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,7 @@ class View:
     figures: tuple[Figure, ...]
     comparable: bool
     parts: tuple[PartRow, ...]
+    gate_parts: tuple[GatePart, ...]
     plots: tuple[Plot, ...]
     more_plots: tuple[Plot, ...]
     data: DataView
@@ -234,6 +235,7 @@ def build(
         figures=tuple(figures(candidate.side, rival)),
         comparable=rival is None or on_same_data(candidate.side, rival),
         parts=_parts(ours, theirs),
+        gate_parts=gate_parts(gates),
         plots=first,
         more_plots=tuple(plot for plot in pictures if plot not in first),
         data=_data(candidate, champion),

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from flywheel.events import Event, EventKind
+from flywheel.rollbacks import Cause
 
 Body = Mapping[str, Any]
 Words = Callable[[Body], str]
@@ -131,6 +132,10 @@ def _step(body: Body) -> str:
     return "took the rollout a step further" + (f", to {share} % of the traffic" if share is not None else "")
 
 
+def _rolled_back(body: Body) -> str:
+    return "ended the experiment without a winner" if body.get("cause") == Cause.NO_WINNER else "rolled it back"
+
+
 def _retrained(body: Body) -> str:
     made = _text(body, "version")
     return f"finished training again: version {made} was registered" if made else "finished training again, in vain"
@@ -183,7 +188,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.ROLLOUT_STARTED: lambda body: f"started the rollout of {_version(body)}",
     EventKind.ROLLOUT_STEP: _step,
     EventKind.ROLLOUT_PROMOTED: _said("finished the rollout: all traffic goes to it"),
-    EventKind.ROLLOUT_ROLLED_BACK: _said("rolled it back"),
+    EventKind.ROLLOUT_ROLLED_BACK: _rolled_back,
     EventKind.ROLLOUT_HELD: _said("held the rollout"),
     EventKind.ROLLOUT_BAKED: _said("let the version before it go"),
     EventKind.ROLLOUT_TURNED_BAD: _said("found that it has turned bad since it took over"),

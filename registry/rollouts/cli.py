@@ -1,6 +1,7 @@
 """What people say of a rollout that is under way: pause, resume, promote; and the rollouts that have been."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -55,7 +56,7 @@ def list_rollouts(name: Name, as_json: Json = False, user: User = None) -> None:
         typer.echo(json.dumps(found, indent=1))
         return
     for one in found["rollouts"]:
-        typer.echo(f"{one['started'][:19]}  {one['rollout']}  {one['phase']}, {one['percent']} %. {one['reason']}")
+        typer.echo(_line(one))
 
 
 @rollouts.command(
@@ -79,6 +80,13 @@ def report(
         _write(html, found.pop("html"))
         found, said = {**found, "file": str(html)}, f"Report of '{found['rollout']}': {html}"
     typer.echo(json.dumps(found, indent=1) if as_json else said)
+
+
+def _line(one: Mapping[str, Any]) -> str:
+    percent = "" if one["ended"] else f", {one['percent']} %"
+    gone = one["withdrawn"]
+    why = one["waits"] or (f"{gone['by']}: {gone['because']}" if gone and gone["because"] else one["reason"])
+    return f"{one['started'][:19]}  {one['rollout']}  {one['standing']}{percent}. {why}"
 
 
 def _write(file: Path, text: str) -> None:

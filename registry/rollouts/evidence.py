@@ -40,12 +40,14 @@ class MetricEvidence:
         kind: As the plan has it.
         stretches: Its curves, by step in their order.
         said: What it said last: worse, good, holds, sentence, statistic, interval, counts.
+        step: Index of the step at which it said that; None before the first.
     """
 
     name: str
     kind: str
     stretches: Sequence[Stretch] = ()
     said: Mapping[str, Any] = field(default_factory=dict)
+    step: int | None = None
 
     @property
     def statistics(self) -> list[str]:
@@ -56,19 +58,31 @@ class MetricEvidence:
 def evidence(record: Record) -> list[MetricEvidence]:
     """Return what each metric of the plan has shown, in the plan's order."""
     return [
-        MetricEvidence(name, metric["kind"], list(_stretches(record, name)), _said_last(record, name))
+        MetricEvidence(name, metric["kind"], list(_stretches(record, name)), *_said_last(record, name))
         for name, metric in record.plan.metrics.items()
     ]
 
 
 def verdict(record: Record) -> Mapping[str, Any]:
     """Return the last verdict that is on record: call, reason, look, metrics; {} before the first."""
-    return next((one for moment in reversed(record.moments) if (one := moment.event.body.get("verdict"))), {})
+    return next((one for one, _ in _verdicts(record)), {})
 
 
-def _said_last(record: Record, name: str) -> Mapping[str, Any]:
-    said = (moment.event.body.get("verdict", {}).get("metrics", {}).get(name) for moment in reversed(record.moments))
-    return next((one for one in said if one), {})
+def judged_step(record: Record) -> int | None:
+    """Return the index of the step that the last verdict is of; None before the first."""
+    return next((step for _, step in _verdicts(record)), None)
+
+
+def _verdicts(record: Record) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """Yield the verdicts on record, the newest first, each with its step."""
+    for moment in reversed(record.moments):
+        if found := moment.event.body.get("verdict"):
+            yield found, moment.step_before
+
+
+def _said_last(record: Record, name: str) -> tuple[Mapping[str, Any], int | None]:
+    said = ((found["metrics"].get(name), step) for found, step in _verdicts(record) if "metrics" in found)
+    return next(((one, step) for one, step in said if one), ({}, None))
 
 
 def _stretches(record: Record, name: str) -> Iterator[Stretch]:

@@ -1,6 +1,7 @@
 """The pages of a model's rollouts and of one of them, in MLflow's server and behind its login."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 
@@ -11,7 +12,8 @@ from flywheel.errors import IntegrityError
 from registry.caller import caller, floor_policy
 from registry.review import render
 from registry.rollouts import trail
-from registry.rollouts.view import build, title
+from registry.rollouts.standing import standing, title
+from registry.rollouts.view import build
 from registry.store.opened import gate_store
 
 
@@ -43,15 +45,19 @@ def _list_page(name: str) -> Response:
             store.get_registered_model(name)
         except MlflowException as fault:
             return render.missing(fault.get_http_status_code(), fault.message)
-    rows = [(one, *title(one)) for one in reversed(found)]
-    return render.page("rollouts.html", 200, name=name, rows=rows, count=count, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    rows = [(one, *title(one), standing(one, now)) for one in reversed(found)]
+    return render.page("rollouts.html", 200, name=name, rows=rows, count=count, now=now)
 
 
 def _rollout_page(name: str, rollout: str) -> Response:
     with gate_store().engine.connect() as connection:
         found = trail.one(connection, name, rollout)
+        newer = trail.replaced(connection, found) if found is not None else None
     if found is None:
         return render.missing(404, f"Model '{name}' has had no rollout '{rollout}'.")
     policy = floor_policy()
-    view = build(found, datetime.now(UTC), operates=caller() in policy.allowed(*policy.may.operate))
+    view = build(
+        replace(found, replaced=newer), datetime.now(UTC), operates=caller() in policy.allowed(*policy.may.operate)
+    )
     return render.page("rollout.html", 200, view=view)

@@ -4,13 +4,15 @@ The controller folds the same events to act by them; here is what people need to
 every history, tests/contracts holds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from flywheel.errors import IntegrityError
 from flywheel.events import Event, EventKind
+from flywheel.rollbacks import Cause
 from registry.rollouts.plan import Plan, read_plan
 
 
@@ -31,7 +33,8 @@ class Phase(StrEnum):
 OVER = frozenset({Phase.DONE, Phase.ROLLED_BACK})
 # It may still go on or not: what people say of it counts.
 OPEN = frozenset({Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.HELD})
-TAKEN_OVER = frozenset({Phase.PROMOTING, Phase.BAKING, Phase.DONE})
+LIVE = frozenset({Phase.BAKING, Phase.DONE})
+TAKEN_OVER = LIVE | {Phase.PROMOTING}
 COMPARED = frozenset({Phase.SHADOW, Phase.CANARY, Phase.HELD})
 # What is found of a version long after it took over.
 AFTERWARDS = frozenset({EventKind.ROLLOUT_TURNED_BAD, EventKind.ROLLOUT_WARNED})
@@ -85,6 +88,9 @@ class Record:
         cause: Why it was rolled back, in a word.
         reason: The sentence that goes with the last change.
         gone: The use case was taken out of service while it was under way, or later.
+        replaced: Number of the version that is live since instead of the one that took over here; None while none is.
+        stopped: Of an experiment that ended without a winner, whether people ended it, and not its measure.
+        withdrawn: The event by which a person took a version of it out of Production, which ended it.
         seq: Number of the event that started it.
         others: Of an experiment, the further challengers; once one of all has won, the ones that have not.
         moments: All its events so far, oldest first.
@@ -105,6 +111,9 @@ class Record:
     cause: str | None = None
     reason: str = ""
     gone: bool = False
+    replaced: str | None = None
+    stopped: bool = False
+    withdrawn: Event | None = None
     seq: int = 0
     others: tuple[Version, ...] = ()
     moments: tuple[Moment, ...] = field(default=(), repr=False)
@@ -129,6 +138,11 @@ class Record:
         return self.phase not in OVER and not self.gone
 
     @property
+    def grows(self) -> bool:
+        """Whether there are looks that stand on no record yet."""
+        return self.is_under_way and self.phase in COMPARED
+
+    @property
     def bakes(self) -> bool:
         """Whether the old version stays warm for a while after the last step."""
         return self.old is not None and not self.rollback and self.plan.way.bake.total_seconds() > 0
@@ -150,7 +164,7 @@ def records(events: Iterable[Event]) -> list[Record]:
     found: dict[str, Record] = {}
     for event in events:
         if event.kind == EventKind.ROLLOUT_UNDEPLOYED:
-            found = {name: replace(one, gone=True) for name, one in found.items()}
+            found = {name: replace(one, gone=True) for name, one in _replaced(found).items()}
         elif str(event.kind).startswith("rollout."):
             try:
                 name = str(event.body["rollout"])
@@ -160,12 +174,23 @@ def records(events: Iterable[Event]) -> list[Record]:
                     f"Event {event.seq} ({event.kind} of {event.subject}) tells of no rollout: {fault!r}. "
                     "`flywheel audit log` shows who wrote it."
                 ) from fault
-    return list(found.values())
+    return list(_replaced(found).values())
 
 
 def under_way(found: Iterable[Record]) -> Record | None:
     """Return the rollout that is under way, the newest of them; None without one."""
     return next((one for one in reversed(list(found)) if one.is_under_way), None)
+
+
+def _replaced(found: Mapping[str, Record]) -> dict[str, Record]:
+    """Say of each that took over which later one did as well; what was live before the last undeployment stays."""
+    after = dict(found)
+    newer: str | None = None
+    for name, one in reversed(list(found.items())):
+        if one.phase in LIVE and not one.gone:
+            after[name] = replace(one, replaced=newer)
+            newer = one.new.number
+    return after
 
 
 def _after(before: Record | None, event: Event) -> Record:
@@ -228,8 +253,15 @@ def _changed(record: Record, event: Event) -> Record:
         case EventKind.ROLLOUT_BAKED:
             return replace(record, phase=Phase.DONE, confirmed=True)
         case EventKind.ROLLOUT_ROLLED_BACK:
-            return replace(record, phase=Phase.ROLLED_BACK if done else Phase.ROLLING_BACK, cause=str(body["cause"]))
+            phase, cause = Phase.ROLLED_BACK if done else Phase.ROLLING_BACK, str(body["cause"])
+            return replace(record, phase=phase, cause=cause, stopped=record.stopped if done else _is_stop(body))
         case EventKind.ROLLOUT_HELD:
             return replace(record, phase=Phase.HELD, confirmed=True)
         case _:
             raise ValueError(f"{event.kind} is not known")
+
+
+def _is_stop(body: Mapping[str, Any]) -> bool:
+    """Say whether people ended an experiment: where its measure did, that is the judgement on record."""
+    judgement = body.get("experiment", {}).get("judgement", {})
+    return str(body["cause"]) == Cause.NO_WINNER and str(judgement.get("call")) != "roll back"

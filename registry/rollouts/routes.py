@@ -1,17 +1,21 @@
 """Routes of this room: a model's rollouts, and what people say of the one that is under way."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, request
 
 from registry.caller import caller, floor_policy
 from registry.history.operators import require_operator
+from registry.review.wording import tell
 from registry.rollouts import trail
 from registry.rollouts.record import Record
 from registry.rollouts.report import find, html, keep
 from registry.rollouts.say import say
 from registry.rollouts.sayings import Saying
+from registry.rollouts.standing import title
+from registry.rollouts.waiting import waits_for
 from registry.routes import add_route, body
 from registry.store.opened import gate_store
 
@@ -65,6 +69,8 @@ def _saying(saying: Saying) -> Callable[[str], dict[str, Any]]:
 
 def document(found: Record) -> dict[str, Any]:
     """Return a rollout as plain JSON."""
+    gone = found.withdrawn
+    told = tell(gone).more if gone is not None else ""
     return {
         "rollout": found.name,
         "model": found.model,
@@ -76,6 +82,10 @@ def document(found: Record) -> dict[str, Any]:
         "percent": found.percent,
         "paused": found.paused,
         "reason": found.reason,
+        "waits": waits_for(found, datetime.now(UTC)),
+        "standing": title(found)[0],
+        "replaced": found.replaced,
+        "withdrawn": {"by": gone.actor, "because": told} if gone is not None else None,
         "started": found.started.isoformat(),
         "ended": found.ended.isoformat() if found.ended else None,
     }

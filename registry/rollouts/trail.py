@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from flywheel.events import EVENTS, Event, EventKind, model_of
-from registry.rollouts.record import SAID, Record, records, under_way
+from flywheel.rollbacks import Cause
+from registry.rollouts.record import LIVE, SAID, Record, records, under_way
+from registry.rollouts.withdrawals import with_withdrawals
 
 SHOWN = 50  # rollouts in a list, the newest
 KINDS = [str(kind) for kind in EventKind if str(kind).startswith("rollout.")]
@@ -28,7 +30,7 @@ def newest(connection: sa.Connection, model: str, limit: int = SHOWN) -> list[Re
     names = {event.body.get("rollout") for event in found if event.kind == STARTED}
     # A rollout before these may have gone back only now; its start is not among them.
     kept = [one for one in found if one.kind == EventKind.ROLLOUT_UNDEPLOYED or one.body.get("rollout") in names]
-    return records(kept)
+    return with_withdrawals(connection, records(kept))
 
 
 def count(connection: sa.Connection, model: str) -> int:
@@ -48,7 +50,19 @@ def one(connection: sa.Connection, model: str, name: str) -> Record | None:
         return None
     named = sa.or_(_names(name), EVENTS.c.kind == str(EventKind.ROLLOUT_UNDEPLOYED))
     found = records(_read(connection, sa.and_(_since(model, start), named), (LOOKS,)))
-    return next((record for record in found if record.name == name), None)
+    record = next((record for record in found if record.name == name), None)
+    return with_withdrawals(connection, [record])[0] if record is not None else None
+
+
+def replaced(connection: sa.Connection, record: Record) -> str | None:
+    """Return the number of the version that is live since instead of a rollout's; None while none is."""
+    if record.phase not in LIVE or record.gone:
+        return None
+    found = newest(connection, record.model)
+    named = next((one for one in found if one.name == record.name), None)
+    if named is not None:
+        return named.replaced
+    return next((one.new.number for one in reversed(found) if one.phase in LIVE), None)  # it is older than all of them
 
 
 def _started(model: str) -> sa.ColumnElement[bool]:
@@ -63,13 +77,20 @@ def _last_of_runs(model: str, seq: int) -> sa.ColumnElement[bool]:
     """Return the SQL for the events by which rollouts stand where they do: all but those that the next one overtakes.
 
     Steps follow each other, and each change is an intent and its confirmation: of such a run of one kind the last
-    event says all that the others said. That leaves out most events with looks, so that they need not be read.
+    event says all that the others said. That leaves out most events with looks, so that they need not be read. Only who
+    ended an experiment without a winner, people or its measure, the intent alone says.
     """
     said = EVENTS.c.kind.in_([str(kind) for kind in SAID])
     following = sa.func.lead(EVENTS.c.kind).over(partition_by=[EVENTS.c.subject, said], order_by=EVENTS.c.seq)
-    runs = sa.select(EVENTS.c.seq, EVENTS.c.kind, said.label("said"), following.label("following"))
+    undecided = EVENTS.c.body.contains(f'"cause":"{Cause.NO_WINNER}"', autoescape=True)
+    no_winner = sa.case((EVENTS.c.kind == str(EventKind.ROLLOUT_ROLLED_BACK), undecided), else_=False)
+    runs = sa.select(
+        EVENTS.c.seq, EVENTS.c.kind, said.label("said"), following.label("following"), no_winner.label("no_winner")
+    )
     found = runs.where(_since(model, seq)).subquery()
-    last = sa.or_(found.c.said, found.c.kind.is_distinct_from(found.c.following), found.c.kind == str(STARTED))
+    last = sa.or_(
+        found.c.said, found.c.kind.is_distinct_from(found.c.following), found.c.kind == str(STARTED), found.c.no_winner
+    )
     return EVENTS.c.seq.in_(sa.select(found.c.seq).where(last))
 
 

@@ -5,13 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flywheel.events import EventKind
+from flywheel.rollbacks import FAILURES
 from registry.review.wording import tell
 from registry.rollouts.charts import time_axis
 from registry.rollouts.record import SAID, Moment, Record
+from registry.rollouts.withdrawals import with_moments
 
 # On the time line, marks that are nearer than this (percent of the width) are one: the first says how many it holds.
 NEAREST = 5.0
-WARNS = frozenset({EventKind.ROLLOUT_HELD, EventKind.ROLLOUT_PAUSED, EventKind.ROLLOUT_WARNED})
+# A transition is told of only where it withdrew the version.
+WARNS = frozenset({EventKind.ROLLOUT_HELD, EventKind.ROLLOUT_PAUSED, EventKind.ROLLOUT_WARNED, EventKind.TRANSITION})
+OF_PEOPLE = SAID | {EventKind.TRANSITION}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def turns(record: Record) -> list[Turn]:
     """Return what happened, oldest first."""
     found: list[Turn] = []
     intent: tuple[EventKind, int] | None = None  # its kind, and its place in `found`
-    for moment in record.moments:
+    for moment in with_moments(record):
         event = moment.event
         if event.body.get("state") == "done" and intent is not None and event.kind == intent[0]:
             turn = found[intent[1]]
@@ -73,7 +77,7 @@ def turns(record: Record) -> list[Turn]:
             intent = None
             continue
         is_intent = event.body.get("state") == "intent" and event.kind != EventKind.ROLLOUT_HELD
-        if event.kind not in SAID:
+        if event.kind not in OF_PEOPLE:
             intent = (event.kind, len(found)) if is_intent else None
         found.append(_turn(len(found) + 1, moment, waits=is_intent))
     return found
@@ -81,7 +85,8 @@ def turns(record: Record) -> list[Turn]:
 
 def _turn(number: int, moment: Moment, *, waits: bool) -> Turn:
     event, told = moment.event, tell(moment.event)
-    tone = "warn" if event.kind in WARNS else told.tone
+    no_failure = event.kind == EventKind.ROLLOUT_ROLLED_BACK and event.body.get("cause") not in FAILURES
+    tone = "warn" if event.kind in WARNS or no_failure else told.tone
     return Turn(number, event.at, told.who, told.what, told.more, tone, event.seq, moment.percent, waits=waits)
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from registry.rollouts.charts import span
+from registry.rollouts.limits import limits
 from registry.rollouts.plan import SHADOW, Plan
 
 GUARDS = {
@@ -14,14 +15,14 @@ GUARDS = {
     "loss": "Loss",
     "kpi": "Business measure",
     "prediction_shift": "Shift of predictions",
+    "users": "Errors by user",
+    "outage": "Outage",
 }
-# What a kind of metric is by itself, and not a limit that somebody chose.
-UNTOLD = frozenset({"kind", "part"})
 
 
 @dataclass(frozen=True)
 class Guard:
-    """What a metric may do: its parts of alpha by what is judged, and its limits, both in words."""
+    """What a metric may do: its parts of alpha by what is judged, and what it looks at and tolerates, both in words."""
 
     name: str
     parts: str
@@ -29,8 +30,10 @@ class Guard:
 
 
 def guard_name(name: str) -> str:
-    """Name a metric for people."""
-    return GUARDS.get(name, name.replace("_", " ").capitalize())
+    """Name a metric for people; of an experiment its name ends with the arm."""
+    guard, _, arm = name.partition(" ")
+    known = GUARDS.get(guard, guard.replace("_", " ").capitalize())
+    return f"{known}, {arm}" if arm else known
 
 
 def sentences(plan: Plan) -> list[tuple[str, str]]:
@@ -40,7 +43,10 @@ def sentences(plan: Plan) -> list[tuple[str, str]]:
 
 def guards(plan: Plan) -> list[Guard]:
     """Return what the rollout is judged by."""
-    return [Guard(guard_name(name), _parts(plan, name), _limits(metric)) for name, metric in plan.metrics.items()]
+    return [
+        Guard(guard_name(name), _parts(plan, name), limits(name.partition(" ")[0], metric))
+        for name, metric in plan.metrics.items()
+    ]
 
 
 def _sentences(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -84,27 +90,6 @@ def _parts(plan: Plan, name: str) -> str:
         if metric is not None and "part" in metric:
             found.append(f"{judged} {metric['part'] * part['alpha']:.2g}")
     return ", ".join(found) or "never rolls back"
-
-
-def _limits(metric: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {_value(value)}" for key, value in _flat(metric) if key not in UNTOLD)
-
-
-def _flat(metric: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in metric.items():
-        name = f"{above} {key}".strip().replace("_", " ")
-        if isinstance(value, Mapping):
-            yield from _flat(value, name)
-        else:
-            yield name, value
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return " / ".join(map(_value, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _length(length: timedelta) -> str:

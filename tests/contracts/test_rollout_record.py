@@ -156,7 +156,7 @@ def test_an_experiment_that_a_further_challenger_wins_is_told_alike(tmp_path: Pa
     for end in range(len(world.events) + 1):
         agree(world.events[:end])
     view = build(record, world.now)
-    assert [one.title for one in view.metrics] == ["Errors challenger", "Errors challenger-2"]
+    assert [one.title for one in view.metrics] == ["Errors, challenger", "Errors, challenger-2"]
     assert [one.evidence.stretches[0].share for one in view.metrics] == [30 / 80, 20 / 70]
     assert dict(view.plan)["Experiment"].startswith("two rankers: champion 50 %, challenger (version 2) 30 %, ")
 

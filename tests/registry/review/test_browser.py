@@ -162,6 +162,20 @@ def test_the_page_fits_and_is_read_easily(told: tuple[str, str, str], opened: Op
         assert (sum(int(part) for part in ground[4:-1].split(",")) < 150) == dark
 
 
+def test_a_bar_of_sections_that_goes_on_fades_out_and_its_end_can_be_read(
+    told: tuple[str, str, str], opened: Opened
+) -> None:
+    page = opened("grace", f"/flywheel/review/{told[0]}/{told[2]}", width=400)
+    bar = page.locator("nav.sections")
+    assert bar.evaluate("(bar) => bar.scrollWidth > bar.clientWidth")
+    assert "linear-gradient" in bar.evaluate("(bar) => getComputedStyle(bar).maskImage")
+    bar.evaluate("(bar) => { bar.scrollLeft = bar.scrollWidth; }")
+    clear = "(bar) => bar.getBoundingClientRect().right - bar.lastElementChild.getBoundingClientRect().right"
+    assert bar.evaluate(clear) >= 50  # the last one stands left of what fades
+    wide = opened("grace", f"/flywheel/review/{told[0]}/{told[2]}")
+    assert wide.locator("nav.sections").evaluate("(bar) => getComputedStyle(bar).maskImage") == "none"
+
+
 def test_keys_lead_through_the_sections_and_the_help(told: tuple[str, str, str], opened: Opened) -> None:
     page = opened("grace", f"/flywheel/review/{told[0]}/{told[2]}")
     focused = "document.activeElement.closest('.section')?.id"

@@ -146,6 +146,7 @@ def test_breaking_the_glass_is_offered_to_who_may(server: "Server", model: str, 
     ("gate", "shown"),
     [
         ({"outcome": "pass", "value": 11.84, "limit": 25.0, "unit": "ms"}, ("Pass", "11.8 ms", "limit 25 ms")),
+        ({"outcome": "pass", "value": 1536.4, "limit": 2e3, "unit": "MB"}, ("1,536 MB", "limit 2,000 MB")),
         ({"outcome": "fail", "value": 30.0, "low": 28.0, "high": 33.0}, ("Fail", "28 to 33", "flywheel gates run")),
         ({"outcome": "could_not_run"}, ("Could not run", "Why &amp; how.", "7 minutes ago")),
         ({"outcome": "pass", "digest": "sha256:other"}, ("Other bytes",)),
@@ -162,6 +163,25 @@ def test_a_gate_shows_its_state_number_limit_age_and_command(
     section = text[text.index('<ul class="gates">') : text.index('id="metrics"')]
     for words in (*shown, "Not measured"):  # the card was not
         assert words in section, words
+
+
+def test_where_training_scored_no_part_those_that_the_gate_looked_at_are_shown(server: "Server") -> None:
+    model = server.model(prefix="gated")
+    version = server.register(model)
+    assert "no parts were scored" in page(server, "grace", f"{model}/{version}")[1]
+    worst = [
+        {"part": f"weather is {name}", "rows": 1000, "ratio": ratio} for name, ratio in (("fog", 1.34), ("sun", 0.9))
+    ]
+    measure(server, model, version, "slices", outcome="pass", details={"parts": 2, "failed": [], "worst": worst})
+    text = page(server, "grace", f"{model}/{version}")[1]
+    assert "no parts were scored" not in text
+    tile = text[text.index("Weakest part") :].split("</a>")[0]
+    assert "1.34 times" in tile
+    assert "where weather is fog" in tile
+    section = text[text.index('id="slices"') :].split("</details>")[0]
+    assert section.index("weather is fog") < section.index("weather is sun")
+    measure(server, model, version, "slices", outcome="pass", digest="sha256:other", details={"worst": worst})
+    assert "no parts were scored" in page(server, "grace", f"{model}/{version}")[1]
 
 
 def measure(server: "Server", model: str, version: str, gate: str, **said: Any) -> None:

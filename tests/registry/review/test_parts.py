@@ -14,7 +14,7 @@ from registry.review.code_changes import LONGEST, file_change
 from registry.review.comparison import Measured
 from registry.review.data_changes import Shift, column_changes, features, read_contract, read_data_profile, shifts
 from registry.review.evaluation import parts, read_json, rivalry, verdict
-from registry.review.formats import age, change, percent, setting, span
+from registry.review.formats import age, change, milliseconds, percent, setting, short, span
 from registry.review.wording import WORDS, need, tell, tell_all
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -191,6 +191,34 @@ def test_numbers_are_written_for_people() -> None:
         "0.0318937",
         "deep",
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(2e3, "2,000"), (2048.4, "2,048"), (25, "25"), (11.84, "11.8"), (-0.5, "−0.5"), (1e-5, "0.00001"), (0, "0")],
+)
+def test_numbers_in_three_digits_have_no_exponent(number: float, words: str) -> None:
+    assert short(number) == words
+
+
+@given(st.floats(-1e15, 1e15).filter(lambda value: value == 0 or abs(value) > 1e-9))
+def test_a_number_in_three_digits_is_the_number_to_half_a_percent(number: float) -> None:
+    told = short(number)
+    assert "e" not in told
+    assert float(told.replace("−", "-").replace(",", "")) == pytest.approx(number, rel=0.005)
+
+
+def test_thresholds_below_a_second_are_written_in_milliseconds() -> None:
+    told = "3 of 9 requests took over 0.003 s, 1 over 0.25 s and 0 over 1.2 s; version 2 is over 5."
+    assert milliseconds(told) == "3 of 9 requests took over 3 ms, 1 over 250 ms and 0 over 1.2 s; version 2 is over 5."
+
+
+def test_a_column_that_did_not_move_has_no_small_shift() -> None:
+    theirs = [float(place) for place in range(101)]
+    same, near = (
+        moved(profile(quantiles=[place + gap for place in theirs]), profile(quantiles=theirs)) for gap in (0, 1)
+    )
+    assert (same.size, same.word, near.word) == (0, "none", "small")
 
 
 def test_needs_are_named_for_people() -> None:

@@ -10,14 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.loop.plans import References, make_plan
 from flywheel.events import Event, EventKind
 from flywheel.rollout_spec import Rollout as Way
 from registry.rollouts.charts import charts, shares, span, traffic
 from registry.rollouts.drawing import SIZE, Axis, path, powers, rounds, stairs
 from registry.rollouts.evidence import evidence, verdict
+from registry.rollouts.metric_view import interval
+from registry.rollouts.plan import read_plan
 from registry.rollouts.record import Phase, Record, records
 from registry.rollouts.turns import marks, turns
 from registry.rollouts.view import build
+from registry.rollouts.wording import guards
 from tests.registry.rollouts.worlds import chain
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
@@ -163,6 +167,37 @@ def test_the_plan_is_told_in_words(good: Record) -> None:
         "Latency": "traffic 0.012",
         "Loss": "shadow 0.0014, traffic 0.004",
     }
+
+
+def test_limits_are_told_in_words_without_keys_of_the_plan(good: Record) -> None:
+    told = {one.name: one.limits for one in guards(good.plan)}
+    assert "1.5 times the champion's rate, or 0.25 percentage points above it" in told["Errors"]
+    assert told["Latency"].startswith("Requests that take over 100 ms, and over 250 ms. They may come up to 3 times")
+    assert told["Loss"].startswith("How much higher its mean is than the champion's, each value being 0 to 1.")
+
+
+def test_every_metric_of_every_plan_is_told_in_words_and_not_in_keys() -> None:
+    way = Way(unit="user", guard=("errors", "latency", "prediction_shift", "loss"))
+    shift, loss = (
+        {"kind": "shift", "bins": 10},
+        {"kind": "mean", "low": -1.0, "high": 2.5, "margin": 0.02, "opens": False},
+    )
+    known = References(latency=(0.003, 1.2), metrics={"prediction_shift": shift, "loss": loss})
+    body = {"plan": make_plan(way, 0.05, known).to_json()}
+    found = {one.name: one.limits for one in guards(read_plan(body))}
+    assert set(found) == {"Errors", "Latency", "Loss", "Shift of predictions", "Errors by user", "Outage"}
+    for name, told in found.items():
+        assert told.endswith("."), name
+        for key in ("pace", "spending", "holds", "opens yes", "opens no,", "bins", "block", ",,", "look by look"):
+            assert key not in told, (name, told)
+    assert "over 3 ms, and over 1.2 s" in found["Latency"]
+    assert "that 10 % more do" in found["Outage"]
+
+
+def test_an_end_of_an_interval_that_is_not_known_is_said_in_words() -> None:
+    said = [interval(*ends) for ends in ((0.0, None), (1.2, None), (None, None), (None, 3.0), (0.0, 2.0))]
+    known = ["no bound yet", "at least 1.2, and no upper bound yet", "no bound yet"]
+    assert said == [*known, "at most 3, and no lower bound yet", "0 to 2"]
 
 
 def test_a_first_version_is_judged_by_nothing_and_still_has_a_page(tmp_path: Path) -> None:

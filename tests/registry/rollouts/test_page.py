@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from flywheel.connections import secrets
 from flywheel.events import EventKind
+from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings
+from tests.registry.commands import run
 from tests.registry.conftest import Server
 from tests.registry.review.test_browser import PALE
 from tests.registry.rollouts.conftest import Controller, copied
@@ -74,7 +76,9 @@ def test_the_list_shows_rollouts_the_newest_first_with_where_they_stand(server: 
     first = name.replace("-v2-", "-v1-").replace("0002-1", "0001-1")
     places = [text.index(f"/flywheel/rollouts/{model}/{one}") for one in (name, first)]
     assert places == sorted(places)
-    assert text.count("Live") == 2
+    assert text.count("Live") == text.count("Replaced by version 2") == 1
+    assert "Replaced by version 2" in page_of(server, "vic", f"{model}/{first}")
+    assert "Replaced" not in page_of(server, "vic", f"{model}/{name}")
 
 
 def test_the_page_says_versions_digests_plan_evidence_and_who_did_what(server: Server, rich: tuple[str, str]) -> None:
@@ -130,6 +134,61 @@ def test_what_people_wrote_is_text_and_never_markup(server: Server, going: str) 
     report = server.call("vic", "GET", f"/flywheel/api/rollouts/{going}/report").json()["html"]
     assert "<script" not in report
     assert "&lt;script&gt;alert" in report
+
+
+def test_who_withdrew_a_version_during_its_rollout_and_why_stand_on_the_page_and_in_the_list(
+    server: Server, model: str, controller: Controller
+) -> None:
+    for _ in range(2):
+        version = server.register(model)
+        assert server.move("grace", model, version, "Production").status_code == 200
+        if version == "1":
+            alias = {"name": model, "alias": "champion", "version": version}
+            assert server.post(CONTROLLER, "registered-models/alias", **alias).status_code == 200
+    name = controller.start(model, "2")
+    controller.change(EventKind.ROLLOUT_STEP, name, "intent", "done", step=0, percent=10)
+    asked = {"reason": "support is <b>flooded</b>"}
+    assert server.call("grace", "POST", f"/flywheel/api/rollback/{model}", json=asked).status_code == 200
+    controller.change(EventKind.ROLLOUT_ROLLED_BACK, name, "intent", "done", cause="withdrawn")
+    for path in (model, f"{model}/{name}"):
+        text = page_of(server, "vic", path)
+        assert "Taken back by people" in text
+        assert re.search("grace(</strong>)? moved version 2 from Production to Archived", text)
+        assert "Rolled back to version 1: support is &lt;b&gt;flooded&lt;/b&gt;" in text
+    text = page_of(server, "vic", f"{model}/{name}")
+    story = text[text.index('id="story"') :]
+    assert story.index("rolled it back") < story.index("moved version 2") < story.index("took the rollout a step")
+    (found,) = server.call("vic", "GET", f"/flywheel/api/rollouts/{model}").json()["rollouts"]
+    assert (found["standing"], found["withdrawn"]["by"]) == ("Taken back by people", "grace")
+
+
+@pytest.mark.usefixtures("home")
+def test_the_list_of_the_command_says_what_a_rollout_waits_for(
+    server: Server, going: str, controller: Controller
+) -> None:
+    assert "Canary, 10 %. The step to 50 % waits for the evidence" in run("rollouts", "list", going, "--user", "vic")
+    server.call("olga", "POST", f"/flywheel/api/rollouts/{going}/pause", json={"because": "fog"})
+    said = run("rollouts", "list", going, "--user", "vic")
+    assert f"Canary, paused, 10 %. Paused by olga: fog. `flywheel resume {going}` lets it go on." in said
+    controller.change(EventKind.ROLLOUT_ROLLED_BACK, f"{going}-v2-bbbbbbbb-1", "intent", "done", cause="verdict")
+    assert run("rollouts", "list", going, "--user", "vic").endswith("Rolled back. It answers.\n")
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_long_path_in_a_reason_wraps(
+    server: Server, going: str, controller: Controller, opened: Opened, width: int
+) -> None:
+    name, where = f"{going}-v2-bbbbbbbb-1", f"/var/lib/flywheel/environments/{'2d7f' * 40}/bin/python"
+    for state in ("intent", "done"):
+        told = {"rollout": name, "state": state, "reason": f"{where} ended with 1.", "cause": "start"}
+        controller.record(EventKind.ROLLOUT_ROLLED_BACK, f"{going}/2", None, **told)
+    for path in (going, f"{going}/{name}"):
+        page = opened("vic", f"/flywheel/rollouts/{path}", width=width)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        cut = "(one) => one.scrollWidth > one.clientWidth"
+        assert page.evaluate(f"[...document.querySelectorAll('aside, .card, p, .sub')].filter({cut}).length") == 0
+        page.context.close()
 
 
 @needs_chromium
