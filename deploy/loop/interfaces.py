@@ -12,6 +12,7 @@ from deploy.loop.plans import References
 from deploy.loop.rollout import Rollout
 from deploy.shares import ArmCounts, Share
 from flywheel.events import Event, EventKind
+from flywheel.rollbacks import Cause
 from flywheel.rollout_spec import Rollout as RolloutSpec
 
 
@@ -31,11 +32,13 @@ class Condition:
         readiness: Whether it can take traffic.
         reason: Of a failure.
         serving: How it is served (backend, replicas, why), for people and for the record.
+        cause: Of a failure, what kind it is where nothing of the version has ever answered.
     """
 
     readiness: Readiness
     reason: str = ""
     serving: Mapping[str, Any] = field(default_factory=dict)
+    cause: Cause = Cause.START
 
 
 class Ledger(Protocol):

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+from flywheel.rollbacks import in_one_line
 from registry.review.comparison import Measured
 
 MISSING = "–"
@@ -106,5 +107,6 @@ FILTERS = {
     "percent": percent,
     "setting": setting,
     "sentence": sentence,
+    "in_one_line": in_one_line,
     "path": segment,
 }

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import typer
 
 from flywheel.errors import UsageError
+from flywheel.rollbacks import in_one_line
 
 app = typer.Typer(no_args_is_help=True)
 rollouts = typer.Typer(
@@ -55,7 +56,8 @@ def list_rollouts(name: Name, as_json: Json = False, user: User = None) -> None:
         typer.echo(json.dumps(found, indent=1))
         return
     for one in found["rollouts"]:
-        typer.echo(f"{one['started'][:19]}  {one['rollout']}  {one['phase']}, {one['percent']} %. {one['reason']}")
+        reason = in_one_line(one["reason"])
+        typer.echo(f"{one['started'][:19]}  {one['rollout']}  {one['phase']}, {one['percent']} %. {reason}")
 
 
 @rollouts.command(
