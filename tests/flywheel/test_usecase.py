@@ -53,7 +53,7 @@ def test_other_text_is_no_duration_or_one_that_means_what_it_says(text: str) -> 
         ({"train": {"validation": "two weeks"}}, "a number and a unit"),
         ({"train": {"validation": 14}}, "a number and a unit"),
         ({"rollout": {"steps": [0]}}, "'rollout.steps.0' is wrong"),
-        ({"rollout": {"max_minutes": float("inf")}}, "'rollout.max_minutes' is wrong: Input should be a finite number"),
+        ({"rollout": {"max_minutes": float("inf")}}, "'rollout.max_minutes' is wrong: it must be a finite number"),
         (
             {"rollout": {"guard": ["errors", "kpi"], "kpi": {"margin": 1}}},
             "margin 1 must be below 1, the most that can",
