@@ -58,6 +58,13 @@ class Stages(Protocol):
         """Return the stage of each of these versions of a use case; what does not exist is left out."""
 
 
+class Registered(Stages, Protocol):
+    """The same, and what nobody has decided yet."""
+
+    def undecided(self, usecase: str) -> str | None:
+        """Return the newest version of a use case, unless somebody has put it into Production or archived it."""
+
+
 class Registry(Stages, Protocol):
     """The registry as svc-controller sees it; every call may be repeated."""
 

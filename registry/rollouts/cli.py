@@ -8,7 +8,6 @@ from urllib.parse import quote
 import typer
 
 from flywheel.errors import UsageError
-from flywheel.rollbacks import in_one_line
 
 app = typer.Typer(no_args_is_help=True)
 rollouts = typer.Typer(
@@ -51,6 +50,8 @@ def promote(name: Name, because: Because, rollout: Rollout = None, as_json: Json
 @rollouts.command("list", epilog="Example: flywheel rollouts list flights-delay --json --user olga")
 def list_rollouts(name: Name, as_json: Json = False, user: User = None) -> None:
     """List the newest rollouts of a model, the newest first."""
+    from flywheel.rollbacks import in_one_line  # SQLAlchemy: `flywheel --help` must not pay for it
+
     found = _ask("GET", name, "", user)
     if as_json:
         typer.echo(json.dumps(found, indent=1))

@@ -162,6 +162,11 @@ class SimulatedRegistry:
         assert usecase == FLIGHTS
         return {version: self._world.stages[version] for version in versions}
 
+    def undecided(self, usecase: str) -> str | None:
+        assert usecase == FLIGHTS
+        newest, stage = max(self._world.stages.items(), key=lambda one: int(one[0]))
+        return newest if stage == "Staging" else None
+
     def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
         assert usecase == FLIGHTS
         if self._world.aliases.get(alias) == version:

@@ -32,6 +32,9 @@ def shop(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 def test_a_client_creates_updates_and_deletes_what_reviewers_have_decided(shop: Shop) -> None:
     client, name = FlywheelDeploymentClient("flywheel"), shop.name
+    with pytest.raises(MlflowException, match=r"There is no version 99 of"):
+        client.create_deployment(name, f"models:/{name}/99")
+    (shop.registry / "stages.json").write_text(json.dumps({"1": "Staging"}))
     with pytest.raises(MlflowException, match=r"Version 1 .* is not approved. Have a reviewer"):
         client.create_deployment(name, f"models:/{name}/1")
     assert shop.programs() == set()
