@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy import logs_cli, verdict_cli
-from deploy.desired import nothing_approved
 from deploy.experiments import cli as experiments_cli
 from flywheel.connections import endpoints, login
 from flywheel.errors import TransientError, UsageError
@@ -62,6 +61,8 @@ def deploy(
     if usecase is None:
         _warn_of_unknown(serving, [one.usecase for one in result.progress])
     if usecase is not None and not result.progress:
+        from deploy.desired import nothing_approved  # SQLAlchemy
+
         raise UsageError(nothing_approved(usecase))
     if not result.progress:
         typer.echo("No version has been approved yet. Train one, and have a reviewer move it to Production.")

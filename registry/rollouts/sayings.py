@@ -46,6 +46,13 @@ def may_allow(found: Record) -> str | None:
     """Return why there is no step to allow; None when it may be said."""
     if found.phase not in OPEN:
         return _too_late(found)
+    way = found.plan.way
+    stands = found.phase is Phase.HELD or found.paused is not None
+    if found.plan.experiment and not (stands or way.manual or way.windows):
+        return (
+            f"'{found.name}' is an experiment and looks on by itself; nobody can say who has won. "
+            f"`flywheel experiment stop {found.model}` ends it without a winner."
+        )
     waits = found.allowed and found.paused is None
     return f"Rollout '{found.name}' has been allowed to go a step further already." if waits else None
 
