@@ -21,6 +21,7 @@ from deploy.local.building import READY, is_whole
 from deploy.local.installers import python_of
 from deploy.local.locks import builder_log
 from deploy.local.log_tail import log_tail
+from flywheel.errors import SpecError
 from flywheel.settings import Settings
 from flywheel.stack.processes import recorded_command
 
@@ -150,7 +151,8 @@ class Environments:
             with suppress(ProcessLookupError):
                 os.killpg(building.process.pid, signal.SIGKILL)
             building.process.wait()
-        why = f"{why.rstrip('.')}. {REMEDY} {log_tail(builder_log(self._home, digest))}"
+        remedy = "" if code == SpecError.exit_code else f" {REMEDY}"  # a lock that is wrong says itself what to do
+        why = f"{why.rstrip('.')}.{remedy} {log_tail(builder_log(self._home, digest))}"
         self._failed |= dict.fromkeys(((digest, one) for one in building.waiting), (self._clock(), why))
         return _failure(digest, version, why)
 

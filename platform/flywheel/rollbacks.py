@@ -12,9 +12,7 @@ class Cause(StrEnum):
     VERDICT = "verdict"  # it failed more often than the champion
     START = "start"  # it did not start, or its bytes are not those that were approved
     HEALTH = "health"  # it stopped answering for too long
-    ENVIRONMENT = (
-        "environment"  # its environment cannot be built, perhaps because an index is down: may be approved anew
-    )
+    ENVIRONMENT = "environment"  # its environment cannot be built; perhaps an index is down, so it may be approved anew
     SUPERSEDED = "superseded"  # a newer version was approved meanwhile
     WITHDRAWN = "withdrawn"  # somebody took it out of Production
     NO_WINNER = "no winner"  # an experiment found none better than the champion, or people ended it
