@@ -44,7 +44,9 @@ class Lines:
             state = f"{one.phase} {one.percent} {one.challenger} {one.settled}"
             # Evidence grows at every look: a line only when it has crossed another quarter of the way.
             quarters = [int(4 * part) for part in gates(one.verdict).values()]
-            self._print(one.usecase, f"{state} {quarters}", describe(self._once(one)))
+            said = self._once(one)
+            if self._print(one.usecase, f"{state} {quarters}", describe(said)) and "\n" in said.reason:
+                self._told[one.usecase] = said.reason
             for version, serving in _said_apart(one).items():
                 line = f"{one.usecase}: version {version}: {how_served(serving)}"
                 self._print(f"{one.usecase}/{version}", line, line)
@@ -52,17 +54,17 @@ class Lines:
     def _once(self, one: Progress) -> Progress:
         """Leave out of the reason what was printed of this use case before, where it goes on with a log."""
         told = self._told.get(one.usecase)
-        if told is not None and told in one.reason:
-            reason = ABOVE.capitalize() if one.reason == told else one.reason.replace(told, ABOVE)
-            return replace(one, reason=reason)
-        if "\n" in one.reason:
-            self._told[one.usecase] = one.reason
-        return one
+        if told is None or told not in one.reason:
+            return one
+        return replace(one, reason=ABOVE.capitalize() if one.reason == told else one.reason.replace(told, ABOVE))
 
-    def _print(self, subject: str, state: str, line: str) -> None:
-        if self._last.get(subject) != state:
-            self._last[subject] = state
-            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+    def _print(self, subject: str, state: str, line: str) -> bool:
+        """Print a line unless the state is what it was; say whether it was printed."""
+        if self._last.get(subject) == state:
+            return False
+        self._last[subject] = state
+        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        return True
 
 
 def describe(one: Progress) -> str:

@@ -60,7 +60,7 @@ def test_a_reason_with_a_log_is_told_once() -> None:
     over = replace(LIVE, usecase="flights", phase=Phase.ROLLED_BACK, reason=f"Version 2 was rolled back: {why}")
     console = Console(width=200, file=io.StringIO(), record=True)
     lines = Lines(console)
-    for one in (starting, replace(starting, phase=Phase.ROLLING_BACK), over):
+    for one in (starting, starting, replace(starting, phase=Phase.ROLLING_BACK), over):
         lines.show([one])
     told = console.export_text()
     assert told.count("the index is down") == 1
@@ -68,6 +68,11 @@ def test_a_reason_with_a_log_is_told_once() -> None:
         "flights: version 2 rolling back, 0 % of traffic. The reason stands above.",
         "flights: version 7 is live. Version 2 was rolled back: the reason stands above.",
     ]
+    later = Lines(console)  # what does not change the state is no line, and tells nothing
+    before = replace(starting, reason="It is starting.", serving={})
+    for one in (before, starting, replace(starting, phase=Phase.ROLLING_BACK)):
+        later.show([one])
+    assert console.export_text().count("the index is down") == 1
     console.print(picture([starting]))
     assert console.export_text().count("the index is down") == 1
 
