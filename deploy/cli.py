@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from deploy import logs_cli, verdict_cli
 from deploy.experiments import cli as experiments_cli
 from flywheel.connections import endpoints, login
-from flywheel.errors import UsageError
+from flywheel.errors import TransientError, UsageError
 from flywheel.identities import CONTROLLER
 from flywheel.serving import LONGEST_DAYS, EnvManager
 from flywheel.settings import Settings, load_settings
@@ -60,9 +61,12 @@ def deploy(
     if usecase is None:
         _warn_of_unknown(serving, [one.usecase for one in result.progress])
     if usecase is not None and not result.progress:
-        raise UsageError(f"Use case '{usecase}' has no approved version. Have a reviewer move one to Production.")
+        from deploy.desired import nothing_approved  # SQLAlchemy
+
+        raise UsageError(nothing_approved(usecase))
     if not result.progress:
         typer.echo("No version has been approved yet. Train one, and have a reviewer move it to Production.")
+    _tell_of_waiting(settings, result)
     if json_file is not None:
         document = {"usecases": [asdict(one) for one in result.progress], "rolled_back": list(result.rolled_back)}
         json_file.write_text(json.dumps(document, indent=1))
@@ -150,6 +154,19 @@ def _warn_of_unknown(serving: "Serving", known: list[str]) -> None:
 
     for name in unknown_use_cases(serving, known):
         typer.echo(f"Warning: serving.yaml speaks of '{name}', and no use case of that name was approved.", err=True)
+
+
+def _tell_of_waiting(settings: Settings, result: "Result") -> None:
+    """Say which newer versions wait for people; a registry that went away since says nothing."""
+    from deploy.loop.leading import mlflow_registry
+    from deploy.loop.unapproved import waits_for_approval
+    from flywheel.rest import RefusedError  # urllib3
+
+    registry = mlflow_registry(settings)
+    with suppress(TransientError, RefusedError):
+        for one in result.progress:
+            if waiting := waits_for_approval(registry, one.usecase, one.challenger or one.champion):
+                typer.echo(f"{one.usecase}: {waiting}")
 
 
 def _reconcile(

@@ -67,7 +67,7 @@ class Changes:
             FlywheelError: The version is not approved, was rolled back, or waits for people; says why.
         """
         if version is not None:
-            check_wanted(version, *self._known(usecase))
+            check_wanted(version, *self._known(usecase, version))
         words = ["deploy", "--usecase", usecase, "--timeout", f"{change.timeout:g}"]
         if not change.wait:
             return {"outcome": "started", "log": str(self._begin(usecase, words))}
@@ -103,10 +103,11 @@ class Changes:
             raise UsageError(f"Say why the rollout of '{usecase}' is paused, as config 'reason'; it stays on record.")
         self._run([control, usecase, *(["--because", change.reason] if change.reason else [])], (0,))
 
-    def _known(self, usecase: str) -> tuple[list[Approval], dict[str, str], History]:
+    def _known(self, usecase: str, version: str) -> tuple[list[Approval], dict[str, str], History]:
         events = read_trail(self._settings)
         approved = approvals(events).get(usecase, [])
-        stages = self._registry(self._settings).stages(usecase, [one.served.version for one in approved])
+        asked = {version, *(one.served.version for one in approved)}
+        stages = self._registry(self._settings).stages(usecase, asked)
         return approved, stages, history_of(events, usecase)
 
     def _run(self, words: list[str], expected: tuple[int, ...]) -> int:

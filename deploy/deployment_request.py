@@ -61,13 +61,17 @@ def check_wanted(version: str, approved: Sequence[Approval], stages: Mapping[str
     Args:
         version: The version.
         approved: The use case's approvals that stand.
-        stages: MLflow's stage by version.
+        stages: MLflow's stage by version, that one included where it exists.
         history: The use case's rollouts.
 
     Raises:
         UsageError: It is not; says what is missing.
     """
     name = history.usecase
+    if version not in stages:
+        raise UsageError(
+            f"There is no version {version} of '{name}' in the registry. Name one that MLflow lists of the model."
+        )
     approval = next((one for one in approved if one.served.version == version), None)
     if approval is None or stages.get(version) != PRODUCTION:
         raise UsageError(

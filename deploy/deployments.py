@@ -1,9 +1,9 @@
 """MLflow's deployment target `flywheel`: MLflow's client and command line roll out and ask for predictions.
 
-    mlflow deployments create -t flywheel -n flights-delay -m models:/flights-delay/3
-    mlflow deployments update -t flywheel -n flights-delay -m models:/flights-delay/4 -C wait=false
-    mlflow deployments delete -t flywheel -n flights-delay -C reason="replaced by flights-delay-hourly"
-    mlflow deployments predict -t flywheel -n flights-delay -I rows.json
+    mlflow deployments create -t flywheel --name flights-delay -m models:/flights-delay/3
+    mlflow deployments update -t flywheel --name flights-delay -m models:/flights-delay/4 -C wait=false
+    mlflow deployments delete -t flywheel --name flights-delay -C reason="replaced by flights-delay-hourly"
+    mlflow deployments predict -t flywheel --name flights-delay -I rows.json
     get_deploy_client("flywheel:http://gateway:8080").predict(endpoint="flights-delay", inputs=frame)
 
 `flywheel` alone is the stack of FLYWHEEL_HOME; only on its machine can anything be changed. A deployment and an
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
+import click
 import pandas as pd
 import urllib3
 from mlflow.deployments import BaseDeploymentClient, PredictionsResponse
@@ -49,6 +50,13 @@ HOW_VERSIONS_GO_LIVE = (
 )
 
 
+class Refusal(MlflowException, click.ClickException):  # type: ignore[misc]  # mlflow is untyped
+    """A refusal as MLflow's client knows it; its command line prints a traceback of all that are not click's too."""
+
+    def __init__(self, message: str, code: int) -> None:
+        MlflowException.__init__(self, message, code)
+
+
 class FlywheelDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # mlflow is untyped
     """Asks one gateway, and reads from the local home what is live."""
 
@@ -67,7 +75,7 @@ class FlywheelDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # m
         """
         name = deployment_name or endpoint
         if not name:
-            raise MlflowException("Name the use case, as deployment or as endpoint.", INVALID_PARAMETER_VALUE)
+            raise Refusal("Name the use case, as deployment or as endpoint.", INVALID_PARAMETER_VALUE)
         body = json.dumps(_request(inputs), allow_nan=False, default=_plain).encode()
         headers = {"content-type": "application/json"}
         if token := os.environ.get("FLYWHEEL_TOKEN"):
@@ -77,9 +85,9 @@ class FlywheelDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # m
             response = self._http.request("POST", url, body=body, headers=headers)
         except urllib3.exceptions.HTTPError as fault:
             what = f"The gateway at {self._url} does not answer: {fault}. See `flywheel status`."
-            raise MlflowException(what, TEMPORARILY_UNAVAILABLE) from fault
+            raise Refusal(what, TEMPORARILY_UNAVAILABLE) from fault
         if response.status != 200:
-            raise MlflowException(_sentence(name, response.status, response.data), _error_code(response.status))
+            raise Refusal(_sentence(name, response.status, response.data), _error_code(response.status))
         return PredictionsResponse.from_json(response.data.decode())
 
     def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
@@ -95,7 +103,7 @@ class FlywheelDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # m
         split = self._live().get(name)
         if split is None:
             what = f"Use case '{name}' is not live here. {HOW_VERSIONS_GO_LIVE}"
-            raise MlflowException(what, RESOURCE_DOES_NOT_EXIST)
+            raise Refusal(what, RESOURCE_DOES_NOT_EXIST)
         return _described(split)
 
     def list_endpoints(self) -> list[dict[str, Any]]:
@@ -120,7 +128,7 @@ class FlywheelDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # m
             MlflowException: The use case is live already, the version is not approved, or cannot start; says why.
         """
         if name in self._live():
-            raise MlflowException(f"Use case '{name}' is live already. Update it instead.", RESOURCE_ALREADY_EXISTS)
+            raise Refusal(f"Use case '{name}' is live already. Update it instead.", RESOURCE_ALREADY_EXISTS)
         return self._deployed(name, model_uri, config)
 
     def update_deployment(
@@ -160,7 +168,7 @@ class FlywheelDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # m
     def create_endpoint(self, name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Serve a use case's newest approved version; see `create_deployment`."""
         if name in self._live():
-            raise MlflowException(f"Use case '{name}' is live already. Update it instead.", RESOURCE_ALREADY_EXISTS)
+            raise Refusal(f"Use case '{name}' is live already. Update it instead.", RESOURCE_ALREADY_EXISTS)
         return self._deployed(name, None, config)
 
     def update_endpoint(self, endpoint: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -170,7 +178,7 @@ class FlywheelDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]  # m
     def delete_endpoint(self, endpoint: str) -> NoReturn:
         """Refuse: MLflow asks for no reason here, and the audit trail does."""
         what = f"Delete the deployment '{endpoint}' instead, with config 'reason': an endpoint is the same use case."
-        raise MlflowException(what, BAD_REQUEST)
+        raise Refusal(what, BAD_REQUEST)
 
     def _deployed(self, name: str, model_uri: str | None, config: Mapping[str, Any] | None) -> dict[str, Any]:
         with _refusals():
@@ -203,16 +211,16 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except TransientError as fault:
-        raise MlflowException(str(fault), TEMPORARILY_UNAVAILABLE) from fault
+        raise Refusal(str(fault), TEMPORARILY_UNAVAILABLE) from fault
     except FlywheelError as fault:
-        raise MlflowException(str(fault), INVALID_PARAMETER_VALUE) from fault
+        raise Refusal(str(fault), INVALID_PARAMETER_VALUE) from fault
 
 
 def run_local(
     target: str, name: str, model_uri: str, flavor: str | None = None, config: Mapping[str, object] | None = None
 ) -> NoReturn:
     """Refuse, and say how a version goes live."""
-    raise MlflowException(f"This target does not run locally. {HOW_VERSIONS_GO_LIVE}", BAD_REQUEST)
+    raise Refusal(f"This target does not run locally. {HOW_VERSIONS_GO_LIVE}", BAD_REQUEST)
 
 
 def target_help() -> str:
@@ -227,7 +235,7 @@ def _gateway_url(target_uri: str) -> str:
             return endpoints(load_settings()).gateway_url.rstrip("/")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         what = f"Target '{target_uri}' is no gateway. Write flywheel, or flywheel:http://host:port."
-        raise MlflowException(what, INVALID_PARAMETER_VALUE)
+        raise Refusal(what, INVALID_PARAMETER_VALUE)
     return url
 
 
@@ -242,7 +250,7 @@ def _request(inputs: Any) -> dict[str, Any]:
     if isinstance(inputs, Mapping):
         return {"inputs": {name: list(values) for name, values in inputs.items()}}
     what = f"Inputs must be a DataFrame, rows, columns or a request, not {type(inputs).__name__}."
-    raise MlflowException(what, INVALID_PARAMETER_VALUE)
+    raise Refusal(what, INVALID_PARAMETER_VALUE)
 
 
 def _rows(frame: pd.DataFrame) -> list[list[Any]]:

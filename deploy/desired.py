@@ -67,6 +67,11 @@ def approvals(events: Iterable[Event]) -> dict[str, list[Approval]]:
     return found
 
 
+def nothing_approved(usecase: str) -> str:
+    """Say that nothing of a use case was ever approved."""
+    return f"Use case '{usecase}' has no approved version. Have a reviewer move one to Production."
+
+
 def newest(found: Iterable[Approval], stages: Mapping[str, str], failed: Iterable[str]) -> Served | None:
     """Return the version that should be live.
 

@@ -16,6 +16,6 @@ def logs(
     version: Annotated[str | None, typer.Argument(metavar="VERSION", help="Only this one; all by default.")] = None,
     lines: Annotated[int, typer.Option(min=1, help="Of each log, the last ones.")] = 20,
 ) -> None:
-    """Show the end of the logs of a use case's agents and MLflow workers, each its own."""
-    for line in told(version_logs(load_settings().root / "logs", use_case, version), lines):
+    """Show the end of the logs of a use case's agents and MLflow workers, and of the builds of their environments."""
+    for line in told(version_logs(load_settings().root, use_case, version), lines):
         typer.echo(line)

@@ -10,10 +10,11 @@ from pydantic import Field, ValidationError
 
 from deploy.verdict.readings import Reading
 from deploy.verdict.several import Judged, StepLook, judge_metrics
-from deploy.verdict_looks import SEE_DOCS, LookSpec, fault
+from deploy.verdict_looks import SEE_DOCS, LookSpec, keys
 from deploy.verdict_metrics import Strict
 from deploy.verdict_plan import PlanSpec
 from flywheel.errors import UsageError
+from flywheel.faults import sentence_of
 
 
 class VerdictFile(Strict):
@@ -37,7 +38,7 @@ def judge_file(path: Path) -> tuple[Judged, dict[str, Any]]:
     try:
         found = VerdictFile.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        raise _refusal(_sentence(path, error)) from error
+        raise _refusal(f"{path}: {sentence_of(error, keys)} {SEE_DOCS}") from error
     looks = [_taken(path, found.plan, number, look) for number, look in enumerate(found.looks, start=1)]
     _check_order(path, looks)
     try:
@@ -93,17 +94,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _taken(path: Path, plan: PlanSpec, number: int, look: LookSpec) -> StepLook:
     try:
-        return look.taken(plan)
+        return look.taken(plan, f"looks.{number}")
     except ValueError as error:
-        raise _refusal(f"{path}: looks.{number}.{error}") from error
+        raise _refusal(f"{path}: {error}") from error
 
 
 def _check_order(path: Path, looks: list[StepLook]) -> None:
     for number, (earlier, later) in enumerate(pairwise(looks), start=2):
         if later.step < earlier.step:
             raise _refusal(f"{path}: looks.{number}.step goes back to an earlier step. Put the looks in their order.")
-
-
-def _sentence(path: Path, error: ValidationError) -> str:
-    where, what = fault(error)
-    return f"{path}: {'.'.join(where) or 'the file'}: {what}. {SEE_DOCS}"

@@ -11,6 +11,7 @@ from deploy.verdict.means import differences
 from deploy.verdict.several import StepLook
 from deploy.verdict_metrics import Strict
 from deploy.verdict_plan import PlanSpec
+from flywheel.faults import Place, sentence_of
 
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
@@ -139,35 +140,31 @@ class LookSpec(Strict):
     step: int
     metrics: dict[str, dict[str, Any]]
 
-    def taken(self, plan: PlanSpec) -> StepLook:
-        """Return the look as the judge takes it.
+    def taken(self, plan: PlanSpec, place: str = "look") -> StepLook:
+        """Return the look as the judge takes it; `place` names it in messages.
 
         Raises:
             ValueError: Its step or a metric is none of the plan's, or a body is not of its metric's kind.
         """
         if self.step not in plan.steps:
-            raise ValueError(f"step: {self.step} is none of the plan's steps {list(plan.steps)}. Name one.")
-        return StepLook(plan.steps.index(self.step), {name: self._body(plan, name) for name in self.metrics})
+            raise ValueError(f"{place}.step: {self.step} is none of the plan's steps {list(plan.steps)}. Name one.")
+        return StepLook(plan.steps.index(self.step), {name: self._body(plan, name, place) for name in self.metrics})
 
-    def _body(self, plan: PlanSpec, name: str) -> Any:
+    def _body(self, plan: PlanSpec, name: str, place: str) -> Any:
         if name not in plan.metrics:
-            raise ValueError(f"metrics.{name} is no metric of the plan. It has {', '.join(plan.metrics)}.")
+            raise ValueError(f"{place}.metrics.{name} is no metric of the plan. It has {', '.join(plan.metrics)}.")
         try:
             return KINDS[plan.metrics[name].kind].model_validate(self.metrics[name]).taken()
         except ValidationError as error:
-            where, what = fault(error)
-            raise ValueError(f"{'.'.join(['metrics', name, *where])}: {what}. {SEE_DOCS}") from error
+            told = sentence_of(error, lambda inside: [place, "metrics", name, *keys(inside)])
+            raise ValueError(f"{told} {SEE_DOCS}") from error
 
 
-SEE_DOCS = "Correct it; docs/verdict.md shows the form."
+SEE_DOCS = "docs/verdict.md shows the form."
 
 
-def fault(error: ValidationError) -> tuple[list[str], str]:
-    """Return the place of the first fault, lists counted from 1, and what is wrong there."""
-    first = error.errors()[0]
-    place = first["loc"]
+def keys(place: Place) -> list[int | str]:
+    """Return the keys of the file: lists are counted from 1, as everywhere else a person reads of looks."""
     if place[:2] == ("plan", "metrics"):  # pydantic names the kind after the metric; the file has no such key there
         place = (*place[:3], *place[4:])
-    # Looks are counted from 1, as everywhere else a person reads of them.
-    where = [str(part + 1) if isinstance(part, int) else part for part in place]
-    return where, first["msg"].removeprefix("Value error, ").rstrip(".")
+    return [part + 1 if isinstance(part, int) else part for part in place]

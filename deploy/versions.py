@@ -9,6 +9,8 @@ from flywheel.rest import RefusedError
 from flywheel.signing import add_meta
 from flywheel.tracking import Tracking
 
+UNDECIDED = frozenset({"None", "Staging"})
+
 
 class MlflowRegistry:
     """One MLflow server, as svc-controller. Every call may be repeated."""
@@ -29,6 +31,11 @@ class MlflowRegistry:
                 if fault.code != "RESOURCE_DOES_NOT_EXIST":
                     raise
         return found
+
+    def undecided(self, usecase: str) -> str | None:
+        """Return the newest version of a use case, unless somebody has put it into Production or archived it."""
+        newest = next(iter(self._tracking.versions(usecase)), None)
+        return newest.version if newest is not None and newest.stage in UNDECIDED else None
 
     def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
         """Point an alias at a version, or remove it; nothing happens when it is so already."""

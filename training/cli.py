@@ -39,8 +39,8 @@ def check(
     console.print(inputs_table(prepared))
     console.print(findings_table(prepared))
     console.print(split_table(prepared))
-    if prepared.warning is not None:
-        typer.echo(prepared.warning)
+    for warning in filter(None, (prepared.warning, spec.rollout.moot)):
+        typer.echo(warning)
     typer.echo(f"{usecase} is a valid use case. Train it: mlflow run . --env-manager local -P usecase={usecase}")
 
 

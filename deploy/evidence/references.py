@@ -21,6 +21,7 @@ from flywheel.records import LOGGED_OUTCOMES, NOT_MIRRORED, REQUESTS, answered, 
 from flywheel.storage import PredictionLog, reading
 
 TRAFFIC = timedelta(hours=1)
+YOUNGEST = timedelta(minutes=1)  # what a shorter time tells of a rate is chance
 HISTORY = timedelta(days=1)
 # Fewer predictions than this give no deciles.
 FEWEST = 100
@@ -39,7 +40,7 @@ class Traffic:
 
     Args:
         requests: To be scored; those that a challenger was given are left out.
-        requests_per_second: Over the whole hour, of all arms.
+        requests_per_second: Since the first of them, of all arms.
         error_rate: Of `requests`, 0 to 1; None without any.
     """
 
@@ -70,14 +71,18 @@ def read_traffic(log: PredictionLog, usecase: str, now: datetime) -> Traffic:
     lines = log.scan(usecase, "requests", REQUESTS).filter(pl.col("time").is_between(now - TRAFFIC, now))
     asked = lines.filter(pl.col("path").str.replace(r"\?.*$", "").str.contains(SCORING) & (pl.col("attempts") > 0))
     with reading(usecase):
-        return traffic_of(asked.select("arm", "attempts", "code", "grpc_status").collect())
+        return traffic_of(asked.select("time", "arm", "attempts", "code", "grpc_status").collect(), now)
 
 
-def traffic_of(lines: pl.DataFrame) -> Traffic:
-    """Count an hour's lines (n, …)."""
+def traffic_of(lines: pl.DataFrame, now: datetime) -> Traffic:
+    """Count the lines (n, …) of the hour before `now`; a service may be younger than that."""
+    if lines.is_empty():
+        return Traffic(0, 0.0, None)
+    first = lines["time"].min()
+    span = max(now - first, YOUNGEST) if isinstance(first, datetime) else TRAFFIC
     ours = lines.filter(pl.col("arm").is_null() | (pl.col("arm") == CHAMPION))
     rate = ours.filter(failed()).height / ours.height if ours.height else None
-    return Traffic(ours.height, lines.height / TRAFFIC.total_seconds(), rate)
+    return Traffic(ours.height, lines.height / span.total_seconds(), rate)
 
 
 def read_past(log: PredictionLog, usecase: str, version: str, outputs: Mapping[str, OutputType], now: datetime) -> Past:

@@ -12,6 +12,7 @@ from flywheel.errors import UsageError
 from flywheel.settings import load_settings
 
 if TYPE_CHECKING:
+    from deploy.experiments.plan import Experiment
     from deploy.experiments.report import Report
 
 app = typer.Typer()
@@ -112,6 +113,8 @@ def report(
         typer.echo(json.dumps(made.to_json(), indent=1))
     else:
         show_report(made)
+    if data is None and (late := _old_rows(made.plan)):
+        _say(f"Caution: {late}")
     raise typer.Exit(EXIT_CODES[made.judgement.decision.call.value])
 
 
@@ -135,6 +138,13 @@ def roi(file: File, data: Data = None, as_json: Json = False) -> None:
 
 def _say(line: str) -> None:
     typer.echo(line, err=True)
+
+
+def _old_rows(wanted: "Experiment") -> str | None:
+    from deploy.experiments.sources import old_rows
+    from flywheel.storage import PredictionLog
+
+    return old_rows(wanted, PredictionLog(load_settings().root / "log"))
 
 
 def _report(file: Path, data: Path | None, looks: int) -> "Report":

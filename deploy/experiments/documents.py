@@ -15,6 +15,7 @@ from deploy.experiments.plan import Experiment
 from deploy.experiments.sample_ratio import log_evidence
 from deploy.experiments.words import one_line
 from flywheel.errors import UsageError
+from flywheel.faults import sentence_of
 from flywheel.yaml_text import parse_yaml, yaml_reason
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -108,10 +109,7 @@ def _checked(model: type[Model], found: Any, what: str) -> Model:
     try:
         return model.model_validate_json(json.dumps(found, default=_time))
     except ValidationError as fault:
-        first = fault.errors()[0]
-        where = ".".join(_keys(first["loc"])) or "the whole"
-        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
-        raise UsageError(one_line(f"{what}: {where}: {reason}. Correct it; see docs/experiments.md.")) from fault
+        raise UsageError(one_line(f"{what}: {sentence_of(fault, _keys)} See docs/experiments.md.")) from fault
     except (TypeError, ValueError, RecursionError) as fault:
         raise UsageError(one_line(f"{what} is no plain document: {fault}. Correct it.")) from fault
 

@@ -17,6 +17,8 @@ from flywheel.fields import read_fields
 from flywheel.records import join_outcomes
 
 SCORED = "scored"
+REMEDY = "Look whether requests name their unit, and whether the arm gets traffic."
+LATE = timedelta(days=1)  # a request that came longer after its event time than this, has perhaps that of old data
 
 
 def units_of_log(plan: Experiment, predictions: pl.DataFrame, outcomes: pl.DataFrame, as_of: datetime) -> Units:
@@ -51,6 +53,30 @@ def units_of_log(plan: Experiment, predictions: pl.DataFrame, outcomes: pl.DataF
     return replace(once(rows.with_columns(pl.col("covariate").fill_null(0.0)), measures), as_of=as_of)
 
 
+def late_events(plan: Experiment, records: pl.LazyFrame) -> str | None:
+    """Say that an experiment's requests name event times of long before they came; None where none does.
+
+    Args:
+        plan: Names arms and start.
+        records: Of its use case, from any time: `unit`, `arm`, `rollout`, `event_time`, `recorded_time`.
+    """
+    own = pl.col("unit").is_not_null() & pl.col("arm").is_in(list(plan.shares))
+    if plan.begin is not None:
+        own &= pl.col("recorded_time") >= plan.begin
+    if plan.rollout is not None:
+        own &= pl.col("rollout") == plan.rollout
+    late = pl.col("event_time") < pl.col("recorded_time") - LATE
+    told = records.filter(own).select(all=pl.len(), late=late.sum(), last=pl.col("event_time").filter(late).max())
+    found = told.collect().row(0, named=True)
+    if not found["late"]:
+        return None
+    return (
+        f"{found['late']:,} of {found['all']:,} requests that name their unit came more than a day after their event"
+        f" time (the last of these {found['last']:%Y-%m-%d %H:%M}), and an experiment counts days and units by that:"
+        " send rows with the event time of the request."
+    )
+
+
 def _during(plan: Experiment, as_of: datetime) -> pl.Expr:
     """Say which records are the experiment's."""
     chosen = pl.col("unit").is_not_null() & pl.col("arm").is_in(list(plan.shares)) & (pl.col("event_time") <= as_of)
@@ -65,10 +91,7 @@ def _check(plan: Experiment, during: pl.DataFrame) -> None:
     present = set(during["arm"].unique())
     for arm in plan.shares:
         if arm not in present:
-            raise UsageError(
-                f"Experiment '{plan.name}': the log has no unit in arm '{arm}' since the start."
-                " Look whether requests name their unit, and whether the arm gets traffic."
-            )
+            raise UsageError(f"Experiment '{plan.name}': the log has no unit in arm '{arm}' since the start. {REMEDY}")
 
 
 def _assigned(plan: Experiment, during: pl.DataFrame) -> pl.DataFrame:

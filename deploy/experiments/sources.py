@@ -9,7 +9,7 @@ import polars as pl
 
 from deploy.experiments.documents import parse_plan
 from deploy.experiments.gathering import look_at
-from deploy.experiments.logged import units_of_log
+from deploy.experiments.logged import REMEDY, late_events, units_of_log
 from deploy.experiments.plan import Experiment
 from deploy.experiments.table_file import read_table
 from deploy.experiments.units import Units, units_of_table
@@ -73,4 +73,17 @@ def logged_units(plan: Experiment, log: PredictionLog, as_of: datetime) -> Units
     if start is not None:
         records = records.filter(pl.col("event_time") >= start)
     predictions = answered(records.collect(), log.requests(plan.usecase))
-    return units_of_log(plan, predictions, log.outcomes(plan.usecase), as_of)
+    try:
+        return units_of_log(plan, predictions, log.outcomes(plan.usecase), as_of)
+    except UsageError as fault:
+        late = old_rows(plan, log) if REMEDY in str(fault) else None
+        if late is None:
+            raise
+        raise UsageError(str(fault).replace(REMEDY, late)) from fault
+
+
+def old_rows(plan: Experiment, log: PredictionLog) -> str | None:
+    """Say that requests of the plan's use case name event times of long before they came; None where none does."""
+    if plan.usecase not in log.use_cases():
+        return None
+    return late_events(plan, log.scan(plan.usecase, "predictions", prediction_schema(None)))

@@ -84,8 +84,15 @@ def money_lines(one: Money) -> list[str]:
         f"return {money(net)} {of} a month ({money(net_low)} to {money(net_high)})",
     ]
     if one.once:
-        said.append(f"{money(one.once)} {of} are paid back in {months(one.months[0])} ({back(one)})")
+        said.append(f"{money(one.once)} {of} are {_paid_back(one)}")
     return said
+
+
+def _paid_back(one: Money) -> str:
+    estimate, best, _ = one.months
+    if best is None:
+        return "never paid back"
+    return f"paid back in {months(estimate)} ({back(one)})" if estimate is not None else f"not paid back ({back(one)})"
 
 
 def money(value: float) -> str:

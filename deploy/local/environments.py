@@ -19,7 +19,9 @@ from pathlib import Path
 
 from deploy.local.building import READY, is_whole
 from deploy.local.installers import python_of
+from deploy.local.locks import builder_log
 from deploy.local.log_tail import log_tail
+from flywheel.errors import SpecError
 from flywheel.settings import Settings
 from flywheel.stack.processes import recorded_command
 
@@ -28,6 +30,10 @@ AGAIN_SECONDS = 600.0  # after a failure, for a version that is still wanted: it
 UNUSED_SECONDS = 86_400.0
 TIDY_SECONDS = 60.0
 GONE = ".gone"
+REMEDY = (
+    "If the index was down, a live version is tried again within ten minutes, and a new one once it is approved anew"
+    " and deployed; if its lock names what there is not, train a new version."
+)
 
 
 class State(StrEnum):
@@ -124,7 +130,7 @@ class Environments:
         words = ["--root", str(self._root), "--digest", digest, "--package", str(package), "--manager", manager]
         # Recorded, so that `flywheel down` ends it.
         command = recorded_command(self._home, f"environment-{digest}", [*self._command, *words])
-        path = self._log(digest)
+        path = builder_log(self._home, digest)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as log:
             process = subprocess.Popen(
@@ -139,18 +145,16 @@ class Environments:
         del self._building[digest]
         if code == 0:
             return Environment(digest, State.READY)
-        why = _why(self._log(digest))
+        why = _why(builder_log(self._home, digest))
         if code is None:
             why = f"it was not ready within {BUILD_SECONDS:.0f} seconds."
             with suppress(ProcessLookupError):
                 os.killpg(building.process.pid, signal.SIGKILL)
             building.process.wait()
-        why = f"{why} {log_tail(self._log(digest))}"
+        remedy = "" if code == SpecError.exit_code else f" {REMEDY}"  # a lock that is wrong says itself what to do
+        why = f"{why.rstrip('.')}.{remedy} {log_tail(builder_log(self._home, digest))}"
         self._failed |= dict.fromkeys(((digest, one) for one in building.waiting), (self._clock(), why))
         return _failure(digest, version, why)
-
-    def _log(self, digest: str) -> Path:
-        return self._home / "logs" / f"environment-{digest}.log"
 
 
 def _failure(digest: str, version: str, why: str) -> Environment:

@@ -53,6 +53,11 @@ def environment_digest(package: Path, manager: EnvManager) -> str:
     return told.hexdigest()[:16]
 
 
+def builder_log(home: Path, digest: str) -> Path:
+    """Return where the builder of an environment writes."""
+    return home / "logs" / f"environment-{digest}.log"
+
+
 def _own(package: Path) -> list[Path]:
     """Return the files that the requirements take from the package itself, as the wheels that MLflow can add to it."""
     path = package / "requirements.txt"

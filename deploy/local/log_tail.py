@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.limited import OVER
+from flywheel.rollbacks import LOG_FOLLOWS
 from flywheel.stack.parts import PASSWORD
 
 TAIL_LINES = 8
@@ -26,7 +27,7 @@ def log_tail(path: Path) -> str:
     # A program that is restarted repeats itself: each line once, in order of its last appearance.
     distinct = list(dict.fromkeys(reversed(lines)))
     shown = [PASSWORD.sub(r"://\1:***@", line) for line in reversed(distinct[:TAIL_LINES])]
-    return "\n".join([*_reason(shown), "The end of its log:", *shown])
+    return "\n".join([*_reason(shown), LOG_FOLLOWS, *shown])
 
 
 def _without_mlflows_own(lines: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from deploy.desired import Served
 from deploy.local.log_tail import log_tail
 from deploy.local.places import Agent, Place, Role, program_name
 from deploy.loop.interfaces import Condition, Readiness
+from flywheel.rollbacks import Cause
 from flywheel.stack.probes import request
 from flywheel.stack.supervisor import ProgramState
 
@@ -59,7 +60,8 @@ class Startup:
         """
         self._attempts[place.served].watched = self._clock()
         if place.choice is not None and place.choice.backend is None:
-            return Condition(Readiness.FAILED, place.choice.reason)
+            cause = Cause.ENVIRONMENT if place.waits else Cause.START  # of all that it waits for, that alone can fail
+            return Condition(Readiness.FAILED, place.choice.reason, cause=cause)
         serving = [one for one in place.agents if one.role is Role.SERVING]
         if any(ping(one) is None for one in serving):
             self.forget(place.served)

@@ -262,6 +262,6 @@ def summary(place: Place) -> dict[str, Any]:
     if choice is None:
         why = place.waits or "Being measured."
         return {"backend": None, "replicas": serving, "workers": len(place.workers), "why": why}
-    why = " ".join(filter(None, (choice.reason, place.waits)))
+    why = " ".join(dict.fromkeys(filter(None, (choice.reason, place.waits))))  # what failed may be both
     found = {"backend": choice.backend, "replicas": serving, "workers": len(place.workers), "why": why}
     return {**found, "numbers": dict(choice.numbers)}

@@ -77,6 +77,7 @@ class Observed:
         rollback: `desired` was live before, and people want it back.
         approved: All versions that people let go live.
         failing: Of an experiment, the version that the failure or the silence is of.
+        cause: Of a failure to start.
     """
 
     desired: Served | None
@@ -90,6 +91,7 @@ class Observed:
     rollback: bool = False
     approved: frozenset[Served] = frozenset()
     failing: Served | None = None
+    cause: Cause = Cause.START
 
 
 def decide(rollout: Rollout, seen: Observed) -> Decision:
@@ -156,7 +158,7 @@ def _withdrawn(rollout: Rollout, seen: Observed) -> Decision | None:
 
 def _never_there(rollout: Rollout, seen: Observed) -> Decision | None:
     if rollout.phase is Phase.STARTING and seen.failure:
-        return Decision(Action.ROLL_BACK, seen.failure, Cause.START, seen.failing)
+        return Decision(Action.ROLL_BACK, seen.failure, seen.cause, seen.failing)
     if rollout.phase is not Phase.PROMOTING or rollout.old is None:
         return None
     if seen.verdict is not None and seen.verdict.call is Call.ROLL_BACK:  # found while nothing could be recorded

@@ -4,17 +4,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from deploy.desired import Approval, Served, approvals, is_rollback, newest, policy_of
+from deploy.desired import Approval, Served, approvals, is_rollback, newest, nothing_approved, policy_of
 from deploy.evidence.references import read_traffic
 from deploy.loop.fold import histories, history_of
 from deploy.loop.foretold import plan_lines
-from deploy.loop.interfaces import Stages
+from deploy.loop.interfaces import Registered
 from deploy.loop.leading import home_vigils, local_target, log_observatory, mlflow_registry
 from deploy.loop.ledger import read_trail
 from deploy.loop.observing import LogObservatory
 from deploy.loop.planning import Planning
 from deploy.loop.rollout import History
-from flywheel.errors import IntegrityError
+from deploy.loop.unapproved import waits_for_approval
+from flywheel.errors import IntegrityError, UsageError
 from flywheel.events import Event
 from flywheel.serving import Serving, load_serving
 from flywheel.settings import Settings
@@ -25,6 +26,7 @@ def dry_run(settings: Settings, usecase: str | None) -> Iterator[str]:
 
     Raises:
         IntegrityError: The audit trail is broken, or the record of a use case cannot be read; all others are said.
+        UsageError: Nothing of the use case was ever approved.
         FlywheelError: A part of the stack does not answer.
     """
     registry = mlflow_registry(settings)
@@ -33,7 +35,10 @@ def dry_run(settings: Settings, usecase: str | None) -> Iterator[str]:
         registry, observatory, Planning(local_target(settings), observatory, home_vigils(settings).lately), serving
     )
     approved, damaged = approvals(events), list[str]()
-    for name in sorted({*histories(events), *approved} if usecase is None else {usecase}):
+    known = {*histories(events), *approved}
+    if usecase is not None and usecase not in known:
+        raise UsageError(nothing_approved(usecase))
+    for name in sorted(known if usecase is None else {usecase}):
         try:
             yield from foreseeing.lines(name, events, approved)
         except IntegrityError as fault:
@@ -47,7 +52,7 @@ def dry_run(settings: Settings, usecase: str | None) -> Iterator[str]:
 class Foreseeing:
     """What the words on a use case are made of."""
 
-    registry: Stages
+    registry: Registered
     observatory: LogObservatory
     planning: Planning
     serving: Serving
@@ -65,6 +70,9 @@ class Foreseeing:
         rollback = is_rollback(standing, desired)
         yield f"{name}: {history.sentence(desired, rollback=rollback)}"
         champion = history.champion
+        wanted = desired or champion
+        if waiting := waits_for_approval(self.registry, name, wanted.version if wanted is not None else None):
+            yield f"  {waiting}"
         if desired is None or champion is None or rollback or not _starts(history, desired):
             return
         plan = self.planning.plan(desired, champion, policy_of(events, name))

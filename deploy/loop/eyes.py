@@ -18,6 +18,7 @@ from deploy.loop.vigil import Vigils
 from deploy.loop.watch import Watch
 from deploy.verdict import Call
 from flywheel.errors import TransientError
+from flywheel.rollbacks import Cause
 
 # A restarted scorer needs about twenty seconds to answer; a canary that takes longer than this is not coming back.
 SILENCE_SECONDS = 90.0
@@ -81,6 +82,7 @@ class Eyes:
             silent_too_long=bool(silent),
             verdict=self._sent_back(rollout) or self._opinion(rollout, in_force=in_force),
             failing=next(iter((*failed, *silent)), None) if rollout.others else None,
+            cause=next((found.cause for found in failed.values()), Cause.START),
         )
 
     def _opinion(self, rollout: Rollout, *, in_force: bool) -> Opinion | None:

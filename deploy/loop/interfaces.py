@@ -13,6 +13,7 @@ from deploy.loop.plans import References
 from deploy.loop.rollout import Rollout
 from deploy.shares import ArmCounts, Share
 from flywheel.events import Event, EventKind
+from flywheel.rollbacks import Cause
 from flywheel.rollout_spec import Rollout as RolloutSpec
 
 
@@ -32,11 +33,13 @@ class Condition:
         readiness: Whether it can take traffic.
         reason: Of a failure.
         serving: How it is served (backend, replicas, why), for people and for the record.
+        cause: Of a failure, what kind it is where nothing of the version has ever answered.
     """
 
     readiness: Readiness
     reason: str = ""
     serving: Mapping[str, Any] = field(default_factory=dict)
+    cause: Cause = Cause.START
 
 
 class Ledger(Protocol):
@@ -54,6 +57,13 @@ class Stages(Protocol):
 
     def stages(self, usecase: str, versions: Iterable[str]) -> dict[str, str]:
         """Return the stage of each of these versions of a use case; what does not exist is left out."""
+
+
+class Registered(Stages, Protocol):
+    """The same, and what nobody has decided yet."""
+
+    def undecided(self, usecase: str) -> str | None:
+        """Return the newest version of a use case, unless somebody has put it into Production or archived it."""
 
 
 class Registry(Stages, Protocol):

@@ -133,7 +133,13 @@ def leadership(engine: sa.Engine) -> Iterator[PostgresLedger | None]:
         AwayError: Postgres does not answer.
     """
     with _connect(engine) as connection:
-        yield PostgresLedger(connection) if _locked(connection) else None
+        if not _locked(connection):
+            yield None
+            return
+        try:
+            yield PostgresLedger(connection)
+        finally:
+            _unlock(connection)  # else the next leader would wait until the server has seen this session end
 
 
 def read_trail(settings: Settings) -> list[Event]:
@@ -191,10 +197,7 @@ class Turns:
             try:
                 yield ledger
             finally:
-                if not connection.invalidated:  # else the lock is gone already, and connecting anew may take long
-                    with _transaction(connection):
-                        # All of them: a connection that was lost meanwhile has taken the lock once more.
-                        connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
+                _unlock(connection)
         except AwayError:
             self.close()
             raise
@@ -216,6 +219,14 @@ class Turns:
 def _locked(connection: sa.Connection) -> bool:
     with _transaction(connection):
         return bool(connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}))
+
+
+def _unlock(connection: sa.Connection) -> None:
+    if connection.invalidated:  # the lock is gone already, and connecting anew may take long
+        return
+    with _transaction(connection):
+        # All of them: a connection that was lost meanwhile has taken the lock once more.
+        connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -16,6 +17,7 @@ from deploy.loop.rollout import Phase
 
 Show = Callable[[list[Progress]], None]
 BAR = 20  # signs
+ABOVE = "the reason stands above."
 
 
 @contextmanager
@@ -34,6 +36,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._last: dict[str, str] = {}
+        self._told: dict[str, str] = {}
 
     def show(self, progress: list[Progress]) -> None:
         """Print what has changed."""
@@ -41,15 +44,27 @@ class Lines:
             state = f"{one.phase} {one.percent} {one.challenger} {one.settled}"
             # Evidence grows at every look: a line only when it has crossed another quarter of the way.
             quarters = [int(4 * part) for part in gates(one.verdict).values()]
-            self._print(one.usecase, f"{state} {quarters}", describe(one))
-            for version, serving in one.serving.items():
+            said = self._once(one)
+            if self._print(one.usecase, f"{state} {quarters}", describe(said)) and "\n" in said.reason:
+                self._told[one.usecase] = said.reason
+            for version, serving in _said_apart(one).items():
                 line = f"{one.usecase}: version {version}: {how_served(serving)}"
                 self._print(f"{one.usecase}/{version}", line, line)
 
-    def _print(self, subject: str, state: str, line: str) -> None:
-        if self._last.get(subject) != state:
-            self._last[subject] = state
-            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+    def _once(self, one: Progress) -> Progress:
+        """Leave out of the reason what was printed of this use case before, where it goes on with a log."""
+        told = self._told.get(one.usecase)
+        if told is None or told not in one.reason:
+            return one
+        return replace(one, reason=ABOVE.capitalize() if one.reason == told else one.reason.replace(told, ABOVE))
+
+    def _print(self, subject: str, state: str, line: str) -> bool:
+        """Print a line unless the state is what it was; say whether it was printed."""
+        if self._last.get(subject) == state:
+            return False
+        self._last[subject] = state
+        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        return True
 
 
 def describe(one: Progress) -> str:
@@ -87,6 +102,11 @@ def how_served(serving: Mapping[str, Any]) -> str:
     return f"{serving['backend']}, {replicas} agent{'s' * (replicas != 1)}{behind}. {serving['why']}"
 
 
+def _said_apart(one: Progress) -> dict[str, Mapping[str, Any]]:
+    """Return how its versions are served, without what the reason says already."""
+    return {version: found for version, found in one.serving.items() if how_served(found) not in one.reason}
+
+
 def picture(progress: list[Progress]) -> RenderableType:
     """Return what is shown of all use cases: where each stands, its way, its evidence, and what goes on in words."""
     return Group(*(part for one in progress for part in _use_case(one)))
@@ -100,7 +120,7 @@ def _use_case(one: Progress) -> Iterator[RenderableType]:
         yield Padding(_way(one), (0, 0, 0, 2))
         yield Padding(_evidence(one), (0, 0, 0, 2))
     yield Padding(Text(one.reason), (0, 0, 0, 2))
-    for version, serving in one.serving.items():
+    for version, serving in _said_apart(one).items():
         yield Padding(Text(f"version {version}: {how_served(serving)}", "dim"), (0, 0, 0, 2))
     yield Text()
 

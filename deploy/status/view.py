@@ -1,7 +1,7 @@
 """The serving section as people read it: one table where the terminal is wide enough, else traffic and log apart."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,6 +12,7 @@ from deploy.loop.view import describe
 from deploy.shares import SHADOW
 from deploy.status.arms import Arm
 from deploy.status.controller import ControllerState
+from flywheel.rollbacks import in_one_line
 
 UNKNOWN = "–"
 UNBOUNDED = 1000  # columns
@@ -56,7 +57,12 @@ def shown(arms: Sequence[Arm], width: int) -> str:
 def rollout_lines(standing: Sequence[Progress]) -> list[str]:
     """Say where each rollout stood when a controller looked last, and what else is not simply live."""
     told = [one for one in standing if one.challenger is not None or one.reason != "Live."]
-    return [describe(one) for one in told]
+    return [describe(replace(one, reason=_without_log(one))) for one in told]
+
+
+def _without_log(one: Progress) -> str:
+    brief = in_one_line(one.reason)
+    return brief if "\n" not in one.reason else f"{brief} `flywheel logs {one.usecase}` shows its log."
 
 
 def controller_line(state: ControllerState) -> str:

@@ -26,8 +26,3 @@ def read_document(path: Path, kind: type[T]) -> T:
         raise IntegrityError(
             f"{kind.__name__} {path} is damaged: {fault.errors()[0]['msg']}. Train the model again."
         ) from fault
-
-
-def place_of(fault: ValidationError, whole: str) -> str:
-    """Return where the first fault of a document stands, keys with dots between; `whole`: in no key of it."""
-    return ".".join(str(part) for part in fault.errors()[0]["loc"]) or whole

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from flywheel.documents import place_of
 from flywheel.errors import SpecError
+from flywheel.faults import reason_of, sentence_of
 from flywheel.freeze import Freeze
 from flywheel.identities import SERVICES
 from flywheel.limits import BUILT_IN
@@ -178,18 +178,13 @@ def unworkable(policy: Policy) -> str | None:
 
 def _told(fault: ValidationError) -> str:
     first = fault.errors()[0]
-    place = place_of(fault, "people")
-    reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    place = ".".join(map(str, first["loc"]))
     if first["type"] == "enum":
         roles = ", ".join(Role)
         return f"'{place}' is wrong: role '{first['input']}' does not exist. Choose one of: {roles}."
-    if first["type"] == "extra_forbidden":
-        return f"'{place}' is not known. Remove it or correct its spelling."
-    if first["type"] == "missing":
-        return f"'{place}' is missing. Add it."
     if place.startswith("models.") and first["type"] == "literal_error":
-        return f"'{place}' is wrong: it may only be {reason}, since a section only tightens. Leave it out."
-    return f"'{place}' is wrong: {reason}. Correct it."
+        return f"'{place}' is wrong: {reason_of(first)}, since a section only tightens. Leave it out."
+    return sentence_of(fault)
 
 
 def _people(policy: Policy) -> str | None:

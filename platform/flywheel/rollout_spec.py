@@ -160,6 +160,16 @@ class Rollout(Strict):
         return self
 
     @property
+    def moot(self) -> str | None:
+        """What it says that changes nothing, with what to do; None where all of it counts."""
+        if self.strategy == "canary" or not self.steps or "steps" not in self.model_fields_set:
+            return None
+        return (
+            "rollout.steps change nothing with strategy: blue_green, which goes from the shadow to all of the traffic "
+            "at once. Leave them out, or write strategy: canary."
+        )
+
+    @property
     def shares(self) -> tuple[int, ...]:
         """The shares of the traffic before all of it, in percent."""
         return self.steps if self.strategy == "canary" else ()

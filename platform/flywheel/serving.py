@@ -24,8 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from flywheel.documents import place_of
 from flywheel.errors import SpecError, UsageError
+from flywheel.faults import sentence_of
 from flywheel.yaml_text import parse_yaml, yaml_reason
 
 NAME = "serving.yaml"
@@ -300,7 +300,7 @@ def load_serving(home: Path) -> Serving:
     try:
         return Serving.model_validate({} if document is None else document)
     except ValidationError as fault:
-        raise SpecError(f"{path}: {_told(fault)} Correct it.") from fault
+        raise SpecError(f"{path}: {sentence_of(fault)}") from fault
 
 
 def parse_section(text: str) -> UseCaseServing:
@@ -312,11 +312,7 @@ def parse_section(text: str) -> UseCaseServing:
     try:
         return UseCaseServing.model_validate_json(text)
     except ValidationError as fault:
-        raise UsageError(f"--serving: {_told(fault)} Give a section of serving.yaml as JSON.") from fault
-
-
-def _told(fault: ValidationError) -> str:
-    return f"{place_of(fault, 'the document')}: {fault.errors()[0]['msg']}."
+        raise UsageError(f"--serving: {sentence_of(fault)} Give a section of serving.yaml as JSON.") from fault
 
 
 def check_files(source: Path, door: GatewayServing) -> None:

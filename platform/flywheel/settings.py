@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flywheel.errors import UsageError
+from flywheel.faults import reason_of
 
 
 class Settings(BaseSettings):
@@ -43,4 +44,4 @@ def load_settings() -> Settings:
     except ValidationError as fault:
         first = fault.errors()[0]
         name = f"FLYWHEEL_{str(first['loc'][0]).upper()}"
-        raise UsageError(f"{name} is wrong: {first['msg']}. Unset it or correct it.") from fault
+        raise UsageError(f"{name} is wrong: {reason_of(first)}. Unset it or correct it.") from fault

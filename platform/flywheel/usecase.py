@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from flywheel.documents import place_of
 from flywheel.durations import Duration
 from flywheel.errors import SpecError
+from flywheel.faults import sentence_of
 from flywheel.limits import Limits
 from flywheel.rollout_spec import Rollout
 from flywheel.yaml_text import parse_yaml, yaml_reason
@@ -257,14 +257,7 @@ def parse_usecase(document: Any, where: str) -> UseCase:
     try:
         return UseCase.model_validate(document)
     except ValidationError as fault:
-        first = fault.errors()[0]
-        key = place_of(fault, "data")
-        reason = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            raise SpecError(f"Use case {where}: unknown key '{key}'. Remove it or correct its spelling.") from fault
-        if first["type"] == "missing":
-            raise SpecError(f"Use case {where}: key '{key}' is missing. Add it.") from fault
-        raise SpecError(f"Use case {where}: '{key}' is wrong: {reason}. Correct it.") from fault
+        raise SpecError(f"Use case {where}: {sentence_of(fault)}") from fault
 
 
 def load_usecase(path: Path) -> UseCase:

@@ -21,9 +21,9 @@ import urllib3
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from flywheel.documents import place_of
 from flywheel.errors import SpecError, TransientError
 from flywheel.events import Event
+from flywheel.faults import sentence_of
 from flywheel.yaml_text import parse_yaml, yaml_reason
 from registry.hooks.consumers import RefusedError
 
@@ -173,9 +173,7 @@ def parse_hooks(text: str, where: str) -> Hooks:
     except yaml.YAMLError as fault:
         raise SpecError(f"Hooks {where}: no YAML: {yaml_reason(fault)}. Correct it.") from fault
     except ValidationError as fault:
-        first = fault.errors()[0]
-        place = place_of(fault, "the whole")
-        raise SpecError(f"Hooks {where}: '{place}' is wrong: {first['msg']}. Correct it.") from fault
+        raise SpecError(f"Hooks {where}: {sentence_of(fault)}") from fault
 
 
 def _is_loopback(host: str) -> bool:

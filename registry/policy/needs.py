@@ -185,13 +185,17 @@ def gate_need(gate: str, facts: Facts, policy: Policy) -> Need:
 def _unfit(evidence: Evidence, facts: Facts, policy: Policy) -> str | None:
     found = evidence.measurement
     if evidence.digest != facts.digest:
-        return "was run on other bytes than the version has now; run it again."
+        return f"was run on other bytes than the version has now; {_again(evidence.gate, facts)}"
     if found.outcome == Outcome.FAIL:
         return f"failed: {found.sentence}"
     if found.outcome == Outcome.COULD_NOT_RUN:
         return f"could not run: {found.sentence}"
     stale = _stale(evidence, facts, policy)
-    return f"is stale: {stale}; run it again." if stale else None
+    return f"is stale: {stale}; {_again(evidence.gate, facts)}" if stale else None
+
+
+def _again(gate: str, facts: Facts) -> str:
+    return f"run it again: flywheel gates run {facts.model} {facts.version} --gate {gate}."
 
 
 def _stale(evidence: Evidence, facts: Facts, policy: Policy) -> str | None:

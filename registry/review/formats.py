@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from urllib.parse import quote
 
+from flywheel.rollbacks import in_one_line
 from registry.review.comparison import Measured
 
 MISSING = "–"
@@ -129,5 +130,6 @@ FILTERS = {
     "percent": percent,
     "setting": setting,
     "sentence": sentence,
+    "in_one_line": in_one_line,
     "path": segment,
 }

@@ -55,8 +55,10 @@ def list_rollouts(name: Name, as_json: Json = False, user: User = None) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
+    from flywheel.rollbacks import in_one_line  # SQLAlchemy: `flywheel --help` must not pay for it
+
     for one in found["rollouts"]:
-        typer.echo(_line(one))
+        typer.echo(in_one_line(_line(one)))
 
 
 @rollouts.command(

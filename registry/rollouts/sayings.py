@@ -51,6 +51,13 @@ def may_allow(found: Record) -> str | None:
             f"Rollout '{found.name}' takes a step already, to {found.percent} % of the requests. "
             "Say it again once it is there."
         )
+    way = found.plan.way
+    stands = found.phase is Phase.HELD or found.paused is not None
+    if found.plan.experiment and not (stands or way.manual or way.windows):
+        return (
+            f"'{found.name}' is an experiment and looks on by itself; nobody can say who has won. "
+            f"`flywheel experiment stop {found.model}` ends it without a winner."
+        )
     waits = found.allowed and found.paused is None
     return f"Rollout '{found.name}' has been allowed to go a step further already." if waits else None
 

@@ -52,6 +52,11 @@ class FolderRegistry:
         found = self._read("stages")
         return {version: found[version] for version in versions if version in found}
 
+    def undecided(self, usecase: str) -> str | None:
+        del usecase
+        newest, stage = max(self._read("stages").items(), key=lambda one: int(one[0]), default=("", ""))
+        return newest if stage in {"None", "Staging"} else None
+
     def signature(self, usecase: str, version: str) -> str | None:
         """Sign as the server would, with the stack's own key."""
         del usecase

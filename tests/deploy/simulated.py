@@ -17,6 +17,7 @@ from deploy.loop.progress import Progress
 from deploy.shares import CHALLENGER, CHAMPION, SHADOW, ArmCounts, Share
 from flywheel.errors import UsageError
 from flywheel.events import GENESIS, Event, EventKind, Head, chained, verify
+from flywheel.rollbacks import Cause
 from flywheel.rollout_spec import Rollout as RolloutSpec
 
 FLIGHTS = "flights-delay"
@@ -51,6 +52,7 @@ class World:
     running: dict[Served, Readiness] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     cannot_start: set[str] = field(default_factory=set)
+    cannot_build: set[str] = field(default_factory=set)  # their environments
     routed: Share | None = None
     counters: dict[str, list[int]] = field(default_factory=dict)
     now: datetime = START
@@ -160,6 +162,11 @@ class SimulatedRegistry:
         assert usecase == FLIGHTS
         return {version: self._world.stages[version] for version in versions}
 
+    def undecided(self, usecase: str) -> str | None:
+        assert usecase == FLIGHTS
+        newest, stage = max(self._world.stages.items(), key=lambda one: int(one[0]))
+        return newest if stage == "Staging" else None
+
     def set_alias(self, usecase: str, alias: str, version: str | None) -> None:
         assert usecase == FLIGHTS
         if self._world.aliases.get(alias) == version:
@@ -194,6 +201,8 @@ class SimulatedTarget:
     def ensure(self, served: Served) -> Condition:
         if served.version in self._world.cannot_start:
             return Condition(Readiness.FAILED, "It did not start. The end of its log: no such column.")
+        if served.version in self._world.cannot_build:
+            return Condition(Readiness.FAILED, "Its index does not answer.", cause=Cause.ENVIRONMENT)
         found = self._world.running.get(served)
         if found is None:
             self._world.touch()

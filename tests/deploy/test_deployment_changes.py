@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 import deploy.deployments
 from deploy.deployment_changes import Changes
 from deploy.deployments import FlywheelDeploymentClient
+from deploy.loop.reconcile import ROLLED_BACK
 from flywheel.settings import Settings
 from tests.deploy.conftest import ENVIRONMENT, wait_for
 from tests.deploy.deploy_tiny import FolderRegistry
@@ -32,6 +33,9 @@ def shop(stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 def test_a_client_creates_updates_and_deletes_what_reviewers_have_decided(shop: Shop) -> None:
     client, name = FlywheelDeploymentClient("flywheel"), shop.name
+    with pytest.raises(MlflowException, match=r"There is no version 99 of"):
+        client.create_deployment(name, f"models:/{name}/99")
+    (shop.registry / "stages.json").write_text(json.dumps({"1": "Staging"}))
     with pytest.raises(MlflowException, match=r"Version 1 .* is not approved. Have a reviewer"):
         client.create_deployment(name, f"models:/{name}/1")
     assert shop.programs() == set()
@@ -80,3 +84,19 @@ def test_a_version_whose_environment_cannot_be_built_is_rolled_back_and_the_cham
     assert "The end of its log:" in str(caught.value)
     assert client.get_deployment(name) == {"name": name, "champion": "1", "percent": {"1": 100}}
     assert shop.pids() == before
+
+
+def test_a_version_whose_environment_could_not_be_built_goes_live_once_it_is_approved_anew(
+    shop: Shop, serving: Path
+) -> None:
+    serving.write_text(f"use_cases: {{{shop.name}: {{env_manager: virtualenv}}}}")
+    shop.approve("1")
+    assert shop.controller().wait(120) == ROLLED_BACK
+    said = (shop.registry / "controller.log").read_text()
+    assert said.count("cannot be built") == 1
+    assert said.endswith("Version 1 was rolled back: the reason stands above.\n")
+    assert shop.controller().wait(60) == 0  # which leaves it back: nobody has asked for it again
+    serving.unlink()
+    shop.approve("1")
+    assert shop.controller().wait(60) == 0
+    assert FlywheelDeploymentClient("flywheel").get_deployment(shop.name)["champion"] == "1"

@@ -52,7 +52,8 @@ def test_only_the_newest_approved_version_that_has_not_failed_may_be_asked_for()
     both = {"2": "Production", "3": "Production"}
     check_wanted("3", approved, both, none)
     for version, stages, sentence in (
-        ("4", both, "is not approved. Have a reviewer move it to Production"),
+        ("4", {**both, "4": "Staging"}, "is not approved. Have a reviewer move it to Production"),
+        ("99", both, "There is no version 99 of 'flights' in the registry."),
         ("3", {"3": "Archived"}, "`flywheel approve flights 3 --user REVIEWER`"),
         ("2", both, "but so is version 3, and the newest is served"),
     ):

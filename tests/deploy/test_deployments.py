@@ -105,7 +105,8 @@ def test_a_gateway_that_does_not_answer_is_said_to_be_so() -> None:
 def test_mlflows_command_line_finds_the_target_by_its_entry_point(site: Site, tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps([row(chance=0.25), row(chance=0.75)]))
-    command = [sys.executable, "-m", "mlflow", "deployments", "predict", "-t", "flywheel", "--name", "tiny"]
+    mlflow = [sys.executable, "-m", "mlflow", "deployments"]
+    command = [*mlflow, "predict", "-t", "flywheel", "--name", "tiny"]
     environment = ENVIRONMENT | {
         "FLYWHEEL_HOME": os.environ["FLYWHEEL_HOME"],
         "PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}{os.pathsep}{_installed(tmp_path)}",
@@ -115,6 +116,12 @@ def test_mlflows_command_line_finds_the_target_by_its_entry_point(site: Site, tm
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"predictions": [{"probability": 0.25}, {"probability": 0.75}]}
+    asked = ["update", "-t", "flywheel", "--name", "tiny", "-m", "models:/tiny@nope"]
+    refused = subprocess.run(
+        [*mlflow, *asked], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert refused.returncode == 1
+    assert refused.stderr == "Error: 'models:/tiny@nope' is no version of 'tiny'. Write models:/tiny/VERSION.\n"
 
 
 def _installed(folder: Path) -> Path:

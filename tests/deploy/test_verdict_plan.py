@@ -83,7 +83,7 @@ def test_a_look_is_taken_as_its_plan_has_it_or_refused_with_where_and_what() -> 
         ({"step": 5, "metrics": {"other": {}}}, "metrics.other is no metric of the plan"),
         (
             {"step": 5, "metrics": {"it": {**arms, "canary": {"requests": 1, "errors": 2}}}},
-            "metrics.it.canary: 2 errors",
+            "'look.metrics.it.canary' is wrong: 2 errors",
         ),
     ):
         with pytest.raises(ValueError, match=re.escape(what)):

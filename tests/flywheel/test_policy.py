@@ -146,7 +146,7 @@ def test_the_first_policy_is_one_that_works() -> None:
 WRONG = {
     "people: {eve: emperor}": "'people.eve.role' is wrong: role 'emperor' does not exist. Choose one of: viewer, data_",
     "people: {grace: reviewer}\nmay: {review: [boss]}": "'may.review.0' is wrong: role 'boss' does not exist.",
-    "may: {reviw: [reviewer]}": "'may.reviw' is not known. Remove it or correct its spelling.",
+    "may: {reviw: [reviewer]}": "unknown key 'may.reviw'. Remove it or correct its spelling.",
     "may: {review: [reviewer, reviewer]}": "'may.review' is wrong: role 'reviewer' is there twice; remove one.",
     "people: {grace: reviewer, grace: viewer}": "key 'grace' is there twice",
     "people: {ada: data_scientist}": "nobody may review (may.review: reviewer)",

@@ -135,6 +135,19 @@ def test_what_the_server_refuses_carries_its_sentence(tracking: Tracking) -> Non
     assert isinstance(caught.value, StackError)
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("registered-models/get", {"name": "nope"}),
+        ("registered-models/alias", {"name": MODEL, "alias": "nope"}),
+        ("model-versions/get", {"name": MODEL, "version": "7"}),
+    ],
+)
+def test_of_what_is_not_there_it_is_said_where_to_look(tracking: Tracking, path: str, asked: dict[str, str]) -> None:
+    with pytest.raises(RefusedError, match=r"not found\. Name one that MLflow lists: http://.*/#/models\.$"):
+        tracking.rest.call("GET", path, **asked)
+
+
 def test_a_server_that_is_not_there_may_come_back_and_a_missing_address_may_not() -> None:
     with pytest.raises(TransientError, match="does not answer"):
         Tracking("http://127.0.0.1:9").registered_models()

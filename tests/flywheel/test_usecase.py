@@ -59,7 +59,7 @@ def test_other_text_is_no_duration_or_one_that_means_what_it_says(text: str) -> 
             {"rollout": {"guard": ["errors"], "heal": ["errors", "loss"]}},
             "heal: loss is watched only where it is judged: add loss to guard",
         ),
-        ({"rollout": {"max_minutes": float("inf")}}, "'rollout.max_minutes' is wrong: Input should be a finite number"),
+        ({"rollout": {"max_minutes": float("inf")}}, "'rollout.max_minutes' is wrong: it must be a finite number"),
         (
             {"rollout": {"guard": ["errors", "kpi"], "kpi": {"margin": 1}}},
             "margin 1 must be below 1, the most that can",

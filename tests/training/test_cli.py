@@ -20,6 +20,17 @@ def test_a_valid_use_case_is_shown_and_nothing_is_written(write_usecase: Callabl
     assert sorted(path.parent.iterdir()) == before
 
 
+def test_steps_that_a_blue_green_rollout_does_not_take_are_said(write_usecase: Callable[..., Path]) -> None:
+    path = write_usecase()
+    path.write_text(path.read_text() + "rollout: {strategy: blue_green, steps: [10]}\n")
+    done = CliRunner().invoke(app, ["check", str(path)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "rollout.steps change nothing with strategy: blue_green" in done.output
+    path.write_text(path.read_text().replace(", steps: [10]", ""))
+    done = CliRunner().invoke(app, ["check", str(path)], catch_exceptions=False)
+    assert "change nothing" not in done.output
+
+
 def test_a_use_case_that_is_not_valid_raises_its_sentence(write_usecase: Callable[..., Path]) -> None:
     path = write_usecase(features="def features(frame):\n    return frame.head(1)\n")
     with pytest.raises(DataError, match="Keep every row"):

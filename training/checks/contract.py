@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import polars as pl
+from pydantic import ValidationError
 
 from flywheel.column_rules import Breach
 from flywheel.contract import Column, ColumnType, Contract, Output
 from flywheel.errors import DataError, SpecError
+from flywheel.faults import reason_of
 from flywheel.usecase import Action, ColumnCheck, UseCase
 
 TYPES: dict[type[pl.DataType], ColumnType] = {
@@ -93,6 +95,4 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _reason(fault: ValueError) -> str:
-    """Return pydantic's own sentence without its frame."""
-    errors = getattr(fault, "errors", None)
-    return str(errors()[0]["msg"]).removeprefix("Value error, ") if errors is not None else str(fault)
+    return reason_of(fault.errors()[0]) if isinstance(fault, ValidationError) else str(fault)

@@ -42,7 +42,9 @@ def test_traffic_and_errors_are_those_of_the_last_hour_that_no_challenger_was_gi
             line(3_706, path=ASKED, code=429, attempts=0),  # refused at the door
         ],
     )
-    assert read_traffic(made.log, NAME, second(5_000)) == Traffic(4, 5 / 3_600, 0.75)
+    assert read_traffic(made.log, NAME, second(5_000)) == Traffic(4, 5 / 1_300, 0.75)  # since the first
+    assert read_traffic(made.log, NAME, second(3_720)).requests_per_second == 5 / 60  # a minute at least
+    assert read_traffic(made.log, NAME, second(7_301)).requests_per_second == 4 / 3_600
     assert read_traffic(made.log, NAME, second(50_000)) == Traffic(0, 0.0, None)
 
 

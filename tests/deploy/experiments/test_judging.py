@@ -214,9 +214,9 @@ def metricless() -> dict[str, Any]:
         (look({"champion": 14, "challenger": 15, "third": 1}), "Look 1: arm 'third' is not in the plan"),
         (without("champion"), "Look 1: arm 'champion' is missing"),
         (metricless(), "Look 1: metrics.revenue of arm 'champion' is missing"),
-        (look({"champion": float("nan"), "challenger": 15}), "Look 1: arms.champion.metrics.revenue.0.mean"),
-        (look({"champion": 14, "challenger": 15}, units=-2), "Look 1: arms.champion.units"),
-        ({}, "Look 1: arms"),
+        (look({"champion": float("nan"), "challenger": 15}), "Look 1: 'arms.champion.metrics.revenue.0.mean' is wrong"),
+        (look({"champion": 14, "challenger": 15}, units=-2), "Look 1: 'arms.champion.units' is wrong"),
+        ({}, "Look 1: key 'arms' is missing"),
     ],
 )
 def test_a_look_that_does_not_fit_the_plan_is_refused_in_one_sentence(found: dict[str, Any], sentence: str) -> None:

@@ -208,12 +208,33 @@ def test_an_arm_without_a_unit_is_refused(told: Told) -> None:
         units_of_log(plan(shares={"champion": 50.0, "third": 50.0}), predictions, outcomes, LATER)
 
 
+def test_requests_with_the_event_times_of_old_data_are_named_as_the_reason(tmp_path: Path) -> None:
+    told = Told(tmp_path)
+    for number in range(4):
+        told.request(f"u{number}", ("champion", "challenger")[number % 2], -3600, recorded_time=day(1))
+    told.request(None, "challenger", -3600, recorded_time=day(1))
+    told.write()
+    with pytest.raises(UsageError, match=r"since the start\. 4 of 4 requests .* more than a day after their") as caught:
+        look_of_log(document(usecase="shop", start=START.isoformat()), told.log, day(2))
+    assert "send rows with the event time of the request" in str(caught.value)
+    assert "Look whether" not in str(caught.value)
+
+
+def test_requests_of_their_own_time_are_no_reason(tmp_path: Path) -> None:
+    told = Told(tmp_path)
+    told.request("u", "champion", 1)
+    told.write()
+    with pytest.raises(UsageError, match="Look whether requests name their unit"):
+        look_of_log(document(usecase="shop", start=START.isoformat()), told.log, day(2))
+
+
 def test_the_report_reads_the_log_of_the_plan_s_use_case(
     told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(400):
         arm = "challenger" if number % 2 else "champion"
         told.request(f"u{number}", arm, 0.01 * number, outcome=10.0 + number % 3 + 2 * (number % 2))
+    told.request("late", "champion", 0, recorded_time=day(3))
     told.write()
     monkeypatch.setenv("FLYWHEEL_HOME", str(tmp_path))
     file = tmp_path / "experiment.yaml"
@@ -221,6 +242,7 @@ def test_the_report_reads_the_log_of_the_plan_s_use_case(
     shown = CliRunner().invoke(app, ["experiment", "report", str(file), "--json"], catch_exceptions=False)
     found = json.loads(shown.stdout)["judgement"]
     assert (shown.exit_code, found["call"]) == (0, "promote")
+    assert shown.stderr.startswith("Caution: 1 of 403 requests that name their unit came more than a day after their")
     assert found["arms"][1]["gain"]["estimate"] == pytest.approx(2, abs=0.2)
     file.write_text(json.dumps(document(usecase="other")))
     with pytest.raises(UsageError, match="Use case 'other' has no predictions here"):

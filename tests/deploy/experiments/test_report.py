@@ -115,8 +115,8 @@ def test_the_plan_says_how_long_and_how_much(folder: Path) -> None:
     ("file", "data", "sentence"),
     [
         ("shares: {a: 50, a: 50}", "units.parquet", "is no YAML: .*key 'a' is there twice"),
-        ("- 1", "units.parquet", "experiment.yaml: the whole: "),
-        ("name: x", "units.parquet", "experiment.yaml: metric: Field required"),
+        ("- 1", "units.parquet", "experiment.yaml: it must be a mapping of keys. Correct it."),
+        ("name: x", "units.parquet", "experiment.yaml: key 'metric' is missing. Add it."),
         (None, "absent.csv", "absent.csv cannot be read"),
         (None, "experiment.yaml", "unknown kind"),
         (None, "broken.parquet", "broken.parquet is no parquet"),

@@ -5,6 +5,7 @@ import pytest
 from deploy.experiments.differences import NOTHING_KNOWN, Difference
 from deploy.experiments.readings import Reading
 from deploy.experiments.returns import HOURS_A_MONTH, Money, returned
+from deploy.experiments.words import money_lines
 from flywheel.errors import UsageError
 from tests.deploy.experiments.worlds import plan
 
@@ -41,6 +42,12 @@ def test_what_returns_nothing_is_never_paid_back() -> None:
     assert found.months[0] is None
     assert found.months[1] is not None
     assert found.months[2] is None
+
+
+def test_how_long_it_takes_to_pay_back_is_one_sentence() -> None:
+    assert money_lines(money(Difference(-0.2, 0.05, -0.3, -0.1, 0.0)))[-1] == "5,000 EUR are never paid back"
+    assert money_lines(money())[-1].startswith("5,000 EUR are paid back in 0.")
+    assert money_lines(money(Difference(0.02, 0.05, -0.2, 0.3, 0.0)))[-1].startswith("5,000 EUR are not paid back (")
 
 
 def test_costs_that_are_not_named_are_those_of_the_control() -> None:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from deploy.logs import version_logs
 from deploy.loop.interfaces import Condition, Readiness
 from flywheel.errors import SpecError
+from flywheel.rollbacks import Cause, in_one_line
 from tests.deploy.conftest import wait_for
 from tests.deploy.local.conftest import House, settled
 
@@ -49,6 +51,23 @@ def test_a_version_that_serves_goes_on_when_the_environment_it_should_move_to_ca
     wait_for(told, "the reason")
     assert {one.readiness for one in seen} == {Readiness.READY}
     assert house.pids() == before
+
+
+def test_an_environment_whose_index_is_down_says_how_to_try_again_and_speaks_not_against_the_version(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    house.serve(env_manager="uv")
+    found = settled(house.target(), house.version("1"))
+    assert (found.readiness, found.cause) == (Readiness.FAILED, Cause.ENVIRONMENT)
+    brief = in_one_line(found.reason)
+    assert brief.startswith("The environment of tiny version 1 cannot be built: ")
+    assert "approved anew" in brief
+    assert brief.endswith("train a new version.")
+    assert found.serving["why"] == found.reason
+    assert [path.stem[:12] for path in version_logs(house.settings.root, "tiny", "1")] == ["environment-"]
 
 
 def test_more_replicas_than_the_machine_holds_are_refused_whoever_reads_the_file(house: House) -> None:

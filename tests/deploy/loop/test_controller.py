@@ -101,6 +101,21 @@ def test_a_version_that_cannot_start_fails_and_the_champion_is_untouched(tmp_pat
     assert world.stages["2"] == "Archived"
 
 
+def test_a_version_whose_environment_cannot_be_built_is_tried_again_once_it_is_approved_anew(tmp_path: Path) -> None:
+    world = live(World(), tmp_path)
+    world.cannot_build.add("2")
+    world.approve("2")
+    run(world, tmp_path)
+    assert world.stages["2"] == "Archived"
+    assert histories(world.events)[FLIGHTS].rollouts[-1].cause is Cause.ENVIRONMENT
+    world.cannot_build.clear()
+    run(world, tmp_path)
+    assert world.aliases == {"champion": "1"}  # nobody has asked for it again
+    world.approve("2")
+    run(world, tmp_path)
+    assert world.aliases == {"champion": "2"}
+
+
 def test_a_newer_approval_takes_the_place_of_a_rollout(tmp_path: Path) -> None:
     world = live(World(), tmp_path)
     world.approve("2")

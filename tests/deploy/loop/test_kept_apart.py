@@ -15,7 +15,7 @@ from deploy.loop.interfaces import Readiness
 from deploy.loop.journal import Journal
 from deploy.loop.progress import Progress, UnfinishedError
 from deploy.loop.rollout import Phase
-from flywheel.errors import IntegrityError, TransientError
+from flywheel.errors import IntegrityError, TransientError, UsageError
 from flywheel.events import EventKind
 from flywheel.settings import Settings
 from tests.deploy.loop.test_emergency import canary, without_postgres
@@ -104,6 +104,25 @@ def test_a_dry_run_says_what_it_knows_of_the_others_and_fails(tmp_path: Path, mo
         next(lines)
     assert said[0].startswith("boats: Event 5 (rollout.started of boats/9)")
     assert said[1] == f"{FLIGHTS}: version 1 is live; nothing to do."
+
+
+def test_a_dry_run_says_which_version_waits_for_its_approval_and_knows_no_other_use_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = live(World(), tmp_path)
+    world.stages["2"] = "Staging"
+    monkeypatch.setattr(dry_run, "read_trail", lambda _: world.events)
+    monkeypatch.setattr(dry_run, "mlflow_registry", lambda _: SimulatedRegistry(world))
+    monkeypatch.setattr(dry_run, "local_target", lambda _: SimulatedTarget(world))
+    monkeypatch.setattr(dry_run, "log_observatory", lambda _: None)
+    assert list(dry_run.dry_run(Settings(home=tmp_path), FLIGHTS)) == [
+        f"{FLIGHTS}: version 1 is live; nothing to do.",
+        f"  version 2 waits for its approval; `flywheel standing {FLIGHTS} 2` says what it lacks.",
+    ]
+    world.stages["2"] = "Archived"
+    assert len(list(dry_run.dry_run(Settings(home=tmp_path), FLIGHTS))) == 1
+    with pytest.raises(UsageError, match="Use case 'nope' has no approved version"):
+        list(dry_run.dry_run(Settings(home=tmp_path), "nope"))
 
 
 def test_a_policy_that_cannot_be_read_starts_nothing_and_is_said(tmp_path: Path) -> None:

@@ -53,6 +53,30 @@ def test_the_picture_fits_and_tells_the_way_the_evidence_and_what_goes_on(width:
     assert "version 2: onnx, 2 agents. Both answer alike." in text
 
 
+def test_a_reason_with_a_log_is_told_once() -> None:
+    why = "Its environment cannot be built: the index is down. The end of its log:\nerror: refused\ncause: 111"
+    serving = {"2": {"backend": None, "replicas": 0, "workers": 0, "why": why}}
+    starting = replace(CANARY, phase=Phase.STARTING, percent=0, verdict={}, reason=why, serving=serving)
+    over = replace(LIVE, usecase="flights", phase=Phase.ROLLED_BACK, reason=f"Version 2 was rolled back: {why}")
+    console = Console(width=200, file=io.StringIO(), record=True)
+    lines = Lines(console)
+    for one in (starting, starting, replace(starting, phase=Phase.ROLLING_BACK), over):
+        lines.show([one])
+    told = console.export_text()
+    assert told.count("the index is down") == 1
+    assert told.splitlines()[3:] == [
+        "flights: version 2 rolling back, 0 % of traffic. The reason stands above.",
+        "flights: version 7 is live. Version 2 was rolled back: the reason stands above.",
+    ]
+    later = Lines(console)  # what does not change the state is no line, and tells nothing
+    before = replace(starting, reason="It is starting.", serving={})
+    for one in (before, starting, replace(starting, phase=Phase.ROLLING_BACK)):
+        later.show([one])
+    assert console.export_text().count("the index is down") == 1
+    console.print(picture([starting]))
+    assert console.export_text().count("the index is down") == 1
+
+
 def test_evidence_counts_by_its_logarithm_and_an_open_gate_is_whole() -> None:
     assert gates(VERDICT) == {"errors": 0.5}
     assert gates({"metrics": {"errors": metric(1e9, good=False, sentence="")}}) == {"errors": 0.99}

@@ -179,7 +179,7 @@ def test_a_wrong_serving_yaml_and_lines_of_the_access_log_that_were_set_aside_ar
     (tmp_path / "logs" / "gateway.0.rejected").write_bytes(b"no request\n")
     (tmp_path / "serving.yaml").write_text("defaults: {replicas: none}")
     wrong, aside = serving(Settings(home=tmp_path)).faults
-    assert "serving.yaml: defaults.replicas" in wrong
+    assert "serving.yaml: 'defaults.replicas' is wrong" in wrong
     assert aside.startswith("Lines of the gateway's access log that were no requests: 1.")
 
 

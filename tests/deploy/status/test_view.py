@@ -2,9 +2,11 @@
 
 import pytest
 
+from deploy.loop.progress import Progress
+from deploy.loop.rollout import Phase
 from deploy.status.arms import Arm, Figures
 from deploy.status.spooled import Spooled
-from deploy.status.view import shown
+from deploy.status.view import rollout_lines, shown
 
 LONG = "a-use-case-whose-name-is-as-long-as-a-name-of-a-use-case-may-b"
 BUSY = Figures(61.7, 1234.5, 0.00123, 0.0123, 0.105)
@@ -44,6 +46,15 @@ def test_a_narrow_one_gets_two_that_fit_and_a_shadows_spool_only_once() -> None:
     traffic, log = lines[: lines.index("")], lines[lines.index("") + 1 :]
     assert [line.split()[0] for line in log] == ["version", log[1], "flights-delay", "v12", "v13", LONG, "v3"]
     assert [line.split()[0] for line in traffic[2:]] == ["flights-delay", "v12", "v13", "v13", LONG, "v3"]
+
+
+def test_a_rollout_is_told_in_one_line_and_where_its_log_is() -> None:
+    reason = "Version 2 was rolled back: it did not start. The end of its log:\nno such column"
+    progress = Progress("flights", "1", None, 100, Phase.ROLLED_BACK, reason, settled=True)
+    assert rollout_lines([progress]) == [
+        "flights: version 1 is live. Version 2 was rolled back: it did not start. "
+        "`flywheel logs flights` shows its log."
+    ]
 
 
 @pytest.mark.parametrize("width", [1, 20, 80, 120])

@@ -130,8 +130,8 @@ def test_patterns_choose_the_kinds(receiver: Receiver, patterns: list[str], kind
     ("text", "said"),
     [
         ("webhooks: [", "no YAML"),
-        ("[1, 2]", "is wrong"),
-        ("webhook: []", "'webhook' is wrong"),
+        ("[1, 2]", "it must be a mapping of keys"),
+        ("webhook: []", "unknown key 'webhook'"),
         ("webhooks: [{name: a, url: 'https://x', secret: word}]", r"webhooks\.0\.secret"),
         ("webhooks: [{name: a, url: 'https://x', secret: {}}]", "either env or file"),
         ("webhooks: [{name: a, url: 'https://x', secret: {env: PATH}}]", r"secret\.env"),

@@ -142,7 +142,8 @@ def test_changed_bytes_void_approvals_and_evidence(own: OwnStore) -> None:
     own.review("alan", model, version)
     own.write(own.path(model, version), "MLmodel", "flavors: {changed: true}")
     refusal = own.move("grace", model, version)
-    assert "gate size was run on other bytes than the version has now; run it again." in refusal
+    assert "gate size was run on other bytes than the version has now; run it again: flywheel gates run " in refusal
+    assert "--gate size." in refusal
     standing = own.by("grace").standing(model, version, "grace")
     assert standing.ready  # of the bytes that were registered; the move measures again
     strict = own.model("strict")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from deploy.loop.rollout import histories
+from deploy.loop.fold import histories
 from flywheel.events import EventKind
 from flywheel.rollout_spec import Rollout as Way
 from flywheel.rollout_spec import Window

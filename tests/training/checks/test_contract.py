@@ -72,7 +72,7 @@ def test_a_request_out_of_range_is_refused_or_flagged() -> None:
         ({"size": {"categories": ["a"]}}, "only text has categories"),
         ({"colour": {"categories": []}}, "empty list"),
         ({"size": {"min": 2, "max": 1}}, "minimum above its maximum"),
-        ({"size": {"min": float("inf")}}, "checks.columns.size: Input should be a finite number"),
+        ({"size": {"min": float("inf")}}, "checks.columns.size: it must be a finite number"),
     ],
 )
 def test_checks_that_cannot_be_are_refused_by_name(columns: dict[str, Any], sentence: str) -> None:
