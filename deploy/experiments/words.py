@@ -67,10 +67,10 @@ def months(one: float | None) -> str:
 
 
 def back(one: Money) -> str:
-    """Return the ends of the time to pay back, the best first."""
+    """Return the ends of the time to pay back, the best first; '' where even the best is never."""
     best, worst = one.months[1], one.months[2]
     if best is None:
-        return "never"
+        return ""
     return f"{best:,.1f} to {months(worst) if worst is not None else 'never'}"
 
 
