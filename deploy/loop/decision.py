@@ -128,7 +128,7 @@ def _unwanted(rollout: Rollout, seen: Observed) -> Decision | None:
     taking_over = rollout.phase in {Phase.PROMOTING, Phase.BAKING}
     if taking_over and seen.rollback and seen.desired != rollout.new:
         # Finishing it would archive the champion, which may be the very version that people have gone back to.
-        reason = f"Version {rollout.new.version} was rolled back by people while it took over."
+        reason = "People went back while it took over."
         return Decision(Action.ROLL_BACK, reason, Cause.WITHDRAWN)
     if rollout.phase is Phase.BAKING and rollout.old is not None and seen.desired == rollout.old:
         reason = f"Version {rollout.new.version} was taken out of Production while version {rollout.old.version} waits."

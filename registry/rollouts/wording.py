@@ -57,7 +57,8 @@ def _sentences(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "Experiment", _experiment(plan.experiment)
     if way.shadow is not None and SHADOW in plan.judged:
         copied = "all" if way.shadow.percent == 100 else f"{way.shadow.percent:g} %"
-        yield "Shadow", f"It gets a copy of {copied} of the requests, until it has answered {way.shadow.requests:,}."
+        least = f"until it has answered {way.shadow.requests:,} and its gate is open"
+        yield "Shadow", f"It gets a copy of {copied} of the requests, {least}."
     if plan.judged:
         alpha = sum(part["alpha"] for part in plan.judged.values())
         yield "Alpha", f"{alpha:g}: so often a version that is as good as the champion is rolled back, at most."
