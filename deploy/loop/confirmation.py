@@ -53,7 +53,7 @@ class Confirmation:
         if history.champion is not None:  # it may have been champion itself
             self.registry.set_alias(usecase, CHAMPION_ALIAS, history.champion.version)
         for one in rollout.versions:
-            if one == rollout.failed or not self._wanted_back(rollout, one):
+            if one == rollout.failed or not self._is_last_word(rollout, one):
                 self.registry.archive(one, rollout.reason)
         body = {**_done(rollout), "cause": str(rollout.cause)}
         self.ledger.record(EventKind.ROLLOUT_ROLLED_BACK, (rollout.harmed or rollout.new).subject, body)
@@ -73,6 +73,12 @@ class Confirmation:
         """Look once more, just before archiving: people may have gone back to a version since the tick began."""
         standing = approvals(self.ledger.read()).get(rollout.new.usecase, [])
         return is_rollback([one for one in standing if one.seq > rollout.seq], served)
+
+    def _is_last_word(self, rollout: Rollout, served: Served) -> bool:
+        """Look whether people have gone back to a version that makes way, and have approved nothing since."""
+        standing = approvals(self.ledger.read()).get(rollout.new.usecase, [])
+        last = max(standing, key=lambda one: one.seq, default=None)
+        return last is not None and last.seq > rollout.seq and is_rollback([last], served)
 
 
 def _done(rollout: Rollout) -> dict[str, Any]:

@@ -182,11 +182,6 @@ class History:
         return self.undeployed > 0 and not self.standing
 
     @property
-    def is_bare(self) -> bool:
-        """Whether nothing is live and nothing comes, though something was."""
-        return self.champion is None and self.current is None and bool(self.rollouts)
-
-    @property
     def reign(self) -> Rollout | None:
         """The last rollout whose version took over and was not rolled back since."""
         return next((one for one in reversed(self.standing) if one.phase in LIVE), None)

@@ -80,7 +80,7 @@ class Invariants:
             expect(aliases == wanted, f"aliases of {usecase} are {aliases}, and the events say {wanted}")
             # Where they ask for nothing, as when a first version was taken back while it took over, the last that
             # answers stays: only taking the use case out of service ends it.
-            stays = history.is_bare and not history.is_gone
+            stays = champion is None and current is None and not history.is_gone
             routed = self._plane.file.get(usecase) == intended(history)
             expect(routed or stays, f"{usecase} is not routed as the events ask for")
             self._stages_agree(usecase)
