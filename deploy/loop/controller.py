@@ -63,7 +63,8 @@ class Controller:
     _conditions: dict[Served, Condition] = field(default_factory=dict)
     _fault: FlywheelError | None = None
     _silent: TransientError | None = None
-    _without_alias: set[str] = field(default_factory=set)
+    # By use case the event that took it out of service, whose aliases are gone: they say what traffic does.
+    _without_alias: dict[str, int] = field(default_factory=dict)
     _eyes: Eyes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -185,10 +186,10 @@ class Controller:
             return of_history(history, f"Version {desired.version} {said} and starts.", settled=False)
         if history.champion is None:
             gone = "Taken out of service." if history.is_gone else "No approved version."
-            if history.is_gone and history.usecase not in self._without_alias:  # aliases say what traffic does
+            if history.is_gone and self._without_alias.get(history.usecase) != history.undeployed:
                 for alias in (CHALLENGER_ALIAS, CHAMPION_ALIAS):
                     self.registry.set_alias(history.usecase, alias, None)
-                self._without_alias.add(history.usecase)
+                self._without_alias[history.usecase] = history.undeployed
             return of_history(history, gone, settled=retired)
         self._project(history)
         settled = in_force and retired
@@ -238,7 +239,6 @@ class Controller:
         champion = None if rollback else history.champion
         lately = {} if self.vigils is None else {"lately": self.vigils.lately}
         plan = Planning(self.target, self.observatory, **lately).plan(desired, champion, policy)
-        self._without_alias.discard(desired.usecase)
         if history.champion is None:  # out of service, and something was approved before all of it had come true
             self.registry.set_alias(desired.usecase, CHAMPION_ALIAS, None)
         body = started_body(desired, history.champion, name, plan, rollback=rollback)
