@@ -209,5 +209,5 @@ def test_nothing_is_traced_unless_it_is_asked_for() -> None:
 
 def test_an_address_that_is_no_url_is_refused_with_what_to_write(tmp_path: Path) -> None:
     (tmp_path / "serving.yaml").write_text('observability: {otlp: "collector:4318"}')
-    with pytest.raises(SpecError, match=r"observability\.otlp: .*give http"):
+    with pytest.raises(SpecError, match=r"observability\.otlp.* is wrong: .*give http"):
         load_serving(tmp_path)
