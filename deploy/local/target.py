@@ -77,6 +77,7 @@ class LocalTarget:
         self._places = Places(settings.root / "run" / "serving.json")
         self._upkeep = Upkeep(settings, self._places, clock)
         self._defaults = SafeDefaults(settings, packages)
+        self._memory_mb = memory_mb()
         self._startup = Startup(settings.root / "logs", clock)
         self._times = Times()
 
@@ -105,7 +106,7 @@ class LocalTarget:
         serving = load_serving(self._settings.root)
         section = serving.of(served.usecase)
         check_declared(self._settings, section, folder)
-        check_section(served.usecase, section, memory_mb())
+        check_section(served.usecase, section, self._memory_mb)
         wanted = Wanted(
             served,
             folder,

@@ -6,7 +6,7 @@ The projections come first, for they may be repeated: a crash before the event r
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.desired import Served, approvals, is_rollback
+from deploy.desired import Approval, approvals, is_rollback
 from deploy.loop.interfaces import Ledger, Registry, Target
 from deploy.loop.looking import written
 from deploy.loop.rollout import History, Phase, Rollout
@@ -52,8 +52,10 @@ class Confirmation:
         self.registry.set_alias(usecase, CHALLENGER_ALIAS, None)
         if history.champion is not None:  # it may have been champion itself
             self.registry.set_alias(usecase, CHAMPION_ALIAS, history.champion.version)
+        # Whom people have gone back to while it makes way, and have approved nothing since, stays.
+        last_word = self._approved_since(rollout)[-1:]
         for one in rollout.versions:
-            if one == rollout.failed or not self._is_last_word(rollout, one):
+            if one == rollout.failed or not is_rollback(last_word, one):
                 self.registry.archive(one, rollout.reason)
         body = {**_done(rollout), "cause": str(rollout.cause)}
         self.ledger.record(EventKind.ROLLOUT_ROLLED_BACK, (rollout.harmed or rollout.new).subject, body)
@@ -66,19 +68,17 @@ class Confirmation:
         self.ledger.record(EventKind.ROLLOUT_STEP, rollout.new.subject, body)
 
     def _archive_old(self, rollout: Rollout) -> None:
-        if rollout.old is not None and not self._wanted_back(rollout, rollout.old):
+        if rollout.old is not None and not is_rollback(self._approved_since(rollout), rollout.old):
             self.registry.archive(rollout.old, f"Version {rollout.new.version} has taken over.")
 
-    def _wanted_back(self, rollout: Rollout, served: Served) -> bool:
-        """Look once more, just before archiving: people may have gone back to a version since the tick began."""
-        standing = approvals(self.ledger.read()).get(rollout.new.usecase, [])
-        return is_rollback([one for one in standing if one.seq > rollout.seq], served)
+    def _approved_since(self, rollout: Rollout) -> list[Approval]:
+        """Look once more, just before archiving: people may have gone back to a version since the tick began.
 
-    def _is_last_word(self, rollout: Rollout, served: Served) -> bool:
-        """Look whether people have gone back to a version that makes way, and have approved nothing since."""
+        Returns:
+            The approvals that stand and came after the rollout's start, in their order.
+        """
         standing = approvals(self.ledger.read()).get(rollout.new.usecase, [])
-        last = max(standing, key=lambda one: one.seq, default=None)
-        return last is not None and last.seq > rollout.seq and is_rollback([last], served)
+        return sorted((one for one in standing if one.seq > rollout.seq), key=lambda one: one.seq)
 
 
 def _done(rollout: Rollout) -> dict[str, Any]:

@@ -138,9 +138,13 @@ class Vigils:
 
 def _with(lately: ArmCounts, new: ArmCounts) -> ArmCounts:
     """Add new requests; what is old counts half each time that there are many."""
-    part = 0.5 if lately.requests > RECENT_REQUESTS else 1.0
-    slow = {bound: round(part * lately.slow.get(bound, 0)) + count for bound, count in new.slow.items()}
-    return ArmCounts(round(part * lately.requests) + new.requests, round(part * lately.errors) + new.errors, slow)
+    return _sum(lately, new, 0.5 if lately.requests > RECENT_REQUESTS else 1.0)
+
+
+def _sum(before: ArmCounts, new: ArmCounts, part: float = 1.0) -> ArmCounts:
+    """Add counts, of the ones before a part."""
+    slow = {bound: round(part * before.slow.get(bound, 0)) + count for bound, count in new.slow.items()}
+    return ArmCounts(round(part * before.requests) + new.requests, round(part * before.errors) + new.errors, slow)
 
 
 def _told(state: State) -> dict[str, str]:
@@ -170,8 +174,7 @@ def _watch(name: str, bad: int, requests: int) -> Watch:
 
 
 def _learn(state: State, new: ArmCounts, reign: Rollout) -> None:
-    slow = {bound: state.seen.slow.get(bound, 0) + count for bound, count in new.slow.items()}
-    state.seen = ArmCounts(state.seen.requests + new.requests, state.seen.errors + new.errors, slow)
+    state.seen = _sum(state.seen, new)
     if state.seen.requests >= LEARNED_REQUESTS:
         names = ("errors", "latency") if _bound(reign) is not None else ("errors",)
         counted = {name: _bad(name, state.seen, reign) for name in names}
