@@ -20,6 +20,7 @@ from deploy.loop.plans import References, metric_name
 from deploy.loop.rollout import Rollout
 from deploy.packages import Packages
 from flywheel.errors import SpecError
+from flywheel.faults import reason_of
 from flywheel.package import ModelPackage, read_package
 from flywheel.rollout_spec import Kpi
 from flywheel.rollout_spec import Rollout as RolloutSpec
@@ -170,7 +171,7 @@ def _plan(document: Mapping[str, Any]) -> EvidencePlan:
     try:
         return EvidencePlan.model_validate(document)
     except ValidationError as fault:
-        reason = fault.errors()[0]["msg"].removeprefix("Value error, ")
+        reason = reason_of(fault.errors()[0])
         raise SpecError(
             f"Versions {document['champion']} and {document['challenger']} cannot be compared: {reason}"
         ) from fault
