@@ -34,8 +34,8 @@ def monitor(
     times = [parse_time("--start", start), parse_time("--end", end), parse_time("--as-of", as_of)]
     # polars, SQLAlchemy and matplotlib: two seconds that `flywheel --help` does not need.
     from monitoring.job import check
-    from monitoring.publication import Check
-    from monitoring.windows import Span
+    from monitoring.reports.publication import Check
+    from monitoring.windows.window import Span
 
     span = Span(*times)
     if json_file is not None and not json_file.absolute().parent.is_dir():

@@ -23,14 +23,14 @@ from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
 from flywheel.tracking import Tracking
 from flywheel.usecase import Task
-from monitoring.answers import with_losses
-from monitoring.harm import Verdict
-from monitoring.judgement import Judged, judge
 from monitoring.packages import digests_by_version, read_packages
-from monitoring.publication import Check, finish, publish, publish_unjudged
-from monitoring.report_process import ReportJob, ReportProcess
-from monitoring.retrain import Retraining, claim, project_folder, retrain
-from monitoring.windows import Window, read_window
+from monitoring.performance.answers import with_losses
+from monitoring.performance.harm import Verdict
+from monitoring.performance.judgement import Judged, judge
+from monitoring.reports.process import ReportJob, ReportProcess
+from monitoring.reports.publication import Check, finish, publish, publish_unjudged
+from monitoring.retraining.retrain import Retraining, claim, project_folder, retrain
+from monitoring.windows.window import Window, read_window
 
 logger = structlog.get_logger()
 

@@ -23,9 +23,9 @@ from flywheel.settings import Settings
 from flywheel.tracking import Tracking
 from flywheel.usecase import load_usecase
 from monitoring.job import check
-from monitoring.publication import Check
-from monitoring.retrain import Retraining, claim
-from monitoring.windows import Span
+from monitoring.reports.publication import Check
+from monitoring.retraining.retrain import Retraining, claim
+from monitoring.windows.window import Span
 from tests.monitoring.flights_log import CONTRACT, NAME, Flight, write_log
 from tests.monitoring.flights_package import USE_CASE, sign, write_model, write_package
 
@@ -120,8 +120,10 @@ def test_a_window_of_classes_has_the_same_page_with_the_report_in_its_own_terms(
 def test_harm_is_recorded_even_when_neither_mlflow_nor_the_report_can_be_had(
     stack: Settings, request_: Check, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitoring.report_process.sys.executable", "/bin/false")
-    monkeypatch.setattr("monitoring.publication.login", lambda *_: {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    monkeypatch.setattr("monitoring.reports.process.sys.executable", "/bin/false")
+    monkeypatch.setattr(
+        "monitoring.reports.publication.login", lambda *_: {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    )
     result = check(stack, replace(request_, span=Span(MAY, MAY + timedelta(days=30), AS_OF)))
     assert result.verdict == "harm"
     assert result.report_url is None
@@ -145,7 +147,9 @@ def test_a_database_that_does_not_answer_is_one_sentence(
     away = {**secrets(stack).databases, "monitoring": "postgresql+psycopg2://nobody:x@127.0.0.1:9/mlflow"}
     broken = secrets(stack).model_copy(update={"databases": away})
     monkeypatch.setattr("flywheel.database.secrets", lambda _: broken)
-    monkeypatch.setattr("monitoring.report_process.sys.executable", "/bin/false")
-    monkeypatch.setattr("monitoring.publication.login", lambda *_: {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    monkeypatch.setattr("monitoring.reports.process.sys.executable", "/bin/false")
+    monkeypatch.setattr(
+        "monitoring.reports.publication.login", lambda *_: {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    )
     with pytest.raises(StackError, match="database of the events fails"):
         check(stack, request_)

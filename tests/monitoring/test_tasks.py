@@ -27,10 +27,10 @@ from flywheel.errors import DataError
 from flywheel.profile import Reference
 from flywheel.storage import PredictionLog
 from flywheel.usecase import Task, parse_usecase
-from monitoring.harm import Decision, Verdict
-from monitoring.judgement import judge, keyless_note
 from monitoring.packages import digests_by_version, read_packages
-from monitoring.windows import Span, read_window
+from monitoring.performance.harm import Decision, Verdict
+from monitoring.performance.judgement import judge, keyless_note
+from monitoring.windows.window import Span, read_window
 from tests.monitoring.flights_package import USE_CASE, write_model
 
 START, DAYS, ROWS = datetime(2013, 4, 1), 30, 12

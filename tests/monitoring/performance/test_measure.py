@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitoring.measure import LOG_LOSS, SQUARED_ERROR, Measure
+from monitoring.performance.measure import LOG_LOSS, SQUARED_ERROR, Measure
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class ReportProcess:
         }
         with log.open("w") as errors:
             self._process = subprocess.Popen(
-                recorded_command(home, "monitor-report", [sys.executable, "-m", "monitoring.report"]),
+                recorded_command(home, "monitor-report", [sys.executable, "-m", "monitoring.reports.report"]),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flywheel.errors import UsageError
 from flywheel.events import Event, EventKind
 from flywheel.usecase import Data, Label, Retrain, Source, UseCase
-from monitoring.retrain import Retraining, command_of, may_retrain, project_folder
+from monitoring.retraining.retrain import Retraining, command_of, may_retrain, project_folder
 
 START = datetime(2013, 5, 2)
 USE_CASE = UseCase(

@@ -9,7 +9,7 @@ import pytest
 from flywheel.contract import Column, Contract, Output
 from flywheel.errors import DataError
 from flywheel.usecase import Task
-from monitoring.answers import unseen_note, with_losses
+from monitoring.performance.answers import unseen_note, with_losses
 
 
 def contract(**outputs: str) -> Contract:

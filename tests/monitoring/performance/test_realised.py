@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.performance import by_day, estimate
+from monitoring.performance.realised import by_day, estimate
 
 START = datetime(2013, 4, 1)
 TRUE_MEAN = 0.5

@@ -1,7 +1,7 @@
 """Evidently's reports on one window, for people to read: drift of the inputs, and quality where labels are known.
 
-Runs as a process of its own, `python -m monitoring.report`: it imports Evidently (7 s, so it starts before the window
-is read), reads one JSON job from standard input, writes its files, and ends when its caller is gone. No decision
+Runs as a process of its own, `python -m monitoring.reports.report`: it imports Evidently (7 s, so it starts before the
+window is read), reads one JSON job from standard input, writes its files, and ends when its caller is gone. No decision
 depends on it: Evidently's tests make no allowance for many columns, many looks or rows of one day.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from monitoring.report_process import ReportJob
+from monitoring.reports.process import ReportJob
 
 with warnings.catch_warnings():
     # Evidently 0.7.23 reaches into numpy.core, has a stray escape sequence, and pulls in litestar, which deprecates.

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from flywheel.errors import FlywheelError
-from monitoring.report_process import ReportJob, ReportProcess
+from monitoring.reports.process import ReportJob, ReportProcess
 
 ROWS = 400
 

@@ -12,8 +12,8 @@ import polars as pl
 from flywheel.errors import DataError
 from flywheel.profile import Reference
 from flywheel.statistics import area_under_curve
-from monitoring.measure import LOG_LOSS, Measure
-from monitoring.performance import Estimate, by_day, estimate
+from monitoring.performance.measure import LOG_LOSS, Measure
+from monitoring.performance.realised import Estimate, by_day, estimate
 
 MIN_DAYS = 5  # Student's t over fewer days is so wide that only a catastrophe passes; and a day may be odd
 

@@ -8,10 +8,10 @@ import polars as pl
 from flywheel.errors import DataError
 from flywheel.package import ModelPackage
 from flywheel.usecase import Task, UseCase
-from monitoring.answers import unseen_note, with_losses
-from monitoring.harm import Decision, Tolerance, Verdict, against_reference, decide
-from monitoring.measure import MEASURES
-from monitoring.windows import Window
+from monitoring.performance.answers import unseen_note, with_losses
+from monitoring.performance.harm import Decision, Tolerance, Verdict, against_reference, decide
+from monitoring.performance.measure import MEASURES
+from monitoring.windows.window import Window
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import polars as pl
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from monitoring.harm import Decision, Verdict
-from monitoring.measure import LOG_LOSS, Measure
+from monitoring.performance.harm import Decision, Verdict
+from monitoring.performance.measure import LOG_LOSS, Measure
 
 REALISED, EXPECTED, ALARM = "#1f5f8b", "#6b6b6b", "#b3261e"
 
@@ -25,7 +25,7 @@ def draw(judged: pl.DataFrame, decision: Decision, title: str, measure: Measure 
     """Draw the decision as a PNG image.
 
     Args:
-        judged: What `monitoring.harm.against_reference` returns, at least one row.
+        judged: What `monitoring.performance.harm.against_reference` returns, at least one row.
         decision: The verdict about it.
         title: Use case and window.
         measure: The loss.

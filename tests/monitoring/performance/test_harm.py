@@ -10,9 +10,9 @@ import pytest
 from flywheel.errors import DataError
 from flywheel.profile import Reference
 from flywheel.statistics import row_losses
-from monitoring.harm import Decision, Tolerance, Verdict, against_reference, decide
-from monitoring.measure import SQUARED_ERROR
-from monitoring.performance import by_day, estimate
+from monitoring.performance.harm import Decision, Tolerance, Verdict, against_reference, decide
+from monitoring.performance.measure import SQUARED_ERROR
+from monitoring.performance.realised import by_day, estimate
 
 START = datetime(2013, 4, 1)
 TOLERANCE = Tolerance(margin=0.02, min_outcomes=200)

@@ -8,7 +8,7 @@ import pytest
 from flywheel.errors import UsageError
 from flywheel.storage import PredictionLog
 from flywheel.usecase import parse_usecase
-from monitoring.windows import Counts, Span, Window, read_window
+from monitoring.windows.window import Counts, Span, Window, read_window
 from tests.monitoring.flights_log import Flight, write_log
 from tests.monitoring.flights_package import USE_CASE
 

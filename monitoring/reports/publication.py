@@ -15,11 +15,11 @@ from flywheel.identities import MONITORING
 from flywheel.settings import Settings
 from flywheel.tracking import NOTE, Run, Tracking
 from flywheel.usecase import UseCase
-from monitoring.judgement import Judged
-from monitoring.measure import MEASURES
-from monitoring.plot import draw
-from monitoring.report_process import ReportProcess
-from monitoring.windows import Span
+from monitoring.performance.judgement import Judged
+from monitoring.performance.measure import MEASURES
+from monitoring.reports.plot import draw
+from monitoring.reports.process import ReportProcess
+from monitoring.windows.window import Span
 
 logger = structlog.get_logger()
 REPORT_FOLDER = "evidently"

@@ -8,9 +8,9 @@ import pytest
 
 from flywheel.profile import Reference
 from flywheel.statistics import row_losses
-from monitoring.harm import Tolerance, against_reference, decide
-from monitoring.measure import LOG_LOSS, SQUARED_ERROR, Measure
-from monitoring.plot import draw, loss_by_day
+from monitoring.performance.harm import Tolerance, against_reference, decide
+from monitoring.performance.measure import LOG_LOSS, SQUARED_ERROR, Measure
+from monitoring.reports.plot import draw, loss_by_day
 
 REFERENCE = Reference(loss=0.6, standard_error=0.01, rows=1000, roc_auc=0.7)
 
