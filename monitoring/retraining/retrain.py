@@ -19,9 +19,10 @@ from flywheel.connections import login
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.events import Event, EventKind, append, lock_head, read
 from flywheel.identities import MONITORING, TRAINING
+from flywheel.monitor_spec import Retrain
 from flywheel.settings import Settings
 from flywheel.stack.processes import recorded_command
-from flywheel.usecase import Retrain, UseCase
+from flywheel.usecase import UseCase
 
 # What `mlflow run -e monitor` leaves in the environment would make training continue monitoring's run.
 CALLERS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
@@ -62,12 +63,13 @@ def may_retrain(events: Sequence[Event], now: datetime, policy: Retrain) -> Perm
     """
     starts = [event for event in events if event.kind == EventKind.RETRAIN_STARTED]
     started = [datetime.fromisoformat(event.body["as_of"]) for event in starts]
-    if len(started) >= policy.max_total:
+    if policy.max_total is not None and len(started) >= policy.max_total:
         return Permission(False, f"The budget of {policy.max_total} retrainings is spent.")
     if started and now < max(started) + policy.cooldown:
         last, until = max(started), max(started) + policy.cooldown
         return Permission(False, f"The last retraining was as of {last:%Y-%m-%d}; cooldown until {until:%Y-%m-%d}.")
-    return Permission(True, f"Retraining {len(started) + 1} of at most {policy.max_total}.")
+    bound = "" if policy.max_total is None else f" of at most {policy.max_total}"
+    return Permission(True, f"Retraining {len(started) + 1}{bound}.")
 
 
 def project_folder(use_case_file: Path) -> Path:

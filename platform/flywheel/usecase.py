@@ -12,6 +12,7 @@ from flywheel.durations import Duration
 from flywheel.errors import SpecError
 from flywheel.faults import sentence_of
 from flywheel.limits import Limits
+from flywheel.monitor_spec import Monitor
 from flywheel.rollout_spec import Rollout
 from flywheel.yaml_text import parse_yaml, yaml_reason
 
@@ -188,27 +189,6 @@ class Gates(Strict):
         (), description="Gates beside those of the policy, by name."
     )
     limits: Limits = Field(Limits(), description="What they measure against, where that is stricter than the policy's.")
-
-
-class Retrain(Strict):
-    """When monitoring starts `mlflow run` by itself."""
-
-    margin: float = Field(
-        0.02,
-        ge=0,
-        description="Rise of the realised loss over the reference that is tolerated: nats of log-loss for classes; for"
-        " regression a share of the reference's mean squared error, so that 0.1 tolerates a tenth more.",
-    )
-    cooldown: Duration = Field(timedelta(days=30), description="Least time between two of them.")
-    max_total: int = Field(2, ge=0, description="Retrainings that may be started at all.")
-
-
-class Monitor(Strict):
-    """Windows and what they lead to."""
-
-    window: Duration = Field(timedelta(days=30), description="How much time is judged at once.")
-    min_outcomes: int = Field(200, ge=1, description="A window with fewer labelled rows decides nothing.")
-    retrain: Retrain = Field(Retrain(), description="What harm leads to.")
 
 
 LITERAL_PASSWORD = re.compile(r"://[^/@]*:(?!\$\{\w+\}@)[^/@]+@")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from flywheel.errors import UsageError
 from flywheel.events import Event, EventKind
-from flywheel.usecase import Data, Label, Retrain, Source, UseCase
+from flywheel.monitor_spec import Retrain
+from flywheel.usecase import Data, Label, Source, UseCase
 from monitoring.retraining.retrain import Retraining, command_of, may_retrain, project_folder
 
 START = datetime(2013, 5, 2)
