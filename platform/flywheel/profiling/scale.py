@@ -4,7 +4,7 @@ A number becomes the normal score of its mid-rank among the reference's quantile
 that columns of any unit and any tail compare.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -38,9 +38,20 @@ class ColumnScale:
 
 @dataclass(frozen=True)
 class Scale:
-    """How rows are placed; columns in the reference's order."""
+    """How rows are placed.
+
+    Args:
+        columns: In the reference's order.
+        paired: Numeric columns whose scores are held against each other.
+    """
 
     columns: tuple[ColumnScale, ...]
+    paired: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns."""
+        return tuple(column.name for column in self.columns)
 
     @property
     def numeric(self) -> tuple[ColumnScale, ...]:
@@ -52,10 +63,20 @@ class Scale:
         """The columns that have a vocabulary, which may be empty."""
         return tuple(column for column in self.columns if column.type in NAMED)
 
-    @property
-    def paired(self) -> tuple[str, ...]:
-        """The numeric columns whose scores are held against each other."""
-        return tuple(column.name for column in self.numeric[:MAX_PAIRED])
+    def only(self, names: Container[str]) -> "Scale":
+        """Return the scale of some columns, in pairs only where all of them are there."""
+        columns = tuple(column for column in self.columns if column.name in names)
+        return Scale(columns, self.paired if all(name in names for name in self.paired) else ())
+
+    def beside(self, other: "Scale") -> "Scale":
+        """Return both, whose columns are different ones; those of this one are held against each other as before."""
+        return Scale(self.columns + other.columns, self.paired)
+
+
+def scale_of(columns: Sequence[ColumnScale]) -> Scale:
+    """Make a scale that holds the first `MAX_PAIRED` numeric columns against each other."""
+    numeric = [column.name for column in columns if column.quantiles]
+    return Scale(tuple(columns), tuple(numeric[:MAX_PAIRED]))
 
 
 def column_scale(sketch: ColumnSketch) -> ColumnScale:
