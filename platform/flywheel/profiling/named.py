@@ -1,7 +1,5 @@
 """Profiles columns of text and of booleans: which values each block has, and which of them the reference knows."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import polars as pl
 
@@ -13,27 +11,39 @@ from flywheel.profiling.scale import ColumnScale, column_scale, merged_sketch
 from flywheel.profiling.scores import CategoryScores
 from flywheel.profiling.spans import Spans
 
+BOOLEANS = {0: False, 1: True}
+
 
 def profile_names(
     frame: pl.DataFrame, name: str, kind: ColumnType, spans: Spans, *, scale: ColumnScale | None = None
 ) -> ProfiledColumn:
     """Profile one column of rows in order of time; without a scale its own frequent values make one."""
-    texts, unfit = _texts(frame, name)
-    counts = _counts(texts, spans)
+    texts = _texts(frame, name, kind)
+    unfit, counts = _unfit(frame, name, texts, spans), _counts(texts, spans)
     sketches = [
-        _sketch(name, kind, rows, seen, unfit=rows if unfit else 0)
-        for rows, seen in zip(spans.rows, counts, strict=True)
+        ColumnSketch(name, kind, rows, rows - sum(seen.values()), lost, categories=Categories.of(seen))
+        for rows, lost, seen in zip(spans.rows, unfit, counts, strict=True)
     ]
     scale = scale or column_scale(merged_sketch(name, kind, sketches))
     return ProfiledColumn(scale, sketches, categories=_scores(counts, scale.vocabulary))
 
 
-def _texts(frame: pl.DataFrame, name: str) -> tuple[pl.Series, bool]:
-    """Return a column as text (n_rows,), null where a row has none; and whether its values are of no such kind."""
-    unfit = name in frame.columns and frame[name].dtype.is_nested()
-    if unfit or name not in frame.columns:
-        return pl.Series(name, [None] * frame.height, pl.String), unfit
-    return frame[name].cast(pl.String), False
+def _texts(frame: pl.DataFrame, name: str, kind: ColumnType) -> pl.Series:
+    """Return a column as text (n_rows,), null where a row has none, or has nothing of this kind."""
+    if name not in frame.columns or frame[name].dtype.is_nested():
+        return pl.Series(name, [None] * frame.height, pl.String)
+    values = frame[name]
+    if kind == "boolean" and values.dtype.is_numeric():
+        values = values.replace_strict(BOOLEANS, default=None, return_dtype=pl.Boolean)
+    return values.cast(pl.String)
+
+
+def _unfit(frame: pl.DataFrame, name: str, texts: pl.Series, spans: Spans) -> list[int]:
+    """Count the values of each block that are of another kind, (n_blocks,)."""
+    if name not in frame.columns or texts.null_count() == frame[name].null_count():
+        return [0] * len(spans)
+    lost = texts.is_null() & frame[name].is_not_null()
+    return [int(lost[rows].sum()) for rows in spans]
 
 
 def _counts(texts: pl.Series, spans: Spans) -> list[dict[str, int]]:
@@ -44,10 +54,6 @@ def _counts(texts: pl.Series, spans: Spans) -> list[dict[str, int]]:
         if value is not None:
             found[block][value] = rows
     return found
-
-
-def _sketch(name: str, kind: ColumnType, rows: int, seen: Mapping[str, int], *, unfit: int) -> ColumnSketch:
-    return ColumnSketch(name, kind, rows, rows - sum(seen.values()), unfit, categories=Categories.of(seen))
 
 
 def _scores(counts: list[dict[str, int]], vocabulary: tuple[str, ...]) -> tuple[CategoryScores, ...]:
