@@ -14,10 +14,11 @@ from flywheel.statistics import Floats
 
 QUANTILES = 101
 EDGE = 0.5 / QUANTILES  # a value beyond all quantiles, so that one wild value cannot carry a block
-# A place is the number of quantiles below a value plus that of those not above it: twice its mid-rank.
-PLACES = 2 * QUANTILES + 1
-# Normal scores by place: 1 is one standard deviation of a normal column, whatever the unit and the tail.
-SCORES = np.array([NormalDist().inv_cdf(min(max(place / (PLACES - 1), EDGE), 1 - EDGE)) for place in range(PLACES)])
+# Normal scores by place, which is the number of quantiles below a value plus that of those not above it, twice its
+# mid-rank: 1 is one standard deviation of a normal column, whatever the unit and the tail.
+PLACES = np.array(
+    [NormalDist().inv_cdf(min(max(place / 2 / QUANTILES, EDGE), 1 - EDGE)) for place in range(2 * QUANTILES + 1)]
+)
 
 CELLS = 4096
 WORTH_A_GRID = 8192  # fewer values are searched for sooner than a grid is made
@@ -40,8 +41,8 @@ def normal_scores(values: Floats, quantiles: Sequence[float] | Floats) -> Floats
     """Return the normal score of each value, (n,); 0 where it is NaN."""
     gone = np.isnan(values)
     if not gone.any():
-        return np.asarray(SCORES[place(values, quantiles)])
-    return np.where(gone, 0.0, SCORES[place(np.where(gone, 0.0, values), quantiles)])
+        return np.asarray(PLACES[place(values, quantiles)])
+    return np.where(gone, 0.0, PLACES[place(np.where(gone, 0.0, values), quantiles)])
 
 
 def _searched(values: Floats, edges: Floats) -> Places:

@@ -12,7 +12,7 @@ from flywheel.profiling.column import NAMED
 from flywheel.profiling.named import profile_names
 from flywheel.profiling.numeric import profile_numbers
 from flywheel.profiling.profiled import ProfiledColumn
-from flywheel.profiling.scale import Scale, scale_of
+from flywheel.profiling.scale import Scale
 from flywheel.profiling.scores import Together
 from flywheel.profiling.series import DAY, Series
 from flywheel.profiling.spans import Spans, in_spans
@@ -46,13 +46,13 @@ def profile_rows(
         (profile_names if kind in NAMED else profile_numbers)(frame, name, kind, spans, scale=known.get(name))
         for name, kind in kinds.items()
     ]
-    scale = scale or scale_of([column.scale for column in made])
+    scale = scale or Scale(tuple(column.scale for column in made))
     return Series(scale, every, _blocks(spans, scale, made))
 
 
 def _blocks(spans: Spans, scale: Scale, columns: list[ProfiledColumn]) -> tuple[Block, ...]:
     stepped = {column.name: column.stepped for column in columns if column.stepped is not None}
-    beside = np.array([stepped[name] for name in scale.paired])
+    beside = np.array([stepped[name] for name in scale.paired], dtype=np.int8).T
     return tuple(
         Block(
             start=start,
@@ -61,7 +61,7 @@ def _blocks(spans: Spans, scale: Scale, columns: list[ProfiledColumn]) -> tuple[
             columns={column.name: column.sketches[number] for column in columns},
             numbers={column.name: column.numbers[number] for column in columns if column.numbers},
             categories={column.name: column.categories[number] for column in columns if column.categories},
-            together=Together.of(scale.paired, beside[:, rows]) if scale.paired else None,
+            together=Together.of(scale.paired, beside[rows]) if scale.paired else None,
         )
         for number, (start, rows) in enumerate(zip(spans.starts, spans, strict=True))
     )

@@ -4,7 +4,7 @@ A number becomes the normal score of its mid-rank among the reference's quantile
 that columns of any unit and any tail compare.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -13,7 +13,19 @@ import numpy as np
 from flywheel.column_rules import ColumnType
 from flywheel.profile import MIN_SEEN
 from flywheel.profiling.column import NAMED, ColumnSketch, empty_sketch
-from flywheel.profiling.placing import QUANTILES
+from flywheel.profiling.placing import PLACES, QUANTILES, place
+
+__all__ = [
+    "MAX_PAIRED",
+    "PLACES",
+    "QUANTILES",
+    "RANKS",
+    "ColumnScale",
+    "Scale",
+    "column_scale",
+    "merged_sketch",
+    "place",
+]
 
 RANKS = np.linspace(0, 1, QUANTILES)
 MAX_PAIRED = 30  # more columns would make more pairs than anybody reads
@@ -42,11 +54,11 @@ class Scale:
 
     Args:
         columns: In the reference's order.
-        paired: Numeric columns whose scores are held against each other.
+        apart: Columns whose scores are not held against those of others.
     """
 
     columns: tuple[ColumnScale, ...]
-    paired: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,20 +75,18 @@ class Scale:
         """The columns that have a vocabulary, which may be empty."""
         return tuple(column for column in self.columns if column.type in NAMED)
 
+    @property
+    def paired(self) -> tuple[str, ...]:
+        """The numeric columns whose scores are held against each other, at most `MAX_PAIRED`."""
+        return tuple(column.name for column in self.numeric if column.name not in self.apart)[:MAX_PAIRED]
+
     def only(self, names: Container[str]) -> "Scale":
-        """Return the scale of some columns, in pairs only where all of them are there."""
-        columns = tuple(column for column in self.columns if column.name in names)
-        return Scale(columns, self.paired if all(name in names for name in self.paired) else ())
+        """Return the scale of some columns."""
+        return Scale(tuple(column for column in self.columns if column.name in names), self.apart)
 
     def beside(self, other: "Scale") -> "Scale":
-        """Return both, whose columns are different ones; those of this one are held against each other as before."""
-        return Scale(self.columns + other.columns, self.paired)
-
-
-def scale_of(columns: Sequence[ColumnScale]) -> Scale:
-    """Make a scale that holds the first `MAX_PAIRED` numeric columns against each other."""
-    numeric = [column.name for column in columns if column.quantiles]
-    return Scale(tuple(columns), tuple(numeric[:MAX_PAIRED]))
+        """Return both, whose columns are different ones; those of `other` are in no pairs."""
+        return Scale(self.columns + other.columns, (*self.apart, *other.names))
 
 
 def column_scale(sketch: ColumnSketch) -> ColumnScale:

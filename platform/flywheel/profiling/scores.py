@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flywheel.profiling.placing import PIECE, PLACES, SCORES, Places
+from flywheel.profiling.placing import PIECE, PLACES, Places
 from flywheel.statistics import Floats
 
 Counts = npt.NDArray[np.int64]
 # Scores are held against each other in steps of 1/STEPS: sums of whole numbers do not depend on their order.
 STEPS = 32
-STEPPED = np.rint(SCORES * STEPS).astype(np.int8)
+STEPPED = np.rint(PLACES * STEPS).astype(np.int8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class NumberScores:
     @classmethod
     def of(cls, places: Places) -> "NumberScores":
         """Count the places (n,) of rows that have a number."""
-        return cls(np.bincount(places, minlength=PLACES).astype(np.int64))
+        return cls(np.bincount(places, minlength=len(PLACES)).astype(np.int64))
 
     @property
     def count(self) -> int:
@@ -34,12 +35,12 @@ class NumberScores:
     @property
     def mean(self) -> float:
         """The mean normal score; 0 without rows."""
-        return float(self.counts @ SCORES / max(self.count, 1))
+        return float(self.counts @ PLACES / max(self.count, 1))
 
     @property
     def variance(self) -> float:
         """The variance of normal scores around their mean; 0 without rows."""
-        return float(self.counts @ (SCORES - self.mean) ** 2 / max(self.count, 1))
+        return float(self.counts @ (PLACES - self.mean) ** 2 / max(self.count, 1))
 
     def merge(self, other: "NumberScores") -> "NumberScores":
         """Return the counts of both."""
@@ -80,15 +81,15 @@ class Together:
     products: Counts
 
     @classmethod
-    def of(cls, names: Sequence[str], stepped: npt.NDArray[np.int8]) -> "Together":
-        """Sum up scores times STEPS, whole numbers (n_names, n_rows)."""
+    def of(cls, names: Sequence[str], stepped: npt.NDArray[np.number[Any]]) -> "Together":
+        """Sum up scores times STEPS, whole numbers (n_rows, n_names)."""
         sums, products = np.zeros(len(names)), np.zeros((len(names), len(names)))
-        for begin in range(0, stepped.shape[1], PIECE):
+        for begin in range(0, len(stepped), PIECE):
             # Whole numbers below 2^53 are exact in double precision, for which matrices are multiplied fastest.
-            piece = stepped[:, begin : begin + PIECE].astype(np.float64)
-            sums += piece.sum(axis=1)
-            products += piece @ piece.T
-        return cls(tuple(names), stepped.shape[1], sums.astype(np.int64), products.astype(np.int64))
+            piece = stepped[begin : begin + PIECE].astype(np.float64)
+            sums += piece.sum(axis=0)
+            products += piece.T @ piece
+        return cls(tuple(names), len(stepped), sums.astype(np.int64), products.astype(np.int64))
 
     def covariance(self) -> Floats:
         """Return the covariance of scores, (n_names, n_names); zeros without rows."""

@@ -66,7 +66,7 @@ def series_bytes(series: Series) -> bytes:
         {
             "every": series.every.total_seconds(),
             "scale": [asdict(column) for column in series.scale.columns],
-            "paired": series.scale.paired,
+            "apart": series.scale.apart,
             "types": {name: column.type for block in series.blocks for name, column in block.columns.items()},
         }
     )
@@ -160,7 +160,7 @@ def _score_row(block: Block, name: str) -> tuple[Any, ...]:
 
 
 def _series(head: Mapping[str, Any], blocks: pl.DataFrame, columns: pl.DataFrame) -> Series:
-    scale = Scale(tuple(_column_scale(column) for column in head["scale"]), tuple(head["paired"]))
+    scale = Scale(tuple(_column_scale(column) for column in head["scale"]), tuple(head["apart"]))
     rows: dict[int, list[dict[str, Any]]] = {}
     for row in columns.iter_rows(named=True):
         rows.setdefault(row["block"], []).append(row)
