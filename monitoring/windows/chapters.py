@@ -29,7 +29,7 @@ def by_chapter(series: Series) -> Iterator[tuple[int, Series]]:
 
 
 def write_chapter(folder: Path, key: Key, number: int, series: Series) -> Chapter:
-    """Write a part of a series into a file of its own, never over another.
+    """Write a part of a series into a file named by its content.
 
     Raises:
         OSError: The disk takes nothing.

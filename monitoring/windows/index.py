@@ -3,7 +3,6 @@
 It names every other file, and is replaced in one step; so what it says is always whole, whenever a process dies.
 """
 
-import os
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from flywheel.storage import TableName
 
 NAME = "index.json"
 FORMAT = 1
+UNFINISHED = ".new"
 REMEDY = "Remove the folder; it is made again from the log."
 
 
@@ -123,23 +123,32 @@ def read_index(folder: Path) -> Index:
 
 
 def write_index(folder: Path, index: Index) -> None:
-    """Replace the index in one step; the files that it names are on the medium already.
+    """Replace the index in one step; the files that it names are there already.
 
     Raises:
         OSError: The disk takes nothing.
     """
-    put(folder / f"{NAME}.new", index.model_dump_json().encode())
-    (folder / f"{NAME}.new").replace(folder / NAME)
+    sync(folder)  # their names before it
+    put(folder / NAME, index.model_dump_json().encode())
     sync(folder)
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file, and return when it is on the medium.
+    """Let a file be there whole or not at all; its content is on the medium, its name once the folder is synced.
 
     Raises:
         OSError: The disk takes nothing.
     """
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    new = path.with_name(f"{path.name}{UNFINISHED}")
+    write(new, content)
+    new.replace(path)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, and return when its content is on the medium.
+
+    Raises:
+        OSError: The disk takes nothing.
+    """
+    path.write_bytes(content)
+    sync(path)

@@ -8,7 +8,7 @@ import polars as pl
 
 from flywheel.appended import COMMIT
 from flywheel.position import Position
-from flywheel.profiling.series import Series
+from flywheel.profiling.series import DAY, Series
 from flywheel.serving import SAFE_DEFAULT
 from monitoring.windows.deliveries import KEYS, LINE, Deliveries
 from monitoring.windows.keys import Key, by_key
@@ -58,7 +58,8 @@ class Intake:
         """Remember where each block's rows begin, also of those that nobody may ever get."""
         for key, rows in (found for frame in scored for found in by_key(frame)):
             lens = self.lenses(key.version)
-            for start in [] if lens is None else lens.starts(rows["event_time"]):
+            every = DAY if lens is None else lens.every  # outcomes may belong to rows that are not profiled
+            for start in rows["event_time"].dt.truncate(every).unique():
                 self.began[start] = min(before, self.began.get(start, before))
 
     def _profile(self, frames: Iterable[pl.DataFrame]) -> None:

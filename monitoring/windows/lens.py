@@ -63,10 +63,6 @@ class Lens:
         table = rows.select(pl.col("event_time").alias(TIME), self.said.alias(LABEL))
         return self._profile(table, {LABEL: ANSWERS[self.task][LABEL]})
 
-    def starts(self, times: pl.Series) -> pl.Series:
-        """Return the starts of the blocks that event times (n,) lie in, each once."""
-        return times.dt.truncate(self.every).unique()
-
     def _profile(self, table: pl.DataFrame, kinds: Mapping[str, ColumnType]) -> Series:
         made = profile_rows(table, kinds, TIME, every=self.every, scale=self.scale.only(kinds))
         # Parts of one version's columns go together, so all are said to be on the whole scale.

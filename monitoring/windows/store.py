@@ -4,8 +4,9 @@
                                       *.blocks      some thirty blocks of one version and arm each
                                       *.parquet     keys of records and of the gateway's lines that wait for each other
 
-A file is never written over; the index names those that count and is replaced in one step. So a process may die
-anywhere: the next one goes on from the last whole index, and each row is in the blocks once.
+A file has a name made of its content, and is there whole or not at all; the index names those that count and is
+replaced in one step. So a process may die anywhere: the next one goes on from the last index, and each row is in the
+blocks once.
 """
 
 import fcntl
@@ -19,7 +20,7 @@ from flywheel.errors import IntegrityError, StackError
 from flywheel.profiling.series import Series
 from monitoring.windows.chapters import number_of, read_chapters
 from monitoring.windows.deliveries import Deliveries, deliveries_from
-from monitoring.windows.index import REMEDY, Index, put, read_index, write_index
+from monitoring.windows.index import REMEDY, UNFINISHED, Index, put, read_index, write_index
 from monitoring.windows.keys import Key
 
 # How often a reader begins again because an update has removed what its index named.
@@ -101,7 +102,7 @@ class BlockStore:
         """Let the store be what an index says, whose files are all there; remove what it does not name."""
         write_index(self.folder, index)
         for path in self.folder.iterdir():
-            if path.suffix in (".blocks", ".parquet") and path.name not in index.files:
+            if path.suffix in (".blocks", ".parquet", UNFINISHED) and path.name not in index.files:
                 path.unlink(missing_ok=True)
 
 

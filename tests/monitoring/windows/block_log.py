@@ -4,16 +4,15 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 
 from flywheel.contract import Column, Contract, outputs_of
 from flywheel.profiling.block import Block
-from flywheel.profiling.profile import profile_rows
-from flywheel.profiling.scale import Scale
+from flywheel.profiling.scale import QUANTILES, ColumnScale, Scale
 from flywheel.profiling.series import Series
 from flywheel.records import LOGGED_OUTCOMES, REQUESTS, prediction_schema
 from flywheel.storage import PredictionLog, TableName
@@ -38,20 +37,15 @@ Row = dict[str, Any]
 
 
 def reference_scale() -> Scale:
-    """Return the scale of a small reference: inputs, label and prediction."""
-    generator = np.random.default_rng(5)
-    frame = pl.DataFrame(
-        {
-            "at": [AT - DAY] * 500,
-            "size": generator.normal(size=500),
-            "colour": generator.choice(["red", "blue"], 500),
-            "label": generator.random(500) < 0.3,
-            "prediction": generator.random(500),
-        }
+    """Return the scale of a normal column, one of two colours, labels and even predictions; the same every time."""
+    normal = tuple(NormalDist().inv_cdf((place + 0.5) / QUANTILES) for place in range(QUANTILES))
+    columns = (
+        ColumnScale("size", "double", normal),
+        ColumnScale("colour", "string", vocabulary=("red", "blue")),
+        ColumnScale("label", "boolean", vocabulary=("false", "true")),
+        ColumnScale("prediction", "double", tuple(np.linspace(0, 1, QUANTILES).tolist())),
     )
-    inputs = profile_rows(frame, {"size": "double", "colour": "string"}, "at")
-    answers = profile_rows(frame, {"label": "boolean", "prediction": "double"}, "at")
-    return inputs.beside(answers).scale
+    return Scale(columns, apart=("label", "prediction"))
 
 
 LENS = Lens("binary", {"size": "double", "colour": "string"}, reference_scale())
