@@ -90,10 +90,8 @@ class KindWatch:
         detectors = Detectors.idle(len(streams), 2)
         return cls(kind, streams, whitener, log_prior, Views.of(scores), level, least * UNIT.get(kind, 1.0), detectors)
 
-    @property
-    def weights(self) -> Floats:
-        """Each stream's part of the evidence of its kind, (n_streams,)."""
-        return weights_of(self.streams)
+    def __post_init__(self) -> None:
+        self.weights = weights_of(self.streams)
 
     @property
     def terms(self) -> int:

@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 
-from monitoring.drift.kind import KindWatch, Strongest
+from monitoring.drift.kind import GREATEST_LOG, KindWatch, Strongest
 from monitoring.drift.streams import SHARES, Kind, Stream
 
 NORMAL_95 = 1.96
@@ -53,6 +54,24 @@ class Moved:
         ends = [self.level + self.effect + side * NORMAL_95 * self.error for side in (-1, 1)]
         return _shown(self.stream.kind, ends[0]), _shown(self.stream.kind, ends[1])
 
+    def body(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        low, high = self.interval
+        return {
+            "what": self.stream.kind.value,
+            "column": self.stream.column,
+            "source": self.stream.source,
+            "detail": self.stream.detail,
+            "since": self.since.isoformat(),
+            "part": self.part,
+            "e_value": math.exp(min(self.log_e, GREATEST_LOG)),
+            "before": self.before,
+            "after": self.after,
+            "low": low,
+            "high": high,
+            "sentence": self.sentence,
+        }
+
     @property
     def sentence(self) -> str:
         """The stream in words."""
@@ -87,7 +106,7 @@ _WORDS = {
 }
 
 
-def moved_streams(
+def ranked_streams(
     kinds: Mapping[Kind, KindWatch],
     parts: Mapping[Kind, float],
     threshold: float | None,

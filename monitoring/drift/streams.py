@@ -96,7 +96,8 @@ class Streams:
         return Reading(block.start, {kind: values[kind] for kind in self.by_kind}, rows)
 
     def _shares(self, block: Block, kind: Kind) -> Floats:
-        pairs = [_counts(block, stream) for stream in self.by_kind.get(kind, ())]
+        rows = {name: scores.count for name, scores in block.categories.items()}
+        pairs = [_counts(block, stream, rows) for stream in self.by_kind.get(kind, ())]
         counts = np.array(pairs, dtype=np.float64).reshape(len(pairs), 2)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.arcsin(np.sqrt(counts[:, 0] / counts[:, 1])))
@@ -162,10 +163,12 @@ def _moments(block: Block, names: list[str]) -> tuple[Floats, Floats]:
     return means, np.where(rows > 4, np.log(variances), np.nan)
 
 
-def _counts(block: Block, stream: Stream) -> tuple[int, int]:
+def _counts(block: Block, stream: Stream, rows: Mapping[str, int]) -> tuple[int, int]:
     """Return how many rows of how many a share is of."""
     if stream.kind is Kind.MISSING:
         sketch = block.columns[stream.column]
         return sketch.missing, sketch.rows
-    scores = block.categories[stream.column]
-    return scores.other if stream.kind is Kind.NEW else int(scores.counts[list(stream.places)].sum()), scores.count
+    scores, count = block.categories[stream.column], rows[stream.column]
+    if stream.kind is Kind.NEW:
+        return scores.other, count
+    return sum(int(scores.counts[place]) for place in stream.places), count

@@ -19,7 +19,7 @@ from flywheel.statistics import Floats
 from monitoring.drift.calendar import Calendar, calendar_of
 from monitoring.drift.changes import Change, changes_of, present_columns
 from monitoring.drift.kind import History, KindWatch
-from monitoring.drift.moved import Moved, moved_streams
+from monitoring.drift.moved import Moved, ranked_streams
 from monitoring.drift.streams import ROW_VARIANCE, SOURCES, WEIGHTS, Kind, Reading, Source, Stream, Streams, streams_of
 
 LEAST_BLOCKS = 28  # of a reference: four weeks, so that every weekday was seen four times
@@ -35,7 +35,7 @@ class Look:
         rows: It has so many.
         e_value: The evidence up to and with it, that the streams have changed since the reference or the last alarm.
         alarm: Whether that reached the threshold.
-        moved: Streams by their part of the evidence, the greatest first; on an alarm those that have moved.
+        moved: On an alarm, the streams that have moved by their part of the evidence, the greatest first.
         changes: Columns that vanished or changed type.
         unseen: Holidays that the reference has not seen.
     """
@@ -78,20 +78,27 @@ class Watch:
         """The e-value that is reached `false_alarms_per_year` times a year at most, while nothing changes."""
         return (YEAR / self.calendar.every) / self.settings.false_alarms_per_year
 
-    def take(self, block: Block) -> Look:
+    def take(self, block: Block, *, whole: bool = True) -> Look:
         """Take the next block in order of time.
 
+        Args:
+            block: On the reference's scale.
+            whole: Whether it has all its rows; if not, their number is no evidence.
+
         Raises:
-            DataError: It is not later than the newest one.
+            DataError: It is not later than the newest one, or than the reference.
         """
-        if self.newest is not None and block.start <= self.newest:
+        last = self.newest or self.reference[-1]
+        if block.start <= last:
             raise DataError(
-                f"Block {block.start} is not later than {self.newest}, the newest taken. Take blocks in their order,"
+                f"Block {block.start} is not later than {last}, the newest taken. Take blocks in their order,"
                 " and those that late rows have changed from the reference on."
             )
         self._pass_gap(block.start)
         self.newest = block.start
         reading, changes = self.streams.read(block), changes_of(block, self.present)
+        if not whole:
+            reading.values[Kind.ROWS][:] = np.nan
         design = self.calendar.design(block.start)
         for kind, watch in self.kinds.items():
             watch.take(
@@ -100,18 +107,24 @@ class Watch:
         return self._look(block, changes)
 
     def _look(self, block: Block, changes: tuple[Change, ...]) -> Look:
-        total = sum(WEIGHTS[kind] for kind in self.kinds)
-        parts = {kind: WEIGHTS[kind] / total for kind in self.kinds}
-        e_value = sum(part * self.kinds[kind].e_value() for kind, part in parts.items())
-        alarm = bool(e_value >= self.threshold)
-        moved = moved_streams(
-            self.kinds, parts, self.threshold if alarm else None, start=block.start, every=self.calendar.every
-        )
-        if alarm:
+        e_value = sum(part * self.kinds[kind].e_value() for kind, part in self._parts().items())
+        moved: tuple[Moved, ...] = ()
+        if e_value >= self.threshold:
+            moved = self.ranked(block.start, self.threshold)
             for watch in self.kinds.values():
                 watch.settle([one.stream for one in moved])
         unseen = self.calendar.unseen(block.start, self.reference)
-        return Look(block.start, block.rows, float(e_value), alarm, moved, changes, tuple(unseen))
+        return Look(
+            block.start, block.rows, float(e_value), bool(e_value >= self.threshold), moved, changes, tuple(unseen)
+        )
+
+    def ranked(self, start: datetime, threshold: float | None = None) -> tuple[Moved, ...]:
+        """Rank streams by their part of the evidence up to the block that begins at `start`; see `ranked_streams`."""
+        return ranked_streams(self.kinds, self._parts(), threshold, start=start, every=self.calendar.every)
+
+    def _parts(self) -> dict[Kind, float]:
+        total = sum(WEIGHTS[kind] for kind in self.kinds)
+        return {kind: WEIGHTS[kind] / total for kind in self.kinds}
 
     def _pass_gap(self, start: datetime) -> None:
         last = self.newest or self.reference[-1]
@@ -154,6 +167,8 @@ def learn(
     gaps = np.array([0, *((late - early) // reference.every - 1 for early, late in pairwise(starts))])
     for kind, followed in streams.by_kind.items():
         values = np.array([reading.values[kind] for reading in readings])
+        if kind is Kind.ROWS:
+            values[[0, -1]] = np.nan  # the first and the last block may be cut
         noise = np.array([watch.noise(kind, reading) for reading in readings])
         terms = 1 if kind is Kind.TOGETHER else designs.shape[1]
         history = History(values, designs[:, :terms], noise, gaps, ROW_VARIANCE[kind] / max(usual[kind], 1.0))
