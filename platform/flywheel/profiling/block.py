@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
-from flywheel.errors import DataError
 from flywheel.profiling.column import ColumnSketch
 from flywheel.profiling.scores import CategoryScores, NumberScores, Together
 
@@ -37,8 +36,7 @@ class Block:
     def merge(self, other: "Block") -> "Block":
         """Return the block of both blocks' rows, over the time of both.
 
-        Raises:
-            DataError: They do not have the same columns on one scale.
+        A column that one of them does not know has the rows of the other.
         """
         return Block(
             start=min(self.start, other.start),
@@ -47,7 +45,18 @@ class Block:
             columns=merged_columns(self.columns, other.columns),
             numbers=_both(self.numbers, other.numbers, NumberScores.merge),
             categories=_both(self.categories, other.categories, CategoryScores.merge),
-            together=self.together.merge(other.together) if self.together and other.together else None,
+            together=_either(self.together, other.together),
+        )
+
+    def beside(self, other: "Block") -> "Block":
+        """Return the block with the columns of both: `other` knows other columns of these rows, or of some of them."""
+        return replace(
+            self,
+            rows=max(self.rows, other.rows),
+            columns={**self.columns, **other.columns},
+            numbers={**self.numbers, **other.numbers},
+            categories={**self.categories, **other.categories},
+            together=self.together or other.together,
         )
 
     def published(self) -> "Block":
@@ -56,16 +65,14 @@ class Block:
 
 
 def merged_columns(one: Mapping[str, ColumnSketch], other: Mapping[str, ColumnSketch]) -> dict[str, ColumnSketch]:
-    """Return the sketches of both parts' rows, by name.
-
-    Raises:
-        DataError: They do not have the same columns.
-    """
+    """Return the sketches of both parts' rows, by name."""
     return _both(one, other, ColumnSketch.merge)
 
 
 def _both(one: Mapping[str, T], other: Mapping[str, T], merge: Callable[[T, T], T]) -> dict[str, T]:
-    if one.keys() != other.keys():
-        odd = sorted(one.keys() ^ other.keys())[0]
-        raise DataError(f"Column '{odd}' is in one profile only. Profile both with the same columns and scale.")
-    return {name: merge(part, other[name]) for name, part in one.items()}
+    shared = {name: merge(part, other[name]) for name, part in one.items() if name in other}
+    return {**one, **other, **shared}
+
+
+def _either(one: Together | None, other: Together | None) -> Together | None:
+    return one.merge(other) if one and other else one or other

@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flywheel.profiling.scale import PLACES, Places
+from flywheel.profiling.placing import PIECE, PLACES, Places
 from flywheel.statistics import Floats
 
 Counts = npt.NDArray[np.int64]
 # Scores are held against each other in steps of 1/STEPS: sums of whole numbers do not depend on their order.
 STEPS = 32
-STEPPED = np.rint(PLACES * STEPS)
+STEPPED = np.rint(PLACES * STEPS).astype(np.int8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +81,15 @@ class Together:
     products: Counts
 
     @classmethod
-    def of(cls, names: Sequence[str], stepped: Floats) -> "Together":
+    def of(cls, names: Sequence[str], stepped: npt.NDArray[np.number[Any]]) -> "Together":
         """Sum up scores times STEPS, whole numbers (n_rows, n_names)."""
-        # Exact: whole numbers below 2^53 in double precision.
-        return cls(
-            tuple(names),
-            len(stepped),
-            np.rint(stepped.sum(axis=0)).astype(np.int64),
-            np.rint(stepped.T @ stepped).astype(np.int64),
-        )
+        sums, products = np.zeros(len(names)), np.zeros((len(names), len(names)))
+        for begin in range(0, len(stepped), PIECE):
+            # Whole numbers below 2^53 are exact in double precision, for which matrices are multiplied fastest.
+            piece = stepped[begin : begin + PIECE].astype(np.float64)
+            sums += piece.sum(axis=0)
+            products += piece.T @ piece
+        return cls(tuple(names), len(stepped), sums.astype(np.int64), products.astype(np.int64))
 
     def covariance(self) -> Floats:
         """Return the covariance of scores, (n_names, n_names); zeros without rows."""

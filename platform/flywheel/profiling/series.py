@@ -45,6 +45,21 @@ class Series:
         whole = merged_columns(self.whole, other.whole) if self.whole and other.whole else {}
         return replace(self, blocks=merged_blocks([*self.blocks, *other.blocks]), whole=whole)
 
+    def beside(self, other: "Series") -> "Series":
+        """Return the series with the columns of both; `other` knows other columns of these rows, or of some of them.
+
+        Raises:
+            DataError: Their blocks are not of one length, or a column is in both.
+        """
+        if twice := [column.name for column in other.scale.columns if column.name in self.scale.names]:
+            raise DataError(f"Column '{twice[0]}' is in both profiles. Rename one of them.")
+        if self.every != other.every:
+            raise DataError("Two profiles have blocks of different lengths. Profile both with the same.")
+        theirs = {block.start: block for block in other.blocks}
+        blocks = [block.beside(theirs.pop(block.start)) if block.start in theirs else block for block in self.blocks]
+        whole = {**self.whole, **other.whole}
+        return Series(self.scale.beside(other.scale), self.every, merged_blocks([*blocks, *theirs.values()]), whole)
+
     def merged(self) -> Block:
         """Return all rows as one block.
 

@@ -4,9 +4,9 @@ One line of text, `flywheel-blocks VERSION sha256:DIGEST`, and then the compress
 anything of it is read, so damage is told and never taken for data.
 """
 
+import bz2
 import hashlib
 import io
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -53,6 +53,7 @@ BLOCKS = pl.Schema(
         "start": pl.Datetime("us"),
         "end": pl.Datetime("us"),
         "rows": pl.Int64(),
+        "paired": pl.Int64(),
         "sums": COUNTS,
         "products": COUNTS,
     }
@@ -65,12 +66,13 @@ def series_bytes(series: Series) -> bytes:
         {
             "every": series.every.total_seconds(),
             "scale": [asdict(column) for column in series.scale.columns],
+            "apart": series.scale.apart,
             "types": {name: column.type for block in series.blocks for name, column in block.columns.items()},
         }
     )
     blocks = pl.DataFrame([_block_row(block) for block in series.blocks], schema=BLOCKS, orient="row")
     columns = pl.DataFrame(list(_column_rows(series)), schema=COLUMNS, orient="row")
-    body = zlib.compress(b"".join(_piece(part) for part in (head, _ipc(blocks), _ipc(columns))))
+    body = bz2.compress(b"".join(_piece(part) for part in (head, _ipc(blocks), _ipc(columns))))
     return f"{FORMAT} {VERSION} sha256:{hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 
@@ -102,7 +104,7 @@ def series_from(content: bytes, source: str) -> Series:
         raise IntegrityError(f"Profile {source} is of format {kind}, not {VERSION}. Read it with a later Flywheel.")
     if words[2] != f"sha256:{hashlib.sha256(body).hexdigest()}".encode():
         raise IntegrityError(f"Profile {source} is damaged: its digest does not match. Restore it, or make it again.")
-    head, blocks, columns = _pieces(zlib.decompress(body))
+    head, blocks, columns = _pieces(bz2.decompress(body))
     return _series(orjson.loads(head), pl.read_ipc(io.BytesIO(blocks)), pl.read_ipc(io.BytesIO(columns)))
 
 
@@ -126,9 +128,9 @@ def _ipc(frame: pl.DataFrame) -> bytes:
 def _block_row(block: Block) -> tuple[Any, ...]:
     together = block.together
     if together is None:
-        return block.start, block.end, block.rows, None, None
+        return block.start, block.end, block.rows, None, None, None
     upper = together.products[np.triu_indices(len(together.names))]
-    return block.start, block.end, block.rows, together.sums.tolist(), upper.tolist()
+    return block.start, block.end, block.rows, together.rows, together.sums.tolist(), upper.tolist()
 
 
 def _column_rows(series: Series) -> Iterator[tuple[Any, ...]]:
@@ -158,7 +160,7 @@ def _score_row(block: Block, name: str) -> tuple[Any, ...]:
 
 
 def _series(head: Mapping[str, Any], blocks: pl.DataFrame, columns: pl.DataFrame) -> Series:
-    scale = Scale(tuple(_column_scale(column) for column in head["scale"]))
+    scale = Scale(tuple(_column_scale(column) for column in head["scale"]), tuple(head["apart"]))
     rows: dict[int, list[dict[str, Any]]] = {}
     for row in columns.iter_rows(named=True):
         rows.setdefault(row["block"], []).append(row)
@@ -189,7 +191,7 @@ def _block(row: Mapping[str, Any], columns: list[dict[str, Any]], types: Mapping
             for part in columns
             if part["vocabulary"] is not None
         },
-        together=None if row["sums"] is None else _together(row, scale),
+        together=None if row["sums"] is None else _together(row, scale.paired),
     )
 
 
@@ -203,11 +205,10 @@ def _sketch(part: Mapping[str, Any], types: Mapping[str, Any]) -> ColumnSketch:
     return ColumnSketch(name, types[name], part["rows"], part["missing"], part["unfit"], numbers, categories)
 
 
-def _together(row: Mapping[str, Any], scale: Scale) -> Together:
-    names = scale.paired
+def _together(row: Mapping[str, Any], names: tuple[str, ...]) -> Together:
     upper = np.zeros((len(names), len(names)), dtype=np.int64)
     upper[np.triu_indices(len(names))] = row["products"]
-    return Together(names, row["rows"], _counts(row["sums"]), upper + np.triu(upper, 1).T)
+    return Together(names, row["paired"], _counts(row["sums"]), upper + np.triu(upper, 1).T)
 
 
 def _counts(values: list[int]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from flywheel.errors import DataError
+from flywheel.profiling.placing import normal_scores
 from flywheel.profiling.profile import profile_rows
-from flywheel.profiling.scale import normal_scores
 from tests.flywheel.profiling.profiled import COLUMNS, START, rows
 
 
