@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flywheel.statistics import Floats
+from monitoring.drift.tails import Looked
 
 SLOPES = np.array([1.0, 2.0, 4.0, -1.0, -2.0, -4.0])
 
@@ -36,25 +37,20 @@ class Detectors:
         shape = (streams, views, len(SLOPES))
         return cls(np.full(shape, -np.inf), np.full(shape, -np.inf), *(np.zeros(shape) for _ in range(3)))
 
-    def step(self, scores: Floats, lasting: Floats, scale: Floats) -> None:
-        """Add a block.
-
-        Args:
-            scores: Standard normal while nothing changes, (n_streams, n_views).
-            lasting: Part of a shift that still surprises after its first block, (n_streams,).
-            scale: Units of the stream that one unit of score is, (n_streams, n_views).
-        """
-        first = SLOPES * scores[:, :, None] - SLOPES**2 / 2
-        slope = SLOPES * lasting[:, None, None]
-        later = slope * scores[:, :, None] - slope**2 / 2
+    def step(self, looked: Looked) -> None:
+        """Add a block."""
+        scores, lasting = looked.scores[:, :, None], looked.lasting[:, None, None]
+        first = SLOPES * scores - SLOPES**2 / 2
+        slope = SLOPES * lasting
+        later = slope * scores - slope**2 / 2
         self.log_sum = np.logaddexp(self.log_sum + later, first)
         begins = self.log_best + later < first
         self.log_best = np.where(begins, first, self.log_best + later)
         self.age = np.where(begins, 1.0, self.age + 1)
         # Generalised least squares of the shift's size on its signature: 1 on the first block, `lasting` after.
-        signature = np.where(begins, 1.0, lasting[:, None, None]) / scale[:, :, None]
-        self.moved = np.where(begins, 0.0, self.moved) + signature * scores[:, :, None]
-        self.certain = np.where(begins, 0.0, self.certain) + signature**2
+        weight = np.where(begins, 1.0, lasting) / looked.scales[:, :, None] ** 2
+        self.moved = np.where(begins, 0.0, self.moved) + weight * looked.surprises[:, :, None]
+        self.certain = np.where(begins, 0.0, self.certain) + weight * np.where(begins, 1.0, lasting)
 
     def effects(self) -> Floats:
         """Return the shift since each detector's likeliest start, in units of the stream."""

@@ -18,9 +18,6 @@ TRUSTED = 120  # blocks of a reference, the newest, whose surprises tell how hea
 EARLY = 3  # the first third of a reference only teaches
 # The evidence of a kind is split between sources: one prediction counts for as much as half of all inputs.
 SOURCE_WEIGHTS = {"input": 2.0, "prediction": 1.0, "outcome": 1.0}
-# The least effect in units of a kind's streams, for one standard deviation of rows: a log variance changes twice as
-# much as a log deviation, an arcsine root half as much as Cohen's h.
-UNIT = {Kind.SPREAD: 2.0, Kind.MISSING: 0.5, Kind.SHARE: 0.5, Kind.RARE: 0.5, Kind.NEW: 0.5}
 GREATEST_LOG = 600.0  # beyond it an e-value is no number any more
 
 
@@ -29,14 +26,14 @@ class History:
     """The blocks of a reference for one kind: `values` (n_blocks, n_streams), `designs` (n_blocks, n_terms).
 
     `noise` (n_blocks,) is the sampling variance of each block over that of a usual one, `gaps` (n_blocks,) how many
-    blocks had no rows before it, `floor` the sampling variance in a usual block.
+    blocks had no rows before it, `floor` (n_streams,) the sampling variance in a usual block.
     """
 
     values: Floats
     designs: Floats
     noise: Floats
     gaps: npt.NDArray[np.int64]
-    floor: float
+    floor: Floats
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class KindWatch:
         log_prior: How the grid is believed before a stream has shown anything, (n_grid,).
         views: Tails, and what streams share.
         level: What is subtracted from values: the reference's mean, and what has moved since, (n_streams,).
-        least: Smaller shifts never alarm, in units of the stream.
+        least: Smaller shifts never alarm, in units of the stream, (n_streams,).
         detectors: The bets.
     """
 
@@ -74,7 +71,7 @@ class KindWatch:
     log_prior: Floats
     views: Views
     level: Floats
-    least: float
+    least: Floats
     detectors: Detectors
 
     @classmethod
@@ -83,12 +80,22 @@ class KindWatch:
         present = np.isfinite(history.values)
         level = np.where(present, history.values, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
         seen = int((history.designs != 0).any(axis=0).sum())
-        whitener = Whitener(variances, np.full(len(streams), history.floor), seen)
+        whitener = Whitener(variances, history.floor, seen)
         beliefs = _beliefs(whitener, history, level)
         log_prior = learned_prior(whitener, weights_of(streams))
         scores = np.array([belief.forecast(log_prior).score for belief in beliefs])
+        units = np.array([stream.unit for stream in streams])
         detectors = Detectors.idle(len(streams), 2)
-        return cls(kind, streams, whitener, log_prior, Views.of(scores), level, least * UNIT.get(kind, 1.0), detectors)
+        return cls(
+            kind,
+            streams,
+            whitener,
+            log_prior,
+            Views.of(scores, numbers_of_columns(streams)),
+            level,
+            least * units,
+            detectors,
+        )
 
     def __post_init__(self) -> None:
         self.weights = weights_of(self.streams)
@@ -101,12 +108,11 @@ class KindWatch:
     def take(self, values: Floats, design: Floats, noise: float) -> None:
         """Hold the next block's values (n_streams,) against what was expected, and bet."""
         forecast = self.whitener.step(values - self.level, design, noise).forecast(self.log_prior)
-        scale = forecast.deviation[:, None] * self.views.scales()
-        self.detectors.step(self.views.look(forecast.score), forecast.lasting, scale)
+        self.detectors.step(self.views.look(forecast))
 
     def e_values(self) -> Floats:
         """Return each stream's evidence, (n_streams,): nothing from detectors whose shift is below the least effect."""
-        large = np.abs(self.detectors.effects()) >= self.least
+        large = np.abs(self.detectors.effects()) >= self.least[:, None, None]
         e_values = np.where(large, np.exp(np.minimum(self.detectors.log_sum, GREATEST_LOG)), 0.0)
         return np.asarray(e_values.mean(axis=(1, 2)))
 
@@ -132,6 +138,12 @@ class KindWatch:
             self.level[place] += strongest.effect[place]
             self.whitener.settle(place, float(strongest.effect[place]), int(strongest.age[place]))
         self.detectors = Detectors.idle(len(self.streams), 2)
+
+
+def numbers_of_columns(streams: Sequence[Stream]) -> npt.NDArray[np.int64]:
+    """Return the number of each stream's column, (n_streams,)."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(stream.column for stream in streams))}
+    return np.array([numbers[stream.column] for stream in streams])
 
 
 def weights_of(streams: Sequence[Stream]) -> Floats:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from monitoring.drift.kind import GREATEST_LOG, KindWatch, Strongest
-from monitoring.drift.streams import SHARES, Kind, Stream
+from monitoring.drift.streams import Kind, Stream
 
 NORMAL_95 = 1.96
 MOST_NAMED = 50  # of an alarm; the rest is counted
@@ -41,18 +41,18 @@ class Moved:
     @property
     def before(self) -> float:
         """What was usual: see `_shown`."""
-        return _shown(self.stream.kind, self.level)
+        return _shown(self.stream, self.level)
 
     @property
     def after(self) -> float:
         """What is, likeliest, now."""
-        return _shown(self.stream.kind, self.level + self.effect)
+        return _shown(self.stream, self.level + self.effect)
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of `after`."""
         ends = [self.level + self.effect + side * NORMAL_95 * self.error for side in (-1, 1)]
-        return _shown(self.stream.kind, ends[0]), _shown(self.stream.kind, ends[1])
+        return _shown(self.stream, ends[0]), _shown(self.stream, ends[1])
 
     def body(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -163,12 +163,12 @@ def _moved(
     )
 
 
-def _shown(kind: Kind, value: float) -> float:
+def _shown(stream: Stream, value: float) -> float:
     """Return a stream's value as people read it: a share, a standard deviation of scores, a correlation, rows."""
-    if kind in SHARES:
-        return math.sin(min(max(value, 0.0), math.pi / 2)) ** 2
-    if kind is Kind.SPREAD:
+    if stream.share is not None:
+        return stream.share.read(value)
+    if stream.kind is Kind.SPREAD:
         return math.exp(value / 2)
-    if kind is Kind.TOGETHER:
+    if stream.kind is Kind.TOGETHER:
         return math.tanh(value)
-    return math.exp(min(value, 50.0)) if kind is Kind.ROWS else value
+    return math.exp(min(value, 50.0)) if stream.kind is Kind.ROWS else value

@@ -1,12 +1,11 @@
 """From profiles to streams: what is followed from block to block, each with its sampling noise known from the counts.
 
-Means of normal scores and logs of their variance tell of numbers; shares, of what is missing, common, rare or new, are
-followed as arcsine roots, whose sampling variance is 1/4n whatever the share (Anscombe, Biometrika 35, 1948) and whose
-difference is half of Cohen's h (Statistical Power Analysis, 1988, section 6.2); correlations of scores by Fisher's z.
+Means of normal scores and logs of their trimmed variance tell of numbers; shares of what is missing, common, rare or
+new are followed as `monitoring.drift.shares` says; correlations of scores by Fisher's z.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -17,11 +16,13 @@ from flywheel.profiling.block import Block
 from flywheel.profiling.scale import PLACES
 from flywheel.profiling.series import Series
 from flywheel.statistics import Floats
+from monitoring.drift.shares import Share, Shares
 
 Source = Literal["input", "prediction", "outcome"]
 SOURCES: Mapping[str, Source] = {"prediction": "prediction", "label": "outcome"}
 
 COMMON, MOST_COMMON = 0.02, 12  # categories with a stream of their own, at most so many a column
+TRIMMED = 0.05  # of rows on either side leave no mark on the spread, which the ends of the scale would cut otherwise
 SCATTERED = 0.9  # a column whose values nearly all are unknown to its scale is a key or free text
 LEAST_VARIANCE = 1e-4  # of scores: what does not vary at all
 
@@ -51,16 +52,23 @@ WEIGHTS = {
     Kind.ROWS: 0.5,
 }
 SHARES = (Kind.MISSING, Kind.SHARE, Kind.RARE, Kind.NEW)
-# Sampling variance of a stream times the rows of its block, at least: normal scores vary by about 1, their log variance
-# by 2 for a normal column and by less for a flat one.
-ROW_VARIANCE = {Kind.MEAN: 0.9, Kind.SPREAD: 0.8, Kind.TOGETHER: 1.0, Kind.ROWS: 1.0, **dict.fromkeys(SHARES, 0.25)}
+# Sampling variance of a stream times the rows of its block, at least: the log of a trimmed variance has 3 for a normal
+# column and less for a flat one.
+ROW_VARIANCE = {Kind.MEAN: 1.0, Kind.SPREAD: 1.0, Kind.TOGETHER: 0.8, Kind.ROWS: 1.0}
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One figure of a column: `detail` is a category's name, or the other column of a correlation.
+    """One figure of a column.
 
-    `places` are those of the vocabulary whose rows are counted, for shares of known categories.
+    Args:
+        kind: What it is of.
+        column: Its name; empty for rows.
+        source: Of what the column tells.
+        detail: A category's name, or the other column of a correlation.
+        places: Those of the vocabulary whose rows are counted, for shares of known categories.
+        share: For shares: how it is followed.
+        within: For means: the variance of scores within blocks.
     """
 
     kind: Kind
@@ -68,6 +76,20 @@ class Stream:
     source: Source = "input"
     detail: str = ""
     places: tuple[int, ...] = ()
+    share: Share | None = None
+    within: float = 1.0
+
+    @property
+    def row_variance(self) -> float:
+        """The sampling variance in a block times its rows."""
+        return ROW_VARIANCE[self.kind] * self.within if self.share is None else self.share.row_variance
+
+    @property
+    def unit(self) -> float:
+        """How far one standard deviation of a column's rows is, in units of the stream."""
+        if self.share is not None:
+            return self.share.unit
+        return 2.0 if self.kind is Kind.SPREAD else 1.0  # a log variance changes twice as much as a log deviation
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,14 @@ class Streams:
     """What is followed of a reference: streams by kind, in the order of its columns."""
 
     by_kind: Mapping[Kind, tuple[Stream, ...]]
+    shares: Mapping[Kind, Shares] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shares = {
+            kind: Shares.of([stream.share for stream in self.by_kind.get(kind, ()) if stream.share is not None])
+            for kind in SHARES
+        }
+        object.__setattr__(self, "shares", shares)
 
     def read(self, block: Block) -> Reading:
         """Return the streams' values in a block on the reference's scale."""
@@ -97,10 +127,9 @@ class Streams:
 
     def _shares(self, block: Block, kind: Kind) -> Floats:
         rows = {name: scores.count for name, scores in block.categories.items()}
-        pairs = [_counts(block, stream, rows) for stream in self.by_kind.get(kind, ())]
-        counts = np.array(pairs, dtype=np.float64).reshape(len(pairs), 2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.arcsin(np.sqrt(counts[:, 0] / counts[:, 1])))
+        streams = self.by_kind.get(kind, ())
+        counts = np.array([_counts(block, stream, rows) for stream in streams], dtype=np.float64).reshape(-1, 2)
+        return self.shares[kind].values(counts[:, 0], counts[:, 1]) if streams else np.zeros(0)
 
     def _correlations(self, block: Block) -> Floats:
         streams = self.by_kind.get(Kind.TOGETHER, ())
@@ -127,7 +156,7 @@ def streams_of(reference: Series, exclude: tuple[str, ...] = (), sources: Mappin
         source = sources.get(column.name, "input")
         found[Kind.MISSING].append(Stream(Kind.MISSING, column.name, source))
         if column.quantiles:
-            found[Kind.MEAN].append(Stream(Kind.MEAN, column.name, source))
+            found[Kind.MEAN].append(Stream(Kind.MEAN, column.name, source, within=_within(reference, column.name)))
             found[Kind.SPREAD].append(Stream(Kind.SPREAD, column.name, source))
     for named in scale.named:
         if named.name not in exclude:
@@ -138,7 +167,30 @@ def streams_of(reference: Series, exclude: tuple[str, ...] = (), sources: Mappin
         Stream(Kind.TOGETHER, one, "input", other) for place, one in enumerate(paired) for other in paired[place + 1 :]
     ]
     found[Kind.ROWS].append(Stream(Kind.ROWS, ""))
+    for kind in SHARES:
+        found[kind] = _with_shares(found[kind], reference)
     return Streams({kind: tuple(streams) for kind, streams in found.items() if streams})
+
+
+def _with_shares(streams: list[Stream], reference: Series) -> list[Stream]:
+    """Choose how each share is followed, from what it is in the reference."""
+    if not streams:
+        return []
+    counts = np.zeros((len(streams), 2))
+    for block in reference.blocks:
+        rows = {name: scores.count for name, scores in block.categories.items()}
+        counts += np.array([_counts(block, stream, rows) for stream in streams])
+    blocks = len(reference.blocks)
+    return [
+        replace(stream, share=Share.of(count / max(rows, 1), rows / blocks))
+        for stream, (count, rows) in zip(streams, counts.tolist(), strict=True)
+    ]
+
+
+def _within(reference: Series, name: str) -> float:
+    scores = [block.numbers[name] for block in reference.blocks]
+    rows = sum(part.count for part in scores)
+    return max(sum(part.variance * part.count for part in scores) / max(rows, 1), LEAST_VARIANCE)
 
 
 def _named(reference: Series, name: str, vocabulary: tuple[str, ...], source: Source) -> list[Stream]:
@@ -154,13 +206,22 @@ def _named(reference: Series, name: str, vocabulary: tuple[str, ...], source: So
 
 
 def _moments(block: Block, names: list[str]) -> tuple[Floats, Floats]:
-    """Return mean score and log variance of scores of numeric columns, (n_columns,)."""
+    """Return mean score and log trimmed variance of scores of numeric columns, (n_columns,).
+
+    Where the trimmed rows reach the end of the scale, the spread cannot be read.
+    """
     counts = np.array([block.numbers[name].counts for name in names]).reshape(len(names), len(PLACES))
     rows = counts.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = counts @ PLACES / rows
-        variances = np.maximum(counts @ PLACES**2 / rows - means**2, LEAST_VARIANCE)
-    return means, np.where(rows > 4, np.log(variances), np.nan)
+        part = counts / rows[:, None]
+        means = part @ PLACES
+        upto = part.cumsum(axis=1)
+        kept = np.minimum(upto, 1 - TRIMMED) - np.maximum(upto - part, TRIMMED)
+        kept = np.maximum(kept, 0) / (1 - 2 * TRIMMED)
+        centre = kept @ PLACES
+        spreads = np.log(np.maximum(kept @ PLACES**2 - centre**2, LEAST_VARIANCE))
+    read = (rows > 4) & (kept[:, 0] + kept[:, -1] == 0)
+    return means, np.where(read, spreads, np.nan)
 
 
 def _counts(block: Block, stream: Stream, rows: Mapping[str, int]) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from monitoring.drift.calendar import Calendar, calendar_of
 from monitoring.drift.changes import Change, changes_of, present_columns
 from monitoring.drift.kind import History, KindWatch
 from monitoring.drift.moved import Moved, ranked_streams
-from monitoring.drift.streams import ROW_VARIANCE, SOURCES, WEIGHTS, Kind, Reading, Source, Stream, Streams, streams_of
+from monitoring.drift.streams import SOURCES, WEIGHTS, Kind, Reading, Source, Stream, Streams, streams_of
 
 LEAST_BLOCKS = 28  # of a reference: four weeks, so that every weekday was seen four times
 YEAR = timedelta(days=365)
@@ -171,7 +171,8 @@ def learn(
             values[[0, -1]] = np.nan  # the first and the last block may be cut
         noise = np.array([watch.noise(kind, reading) for reading in readings])
         terms = 1 if kind is Kind.TOGETHER else designs.shape[1]
-        history = History(values, designs[:, :terms], noise, gaps, ROW_VARIANCE[kind] / max(usual[kind], 1.0))
+        floor = np.array([stream.row_variance for stream in followed]) / max(usual[kind], 1.0)
+        history = History(values, designs[:, :terms], noise, gaps, floor)
         variances = calendar.variances()[:terms]
         watch.kinds[kind] = KindWatch.learn(kind, followed, history, variances, settings.least_effect)
     return watch

@@ -23,6 +23,9 @@ LASTING = (0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.96, 0.985)
 DAY_SHARES = (0.3, 0.6, 0.85, 1.0)
 GRID = np.array([(0.0, 0.0)] + [(phi, share) for share in DAY_SHARES for phi in LASTING])
 PHI, SHARE = GRID[:, 0], GRID[:, 1]
+OUTLYING = 3.0  # standard deviations: what lies beyond teaches no more than this of scale and grid
+SETTLED = 14  # blocks beyond those that the terms took
+NOISELESS = 0.98  # a share of the day beyond it is taken for it, where the sampling noise tells how large days are
 FARTHEST = 8.0  # scores beyond are all the same: what is certain needs no greater number
 
 
@@ -30,11 +33,13 @@ FARTHEST = 8.0  # scores beyond are all the same: what is certain needs no great
 class Forecast:
     """One block held against what was expected of it; every array is (n_streams,).
 
-    `score` is standard normal while nothing changes, `deviation` the standard deviation of what was foretold in units
-    of the stream, and `lasting` the part of a lasting shift that is still a surprise on the days after its first.
+    `score` is standard normal while nothing changes. `surprise` is how far the block is from what was expected, and
+    `deviation` how far it usually is, both in units of the stream. `lasting` is the part of a lasting shift that is
+    still a surprise on the days after its first.
     """
 
     score: Floats
+    surprise: Floats
     deviation: Floats
     lasting: Floats
 
@@ -43,10 +48,11 @@ class Forecast:
 class Belief:
     """What each point of the grid had foretold of one block; kept in single precision, (n_streams, n_grid).
 
-    `normal` are scores, `log_likelihood` is of all blocks before, `variance` is of what was foretold, `lasting`
-    (n_grid,).
+    `normal` are the scores of each `surprise`, `log_likelihood` is of all blocks before, `variance` is what was
+    foretold, `lasting` (n_grid,).
     """
 
+    surprise: Singles
     normal: Singles
     log_likelihood: Singles
     variance: Singles
@@ -58,8 +64,8 @@ class Belief:
         weights = _weights(log_prior + self.log_likelihood)
         below, above = (weights * ndtr(self.normal)).sum(axis=1), (weights * ndtr(-self.normal)).sum(axis=1)
         score = np.where(below < above, ndtri(below), -ndtri(above)).clip(-FARTHEST, FARTHEST)
-        deviation = np.sqrt((weights * self.variance).sum(axis=1))
-        return Forecast(np.where(self.present, score, 0.0), deviation, weights @ self.lasting)
+        surprise, variance = ((weights * part).sum(axis=1) for part in (self.surprise, self.variance))
+        return Forecast(np.where(self.present, score, 0.0), surprise, np.sqrt(variance), weights @ self.lasting)
 
 
 class Whitener:
@@ -67,13 +73,14 @@ class Whitener:
 
     Args:
         variances: Prior variances of the regression's coefficients, in units of the stream's variance, (n_terms,).
-        floor: Least variance of a stream, that of its sampling noise in a usual block, (n_streams,).
+        noise: Sampling variance of each stream in a usual block, (n_streams,): no stream varies less, and where little
+            of the variance is left for days, days are small.
         terms_seen: Of how many coefficients the reference tells; each takes one degree of freedom.
     """
 
-    def __init__(self, variances: Floats, floor: Floats, terms_seen: int) -> None:
-        streams, size = len(floor), len(variances) + 1
-        self.floor = floor
+    def __init__(self, variances: Floats, noise: Floats, terms_seen: int) -> None:
+        streams, size = len(noise), len(variances) + 1
+        self.floor = noise[:, None] / (1 - np.minimum(SHARE, NOISELESS))
         self.state = np.zeros((streams, len(GRID), size))
         self.covariance = np.zeros((len(GRID), size, size))
         self.covariance[:, 0, 0] = SHARE
@@ -86,9 +93,17 @@ class Whitener:
 
     def log_likelihood(self) -> Floats:
         """Return how well each point of the grid has foretold each stream so far, (n_streams, n_grid)."""
-        degrees = np.maximum(self.count, 0)[:, None]
-        variance = np.maximum(self.squares, self.floor[:, None] * np.maximum(degrees, 1))
-        return np.asarray(-0.5 * self.log_spread - 0.5 * degrees * np.log(variance))
+        degrees, variance = np.maximum(self.count, 0)[:, None], self._variance()
+        return np.asarray(-0.5 * (self.log_spread + degrees * np.log(variance) + self.squares / variance))
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough was seen to call a block an outlier."""
+        return bool(self.count.max() >= SETTLED)
+
+    def _variance(self) -> Floats:
+        """Return the variance of each stream for each point of the grid, (n_streams, n_grid)."""
+        return np.asarray(np.maximum(self.squares / np.maximum(self.count, 1.0)[:, None], self.floor))
 
     def step(self, values: Floats, design: Floats, noise: float) -> Belief:
         """Hold the next block against the forecast, and learn from it.
@@ -104,10 +119,10 @@ class Whitener:
         gain, present = toward / foretold[:, None], np.isfinite(values)
         surprise = np.where(present, values, 0.0)[:, None] - self.state @ loading
         surprise[~present] = 0.0
-        self.gain = gain[:, 0]
-        belief = self._belief(surprise, foretold, present)
+        self.gain, variance = gain[:, 0], self._variance() * foretold
+        belief = self._belief(surprise, variance, present)
         self.state += surprise[:, :, None] * gain
-        self.squares += surprise**2 / foretold
+        self.squares += np.minimum(surprise**2, OUTLYING**2 * variance if self.settled else np.inf) / foretold
         self.log_spread += np.where(present[:, None], np.log(foretold), 0.0)
         self.count += present
         # One covariance for all streams: one that has no value in a block is taken for a little more certain than it
@@ -131,15 +146,20 @@ class Whitener:
         fading = PHI * (1 - self.gain)
         self.state[stream, :, 0] -= PHI * self.gain * shift * (1 - fading**age) / (1 - fading)
 
-    def _belief(self, surprise: Floats, foretold: Floats, present: npt.NDArray[np.bool_]) -> Belief:
+    def _belief(self, surprise: Floats, variance: Floats, present: npt.NDArray[np.bool_]) -> Belief:
         degrees = np.maximum(self.count, 1.0)[:, None]
-        variance = np.maximum(self.squares / degrees, self.floor[:, None]) * foretold
         # Wallace's normal score of a t value, Biometrika 46, 1959: within .01 from five degrees of freedom on.
         normal = (8 * degrees + 1) / (8 * degrees + 3) * np.sqrt(degrees * np.log1p(surprise**2 / variance / degrees))
         normal *= np.sign(surprise)
         lasting = (1 - PHI) / (1 - PHI * (1 - self.gain))
-        singles = [array.astype(np.float32) for array in (normal, self.log_likelihood(), variance)]
-        return Belief(singles[0], singles[1], singles[2], lasting, present)
+        return Belief(
+            surprise.astype(np.float32),
+            normal.astype(np.float32),
+            self.log_likelihood().astype(np.float32),
+            variance.astype(np.float32),
+            lasting,
+            present,
+        )
 
 
 def learned_prior(whitener: Whitener, importance: Floats, steps: int = 30) -> Floats:
