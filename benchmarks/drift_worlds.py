@@ -85,10 +85,14 @@ class Shift:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The rows of a day range: `numbers` (n_columns, n_rows) NaN where missing, `codes` (n_named, n_rows)."""
+    """The rows of some days: `numbers` (n_columns, n_rows) NaN where missing, `codes` (n_named, n_rows).
+
+    `ends` (n_days,) is where each day's rows end.
+    """
 
     numbers: Floats
     codes: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
 
 
 @dataclass
@@ -102,12 +106,11 @@ class Draw:
     sizes: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.generator = np.random.default_rng([self.seed, self.world.columns, round(100 * self.world.rho)])
         world, days = self.world, self.world.reference + self.world.live
+        self.generator = np.random.default_rng([self.seed, world.columns, round(100 * world.rho), world.rows])
         self.named = world.columns // EVERY_CATEGORY
         self.numeric = world.columns - self.named
-        own = self._lasting((days, world.columns))
-        together = self._lasting((days, 1))
+        own, together = self._lasting((days, world.columns)), self._lasting((days, 1))
         season = SEASON * self.generator.normal(size=(7, world.columns))
         effect = np.sqrt(SHARED) * together + np.sqrt(1 - SHARED) * own + season[np.arange(days) % 7]
         self.effects = np.sqrt(world.rho) * effect
@@ -115,29 +118,33 @@ class Draw:
         if world.uneven:
             self.sizes = np.rint(world.rows * 5 ** self.generator.uniform(-1, 1, days)).astype(np.int64)
 
-    def day(self, number: int) -> Drawn:
-        """Draw the rows of one day, from 0; days are drawn in their order."""
-        world, shift, rows = self.world, self.shift, int(self.sizes[number])
-        inside = np.sqrt(1 - world.rho)
-        latent = self.generator.standard_normal((world.columns, rows))
+    def days(self, first: int, count: int) -> Drawn:
+        """Draw the rows of days from `first` on, from 0; days are drawn in their order."""
+        world, sizes = self.world, self.sizes[first : first + count]
+        day = np.repeat(np.arange(first, first + count), sizes)
+        latent = self.generator.standard_normal((world.columns, len(day)))
         if world.correlation:
-            common = self.generator.standard_normal(rows)
+            common = self.generator.standard_normal(len(day))
             latent[: self.numeric] *= np.sqrt(1 - world.correlation)
             latent[: self.numeric] += np.sqrt(world.correlation) * common
-        latent *= inside
-        latent += self.effects[number][:, None]
-        shifted = number - world.reference >= shift.day
-        if shifted:
-            latent[: shift.columns] *= shift.spread
-            latent[: shift.columns] += shift.mean
-        numbers = latent[: self.numeric]
-        codes = np.searchsorted(CUTS, latent[self.numeric :])
+        latent *= np.sqrt(1 - world.rho)
+        for column in range(world.columns):
+            latent[column] += self.effects[day, column]
+        moved = day >= world.reference + self.shift.day
+        if moved.any():
+            self._shift(latent, moved)
+        numbers, codes = latent[: self.numeric], np.searchsorted(CUTS, latent[self.numeric :])
         for column in range(0, self.numeric, EVERY_MISSING):
-            share = shift.missing if shifted and column == 0 and shift.missing is not None else MISSING
-            numbers[column, : self.generator.binomial(rows, share)] = np.nan
-        if shifted and shift.new:
-            codes[0, : self.generator.binomial(rows, shift.new)] = len(SHARES)
-        return Drawn(numbers, codes)
+            gone = self.shift.missing if column == 0 and self.shift.missing is not None else MISSING
+            share = np.where(moved, gone, MISSING) if column == 0 else MISSING
+            numbers[column, self.generator.random(len(day)) < share] = np.nan
+        if self.shift.new and self.named:
+            codes[0, moved & (self.generator.random(len(day)) < self.shift.new)] = len(SHARES)
+        return Drawn(numbers, codes, np.cumsum(sizes))
+
+    def _shift(self, latent: Floats, moved: npt.NDArray[np.bool_]) -> None:
+        for column in range(self.shift.columns):
+            latent[column, moved] = latent[column, moved] * self.shift.spread + self.shift.mean
 
     def _lasting(self, shape: tuple[int, int]) -> Floats:
         phi, generator = self.world.phi, self.generator
@@ -149,7 +156,9 @@ class Draw:
 
 CUTS = np.array([0.0, 0.8416, 1.5548, 2.0537, 2.5758])  # normal quantiles of the sums of SHARES
 VOCABULARY = ("a", "b", "c", "d", "e", "f")
-SCALE_ROWS = 20_000  # of each column make the scale: any ruler measures, if it is the same before and after
+SCALE_ROWS = 20_000  # of each column make the scale, of every third day: any ruler measures, if it stays the same
+SCALE_DAYS = 3
+PIECE_ROWS = 16_384  # drawn at a time
 
 
 def series_of(world: World, shift: Shift, seed: int) -> tuple[Series, Iterator[tuple[Block, Drawn]]]:
@@ -157,44 +166,67 @@ def series_of(world: World, shift: Shift, seed: int) -> tuple[Series, Iterator[t
 
     The blocks' sketches hold no quantiles: no decision reads them.
     """
-    scale = _scale(world, shift, seed)
-    draw = Draw(world, shift, seed)
-    blocks = tuple(block_of(draw.day(day), day, scale) for day in range(world.reference))
-    days = range(world.reference, world.reference + world.live)
-    return Series(scale, DAY, blocks), ((block_of(drawn := draw.day(day), day, scale), drawn) for day in days)
+    scale, draw = _scale(world, shift, seed), Draw(world, shift, seed)
+    blocks = _blocks(draw, scale, 0, world.reference)
+    reference = Series(scale, DAY, tuple(block for block, _ in blocks))
+    return reference, _blocks(draw, scale, world.reference, world.reference + world.live)
 
 
-def block_of(drawn: Drawn, day: int, scale: Scale) -> Block:
-    """Profile one day's rows as `flywheel.profiling.profile` does, without sketches of quantiles."""
-    rows = drawn.numbers.shape[1]
-    columns: dict[str, ColumnSketch] = {}
-    paired = scale.paired
-    numbers, stepped = {}, np.zeros((min(rows, PAIRED_ROWS), len(paired)))
+def _blocks(draw: Draw, scale: Scale, begin: int, end: int) -> Iterator[tuple[Block, Drawn]]:
+    step = max(PIECE_ROWS // draw.world.rows, 1)
+    for first in range(begin, end, step):
+        days = min(step, end - first)
+        yield from blocks_of(draw.days(first, days), first, scale)
+
+
+def blocks_of(drawn: Drawn, first: int, scale: Scale) -> Iterator[tuple[Block, Drawn]]:
+    """Profile days as `flywheel.profiling.profile` does, without sketches of quantiles, a column at a time."""
+    days = len(drawn.ends)
+    rows = np.diff(drawn.ends, prepend=0)
+    day, paired = np.repeat(np.arange(days), rows), scale.paired
+    stepped = np.zeros((len(paired), len(day)), dtype=np.int8)
+    numbers, missing = {}, {}
     for number, column in enumerate(scale.numeric):
         values = drawn.numbers[number]
         there = ~np.isnan(values)
-        places = place(values, column.quantiles)
-        numbers[column.name] = NumberScores.of(places[there])
+        whole = bool(there.all())
+        places = place(values if whole else values[there], column.quantiles)
+        day_of = day if whole else day[there]
+        numbers[column.name] = np.bincount(day_of * PLACES + places, minlength=days * PLACES).reshape(days, PLACES)
+        missing[column.name] = rows - np.bincount(day_of, minlength=days)
         if number < len(paired):
-            first = places[: len(stepped)]
-            stepped[:, number] = np.where(there[: len(stepped)], STEPPED[np.minimum(first, PLACES - 1)], 0.0)
-        columns[column.name] = ColumnSketch(column.name, column.type, rows, rows - int(there.sum()))
-    categories = {}
-    for number, column in enumerate(scale.named):
-        counts = np.bincount(drawn.codes[number], minlength=len(SHARES) + 1)
-        categories[column.name] = CategoryScores(counts[:-1], int(counts[-1]))
-        columns[column.name] = ColumnSketch(column.name, column.type, rows, 0)
-    start = BEGIN + DAY * day
-    return Block(start, start + DAY, rows, columns, numbers, categories, Together.of(paired, stepped))
+            stepped[number, there] = STEPPED[places]
+    width = len(SHARES) + 1
+    codes = {
+        column.name: np.bincount(day * width + drawn.codes[number], minlength=days * width).reshape(days, width)
+        for number, column in enumerate(scale.named)
+    }
+    types = {column.name: column.type for column in scale.columns}
+    for count in range(days):
+        start, span = BEGIN + DAY * (first + count), slice(drawn.ends[count] - rows[count], drawn.ends[count])
+        size = int(rows[count])
+        sketches = {
+            name: ColumnSketch(name, kind, size, int(missing[name][count]) if name in missing else 0)
+            for name, kind in types.items()
+        }
+        beside = stepped[:, span][:, :PAIRED_ROWS].T
+        block = Block(
+            start,
+            start + DAY,
+            size,
+            sketches,
+            {name: NumberScores(counts[count]) for name, counts in numbers.items()},
+            {name: CategoryScores(counts[count][:-1], int(counts[count][-1])) for name, counts in codes.items()},
+            Together.of(paired, beside),
+        )
+        yield block, Drawn(drawn.numbers[:, span], drawn.codes[:, span], np.array([size]))
 
 
 def _scale(world: World, shift: Shift, seed: int) -> Scale:
-    draw, numbers, rows = Draw(world, shift, seed), list[Floats](), 0
+    draw, numbers = Draw(world, shift, seed), list[Floats]()
     step = max(world.reference * world.rows // SCALE_ROWS, 1)
-    for day in range(world.reference):
-        drawn = draw.day(day)
-        numbers.append(drawn.numbers[:, ::step])
-        rows += numbers[-1].shape[1]
+    for day in range(0, world.reference, SCALE_DAYS):
+        numbers.append(draw.days(day, 1).numbers[:, ::step])
     joined = np.concatenate(numbers, axis=1)
     scaled = [_numeric(number, values[~np.isnan(values)]) for number, values in enumerate(joined)]
     named = [ColumnScale(f"c{number}", "string", vocabulary=VOCABULARY) for number in range(draw.named)]

@@ -141,7 +141,9 @@ class KindWatch:
 
 
 def numbers_of_columns(streams: Sequence[Stream]) -> npt.NDArray[np.int64]:
-    """Return the number of each stream's column, (n_streams,)."""
+    """Return the number of each stream's column, (n_streams,); correlations are of two, and each is its own."""
+    if any(stream.kind is Kind.TOGETHER for stream in streams):
+        return np.arange(len(streams))
     numbers = {name: number for number, name in enumerate(dict.fromkeys(stream.column for stream in streams))}
     return np.array([numbers[stream.column] for stream in streams])
 

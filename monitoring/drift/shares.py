@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, gammaln, logit
+from scipy.special import gammaln, logit
 
 from flywheel.statistics import Floats
 
@@ -42,12 +42,12 @@ class Share:
     @property
     def unit(self) -> float:
         """How far one standard deviation of a row's indicator is."""
-        return self.row_variance**0.5
+        return math.sqrt(self.row_variance)
 
     def read(self, value: float) -> float:
         """Return the share that a value of the stream stands for, 0 to 1."""
         if self.odds:
-            return float(expit(value))
+            return 1 / (1 + math.exp(-max(min(value, 700.0), -700.0)))
         return math.sin(min(max(value, 0.0), math.pi / 2)) ** 2
 
 
@@ -74,7 +74,7 @@ class Shares:
         rarer, side = np.minimum(self.base, 1 - self.base), np.where(self.base <= 0.5, 1.0, -1.0)
         expected = (rows * rarer)[:, None]
         weights = np.exp(COUNTS * np.log(np.maximum(expected, 1e-300)) - expected - gammaln(COUNTS + 1))
-        weights[:, 0] = np.exp(-expected[:, 0])
+        weights[expected[:, 0] == 0, 1:] = 0.0
         values = _followed(np.minimum(COUNTS, rows[:, None]), rows[:, None], self.odds[:, None])
         truth = np.where(self.odds, logit(np.maximum(rarer, 1e-12)), np.arcsin(np.sqrt(rarer)))
         return np.where(expected[:, 0] < FEW, side * ((weights * values).sum(axis=1) - truth), 0.0)

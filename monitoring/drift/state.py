@@ -1,8 +1,7 @@
-"""A watch as bytes: one line of text with a digest, then arrays; a damaged file is told and never taken for a watch."""
+"""A watch as bytes: a line with a digest, then names and arrays; a damaged file is told and never taken for a watch."""
 
 import hashlib
 import io
-import zipfile
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -34,9 +33,11 @@ def watch_bytes(watch: Watch) -> bytes:
         arrays |= {f"{kind.value}.{name}": getattr(one.whitener, name) for name in WHITENER}
         arrays |= {f"{kind.value}.{name}": getattr(one.detectors, name) for name in DETECTORS}
         arrays |= {f"{kind.value}.{name}": value for name, value in _others(one).items()}
-    head = orjson.dumps(_head(watch), option=orjson.OPT_SORT_KEYS)
+    head = orjson.dumps(_head(watch) | {"arrays": list(arrays)})
     body = io.BytesIO()
-    np.savez(body, allow_pickle=False, head=np.frombuffer(head, dtype=np.uint8), **arrays)
+    body.write(head + b"\n")
+    for array in arrays.values():
+        np.save(body, array, allow_pickle=False)
     content = body.getvalue()
     return f"{FORMAT} {VERSION} sha256:{hashlib.sha256(content).hexdigest()}\n".encode() + content
 
@@ -53,12 +54,9 @@ def watch_from(content: bytes, source: str) -> Watch:
         raise IntegrityError(f"State {source} is none of drift, format {VERSION}. Learn the reference again.")
     if words[2] != f"sha256:{hashlib.sha256(body).hexdigest()}":
         raise IntegrityError(f"State {source} is damaged: its digest does not match. Learn the reference again.")
-    try:
-        with np.load(io.BytesIO(body), allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-    except (ValueError, zipfile.BadZipFile) as fault:
-        raise IntegrityError(f"State {source} is damaged: {fault}. Learn the reference again.") from fault
-    return _watch(orjson.loads(arrays.pop("head").tobytes()), arrays)
+    found = io.BytesIO(body)
+    head = orjson.loads(found.readline())
+    return _watch(head, {name: np.load(found, allow_pickle=False) for name in head["arrays"]})
 
 
 def _head(watch: Watch) -> dict[str, Any]:

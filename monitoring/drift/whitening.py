@@ -119,7 +119,7 @@ class Whitener:
         gain, present = toward / foretold[:, None], np.isfinite(values)
         surprise = np.where(present, values, 0.0)[:, None] - self.state @ loading
         surprise[~present] = 0.0
-        self.gain, variance = gain[:, 0], self._variance() * foretold
+        self.gain, variance = gain[:, 0].copy(), self._variance() * foretold
         belief = self._belief(surprise, variance, present)
         self.state += surprise[:, :, None] * gain
         self.squares += np.minimum(surprise**2, OUTLYING**2 * variance if self.settled else np.inf) / foretold
