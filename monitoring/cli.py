@@ -11,8 +11,10 @@ import typer
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.settings import load_settings
 from flywheel.usecase import load_usecase
+from monitoring.drift.cli import app as drift_app
 
 app = typer.Typer()
+app.add_typer(drift_app)
 
 EXAMPLE = (
     "Example: flywheel monitor examples/flights/usecase.yaml --start 2013-04-01 --end 2013-05-01 --as-of 2013-05-02"
