@@ -73,6 +73,7 @@ class Shift:
         missing: Share of missing values, instead of none or of `MISSING`.
         new: Share of a value that was not there before.
         columns: So many are shifted.
+        calendar: What each day of all adds to every column, (n_days,), in standard deviations; None for nothing.
     """
 
     day: int = 100
@@ -81,6 +82,7 @@ class Shift:
     missing: float | None = None
     new: float = 0.0
     columns: int = 1
+    calendar: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class Draw:
         season = SEASON * self.generator.normal(size=(7, world.columns))
         effect = np.sqrt(SHARED) * together + np.sqrt(1 - SHARED) * own + season[np.arange(days) % 7]
         self.effects = np.sqrt(world.rho) * effect
+        if self.shift.calendar is not None:
+            self.effects += self.shift.calendar[:, None]
         self.sizes = np.full(days, world.rows)
         if world.uneven:
             self.sizes = np.rint(world.rows * 5 ** self.generator.uniform(-1, 1, days)).astype(np.int64)

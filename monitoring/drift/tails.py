@@ -22,6 +22,7 @@ SHAPES = np.array([(degrees, scale) for degrees in DEGREES for scale in SCALES])
 # Before anything was seen scores are thought standard, give or take a sixth, with tails of any weight.
 PRIOR = -0.5 * (np.log(SHAPES[:, 1]) / 0.15) ** 2
 ALIKE = 0.5  # scores of one block resemble each other: each counts as half a score
+ENOUGH = 64  # streams whose scores are learned from; more say the same at more cost
 NEGLIGIBLE = 1e-3  # weight of a shape
 SHRINKAGE = 5.0  # blocks' worth of evidence that a stream shares nothing with the others
 SMALLEST = 1e-15
@@ -35,18 +36,18 @@ class Tail:
 
     @classmethod
     def of(cls, scores: Floats) -> Self:
-        """Learn from scores of any shape."""
+        """Learn from scores, (n_blocks, n_streams)."""
         tail = cls(PRIOR.copy())
         tail.learn(scores)
         return tail
 
     def learn(self, scores: Floats) -> None:
-        """Weigh the shapes anew by how well they foretold `scores`."""
+        """Weigh the shapes anew by how well they foretold `scores`, (n_streams,) or (n_blocks, n_streams)."""
         degrees, scale = SHAPES[:, 0], SHAPES[:, 1]
         constant = gammaln((degrees + 1) / 2) - gammaln(degrees / 2) - 0.5 * np.log(np.pi * degrees) - np.log(scale)
-        squares = scores.ravel()[:, None] ** 2
-        fitted = (degrees + 1) / 2 * np.log1p(squares / (degrees * scale**2)).sum(axis=0)
-        self.log_weights = self.log_weights + ALIKE * (squares.size * constant - fitted)
+        taught = scores[..., :: -(-scores.shape[-1] // ENOUGH)].ravel()
+        fitted = (degrees + 1) / 2 * np.log1p(taught[:, None] ** 2 / (degrees * scale**2)).sum(axis=0)
+        self.log_weights = self.log_weights + ALIKE * (len(taught) * constant - fitted)
         self.log_weights -= self.log_weights.max()
 
     def normal(self, scores: Floats) -> Floats:
@@ -116,7 +117,8 @@ class Looked:
 
 def mean_of_others(scores: Floats, columns: npt.NDArray[np.int64]) -> Floats:
     """Return the mean of all streams of other columns in each block, both (n_blocks, n_streams); 0 without any."""
-    of_column = np.equal.outer(np.arange(columns.max() + 1), columns).astype(np.float64)
-    sums, streams = scores @ of_column.T, of_column.sum(axis=1)
-    others = np.maximum(len(columns) - streams, 1)
-    return np.asarray(((scores.sum(axis=1, keepdims=True) - sums) / others)[:, columns])
+    total, streams = scores.sum(axis=1, keepdims=True), np.bincount(columns)
+    if streams.max() == 1:
+        return np.asarray((total - scores) / max(len(columns) - 1, 1))
+    sums = np.stack([np.bincount(columns, weights=row) for row in scores])
+    return np.asarray(((total - sums) / np.maximum(len(columns) - streams, 1))[:, columns])

@@ -19,8 +19,8 @@ from flywheel.statistics import Floats
 
 Singles = npt.NDArray[np.float32]
 
-LASTING = (0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.96, 0.985)
-DAY_SHARES = (0.3, 0.6, 0.85, 1.0)
+LASTING = (0.0, 0.3, 0.55, 0.75, 0.88, 0.96)
+DAY_SHARES = (0.3, 0.65, 1.0)
 GRID = np.array([(0.0, 0.0)] + [(phi, share) for share in DAY_SHARES for phi in LASTING])
 PHI, SHARE = GRID[:, 0], GRID[:, 1]
 OUTLYING = 3.0  # standard deviations: what lies beyond teaches no more than this of scale and grid
