@@ -85,4 +85,4 @@ def effects(days: int) -> Floats:
     named = holidays_of(COUNTRY, dates[0].year, dates[-1].year)
     turn = np.array([2 * np.pi * (moment - datetime(moment.year, 1, 1)).days / 365.25 for moment in dates])
     holiday = np.array([float(moment.date() in named) for moment in dates])
-    return HOLIDAY * holiday - SEASON * np.cos(turn)
+    return np.asarray(HOLIDAY * holiday - SEASON * np.cos(turn))
