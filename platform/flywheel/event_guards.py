@@ -102,3 +102,7 @@ GUARDS = (
     ("model_versions", "flywheel_stage_born"),
     ("model_versions", "flywheel_stage_removed"),
 )
+
+# Monitoring keeps its schedule in a schema of its own beside the events.
+SCHEDULER = "fw_monitoring"
+SCHEDULE = f"CREATE SCHEMA IF NOT EXISTS monitoring; GRANT USAGE, CREATE ON SCHEMA monitoring TO {SCHEDULER};"

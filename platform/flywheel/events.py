@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from flywheel.errors import IntegrityError
-from flywheel.event_guards import GUARDS, SCHEMA, STAGE_GUARD
+from flywheel.event_guards import GUARDS, SCHEDULE, SCHEDULER, SCHEMA, STAGE_GUARD
 from flywheel.locks import AdvisoryLock
 
 
@@ -296,6 +296,8 @@ def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controlle
         if role in appenders:
             connection.exec_driver_sql(f"GRANT INSERT ON flywheel.events TO {name}")
             connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION flywheel.locked_head() TO {name}")
+    if SCHEDULER in roles:
+        connection.exec_driver_sql(SCHEDULE)
 
 
 def unguarded(connection: sa.Connection) -> list[tuple[str, str]]:
