@@ -19,6 +19,8 @@ from registry.hooks.receiver import Receiver, Secret
 API = "/api/v2/alerts"
 HOLDS = timedelta(days=8)  # until an alert that is not told again ends by itself
 NAME = "FlywheelMonitoring"
+# As the rules of platform/prometheus have it, so that one route serves both.
+LABELS = {Severity.CRITICAL: "page", Severity.WARNING: "ticket", Severity.INFO: "info"}
 ONE_TIME = timedelta(hours=12)  # how long an event that nobody resolves rings
 
 
@@ -51,7 +53,7 @@ class Alertmanager(Receiver):
     def try_out(self) -> None:
         """Post an alert of severity info that is over at once; raises as `deliver`."""
         now = datetime.now(UTC)
-        labels = {"alertname": NAME, "kind": "test", "severity": Severity.INFO.value}
+        labels = {"alertname": NAME, "kind": "test", "severity": LABELS[Severity.INFO]}
         self._post([_alert(labels, {"summary": "A test of the way to here."}, now, now + timedelta(seconds=1))])
 
     def _post(self, alerts: list[dict[str, Any]]) -> None:
@@ -69,7 +71,7 @@ def alerts_of(event: Event) -> list[dict[str, Any]]:
         "alertname": "FlywheelEvent",
         "kind": str(event.body.get("what", event.kind)),
         "subject": event.subject,
-        "severity": Severity.CRITICAL.value,
+        "severity": LABELS[Severity.CRITICAL],
     }
     said = str(event.body.get("sentence") or event.body.get("reason") or event.kind)
     return [_alert(labels, {"summary": said}, event.at, event.at + ONE_TIME)]
@@ -91,7 +93,7 @@ def _of_notice(event: Event, entry: Mapping[str, Any]) -> Iterator[dict[str, Any
         rings = entry["why"] != "resolved" and severity == entry["severity"]
         if rings or entry["why"] in {"resolved", "worse"}:
             end = event.at + HOLDS if rings else event.at
-            yield _alert({**labels, "severity": severity.value}, notes, start, end)
+            yield _alert({**labels, "severity": LABELS[severity]}, notes, start, end)
 
 
 def _alert(labels: Mapping[str, str], notes: Mapping[str, str], start: datetime, end: datetime) -> dict[str, Any]:

@@ -74,14 +74,14 @@ def test_it_rings_gets_worse_and_is_over(url: str) -> None:
     receiver = Alertmanager(name="am", url=url)
     receiver.deliver(event())
     (one,) = ringing(url)
-    assert one["labels"]["severity"] == "warning"
+    assert one["labels"]["severity"] == "ticket"
     assert (one["labels"]["kind"], one["labels"]["key"]) == ("drift", "distance")
     assert one["annotations"]["summary"] == ENTRY["what"]
     assert one["annotations"]["certainty"] == ENTRY["certainty"]
     receiver.deliver(event())  # told again: the same alert
     assert len(ringing(url)) == 1
     receiver.deliver(event(why="worse", severity="critical"))
-    assert [one["labels"]["severity"] for one in ringing(url)] == ["critical"]
+    assert [one["labels"]["severity"] for one in ringing(url)] == ["page"]
     receiver.deliver(event(why="resolved", severity="warning"))  # it had eased before it was over
     assert ringing(url) == []
 
