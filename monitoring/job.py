@@ -22,13 +22,14 @@ from flywheel.package import ModelPackage
 from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
 from flywheel.tracking import Tracking
-from flywheel.usecase import Task
+from flywheel.usecase import UseCase
 from monitoring.packages import digests_by_version, read_packages
 from monitoring.performance.answers import with_losses
 from monitoring.performance.harm import Verdict
 from monitoring.performance.judgement import Judged, judge
 from monitoring.reports.process import ReportJob, ReportProcess
 from monitoring.reports.publication import Check, finish, publish, publish_unjudged
+from monitoring.reports.ui import FOLDER as WORKSPACE
 from monitoring.retraining.retrain import Retraining, claim, project_folder, retrain
 from monitoring.windows.window import Window, read_window
 
@@ -92,7 +93,8 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
         log = PredictionLog(settings.root / "log")
         window = read_window(log, use_case, span)
         packages = read_packages(settings.root, use_case.name, digests_by_version(window.rows))
-        asked = report if _ask(report, window, packages, use_case.task, Path(folder)) else None
+        job = _report_job(settings, use_case, window, packages, Path(folder))
+        asked = report if job is not None and _ask(report, job) else None
         try:
             judged = judge(window, packages, use_case)
         except FlywheelError as fault:
@@ -106,18 +108,34 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
         return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
 
 
-def _ask(report: ReportProcess, window: Window, packages: dict[str, ModelPackage], task: Task, folder: Path) -> bool:
-    """Hand the rows of the version that answered most to the report; False when there is nothing to report on."""
+def _report_job(
+    settings: Settings, use_case: UseCase, window: Window, packages: dict[str, ModelPackage], folder: Path
+) -> ReportJob | None:
+    """Write the rows of the version that answered most for the report; None when there is nothing to report on."""
     version, package = next(iter(packages.items()), (None, None))
-    if version is None or package is None or package.usecase.task != task:
-        return False
+    if version is None or package is None or package.usecase.task != use_case.task:
+        return None
     contract = package.contract
     rows = window.rows.filter(pl.col("model_version") == version)
     inputs = read_fields(rows, "inputs", {column.name: column.type for column in contract.columns})
-    answers = with_losses(rows, task, {version: contract}).select("prediction", pl.col("outcome").alias("label"))
-    inputs.hstack(answers).write_parquet(folder / "current.parquet")
+    judged = with_losses(rows, use_case.task, {version: contract})
+    current = folder / "current.parquet"
+    inputs.hstack(judged.select("prediction", pl.col("outcome").alias("label"))).write_parquet(current)
+    return ReportJob(
+        current=str(current),
+        reference=str(package.reference),
+        folder=str(folder),
+        task=use_case.task,
+        workspace=str(settings.root / WORKSPACE),
+        use_case=use_case.name,
+        at=window.span.end.isoformat(),
+    )
+
+
+def _ask(report: ReportProcess, job: ReportJob) -> bool:
+    """Hand it over; False when the report's process has failed already."""
     try:
-        report.ask(ReportJob(str(folder / "current.parquet"), str(package.reference), str(folder), task))
+        report.ask(job)
     except FlywheelError as fault:
         logger.warning("no report", reason=str(fault))
         return False
