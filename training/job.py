@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from flywheel.package import Span
 from flywheel.profile import DataProfile, read_data_profile
+from flywheel.profiling.series import Series
 from flywheel.usecase import UseCase
 from training.candidate import Candidate, make_candidate, make_subject
 from training.checks.finding import CheckFailedError
@@ -27,6 +28,7 @@ from training.evaluation.plots.figures import figures
 from training.evaluation.plots.trials import TrialView
 from training.evaluation.report import Evaluation
 from training.evaluation.subject import Champion, Subject
+from training.packaging.blocks import reference_blocks
 from training.packaging.champion import Predecessor, Predecessors, Unable, find_predecessors
 from training.packaging.environment_lock import environment_lock, scoring_requirements
 from training.packaging.lineage import python_version
@@ -176,6 +178,7 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
     lineage, diff = make_lineage(grounds)
     drawn = figures(studied.evaluation, studied.subject, [_view(trial) for trial in studied.found.trials])
     subject = studied.subject
+    test = TestRows(subject.inputs, subject.label, subject.prediction)
     lineage = write_package(
         folder,
         PackageParts(
@@ -189,11 +192,12 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
             flavor=family.flavor,
             calibration=studied.candidate.calibration,
             threshold=threshold,
-            test=TestRows(subject.inputs, subject.label, subject.prediction),
+            test=test,
             features=subject.features,
             evaluation=studied.evaluation.document(),
             checks_html=checks_html(prepared.checked.report),
             data_profile=prepared.checked.profile,
+            blocks=_blocks(prepared, studied, test),
             lock=lock,
             plots={_title(name): figure for name, figure in drawn.items() if name not in OF_THE_SEARCH},
         ),
@@ -204,6 +208,11 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
     uri = log_model(folder, prepared.contract, subject.inputs, name=prepared.usecase.name, flavor=family.flavor)
     version = register(uri, prepared.usecase.name, lineage)
     return Trained(prepared.usecase.name, version, lineage.version, run_id, studied.evaluation)
+
+
+def _blocks(prepared: Prepared, studied: Studied, test: TestRows) -> Series:
+    split, task, classes = prepared.split, prepared.usecase.task, studied.dataset.classes
+    return reference_blocks(split.rows, split.label, prepared.contract, test, task=task, classes=classes)
 
 
 def _view(trial: TrialReport) -> TrialView:

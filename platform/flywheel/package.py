@@ -10,6 +10,7 @@
                       profile.json   reference profile (test rows); reference.parquet: a sample of those rows
                       answers.parquet     what the packaged model, fitted again on all rows, answers to that sample
                       data_profile.json   profile of all training rows' inputs
+                      blocks              the same rows block by block, with labels and the test rows' predictions
                       lineage.json   where it came from; requirements.lock: every library behind a prediction
                       evaluation.json, checks.html, card.md, card.html   how good it is, for people and machines
 
@@ -30,6 +31,7 @@ from flywheel.profile import Profile, read_profile
 from flywheel.usecase import UseCase, load_usecase
 
 INSIDE = Path("artifacts/package")
+BLOCKS = "blocks"
 
 
 class Span(BaseModel):
@@ -126,6 +128,12 @@ class ModelPackage:
     def data_profile(self) -> Path:
         """The profile of all rows it was trained on (JSON); packages of earlier releases have none."""
         return self.folder / INSIDE / "data_profile.json"
+
+    @property
+    def blocks(self) -> Path | None:
+        """The training rows as a series of blocks (see `flywheel.profiling`); None in packages of earlier releases."""
+        path = self.folder / INSIDE / BLOCKS
+        return path if path.is_file() else None
 
 
 def read_package(folder: Path) -> ModelPackage:

@@ -18,6 +18,7 @@ from training.data.features import load_features
 from training.data.frame_digest import fingerprint
 from training.families.catalogue import choose_families
 from training.families.protocol import FitData
+from training.packaging.blocks import reference_blocks
 from training.packaging.lineage import file_digest, package_versions, python_version, span
 from training.packaging.model_code import encode, predict_matrix
 from training.packaging.package import PackageParts
@@ -141,6 +142,7 @@ def tiny_parts(
     )
     fitted = chosen.fit(params, data)
     test = slice(ROWS - TEST, ROWS)
+    tested = TestRows(inputs[test], label[test], predict_matrix(fitted.model, data.matrix[test], task))
     return PackageParts(
         usecase=usecase,
         usecase_path=path,
@@ -152,11 +154,12 @@ def tiny_parts(
         flavor=chosen.flavor,
         calibration=calibration or {"method": "none"},
         threshold=threshold,
-        test=TestRows(inputs[test], label[test], predict_matrix(fitted.model, data.matrix[test], task)),
+        test=tested,
         features=features[test],
         evaluation=evaluation or {},
         checks_html="<p>All rows keep the contract.</p>",
         data_profile=NoProfile(),
+        blocks=reference_blocks(rows, "label", contract, tested, task=task, classes=classes),
         lock="mlflow==3.17.2\n",
         plots={},
     )

@@ -4,10 +4,9 @@ Rows of a day resemble each other, so a day counts as one observation, however m
 on a sample: its rows are taken at a fixed step, so the days keep their proportions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +15,13 @@ import polars as pl
 from flywheel.contract import ColumnType
 from flywheel.errors import DataError
 from flywheel.profile import ColumnProfile, DayStatistic
+from flywheel.profiling.placing import normal_scores
 from flywheel.statistics import Floats
 
 SAMPLE_ROWS = 50_000
 DAY_MICROSECONDS = 86_400_000_000
 COMMON_SHARE = 0.02  # categories rarer than this have no figure of their own: their shares are mostly noise
 THIN_DAY = 0.2  # days with less than this share of a usual day's rows, such as one cut off by as_of, tell little
-
-QUANTILES = 101
-EDGE = 0.5 / QUANTILES  # a value beyond all quantiles, so that one wild value cannot carry a day
-# Normal scores by twice the mid-rank among the quantiles.
-PLACES = np.array([NormalDist().inv_cdf(min(max(rank / 2 / QUANTILES, EDGE), 1 - EDGE)) for rank in range(203)])
 
 
 @dataclass(frozen=True)
@@ -103,23 +98,10 @@ def column_days(values: pl.Series, kind: ColumnType, days: Days, reference: Colu
         return _category_days(values, days, reference, missing)
     if kind == "datetime" or not reference.quantiles:
         return ColumnDays(missing)  # times move on by themselves
-    z, present = places(values, reference.quantiles), ~gone
+    z, present = normal_scores(values.cast(pl.Float64).to_numpy(), reference.quantiles), ~gone
     within = days.centred(z, present)
     # The variance within a day: a day that lies apart from the others is a matter of location.
     return ColumnDays(missing, within, location=days.means(z, present), spread=days.means(within * within, present))
-
-
-def places(values: pl.Series, quantiles: Sequence[float]) -> Floats:
-    """Return the normal score of each value's mid-rank among `QUANTILES` rising quantiles, (n_rows,); 0 where missing.
-
-    Scores make columns of any unit and any tail comparable: 1 is one standard deviation of a normal column.
-    """
-    edges = np.asarray(quantiles)
-    numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    left = np.searchsorted(edges, numbers, side="left")
-    tied = bool((np.diff(edges) == 0).any())
-    rank = left + (np.searchsorted(edges, numbers, side="right") if tied else left)
-    return np.where(np.isnan(numbers), 0.0, PLACES[rank])
 
 
 def _category_days(values: pl.Series, days: Days, reference: ColumnProfile, missing: Floats) -> ColumnDays:

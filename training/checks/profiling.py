@@ -10,10 +10,11 @@ import polars as pl
 
 from flywheel.contract import ColumnType, Contract
 from flywheel.profile import MIN_SEEN, ColumnProfile, DataColumn, DataProfile, DayStatistic
+from flywheel.profiling.placing import QUANTILES
+from flywheel.profiling.scale import MAX_PAIRED
 from flywheel.statistics import Floats
 from training.checks.days import (
     DAY_MICROSECONDS,
-    QUANTILES,
     Days,
     column_days,
     day_statistic,
@@ -21,8 +22,6 @@ from training.checks.days import (
     sample_rows,
     time_span,
 )
-
-MAX_PAIRED = 30  # more columns would make more pairs than anybody reads
 
 
 def profile_data(frame: pl.DataFrame, contract: Contract, event_time: str) -> DataProfile:

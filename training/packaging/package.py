@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel
 
 from flywheel.contract import Contract
-from flywheel.package import Lineage
+from flywheel.package import BLOCKS, Lineage
+from flywheel.profiling.series import Series
+from flywheel.profiling.series_file import series_bytes
 from flywheel.usecase import Task, UseCase
 from training.data.dataset import Columns
 from training.packaging.card import CardFacts, card_html, card_markdown
@@ -41,6 +43,7 @@ class PackageParts:
         evaluation: What was measured, for machines and for the card.
         checks_html: The report of the data checks.
         data_profile: Of all training rows' inputs.
+        blocks: The labelled rows, day by day.
         lock: The text of requirements.lock.
         plots: Figures for the card, by title.
     """
@@ -60,6 +63,7 @@ class PackageParts:
     evaluation: Mapping[str, Any]
     checks_html: str
     data_profile: BaseModel
+    blocks: Series
     lock: str
     plots: Mapping[str, Figure]
 
@@ -119,6 +123,7 @@ def _write_reference(folder: Path, parts: PackageParts) -> None:
     profile = make_profile(parts.test, parts.contract, parts.task, parts.classes)
     (folder / "profile.json").write_text(profile.model_dump_json(indent=1))
     (folder / "data_profile.json").write_text(parts.data_profile.model_dump_json(indent=1))
+    (folder / BLOCKS).write_bytes(series_bytes(parts.blocks))
 
 
 def _answers(parts: PackageParts, features: pl.DataFrame) -> pl.DataFrame:

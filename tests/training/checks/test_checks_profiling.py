@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flywheel.errors import IntegrityError
 from flywheel.profile import read_data_profile
 from tests.training.checked import START, profile_of, rows_of
-from training.checks.days import SAMPLE_ROWS, days_of, places, sample_rows
+from training.checks.days import SAMPLE_ROWS, days_of, sample_rows
 from training.checks.profiling import rows_per_day
 from training.checks.uniqueness import repeated_rows
 
@@ -63,18 +63,6 @@ def test_days_without_rows_count_as_days_of_no_rows() -> None:
     assert counts.tolist().count(0) == 2  # the fifth of two months
     assert rows_per_day(times.shuffle(seed=1)).tolist() == counts.tolist()
     assert len(days_of(times).rows) == 38
-
-
-@settings(deadline=None)
-@given(values=st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=50))
-def test_places_are_bounded_keep_the_order_and_do_not_change_with_the_unit(values: list[float | None]) -> None:
-    quantiles = np.sort(np.random.default_rng(1).normal(size=101) * 1e5)
-    score = places(pl.Series(values, dtype=pl.Float64), tuple(quantiles))
-    assert np.abs(score).max() < 2.6
-    kept = [(value, one) for value, one in zip(values, score, strict=True) if value is not None]
-    assert all(a <= b for (_, a), (_, b) in zip(sorted(kept), sorted(kept)[1:], strict=False))
-    doubled = pl.Series(values, dtype=pl.Float64) * 2
-    assert places(doubled, tuple(quantiles * 2)).tolist() == score.tolist()
 
 
 KEYS = st.lists(st.tuples(st.none() | st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40)
