@@ -74,21 +74,20 @@ class Finding:
         return {**asdict(self), "verdict": self.verdict.value}
 
 
-def mean_of(count: int, total: float, squares: float, *, memory: float = 0.0) -> Mean:
+def mean_of(count: int, total: float, squares: float, *, inflation: float = 1.0) -> Mean:
     """Return a mean with its interval by Student's t.
 
     Args:
         count: Losses.
         total: Their sum.
         squares: The sum of their squares.
-        memory: Their lag-1 autocorrelation ρ, which widens the variance of the mean by (1 + ρ)/(1 − ρ) (Bartlett,
-            J. Royal Statistical Society 98, 1935).
+        inflation: By how much the variance of the mean exceeds that of as many independent losses.
     """
     if count == 0:
         return Mean(0, None)
     mean = total / count
     if count < 2:
         return Mean(count, mean)
-    variance = max(squares - total * mean, 0.0) / (count - 1) * (1 + memory) / (1 - memory)
+    variance = max(squares - total * mean, 0.0) / (count - 1) * inflation
     half = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2)) * math.sqrt(variance / count)
     return Mean(count, mean, mean - half, mean + half)

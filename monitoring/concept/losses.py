@@ -5,6 +5,7 @@ state is plain JSON, and a replay of the same losses gives the same findings wha
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from flywheel.statistics import Floats
 from monitoring.concept.effects import Plan, log_shares
 from monitoring.concept.evidence import EFFECTS, Path, after, path, relearned
 from monitoring.concept.finding import Finding, Mean, Verdict, mean_of
-from monitoring.concept.scale import learn
+from monitoring.concept.scale import LONGEST, learn
 from monitoring.concept.state import COUNT, MARK, SQUARES, TOTAL, State, fresh, read_state
 
 FEWEST = 32  # losses before the first judgement
@@ -28,13 +29,20 @@ Integers = npt.NDArray[np.int64]
 class LossTest:
     """Judges one stream. After an alarm it begins anew: what follows is the new usual."""
 
-    def __init__(self, plan: Plan, document: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, document: dict[str, Any] | None = None, told: Callable[[int], str] = "number {:,}".format
+    ) -> None:
         """Begin, or go on from what `document()` returned.
+
+        Args:
+            plan: What the test promises.
+            document: Where it stood.
+            told: How sentences tell a mark.
 
         Raises:
             IntegrityError: The document is no state of a test.
         """
-        self.plan = plan
+        self.plan, self._told = plan, told
         self._state = fresh() if document is None else read_state(document)
         self._shares = log_shares(plan.rises)
         self._threshold = math.log(plan.per_false_alarm)
@@ -115,13 +123,13 @@ class LossTest:
         tallies[1:, MARK] = marks
         evidence, used, hit = state.evidence, len(values), False
         if state.scale is not None:
-            units = state.scale.units(values, state.newest)
-            line = path(evidence, units, state.seen - int(self.plan.whiten), state.scale)
+            line = path(evidence, state.scale.units(values, state.newest), state.learned, state.scale)
             above = self._above(line)
             used, hit = (int(np.argmax(above)) + 1, True) if above.any() else (used, False)
             evidence = after(evidence, line, used, tallies)
         buffer = np.concatenate([state.buffer, values[:used]]) if state.seen < LEARNED else state.buffer
-        self._state = State(state.begun, tallies[used], float(values[used - 1]), buffer, state.scale, evidence)
+        newest = np.concatenate([state.newest, values[:used]])[-LONGEST:]
+        self._state = State(state.begun, tallies[used], newest, buffer, state.scale, evidence)
         if hit:
             return used, self._alarm()
         self._learn()
@@ -136,8 +144,8 @@ class LossTest:
         if state.seen < FEWEST or state.seen > LEARNED or state.seen & (state.seen - 1):
             return
         scale = learn(state.buffer, self.plan.bounds, whiten=self.plan.whiten)
-        past = state.buffer[int(self.plan.whiten) :]
-        evidence = relearned(state.evidence, scale.units(past, float(state.buffer[0])))
+        first = len(scale.memory)
+        evidence = relearned(state.evidence, scale.units(state.buffer[first:], state.buffer[:first]))
         if state.scale is None:
             evidence = replace(evidence, starts=np.tile(state.tally, (len(EFFECTS), 1)))
         buffer = state.buffer if state.seen < LEARNED else np.empty(0)
@@ -145,14 +153,14 @@ class LossTest:
 
     def _alarm(self) -> Finding:
         """Make the finding of an alarm and begin anew."""
-        state, plan = self._state, self.plan
+        state = self._state
         best = int(np.argmax(self._shares + state.evidence.log_sums))
         start, rose = state.evidence.starts[best], bool(EFFECTS[best] > 0)
         parts = self._mean(start), self._mean(state.tally - start)
         since, at = state.begun + int(start[COUNT]), state.begun + state.seen
         finding = Finding(
             verdict=Verdict.WORSE if rose else Verdict.BETTER,
-            reason=_sentence(plan, parts, rose=rose, since=since, at=at),
+            reason=self._sentence(parts, int(start[MARK]), rose=rose),
             at=at,
             since=since,
             at_mark=int(state.tally[MARK]),
@@ -166,14 +174,13 @@ class LossTest:
         return finding
 
     def _mean(self, tally: Floats) -> Mean:
-        memory = self._state.scale.memory if self._state.scale else 0.0
-        return mean_of(int(tally[COUNT]), float(tally[TOTAL]), float(tally[SQUARES]), memory=memory)
+        inflation = 1.0 if self._state.scale is None else self._state.scale.inflation
+        return mean_of(int(tally[COUNT]), float(tally[TOTAL]), float(tally[SQUARES]), inflation=inflation)
 
-
-def _sentence(plan: Plan, parts: tuple[Mean, Mean], *, rose: bool, since: int, at: int) -> str:
-    before, after = parts
-    return (
-        f"The {plan.name} {'rose' if rose else 'fell'} from {before.text(plan.unit)} to {after.text(plan.unit)} after "
-        f"the first {since:,} of {at:,} {plan.unit}; one false alarm in {plan.per_false_alarm:,.0f} {plan.unit} is "
-        "what this test allows itself."
-    )
+    def _sentence(self, parts: tuple[Mean, Mean], since: int, *, rose: bool) -> str:
+        plan, (before, later) = self.plan, parts
+        return (
+            f"The {plan.name} {'rose' if rose else 'fell'} from {before.text(plan.unit)} to {later.text(plan.unit)} "
+            f"after {self._told(since)}; on average one alarm in {plan.per_false_alarm:,.0f} {plan.unit} is false, or "
+            "fewer."
+        )

@@ -20,7 +20,7 @@ class State:
     Attributes:
         begun: Losses before this baseline began: 0, or those up to the last alarm.
         tally: Of the losses since, (4,).
-        newest: The newest loss.
+        newest: The newest losses, as many as may be remembered, in order of time.
         buffer: All losses since, in order, while the scale is still learned; empty afterwards.
         scale: None until there are enough losses to learn it.
         evidence: One number an effect.
@@ -28,7 +28,7 @@ class State:
 
     begun: int
     tally: Floats
-    newest: float
+    newest: Floats
     buffer: Floats
     scale: Scale | None
     evidence: Evidence
@@ -38,12 +38,17 @@ class State:
         """Losses since the baseline began."""
         return int(self.tally[COUNT])
 
+    @property
+    def learned(self) -> int:
+        """Innovations in the evidence: those of losses with enough before them."""
+        return self.seen - (0 if self.scale is None else len(self.scale.memory))
+
     def document(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         return {
             "begun": self.begun,
             "tally": self.tally.tolist(),
-            "newest": self.newest,
+            "newest": self.newest.tolist(),
             "buffer": self.buffer.tolist(),
             "scale": None if self.scale is None else asdict(self.scale),
             "evidence": {name: value.tolist() for name, value in vars(self.evidence).items()},
@@ -52,7 +57,7 @@ class State:
 
 def fresh(begun: int = 0) -> State:
     """Return the state before the first loss of a baseline."""
-    return State(begun, np.zeros(4), 0.0, np.empty(0), None, begin())
+    return State(begun, np.zeros(4), np.empty(0), np.empty(0), None, begin())
 
 
 def read_state(document: dict[str, Any]) -> State:
@@ -67,7 +72,7 @@ def read_state(document: dict[str, Any]) -> State:
         state = State(
             begun=int(document["begun"]),
             tally=np.array(document["tally"], dtype=np.float64),
-            newest=float(document["newest"]),
+            newest=np.array(document["newest"], dtype=np.float64),
             buffer=np.array(document["buffer"], dtype=np.float64),
             scale=None if scale is None else Scale(**scale),
             evidence=Evidence(**evidence),
