@@ -49,8 +49,8 @@ class Finding:
         since_mark: The mark of the last loss before the change; None without one.
         before: Mean loss before the change; without one, so far.
         after: Mean loss since. It is chosen where it looks most changed, so it errs on the far side.
-        log_evidence: Natural logarithm of the e-detector's sum.
-        log_threshold: Above it there is an alarm.
+        e_value: The e-detector's sum; on average it is at most the number of losses seen while nothing changes.
+        threshold: From this value on there is an alarm.
     """
 
     verdict: Verdict
@@ -61,8 +61,8 @@ class Finding:
     since_mark: int | None
     before: Mean
     after: Mean | None
-    log_evidence: float
-    log_threshold: float
+    e_value: float
+    threshold: float
 
     @property
     def alarm(self) -> bool:

@@ -22,6 +22,7 @@ from monitoring.concept.state import COUNT, MARK, SQUARES, TOTAL, State, fresh, 
 
 FEWEST = 32  # losses before the first judgement
 LEARNED = 4096  # losses after which the scale stays: it is learned at 32, 64, … of them
+LARGEST = 700.0  # logarithm of an e-value; math.exp overflows a little above
 BATCH = 8192  # losses judged at once: 0.7 MB an array
 Integers = npt.NDArray[np.int64]
 
@@ -93,8 +94,8 @@ class LossTest:
             since_mark=None,
             before=so_far,
             after=None,
-            log_evidence=float(np.logaddexp.reduce(self._shares + state.evidence.log_sums)),
-            log_threshold=self._threshold,
+            e_value=self._e_value(),
+            threshold=self.plan.per_false_alarm,
         )
 
     def _refuse(self, values: Floats) -> None:
@@ -167,11 +168,14 @@ class LossTest:
             since_mark=int(start[MARK]),
             before=parts[0],
             after=parts[1],
-            log_evidence=float(np.logaddexp.reduce(self._shares + state.evidence.log_sums)),
-            log_threshold=self._threshold,
+            e_value=self._e_value(),
+            threshold=self.plan.per_false_alarm,
         )
         self._state = fresh(at)
         return finding
+
+    def _e_value(self) -> float:
+        return math.exp(min(float(np.logaddexp.reduce(self._shares + self._state.evidence.log_sums)), LARGEST))
 
     def _mean(self, tally: Floats) -> Mean:
         inflation = 1.0 if self._state.scale is None else self._state.scale.inflation
