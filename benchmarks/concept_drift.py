@@ -7,6 +7,7 @@ labels. Seeds are fixed, and none of them served to choose anything.
 """
 
 import argparse
+import copy
 import math
 import statistics
 import time
@@ -26,18 +27,14 @@ SEED = 260_000
 COUNTED = 20  # streams in which there must be no alarm at all
 GOAL_STEPS = tuple(Step(rate) for rate in (0.25, 0.3, 0.5, 0.8))
 SMALL = Step(0.22)
+RAMPS = (Step(0.3, ramp=5_000), Step(0.3, ramp=20_000))
 OTHER_STEPS = (
-    Step(0.27),
-    Step(0.4),
-    Step(0.15),
-    Step(0.1),
-    Step(0.3, ramp=5_000),
-    Step(0.3, ramp=20_000),
-    Step(0.3, before=1_000),
-    Step(0.3, before=5_000),
-    Step(0.02, base=0.01),
-    Step(0.1, base=0.05),
-    Step(0.55, base=0.5),
+    (Step(0.27), Step(0.4), Step(0.15), Step(0.1), *RAMPS),
+    (Step(0.3, before=1_000),),
+    (Step(0.3, before=5_000),),
+    (Step(0.02, base=0.01),),
+    (Step(0.1, base=0.05),),
+    (Step(0.55, base=0.5),),
 )
 RATES = (0.01, 0.05, 0.2, 0.5)
 
@@ -46,11 +43,11 @@ def main() -> None:
     """Play all streams, print the tables, and write the figures."""
     options = _parse()
     began = time.monotonic()
-    streams, many, days = (20, 40, 10) if options.quick else (200, 400, 60)
-    steps = [row for step in (*GOAL_STEPS, SMALL) for row in step_rows(step, streams)]
+    streams, many, days = (40, 20, 10) if options.quick else (400, 400, 60)
+    steps = step_rows((*GOAL_STEPS, SMALL), streams)
     nulls = [null_row(OURS, 0.2, COUNTED), *(null_row(name, 0.2, COUNTED) for name in (ADWIN, *OTHERS))]
     rates = [null_row(name, rate, many) for rate in RATES for name in DETECTORS]
-    others = [row for step in OTHER_STEPS for row in step_rows(step, max(streams // 2, 10))]
+    others = [row for steps_of_one in OTHER_STEPS for row in step_rows(steps_of_one, streams // 4)]
     rows = [*steps, *nulls, *rates, *others, *day_rows(days, SEED)]
     goals = measured_goals(steps, nulls[0])
     show(rows, goals)
@@ -59,25 +56,31 @@ def main() -> None:
         write_goals(options.json, goals, rows)
 
 
-def step_rows(step: Step, streams: int) -> list[dict[str, Any]]:
-    """Return one row a detector: its median delay, and how often it finds the step within the horizon."""
-    delays: dict[str, list[float]] = {name: [] for name in DETECTORS}
+def step_rows(steps: Sequence[Step], streams: int) -> list[dict[str, Any]]:
+    """Return one row a step and detector: its median delay, and how often it finds the step within the horizon.
+
+    Args:
+        steps: All from the same rate after as many labels; what is before them is the same stream.
+        streams: Of each.
+    """
+    delays: dict[tuple[str, str], list[float]] = {(step.name, name): [] for step in steps for name in DETECTORS}
     for stream in range(streams):
-        before, after = step.draw(SEED + stream)
+        parts = {step.name: step.draw(SEED + stream) for step in steps}
         for name, make in DETECTORS.items():
             detector = make()
-            detector.alarms(before)
-            delays[name].append(first(detector.alarms(after)))
+            detector.alarms(parts[steps[0].name][0])
+            for world, (_, after) in parts.items():
+                delays[world, name].append(first(copy.deepcopy(detector).alarms(after)))
     return [
         {
             "part": "step",
-            "world": step.name,
+            "world": world,
             "detector": name,
             "streams": streams,
             "median_delay": statistics.median(found),
             "found_share": sum(map(math.isfinite, found)) / streams,
         }
-        for name, found in delays.items()
+        for (world, name), found in delays.items()
     ]
 
 

@@ -11,7 +11,7 @@ from monitoring.concept.effects import Plan
 from monitoring.concept.losses import LossTest
 
 OURS, ADWIN = "Flywheel", "ADWIN"
-PLAN = Plan(bounds=(0.0, 1.0), name="error rate")  # the defaults: one false alarm in ten million labels
+PLAN = Plan(bounds=(0.0, 1.0), name="error rate")  # the defaults: one false alarm in 7.5 million labels
 
 
 class Detector(Protocol):

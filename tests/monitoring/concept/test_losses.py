@@ -86,7 +86,7 @@ def test_a_rise_is_found_dated_and_told_in_a_sentence() -> None:
     assert found.before.high is not None
     assert found.before.low < 0.2 < found.before.high
     assert found.after.mean == pytest.approx(0.4, abs=0.12)
-    assert found.e_value >= found.threshold == pytest.approx(1e7)
+    assert found.e_value >= found.threshold == pytest.approx(ERRORS.per_false_alarm)
     assert found.reason.startswith("The error rate rose from 0.2024 (0.19")
     assert f"after number {found.since:,};" in found.reason
 
