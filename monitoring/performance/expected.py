@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from flywheel.statistics import SMALLEST_PROBABILITY, Floats
 from flywheel.usecase import Costs
-from monitoring.performance.calibration import Calibration
 
 
 def expected_metrics(
     score: Floats,
-    calibration: Calibration,
+    share: Floats,
     costs: Costs | None = None,
     decided: npt.NDArray[np.bool_] | None = None,
 ) -> dict[str, float]:
@@ -25,13 +24,12 @@ def expected_metrics(
 
     Args:
         score: Probabilities of 1 as the versions answered, (n_rows,).
-        calibration: What these meant in rows whose outcome is known.
+        share: How often 1 becomes true at such a score, as far as is known: calibrated probabilities, (n_rows,).
         costs: Of wrong decisions.
         decided: Whether 1 was decided, (n_rows,); from .5 on unless given.
     """
     if not len(score):
         return {}
-    share = calibration(score)
     one = score >= 0.5 if decided is None else decided
     safe = np.clip(score, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     found = {
