@@ -76,7 +76,7 @@ class ErrorModel:
         total = np.full(frame.height, self.mean)
         for bins, effects in zip(self.bins, self.effects, strict=True):
             total += effects[bins.codes(frame)]
-        return np.maximum(total, 0.0)
+        return np.asarray(np.maximum(total, 0.0))
 
 
 def learn_errors(labelled: pl.DataFrame, columns: Sequence[str]) -> ErrorModel:
