@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -95,8 +96,17 @@ def part_of(column: str, values: pl.Series) -> pl.Expr:
     whole = pl.col(column)
     if values.dtype.is_numeric() and values.n_unique() > FEW_VALUES:
         points = sorted({float(point) for share in QUARTERS if (point := values.quantile(share)) is not None})
-        whole = whole.cut(points)
+        return _quarter(column, points)
     return whole.cast(pl.String).fill_null("missing").alias("value")
+
+
+def _quarter(column: str, points: Sequence[float]) -> pl.Expr:
+    """Return the name of the span between two points in which each row lies, its upper end included."""
+    value = pl.col(column)
+    name = pl.when(value.is_null()).then(pl.lit("missing")).when(value <= points[0]).then(pl.lit(f"≤ {points[0]:.4g}"))
+    for low, high in pairwise(points):
+        name = name.when(value <= high).then(pl.lit(f"{low:.4g} to {high:.4g}"))
+    return name.otherwise(pl.lit(f"> {points[-1]:.4g}")).alias("value")
 
 
 def _by_day(labelled: pl.DataFrame, value: pl.Expr) -> pl.DataFrame:
