@@ -61,6 +61,7 @@ class EventKind(StrEnum):
     ROLLOUT_UNDEPLOYED = "rollout.undeployed"
     LOG_EXPIRED = "log.expired"
     MONITOR_WINDOW = "monitor.window"
+    RETRAIN_DECIDED = "retrain.decided"
     RETRAIN_STARTED = "retrain.started"
     RETRAIN_FINISHED = "retrain.finished"
 

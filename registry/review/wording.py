@@ -199,6 +199,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.ROLLOUT_UNDEPLOYED: _said("took the use case out of traffic"),
     EventKind.LOG_EXPIRED: _expired,
     EventKind.MONITOR_WINDOW: _said("judged a window of its traffic"),
+    EventKind.RETRAIN_DECIDED: _said("decided about training again"),
     EventKind.RETRAIN_STARTED: _said("started training again"),
     EventKind.RETRAIN_FINISHED: _retrained,
 }
