@@ -81,4 +81,4 @@ def _fitted(model: Any, data: FitData) -> Pipeline:
     with threadpool_limits(data.threads), warnings.catch_warnings():
         # A fit that did not quite converge is a candidate like any other: its score decides.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return pipeline.fit(data.matrix, data.target)
+        return pipeline.fit(data.matrix, data.target, model__sample_weight=data.weight)

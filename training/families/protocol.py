@@ -40,6 +40,8 @@ class FitData:
         seed: Of everything random in the fit.
         threads: Most threads a fit may use.
         evaluation: Rows for early stopping; None when all rows are fitted (then `params` say how long).
+        weight: (n_rows,), above 0: how much each row counts, such as newer ones more; None: all alike. A family that
+            cannot weigh rows raises DataError.
         report: Told the loss on `evaluation` after some steps; may raise optuna.TrialPruned, which a family lets pass.
     """
 
@@ -51,6 +53,7 @@ class FitData:
     seed: int
     threads: int
     evaluation: Evaluation | None = None
+    weight: Floats | None = None
     report: Callable[[int, float], None] = _nothing
 
     @property

@@ -47,6 +47,6 @@ class RandomForest:
         }
         make = RandomForestRegressor if data.task == "regression" else RandomForestClassifier
         pipeline = Pipeline([("missing", missing_beyond()), ("model", make(**settings))])
-        pipeline.fit(data.matrix, data.target)
+        pipeline.fit(data.matrix, data.target, model__sample_weight=data.weight)
         # Threads add up the trees' answers in the order in which they end: the last bit would differ from call to call.
         return Fitted(pipeline.set_params(model__n_jobs=1), dict(params))
