@@ -5,12 +5,14 @@ import sys
 import typer
 
 from flywheel import edge
-from monitoring.cli import app
+from monitoring.cli import EXAMPLE, monitor
 
 
 def monitor_alone(debug: bool) -> typer.Typer:
     """Return the one command: where MLflow made the environment, no entry points of an installed Flywheel are."""
-    return app
+    alone = typer.Typer()
+    alone.command(epilog=EXAMPLE)(monitor)
+    return alone
 
 
 if __name__ == "__main__":

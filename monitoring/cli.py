@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,11 @@ import typer
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.settings import load_settings
 from flywheel.usecase import load_usecase
+from monitoring.backtest.cli import app as backtest_app
+from monitoring.times import parse_time
 
 app = typer.Typer()
+app.add_typer(backtest_app)
 
 EXAMPLE = (
     "Example: flywheel monitor examples/flights/usecase.yaml --start 2013-04-01 --end 2013-05-01 --as-of 2013-05-02"
@@ -47,19 +49,6 @@ def monitor(
     typer.echo(_line(checked.name, str(span), asdict(result)))
     if result.fault is not None:
         raise FlywheelError(result.fault)
-
-
-def parse_time(option: str, text: str) -> datetime:
-    """Read a time; with an offset it is converted to UTC, without one it is UTC.
-
-    Raises:
-        UsageError: It is no time.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError) as fault:
-        raise UsageError(f"{option} '{text}' is no time. Write one like 2013-04-01 or 2013-04-01T12:00:00Z.") from fault
 
 
 def _line(name: str, span: str, result: dict[str, object]) -> str:

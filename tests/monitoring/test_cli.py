@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from flywheel.errors import FlywheelError, UsageError
-from monitoring.cli import app, parse_time
+from monitoring.cli import app
+from monitoring.times import parse_time
 
 USE_CASE = Path(__file__).parents[2] / "examples" / "flights" / "usecase.yaml"
 
 
 def run(*arguments: str, use_case: Path = USE_CASE) -> None:
-    app([str(use_case), *arguments], standalone_mode=False)
+    app(["monitor", str(use_case), *arguments], standalone_mode=False)
 
 
 def span(start: str = "2013-04-01", end: str = "2013-05-01", as_of: str = "2013-05-02") -> list[str]:
