@@ -23,14 +23,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from flywheel.errors import FlywheelError
+from flywheel.errors import DataError, FlywheelError
 from flywheel.statistics import Floats
 from flywheel.usecase import UseCase, load_usecase
 from training.arguments import parse_as_of
 from training.data.dataset import Dataset, Rows, open_dataset
 from training.data.prediction import predict_matrix
 from training.families.catalogue import DEFAULTS, choose_families
-from training.families.protocol import Evaluation, Family, FitData
+from training.families.protocol import Evaluation, Family, FitData, takes_weights
 from training.prepare import encode_rows, prepare
 
 
@@ -65,6 +65,10 @@ class History:
         rows, asked = Rows(*request["rows"]), Rows(*request["predict"])
         weight = None
         if request["half_life"] is not None:
+            if not takes_weights(family):
+                raise DataError(
+                    f"Family {family.name} takes no weights of rows. Choose rows in another way than weighted."
+                )
             weight = row_weights(request["at"] - rows.take(self.dataset.time), request["half_life"])
         model = family.fit(request["params"], self._data(rows, weight)).model
         prediction = predict_matrix(model, asked.take(self.dataset.matrix), self.dataset.task)

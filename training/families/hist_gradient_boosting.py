@@ -20,6 +20,7 @@ class HistGradientBoosting:
     name = "hist_gradient_boosting"
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
     flavor = "sklearn"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return scikit-learn's own, with a shorter step."""

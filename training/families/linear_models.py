@@ -20,6 +20,7 @@ class Logistic:
     name = "logistic"
     tasks: frozenset[Task] = frozenset({"binary", "multiclass"})
     flavor = "sklearn"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return a mild penalty on squares."""
@@ -49,6 +50,7 @@ class Linear:
     name = "linear"
     tasks: frozenset[Task] = frozenset({"regression"})
     flavor = "sklearn"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return a mild penalty on squares."""

@@ -17,6 +17,7 @@ class RandomForest:
     name = "random_forest"
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
     flavor = "sklearn"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return trees with leaves large enough for honest probabilities."""

@@ -22,6 +22,7 @@ class XGBoost:
     name = "xgboost"
     tasks: frozenset[Task] = frozenset(LOSSES)
     flavor = "xgboost"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return parameters that do well on most tables."""
