@@ -22,6 +22,7 @@ from monitoring.backtest.policies import Ensemble, Policy, calendar, long_and_sh
 from monitoring.backtest.progress import FitProgress
 from monitoring.backtest.run import Outcome, Plan, run
 from monitoring.backtest.table import document, show
+from monitoring.retraining.recalibration import Recalibration
 
 USE_CASE = Path(__file__).parents[1] / "examples" / "flights" / "usecase.yaml"
 BEGIN, CHOOSE_UNTIL, END = datetime(2013, 4, 1), datetime(2013, 8, 1), datetime(2014, 1, 1)
@@ -48,6 +49,11 @@ def policies(own: Mapping[str, Policy]) -> list[Policy]:
         Policy(f"every {PACE} days, since the change", pace.model_copy(update={"rows": "change_point"})),
         Policy(f"every {PACE} days, adaptive ensemble", pace, Ensemble(members=4, newcomer=0.5)),
         Policy(f"every {PACE} days, long and short", pace, long_and_short(pace, RECENT)),
+        Policy(f"every {PACE} days, recalibrated", pace, recalibration=Recalibration()),
+        Policy(f"every {PACE} days, long and short, recalibrated", pace, long_and_short(pace, RECENT), Recalibration()),
+        # What the recalibration alone does: neither can be recommended, being never retrained or too often.
+        Policy("never, recalibrated", own["never"].retrain, recalibration=Recalibration()),
+        Policy("weekly, recalibrated", own["weekly"].retrain, recalibration=Recalibration()),
     ]
 
 

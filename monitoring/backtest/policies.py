@@ -7,6 +7,7 @@ from datetime import timedelta
 from flywheel.errors import UsageError
 from flywheel.monitor_spec import Retrain
 from monitoring.backtest.history import DAY
+from monitoring.retraining.recalibration import Recalibration
 
 # A rise of the loss that nobody tolerates, so that harm starts nothing and no version needs a reference.
 NO_HARM = 1e9
@@ -38,11 +39,13 @@ class Policy:
         name: In tables and on the command line.
         retrain: As a use case would say it; decides when, and on which rows.
         ensemble: None: the newest version answers alone.
+        recalibration: None: versions answer as they were trained.
     """
 
     name: str
     retrain: Retrain
     ensemble: Ensemble | None = None
+    recalibration: Recalibration | None = None
 
     @property
     def watches_harm(self) -> bool:
@@ -51,8 +54,8 @@ class Policy:
 
     @property
     def is_servable(self) -> bool:
-        """Whether a use case can have it as things stand: a package holds one version, so no ensemble."""
-        return self.ensemble is None
+        """Whether a use case can have it as things stand: a package holds one version, which answers as it is."""
+        return self.ensemble is None and self.recalibration is None
 
     def rows_of(self, number: int) -> Retrain:
         """Return what chooses the rows of a policy's training, counted from 0."""
@@ -77,6 +80,7 @@ def standard(own: Retrain) -> dict[str, Policy]:
         Policy("monthly, since the last change", month.model_copy(update={"rows": "change_point"})),
         Policy("monthly, adaptive ensemble", month, Ensemble(members=4, newcomer=0.5)),
         Policy("monthly, long and short memory", month, long_and_short(month, 60)),
+        Policy("monthly, recalibrated each day", month, recalibration=Recalibration()),
     ]
     return {policy.name: policy for policy in found}
 

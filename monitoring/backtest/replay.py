@@ -17,7 +17,7 @@ from flywheel.profile import Reference
 from flywheel.statistics import Floats, clustered_error
 from flywheel.usecase import UseCase
 from monitoring.backtest.fits import Fits
-from monitoring.backtest.history import DAY, MICROSECOND, History, moment
+from monitoring.backtest.history import DAY, MICROSECOND, History, micros, moment
 from monitoring.backtest.members import Members
 from monitoring.backtest.policies import Policy
 from monitoring.backtest.trainer import Fit
@@ -26,6 +26,7 @@ from monitoring.performance.harm import decide as judge
 from monitoring.performance.measure import MEASURES
 from monitoring.retraining.evidence import Attempt, End, Evidence, Looked
 from monitoring.retraining.policy import RetrainDecision, decide
+from monitoring.retraining.recalibration import HORIZON, shift, shifted
 from monitoring.retraining.rows import RowWindow, choose_rows, daily_means
 
 
@@ -98,6 +99,7 @@ def replay(scene: Scene, policy: Policy) -> Replayed:
         decision = life.look(now)
         if decision.start:
             life.train(now, str(decision.reason), len(life.trainings))
+        life.recalibrate(now)
         if decision.is_news:
             decisions.append(decision)
         now += DAY
@@ -119,7 +121,8 @@ class _Life:
         history, scene = self.scene.history, self.scene
         self.first, self.last = history.place(scene.begin), history.place(scene.end)
         self.members = Members(history, self.policy.ensemble)
-        self.prediction: Floats = np.empty(0)
+        self.prediction: Floats = np.empty(0)  # as answered; `raw` is what the versions say
+        self.raw: Floats = np.empty(0)
         self.version: npt.NDArray[np.int64] = np.zeros(self.last - self.first, dtype=np.int64)
         self.judged_until = scene.begin
 
@@ -141,14 +144,28 @@ class _Life:
         made = self._fit((start, known), (place, self.last), window, now)
         mixed = self.members.join(made, place, known)
         if number == 0:
-            self.prediction = np.empty((self.last - self.first, *made.shape[1:]))
+            self.raw = np.empty((self.last - self.first, *made.shape[1:]))
+            self.prediction = self.raw.copy()
         else:
             self.attempts.append(Attempt(now, End.REGISTERED))
+        self.raw[place - self.first :] = mixed
         self.prediction[place - self.first :] = mixed
         self.version[place - self.first :] = number
         if policy.watches_harm:
             self.references[str(number)] = self._reference(start, now, window)
         self.trainings.append(Training(now, reason, window.sentence, known - start))
+
+    def recalibrate(self, now: datetime) -> None:
+        """Move the answers of the day that begins now by what is known of the days before."""
+        how, history = self.policy.recalibration, self.scene.history
+        if how is None:
+            return
+        begin, known = max(self.first, history.place(now - HORIZON * how.half_life * DAY)), history.known(now)
+        label, raw = history.label[begin:known], self.raw[begin - self.first : known - self.first]
+        newest = micros(now) // (DAY // MICROSECOND)
+        by = shift(label, raw, newest - history.day[begin:known], how, task=history.task)
+        own = slice(history.place(now) - self.first, min(history.place(now + DAY), self.last) - self.first)
+        self.prediction[own] = shifted(self.raw[own], by, history.task)
 
     def _rows(self, now: datetime, number: int) -> RowWindow:
         history, retrain = self.scene.history, self.policy.rows_of(number)
@@ -163,7 +180,7 @@ class _Life:
 
     def _fit(self, rows: tuple[int, int], predict: tuple[int, int], window: RowWindow, now: datetime) -> Floats:
         half_life = None if window.half_life is None else window.half_life // MICROSECOND
-        at = None if half_life is None else (now - datetime(1970, 1, 1)) // MICROSECOND
+        at = None if half_life is None else micros(now)
         fit = Fit(self.scene.family, self.scene.params, rows, predict, half_life, at)
         return self.scene.fits.predictions(fit)
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.monitor_spec import Harm, Retrain
 from monitoring.backtest.fits import Fits
-from monitoring.backtest.history import DAY, History
+from monitoring.backtest.history import DAY, MICROSECOND, History, micros
 from monitoring.backtest.policies import Policy, calendar, standard
-from monitoring.backtest.replay import Replayed, Scene, replay
+from monitoring.backtest.replay import Replayed, Scene, Training, replay
+from monitoring.retraining.evidence import Looked
 from tests.monitoring.backtest.histories import DELAY, START, ShareTrainer, history, use_case
 
 BEGIN, END = START + 60 * DAY, START + 200 * DAY
@@ -65,27 +66,28 @@ def test_rows_since_a_change_follow_a_step_better_than_all_of_them(tmp_path: Pat
     assert "the last change" in since.trainings[-1].rows
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(sorted(POLICIES)), st.integers(62, 199), st.integers(0, 5))
+# Days on which monthly policies train, and on which a window is over whose last labels are not known yet.
+CRITICAL = [90, 120, 150, 180, *(60 + 7 * week for week in range(1, 20))]
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(CRITICAL) | st.integers(62, 199), st.integers(0, 1))
 def test_labels_that_are_not_known_yet_change_nothing_before_they_are(
-    tmp_path_factory: pytest.TempPathFactory, name: str, day: int, seed: int
+    tmp_path_factory: pytest.TempPathFactory, name: str, day: int, unknown: int
 ) -> None:
-    rows = history(STEP, seed)
-    at = START + day * DAY
-    known = rows.known(at)
-    label = rows.label.copy()
-    label[known:] = 1 - label[known:]
-    other = replace(rows, label=label)
+    rows, at = history(STEP), START + day * DAY
+    is_known = rows.time + DELAY // MICROSECOND <= micros(at)
+    other = replace(rows, label=np.where(is_known, rows.label, float(unknown)))
     first, second = (played(POLICIES[name], one, tmp_path_factory.mktemp("fits")) for one in (rows, other))
-    answered = rows.place(at + DAY) - rows.place(
-        BEGIN
-    )  # rows of the day that begins then are answered by what is known
+    answered = rows.place(at + DAY) - rows.place(BEGIN)  # the day that begins then is answered by what is known then
     assert np.array_equal(first.prediction[:answered], second.prediction[:answered])
     assert _until(first, at) == _until(second, at)
 
 
-def _until(replayed: Replayed, at: datetime) -> list[datetime]:
-    return [training.as_of for training in replayed.trainings if training.as_of <= at]
+def _until(replayed: Replayed, at: datetime) -> tuple[list[Training], list[Looked]]:
+    trainings = [training for training in replayed.trainings if training.as_of <= at]
+    return trainings, [window for window in replayed.windows if window.known_at <= at]
 
 
 def test_every_decision_of_a_replay_can_be_made_again_from_its_record(tmp_path: Path) -> None:
