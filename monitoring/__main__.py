@@ -5,13 +5,13 @@ import sys
 import typer
 
 from flywheel import edge
-from monitoring.cli import monitor
+from monitoring.cli import EXAMPLE, monitor
 
 
 def monitor_alone(debug: bool) -> typer.Typer:
     """Return the one command: where MLflow made the environment, no entry points of an installed Flywheel are."""
     alone = typer.Typer()
-    alone.command()(monitor)
+    alone.command(epilog=EXAMPLE)(monitor)
     return alone
 
 

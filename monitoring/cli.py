@@ -11,13 +11,16 @@ import typer
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.settings import load_settings
 from flywheel.usecase import load_usecase
-from monitoring.schedule import cli as schedule_cli
+from monitoring.backtest.cli import app as backtest_app
+from monitoring.schedule.cli import app as schedule_app
+from monitoring.times import parse_time
 
 if TYPE_CHECKING:
     from monitoring.job import Result
 
 app = typer.Typer()
-app.add_typer(schedule_cli.app)
+app.add_typer(schedule_app)
+app.add_typer(backtest_app)
 
 EXAMPLE = (
     "Example: flywheel monitor examples/flights/usecase.yaml --start 2013-04-01 --end 2013-05-01 --as-of 2013-05-02"
@@ -80,19 +83,6 @@ def monitor(
 
 def _given(start: str | None, end: str | None, since: str | None, as_of: str | None) -> list[tuple[str, str | None]]:
     return [("--start", start), ("--end", end), ("--since", since), ("--as-of", as_of)]
-
-
-def parse_time(option: str, text: str) -> datetime:
-    """Read a time; with an offset it is converted to UTC, without one it is UTC.
-
-    Raises:
-        UsageError: It is no time.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OverflowError) as fault:
-        raise UsageError(f"{option} '{text}' is no time. Write one like 2013-04-01 or 2013-04-01T12:00:00Z.") from fault
 
 
 def _line(name: str, span: str, result: dict[str, object]) -> str:

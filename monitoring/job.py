@@ -30,8 +30,9 @@ from monitoring.performance.judgement import Judged, judge
 from monitoring.reports.process import ReportJob, ReportProcess
 from monitoring.reports.publication import Check, finish, publish, publish_unjudged
 from monitoring.reports.ui import FOLDER as WORKSPACE
+from monitoring.retraining.evidence import Evidence
 from monitoring.retraining.retrain import Retraining, claim, project_folder, retrain
-from monitoring.windows.window import Window, read_window
+from monitoring.windows.window import Span, Window, read_window
 
 logger = structlog.get_logger()
 
@@ -79,15 +80,15 @@ def check(settings: Settings, request: Check) -> Result:
         project_folder(request.use_case_file)  # a harm must not be found before it turns out that nothing can train
     try:
         with open_database(settings, "monitoring") as engine:
-            result = _look(settings, engine, request)
-            return _retrain(settings, engine, request, result) if result.verdict == Verdict.HARM else result
+            result, known = _look(settings, engine, request)
+            return _retrain(settings, engine, request, result, known)
     except sa.exc.SQLAlchemyError as fault:
         what = str(fault).splitlines()[0]
         raise StackError(f"The database of the events fails: {what}. `flywheel status` shows what is down.") from fault
 
 
-def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
-    """Everything up to the event and its page, before any training."""
+def _look(settings: Settings, engine: sa.Engine, request: Check) -> tuple[Result, Evidence]:
+    """Everything up to the event and its page, before any training; and what else a training may depend on."""
     use_case, span = request.use_case, request.span
     with ReportProcess(settings.root) as report, tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
         log = PredictionLog(settings.root / "log")
@@ -102,10 +103,20 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
             raise
         page = publish(settings, request, judged)
         _record(engine, request, judged, page.run.run_id if page else None)
-        result = _result(judged)
+        result, known = _result(judged), _known(log, request, packages)
         if page is None:
-            return result
-        return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
+            return result, known
+        return replace(result, run_id=page.run.run_id, report_url=finish(page, asked)), known
+
+
+def _known(log: PredictionLog, request: Check, packages: dict[str, ModelPackage]) -> Evidence:
+    """Return what a training may depend on beside the events: how old the newest version is, and labels since."""
+    use_case, now = request.use_case, request.span.as_of
+    trained_at = max((package.lineage.as_of for package in packages.values()), default=None)
+    if use_case.monitor.retrain.new_labels is None or trained_at is None or trained_at >= now:
+        return Evidence(now, trained_at=trained_at)
+    labelled = read_window(log, use_case, Span(trained_at, now, now)).counts.labelled
+    return Evidence(now, trained_at=trained_at, new_labels=labelled)
 
 
 def _report_job(
@@ -149,20 +160,21 @@ def _record(engine: sa.Engine, request: Check, judged: Judged, run_id: str | Non
         append(connection, EventKind.MONITOR_WINDOW, request.use_case.name, MONITORING, body)
 
 
-def _retrain(settings: Settings, engine: sa.Engine, request: Check, result: Result) -> Result:
+def _retrain(settings: Settings, engine: sa.Engine, request: Check, result: Result, known: Evidence) -> Result:
     if not request.start_training:
-        return replace(result, training="Training was not to be started.")
-    retraining = Retraining(request.use_case_file, request.use_case, request.span.as_of, result.reason)
-    permission = claim(engine, retraining)
-    if not permission.allowed:
-        return replace(result, training=permission.reason)
+        said = "Training was not to be started." if result.verdict == Verdict.HARM else ""
+        return replace(result, training=said)
+    decision = claim(engine, request.use_case, known)
+    if not decision.start:
+        return replace(result, training=decision.sentence if decision.is_news else "")
     name, tracking = request.use_case.name, Tracking.from_login(login(settings, MONITORING))
-    logger.info("training starts", use_case=name, as_of=str(request.span.as_of), reason=permission.reason)
+    logger.info("training starts", use_case=name, as_of=str(known.now), reason=decision.sentence)
+    retraining = Retraining(request.use_case_file, request.use_case, known.now)
     try:
         version = retrain(settings, engine, retraining, lambda: _newest_of_robot(tracking, name))
     except FlywheelError as fault:
-        return replace(result, training=permission.reason, fault=str(fault))
-    return replace(result, training=permission.reason, retrained_version=version)
+        return replace(result, training=decision.sentence, fault=str(fault))
+    return replace(result, training=decision.sentence, retrained_version=version)
 
 
 def _newest_of_robot(tracking: Tracking, model: str) -> str | None:

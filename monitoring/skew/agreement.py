@@ -195,6 +195,7 @@ def _sentence(version: str, rows: int, again: Replayed, found: Sequence[Differen
     first = found[0]
     where = f"prediction {first.prediction_id} of {first.event_time:%Y-%m-%d %H:%M}"
     return (
-        f"Version {version}: {first.kind} '{first.name}' was served otherwise than training computes it, in "
-        f"{first.rows:,} of {first.compared:,} rows; first in {where}: served {first.served}, replayed {first.replayed}."
+        f"Version {version}: {first.kind} '{first.name}' was served otherwise than training computes it, "
+        f"in {first.rows:,} of {first.compared:,} rows; first in {where}: "
+        f"served {first.served}, replayed {first.replayed}."
     )

@@ -207,6 +207,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.MONITOR_ALERT_CHANGED: _said("looked at an alert again"),
     EventKind.MONITOR_ALERT_RESOLVED: _said("found an alert to be over"),
     EventKind.MONITOR_NOTICE: _said("told people of alerts"),
+    EventKind.RETRAIN_DECIDED: _said("decided about training again"),
     EventKind.RETRAIN_STARTED: _said("started training again"),
     EventKind.RETRAIN_FINISHED: _retrained,
 }

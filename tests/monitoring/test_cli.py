@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flywheel.errors import FlywheelError, UsageError
-from monitoring.cli import app, parse_time
+from monitoring.cli import app
+from monitoring.times import parse_time
 
 USE_CASE = Path(__file__).parents[2] / "examples" / "flights" / "usecase.yaml"
 
