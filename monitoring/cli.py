@@ -12,6 +12,7 @@ from flywheel.errors import FlywheelError, UsageError
 from flywheel.settings import load_settings
 from flywheel.usecase import load_usecase
 from monitoring.backtest.cli import app as backtest_app
+from monitoring.drift.cli import app as drift_app
 from monitoring.schedule.cli import app as schedule_app
 from monitoring.times import parse_time
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 app.add_typer(schedule_app)
+app.add_typer(drift_app)
 app.add_typer(backtest_app)
 
 EXAMPLE = (

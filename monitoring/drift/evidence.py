@@ -1,0 +1,57 @@
+"""Evidence that streams have changed, as e-values that may be looked at after every block.
+
+Each stream is bet against by Shiryaev-Roberts e-detectors (Shin, Ramdas and Rinaldo, NEJSDS 2024, section 2): the sum
+over all days on which a shift may have begun of the likelihood ratio since. While nothing changes its mean grows by one
+a block, so a threshold of h is passed once in h blocks at most. Detectors of several sizes, of both signs, of a stream
+alone and of what is left of it when the other streams are taken out, are averaged over all streams: an average of
+e-detectors is one, whatever their dependence (Vovk and Wang, Ann. Stat. 49, 2021).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flywheel.statistics import Floats
+from monitoring.drift.tails import Looked
+
+SLOPES = np.array([1.0, 2.0, 4.0, -1.0, -2.0, -4.0])
+
+
+@dataclass
+class Detectors:
+    """Detectors of all streams of a kind, each (n_streams, n_views, n_slopes).
+
+    `log_sum` is the log of the Shiryaev-Roberts sum. `log_best` is the log likelihood ratio since the likeliest start,
+    `age` the blocks since it, `moved` and `certain` the weighted sum of surprises since then and its information.
+    """
+
+    log_sum: Floats
+    log_best: Floats
+    age: Floats
+    moved: Floats
+    certain: Floats
+
+    @classmethod
+    def idle(cls, streams: int, views: int) -> "Detectors":
+        """Return detectors that have seen nothing."""
+        shape = (streams, views, len(SLOPES))
+        return cls(np.full(shape, -np.inf), np.full(shape, -np.inf), *(np.zeros(shape) for _ in range(3)))
+
+    def step(self, looked: Looked) -> None:
+        """Add a block."""
+        scores, lasting = looked.scores[:, :, None], looked.lasting[:, None, None]
+        first = SLOPES * scores - SLOPES**2 / 2
+        slope = SLOPES * lasting
+        later = slope * scores - slope**2 / 2
+        self.log_sum = np.logaddexp(self.log_sum + later, first)
+        begins = self.log_best + later < first
+        self.log_best = np.where(begins, first, self.log_best + later)
+        self.age = np.where(begins, 1.0, self.age + 1)
+        # Generalised least squares of the shift's size on its signature: 1 on the first block, `lasting` after.
+        weight = np.where(begins, 1.0, lasting) / looked.scales[:, :, None] ** 2
+        self.moved = np.where(begins, 0.0, self.moved) + weight * looked.surprises[:, :, None]
+        self.certain = np.where(begins, 0.0, self.certain) + weight * np.where(begins, 1.0, lasting)
+
+    def effects(self) -> Floats:
+        """Return the shift since each detector's likeliest start, in units of the stream."""
+        return np.asarray(self.moved / np.maximum(self.certain, 1e-300))

@@ -1,0 +1,167 @@
+"""The watch over the streams of one kind: forecast, scores, bets."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from flywheel.statistics import Floats
+from monitoring.drift.evidence import Detectors
+from monitoring.drift.streams import Kind, Stream
+from monitoring.drift.tails import Views
+from monitoring.drift.whitening import Belief, Whitener, learned_prior
+
+TRUSTED = 120  # blocks of a reference, the newest, whose surprises tell how heavy tails are
+EARLY = 3  # the first third of a reference only teaches
+# The evidence of a kind is split between sources: one prediction counts for as much as half of all inputs.
+SOURCE_WEIGHTS = {"input": 2.0, "prediction": 1.0, "outcome": 1.0}
+GREATEST_LOG = 600.0  # beyond it an e-value is no number any more
+
+
+@dataclass(frozen=True)
+class History:
+    """The blocks of a reference for one kind: `values` (n_blocks, n_streams), `designs` (n_blocks, n_terms).
+
+    `noise` (n_blocks,) is the sampling variance of each block over that of a usual one, `gaps` (n_blocks,) how many
+    blocks had no rows before it, `floor` (n_streams,) the sampling variance in a usual block.
+    """
+
+    values: Floats
+    designs: Floats
+    noise: Floats
+    gaps: npt.NDArray[np.int64]
+    floor: Floats
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """Of each stream the detector with most evidence, every array (n_streams,).
+
+    `evidence` is the log of the stream's e-value, `effect` the shift since the likeliest start in units of the stream,
+    with standard error `error`, and `age` the blocks since then.
+    """
+
+    evidence: Floats
+    effect: Floats
+    error: Floats
+    age: Floats
+
+
+@dataclass
+class KindWatch:
+    """What was learned of one kind, and what is bet on it.
+
+    Args:
+        kind: Which.
+        streams: What is followed.
+        whitener: The forecast.
+        log_prior: How the grid is believed before a stream has shown anything, (n_grid,).
+        views: Tails, and what streams share.
+        level: What is subtracted from values: the reference's mean, and what has moved since, (n_streams,).
+        least: Smaller shifts never alarm, in units of the stream, (n_streams,).
+        detectors: The bets.
+    """
+
+    kind: Kind
+    streams: tuple[Stream, ...]
+    whitener: Whitener
+    log_prior: Floats
+    views: Views
+    level: Floats
+    least: Floats
+    detectors: Detectors
+
+    @classmethod
+    def learn(cls, kind: Kind, streams: tuple[Stream, ...], history: History, variances: Floats, least: float) -> Self:
+        """Learn from a reference; `variances` are those of the calendar's terms, `least` the least effect."""
+        present = np.isfinite(history.values)
+        level = np.where(present, history.values, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        seen = int((history.designs != 0).any(axis=0).sum())
+        whitener = Whitener(variances, history.floor, seen)
+        beliefs = _beliefs(whitener, history, level)
+        log_prior = learned_prior(whitener, weights_of(streams))
+        scores = np.array([belief.forecast(log_prior).score for belief in beliefs])
+        units = np.array([stream.unit for stream in streams])
+        detectors = Detectors.idle(len(streams), 2)
+        return cls(
+            kind,
+            streams,
+            whitener,
+            log_prior,
+            Views.of(scores, numbers_of_columns(streams)),
+            level,
+            least * units,
+            detectors,
+        )
+
+    def __post_init__(self) -> None:
+        self.weights = weights_of(self.streams)
+
+    @property
+    def terms(self) -> int:
+        """How many of the calendar's terms, the first ones, its forecast has."""
+        return self.whitener.state.shape[2] - 1
+
+    def take(self, values: Floats, design: Floats, noise: float) -> None:
+        """Hold the next block's values (n_streams,) against what was expected, and bet."""
+        forecast = self.whitener.step(values - self.level, design, noise).forecast(self.log_prior)
+        self.detectors.step(self.views.look(forecast))
+
+    def e_values(self) -> Floats:
+        """Return each stream's evidence, (n_streams,): nothing from detectors whose shift is below the least effect."""
+        large = np.abs(self.detectors.effects()) >= self.least[:, None, None]
+        e_values = np.where(large, np.exp(np.minimum(self.detectors.log_sum, GREATEST_LOG)), 0.0)
+        return np.asarray(e_values.mean(axis=(1, 2)))
+
+    def e_value(self) -> float:
+        """Return the evidence of all streams together."""
+        return float(self.weights @ self.e_values())
+
+    def strongest(self) -> Strongest:
+        """Return what the best detector of each stream has found."""
+        found, rows = self.detectors, np.arange(len(self.streams))
+        log_sum = found.log_sum.reshape(len(rows), -1)
+        best = log_sum.argmax(axis=1)
+        with np.errstate(divide="ignore"):
+            error = 1 / np.sqrt(found.certain.reshape(len(rows), -1)[rows, best])
+            evidence = np.log(self.e_values())
+        effect = found.effects().reshape(len(rows), -1)[rows, best]
+        return Strongest(evidence, effect, error, found.age.reshape(len(rows), -1)[rows, best])
+
+    def settle(self, moved: Sequence[Stream]) -> None:
+        """Take streams that moved at their new level, and begin all bets anew."""
+        strongest = self.strongest()
+        for place in [number for number, stream in enumerate(self.streams) if stream in moved]:
+            self.level[place] += strongest.effect[place]
+            self.whitener.settle(place, float(strongest.effect[place]), int(strongest.age[place]))
+        self.detectors = Detectors.idle(len(self.streams), 2)
+
+
+def numbers_of_columns(streams: Sequence[Stream]) -> npt.NDArray[np.int64]:
+    """Return the number of each stream's column, (n_streams,); correlations are of two, and each is its own."""
+    if any(stream.kind is Kind.TOGETHER for stream in streams):
+        return np.arange(len(streams))
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(stream.column for stream in streams))}
+    return np.array([numbers[stream.column] for stream in streams])
+
+
+def weights_of(streams: Sequence[Stream]) -> Floats:
+    """Return each stream's part of its kind's evidence, (n_streams,), together 1."""
+    counts = Counter(stream.source for stream in streams)
+    total = sum(SOURCE_WEIGHTS[source] for source in counts)
+    return np.array([SOURCE_WEIGHTS[stream.source] / total / counts[stream.source] for stream in streams])
+
+
+def _beliefs(whitener: Whitener, history: History, level: Floats) -> list[Belief]:
+    blocks = len(history.values)
+    late, beliefs = max(blocks // EARLY, blocks - TRUSTED), []
+    for number in range(blocks):
+        for _ in range(history.gaps[number]):
+            whitener.pass_time()
+        belief = whitener.step(history.values[number] - level, history.designs[number], float(history.noise[number]))
+        if number >= late:
+            beliefs.append(belief)
+    return beliefs
