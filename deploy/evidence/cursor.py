@@ -1,32 +1,12 @@
 """How far the looks have come in the log, as plain JSON: what a restarted controller goes on from."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flywheel.errors import DataError
-
-# Appends that are read in one go: one a second is usual.
-PIECE = 64
-
-
-class Position(BaseModel):
-    """The number of the last append that was read, by table."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    predictions: int = Field(0, ge=0)
-    requests: int = Field(0, ge=0)
-    outcomes: int = Field(0, ge=0)
-
-    def towards(self, end: "Position") -> Iterator["Position"]:
-        """Yield positions up to `end`, at most `PIECE` appends of a table apart, the tables side by side."""
-        mine, theirs = self.model_dump(), end.model_dump()
-        pieces = max(1, *(math.ceil((theirs[table] - mine[table]) / PIECE) for table in mine))
-        for piece in range(1, pieces + 1):
-            yield Position(**{name: mine[name] + (theirs[name] - mine[name]) * piece // pieces for name in mine})
+from flywheel.position import Position
 
 
 class Held(BaseModel):

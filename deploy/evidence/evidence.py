@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from deploy.evidence.arms import with_sides
-from deploy.evidence.cursor import Cursor, Position, read_cursor
+from deploy.evidence.cursor import Cursor, read_cursor
 from deploy.evidence.documents import Documents, by_share, of_step, on_outcomes, shown
 from deploy.evidence.fold import Fresh, fold
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.reader import Reader, Rows
 from deploy.evidence.users import Sides
 from deploy.evidence.waiting import Waiting
+from flywheel.position import Position
 from flywheel.storage import PredictionLog
 
 

@@ -11,11 +11,11 @@ import polars as pl
 
 from deploy.evidence.arms import BASELINE, CHAMPION, OTHER, side_of
 from deploy.evidence.learning import learn
-from deploy.evidence.meeting import MANY, joined
 from deploy.evidence.mirrored import attempted, paired, shadows_of
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.reader import Rows, outputs_of
 from deploy.evidence.waiting import KEY, Waiting
+from flywheel.meeting import MANY, joined
 
 # Of an answer, while it waits for its outcome.
 KEPT = ("side", "model_version", "many", "prediction_id", "entity", "event_time", "recorded_time")

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from deploy.evidence.meeting import among, shared, without
+from flywheel.meeting import among, shared, without
 
 AT, NUMBER = "_at", "_number"
 SAID = ["outcome", "label", "outcome_time", "time_known", "took"]

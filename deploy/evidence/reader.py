@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from deploy.evidence.cursor import Position
 from deploy.evidence.plan import EvidencePlan
 from flywheel.appended import COMMIT
 from flywheel.column_types import POLARS
 from flywheel.fields import read_fields
+from flywheel.position import Position
 from flywheel.records import LOGGED_OUTCOMES, REQUESTS, prediction_schema
 from flywheel.storage import PredictionLog, TableName, reading
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from deploy.evidence.arms import BASELINE, CANARY
-from deploy.evidence.meeting import Meeting, kept_since
 from deploy.evidence.plan import EvidencePlan
 from deploy.evidence.reader import Rows
 from deploy.evidence.seen import Seen
+from flywheel.meeting import Meeting, kept_since
 
 # What is that much older than the log's newest rows has lost its other half with some process.
 LATE = timedelta(minutes=10)

@@ -5,7 +5,7 @@ Delta it stays with the rows, which may be merged into other files while old ver
 whose statistics say that they hold nothing newer are not read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -16,6 +16,9 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 COMMIT = "commit"
+# All that a damaged file has raised. Polars panics over one that is shorter than it says, which is no Exception.
+FAULTS = (OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+Unreadable = Callable[[Path, str], None]
 
 
 def newest(table: DeltaTable, folder: Path) -> int:
@@ -24,7 +27,14 @@ def newest(table: DeltaTable, folder: Path) -> int:
 
 
 def rows_after(
-    table: DeltaTable, folder: Path, after: int, columns: Sequence[str], *, until: int | None = None
+    table: DeltaTable,
+    folder: Path,
+    after: int,
+    columns: Sequence[str],
+    *,
+    until: int | None = None,
+    unreadable: Unreadable | None = None,
+    file: str | None = None,
 ) -> list[pl.DataFrame]:
     """Return the rows of appends `after` < number <= `until`: a frame a file, in no order.
 
@@ -34,13 +44,25 @@ def rows_after(
         after: The last append that is known already.
         columns: What to read, `commit` beside them; a file's frame lacks those that it has not.
         until: The last append to read; None: all there are.
+        file: The name of the only file to read; None: all of them.
+        unreadable: Told of a file that cannot be read, and why; the others are read. None: its fault is raised.
     """
     found = []
     for name, known in _files(table):
-        if known is not None and known <= after:
+        if (known is not None and known <= after) or file not in (None, (folder / name).name):
             continue
-        found += _rows_of(folder / name, after, [COMMIT, *columns], until)
+        try:
+            found += _rows_of(folder / name, after, [COMMIT, *columns], until)
+        except FAULTS as fault:
+            if unreadable is None:
+                raise
+            unreadable(folder / name, first_line(fault))
     return found
+
+
+def first_line(fault: BaseException) -> str:
+    """Return the first line of what a fault says, without its full stop."""
+    return str(fault).split("\n", maxsplit=1)[0].rstrip(".")
 
 
 def _files(table: DeltaTable) -> list[tuple[str, int | None]]:

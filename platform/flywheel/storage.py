@@ -28,7 +28,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from flywheel.appended import COMMIT, newest, rows_after
+from flywheel.appended import COMMIT, FAULTS, Unreadable, first_line, newest, rows_after
 from flywheel.durable import sync_new
 from flywheel.errors import IntegrityError, StackError
 from flywheel.fields import holds, place
@@ -55,9 +55,6 @@ CONFIGURATION: dict[str, str] = {
 TRIES = 10
 # How far a request's line may be from its record in time.
 REQUEST_MARGINS = (timedelta(minutes=1), timedelta(hours=1))
-# All that a damaged table has raised. Polars panics over a file that is shorter than it says, which is no Exception and
-# would end the process.
-FAULTS = (DeltaError, OSError, pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 # What makes a reported outcome the same.
 SAID = ["outcome_id", "time_known"]
 
@@ -142,18 +139,31 @@ class PredictionLog:
         return 0 if known is None else newest(known, self.path(use_case, table))
 
     def after(
-        self, use_case: str, table: TableName, after: int, columns: Sequence[str], *, until: int | None = None
+        self,
+        use_case: str,
+        table: TableName,
+        after: int,
+        columns: Sequence[str],
+        *,
+        until: int | None = None,
+        unreadable: Unreadable | None = None,
+        file: str | None = None,
     ) -> list[pl.DataFrame]:
         """Return the rows of appends numbered above `after` and up to `until`, with `commit`: a frame a file.
+
+        With `unreadable` a damaged file is told to it and left out, instead of raised; `file` names the only one to
+        read.
 
         Raises:
             StackError: The table cannot be read.
         """
         known = self._kept(use_case, table)
+        where = self.path(use_case, table)
+        if known is None:
+            return []
         try:
-            return [] if known is None else rows_after(known, self.path(use_case, table), after, columns, until=until)
+            return rows_after(known, where, after, columns, until=until, unreadable=unreadable, file=file)
         except OSError as fault:
-            where = self.path(use_case, table)
             raise StackError(f"Log table {where} cannot be read: {fault}. Try again, or restore it.") from fault
 
     def count(self, use_case: str, table: TableName) -> int:
@@ -333,10 +343,9 @@ def reading(use_case: str) -> Iterator[None]:
     """
     try:
         yield
-    except FAULTS as fault:
-        first = str(fault).split("\n", maxsplit=1)[0].rstrip(".")
+    except (DeltaError, *FAULTS) as fault:
         raise StackError(
-            f"The prediction log of {use_case} cannot be read: {first}. Restore it from a copy."
+            f"The prediction log of {use_case} cannot be read: {first_line(fault)}. Restore it from a copy."
         ) from fault
 
 

@@ -46,11 +46,13 @@ def profile_rows(
         (profile_names if kind in NAMED else profile_numbers)(frame, name, kind, spans, scale=known.get(name))
         for name, kind in kinds.items()
     ]
-    scale = scale or Scale(tuple(column.scale for column in made))
+    if scale is None:
+        scale = Scale(tuple(column.scale for column in made))
     return Series(scale, every, _blocks(spans, scale, made))
 
 
 def _blocks(spans: Spans, scale: Scale, columns: list[ProfiledColumn]) -> tuple[Block, ...]:
+    scored = [column for column in columns if column.name in scale.names]  # others are sketched and placed nowhere
     stepped = {column.name: column.stepped for column in columns if column.stepped is not None}
     beside = np.array([stepped[name] for name in scale.paired], dtype=np.int8).T
     return tuple(
@@ -59,8 +61,8 @@ def _blocks(spans: Spans, scale: Scale, columns: list[ProfiledColumn]) -> tuple[
             end=start + spans.every,
             rows=rows.stop - rows.start,
             columns={column.name: column.sketches[number] for column in columns},
-            numbers={column.name: column.numbers[number] for column in columns if column.numbers},
-            categories={column.name: column.categories[number] for column in columns if column.categories},
+            numbers={column.name: column.numbers[number] for column in scored if column.numbers},
+            categories={column.name: column.categories[number] for column in scored if column.categories},
             together=Together.of(scale.paired, beside[rows]) if scale.paired else None,
         )
         for number, (start, rows) in enumerate(zip(spans.starts, spans, strict=True))

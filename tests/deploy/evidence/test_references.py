@@ -6,7 +6,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from deploy.evidence.cursor import Position
 from deploy.evidence.plan import Bins
 from deploy.evidence.reader import Reader
 from deploy.evidence.references import (
@@ -21,6 +20,7 @@ from deploy.evidence.references import (
 )
 from deploy.verdict_metrics import ShiftSpec
 from flywheel.errors import StackError
+from flywheel.position import Position
 from flywheel.profile import ColumnProfile, Profile, Reference
 from tests.deploy.evidence.rollout_log import NAME, OUTPUTS, RolloutLog, line, outcome, plan, record, second
 
