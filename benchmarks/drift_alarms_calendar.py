@@ -79,5 +79,5 @@ def effects(days: int) -> Floats:
     dates = [BEGIN + DAY * number for number in range(days)]
     named = holidays_of(COUNTRY, dates[0].year, dates[-1].year)
     turn = np.array([2 * np.pi * (moment - datetime(moment.year, 1, 1)).days / 365.25 for moment in dates])
-    holiday = np.array([float(moment.date() in named) for moment in dates])
+    holiday = np.array([float(named.get(moment.date(), "day")[:3] != "day") for moment in dates])
     return np.asarray(HOLIDAY * holiday - SEASON * np.cos(turn))
