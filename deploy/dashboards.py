@@ -181,7 +181,66 @@ STACK = Dashboard(
         Panel("Silence of programs", "s", (("time() - flywheel_textfile_mtime_seconds", "{{program}}"),)),
     ),
 )
-DASHBOARDS = (OVERVIEW, VERSION, LOG, GATEWAY, STACK)
+EACH = "{{use_case}}"
+
+
+def told(name: str) -> str:
+    """Return the query for a figure of monitoring."""
+    return f"flywheel_monitor_{name}{{{CASE}}}"
+
+
+LOSSES = (
+    (told("loss"), f"{EACH} realised"),
+    (told("loss_estimated"), f"{EACH} estimated"),
+    (told("loss_reference"), f"{EACH} reference"),
+    (f"{told('loss_reference')} + {told('loss_margin')}", f"{EACH} tolerated"),
+)
+SINCE_LOOK = f"time() - {told('last_look_timestamp_seconds')}"
+DRIFT = f"{told('drift_evidence')} / {told('drift_threshold')}"
+CONCEPT = f"{told('concept_evidence')} / {told('concept_threshold')}"
+MODELS = Dashboard(
+    "flywheel-models",
+    "Flywheel: models, as monitoring sees them",
+    (
+        Panel("Loss of the newest window", "short", LOSSES),
+        Panel("Area under the ROC curve", "short", ((told("roc_auc"), EACH),)),
+        Panel("Evidence for drift, of what is an alarm", "percentunit", ((DRIFT, EACH),)),
+        Panel("Evidence that the loss has changed, of what is an alarm", "percentunit", ((CONCEPT, EACH),)),
+        Panel("Alerts that are open", "short", ((told("alerts"), f"{EACH} {{{{severity}}}}"),)),
+        Panel("Cost of a decision", "short", ((told("cost"), EACH),)),
+        Panel("Predictions in the newest window", "short", ((told("answered"), EACH),)),
+        Panel("Share with an outcome", "percentunit", ((f"{told('labelled')} / {told('answered')}", EACH),)),
+        Panel("Share whose outcome is overdue", "percentunit", ((f"{told('censored')} / {told('answered')}", EACH),)),
+        Panel("Retrainings that the month's budget has left", "short", ((told("retrainings_left"), EACH),)),
+        Panel("Since the last look", "s", ((SINCE_LOOK, EACH),)),
+    ),
+    ("use_case",),
+)
+FAILING = "use_case_version:flywheel_errors:ratio5m"
+ONE_VIEW = Dashboard(
+    "flywheel-overview",
+    "Flywheel: infrastructure, models and business",
+    (
+        Panel("Requests", "reqps", ((rate("flywheel_requests_total", "use_case", CASE), EACH),)),
+        Panel(
+            "Share of requests that fail",
+            "percentunit",
+            ((f"use_case_version:flywheel_errors:ratio5m{{{CASE}}}", SERVED),),
+        ),
+        Panel("Duration, p99", "s", ((quantile(0.99, "use_case", CASE), EACH),)),
+        Panel("Parts of the stack that answer", "bool", (("flywheel_dependency_up", "{{name}}"),)),
+        Panel("CPU of agents", "percentunit", (('rate(process_cpu_seconds_total{job="agent"}[5m])', "{{instance}}"),)),
+        Panel("Memory of agents", "bytes", (('process_resident_memory_bytes{job="agent"}', "{{instance}}"),)),
+        Panel("GPU's work", "percentunit", (("flywheel_gpu_utilization_ratio", "{{instance}} {{gpu}}"),)),
+        Panel("Age of the oldest record not in the log", "s", ((f"flywheel_log_lag_seconds{{{CASE}}}", EACH),)),
+        Panel("Loss of the newest window", "short", LOSSES),
+        Panel("Evidence for drift, of what is an alarm", "percentunit", ((DRIFT, EACH),)),
+        Panel("Alerts that are open", "short", ((told("alerts"), f"{EACH} {{{{severity}}}}"),)),
+        Panel("Cost of a decision", "short", ((told("cost"), EACH),)),
+    ),
+    ("use_case",),
+)
+DASHBOARDS = (ONE_VIEW, OVERVIEW, MODELS, VERSION, LOG, GATEWAY, STACK)
 
 
 def document(dashboard: Dashboard) -> dict[str, Any]:

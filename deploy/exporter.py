@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
 from deploy.status.recent import Recent
-from deploy.textfile import TextfileCollector
 from deploy.watching.parts import Parts, Probe, stack_probes
 from deploy.watching.prediction_log import LoggedPredictions
 from deploy.watching.programs import Programs, States
@@ -25,6 +24,7 @@ from flywheel.errors import FlywheelError
 from flywheel.settings import Settings, load_settings
 from flywheel.stack.supervisor import program_states
 from flywheel.telemetry import configure_logs
+from flywheel.textfile import TextfileCollector
 
 PERIOD_SECONDS = 5.0
 

@@ -22,15 +22,17 @@ from flywheel.package import ModelPackage
 from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
 from flywheel.tracking import Tracking
-from flywheel.usecase import Task
+from flywheel.usecase import UseCase
 from monitoring.packages import digests_by_version, read_packages
 from monitoring.performance.answers import with_losses
 from monitoring.performance.harm import Verdict
 from monitoring.performance.judgement import Judged, judge
 from monitoring.reports.process import ReportJob, ReportProcess
 from monitoring.reports.publication import Check, finish, publish, publish_unjudged
+from monitoring.reports.ui import FOLDER as WORKSPACE
+from monitoring.retraining.evidence import Evidence
 from monitoring.retraining.retrain import Retraining, claim, project_folder, retrain
-from monitoring.windows.window import Window, read_window
+from monitoring.windows.window import Span, Window, read_window
 
 logger = structlog.get_logger()
 
@@ -78,21 +80,22 @@ def check(settings: Settings, request: Check) -> Result:
         project_folder(request.use_case_file)  # a harm must not be found before it turns out that nothing can train
     try:
         with open_database(settings, "monitoring") as engine:
-            result = _look(settings, engine, request)
-            return _retrain(settings, engine, request, result) if result.verdict == Verdict.HARM else result
+            result, known = _look(settings, engine, request)
+            return _retrain(settings, engine, request, result, known)
     except sa.exc.SQLAlchemyError as fault:
         what = str(fault).splitlines()[0]
         raise StackError(f"The database of the events fails: {what}. `flywheel status` shows what is down.") from fault
 
 
-def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
-    """Everything up to the event and its page, before any training."""
+def _look(settings: Settings, engine: sa.Engine, request: Check) -> tuple[Result, Evidence]:
+    """Everything up to the event and its page, before any training; and what else a training may depend on."""
     use_case, span = request.use_case, request.span
     with ReportProcess(settings.root) as report, tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
         log = PredictionLog(settings.root / "log")
         window = read_window(log, use_case, span)
         packages = read_packages(settings.root, use_case.name, digests_by_version(window.rows))
-        asked = report if _ask(report, window, packages, use_case.task, Path(folder)) else None
+        job = _report_job(settings, use_case, window, packages, Path(folder))
+        asked = report if job is not None and _ask(report, job) else None
         try:
             judged = judge(window, packages, use_case)
         except FlywheelError as fault:
@@ -100,24 +103,50 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> Result:
             raise
         page = publish(settings, request, judged)
         _record(engine, request, judged, page.run.run_id if page else None)
-        result = _result(judged)
+        result, known = _result(judged), _known(log, request, packages)
         if page is None:
-            return result
-        return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
+            return result, known
+        return replace(result, run_id=page.run.run_id, report_url=finish(page, asked)), known
 
 
-def _ask(report: ReportProcess, window: Window, packages: dict[str, ModelPackage], task: Task, folder: Path) -> bool:
-    """Hand the rows of the version that answered most to the report; False when there is nothing to report on."""
+def _known(log: PredictionLog, request: Check, packages: dict[str, ModelPackage]) -> Evidence:
+    """Return what a training may depend on beside the events: how old the newest version is, and labels since."""
+    use_case, now = request.use_case, request.span.as_of
+    trained_at = max((package.lineage.as_of for package in packages.values()), default=None)
+    if use_case.monitor.retrain.new_labels is None or trained_at is None or trained_at >= now:
+        return Evidence(now, trained_at=trained_at)
+    labelled = read_window(log, use_case, Span(trained_at, now, now)).counts.labelled
+    return Evidence(now, trained_at=trained_at, new_labels=labelled)
+
+
+def _report_job(
+    settings: Settings, use_case: UseCase, window: Window, packages: dict[str, ModelPackage], folder: Path
+) -> ReportJob | None:
+    """Write the rows of the version that answered most for the report; None when there is nothing to report on."""
     version, package = next(iter(packages.items()), (None, None))
-    if version is None or package is None or package.usecase.task != task:
-        return False
+    if version is None or package is None or package.usecase.task != use_case.task:
+        return None
     contract = package.contract
     rows = window.rows.filter(pl.col("model_version") == version)
     inputs = read_fields(rows, "inputs", {column.name: column.type for column in contract.columns})
-    answers = with_losses(rows, task, {version: contract}).select("prediction", pl.col("outcome").alias("label"))
-    inputs.hstack(answers).write_parquet(folder / "current.parquet")
+    judged = with_losses(rows, use_case.task, {version: contract})
+    current = folder / "current.parquet"
+    inputs.hstack(judged.select("prediction", pl.col("outcome").alias("label"))).write_parquet(current)
+    return ReportJob(
+        current=str(current),
+        reference=str(package.reference),
+        folder=str(folder),
+        task=use_case.task,
+        workspace=str(settings.root / WORKSPACE),
+        use_case=use_case.name,
+        at=window.span.end.isoformat(),
+    )
+
+
+def _ask(report: ReportProcess, job: ReportJob) -> bool:
+    """Hand it over; False when the report's process has failed already."""
     try:
-        report.ask(ReportJob(str(folder / "current.parquet"), str(package.reference), str(folder), task))
+        report.ask(job)
     except FlywheelError as fault:
         logger.warning("no report", reason=str(fault))
         return False
@@ -131,20 +160,21 @@ def _record(engine: sa.Engine, request: Check, judged: Judged, run_id: str | Non
         append(connection, EventKind.MONITOR_WINDOW, request.use_case.name, MONITORING, body)
 
 
-def _retrain(settings: Settings, engine: sa.Engine, request: Check, result: Result) -> Result:
+def _retrain(settings: Settings, engine: sa.Engine, request: Check, result: Result, known: Evidence) -> Result:
     if not request.start_training:
-        return replace(result, training="Training was not to be started.")
-    retraining = Retraining(request.use_case_file, request.use_case, request.span.as_of, result.reason)
-    permission = claim(engine, retraining)
-    if not permission.allowed:
-        return replace(result, training=permission.reason)
+        said = "Training was not to be started." if result.verdict == Verdict.HARM else ""
+        return replace(result, training=said)
+    decision = claim(engine, request.use_case, known)
+    if not decision.start:
+        return replace(result, training=decision.sentence if decision.is_news else "")
     name, tracking = request.use_case.name, Tracking.from_login(login(settings, MONITORING))
-    logger.info("training starts", use_case=name, as_of=str(request.span.as_of), reason=permission.reason)
+    logger.info("training starts", use_case=name, as_of=str(known.now), reason=decision.sentence)
+    retraining = Retraining(request.use_case_file, request.use_case, known.now)
     try:
         version = retrain(settings, engine, retraining, lambda: _newest_of_robot(tracking, name))
     except FlywheelError as fault:
-        return replace(result, training=permission.reason, fault=str(fault))
-    return replace(result, training=permission.reason, retrained_version=version)
+        return replace(result, training=decision.sentence, fault=str(fault))
+    return replace(result, training=decision.sentence, retrained_version=version)
 
 
 def _newest_of_robot(tracking: Tracking, model: str) -> str | None:

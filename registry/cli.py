@@ -3,6 +3,7 @@
 import typer
 
 from registry.access.cli import app as access
+from registry.alerts.cli import app as alerts
 from registry.gates.cli import app as gates
 from registry.history.cli import app as history
 from registry.hooks.cli import app as hooks
@@ -12,5 +13,5 @@ from registry.rollouts.cli import app as rollouts
 from registry.signing.cli import app as signing
 
 app = typer.Typer(no_args_is_help=True)
-for room in (gates, review, history, rollouts, policy, hooks, access, signing):
+for room in (gates, review, history, rollouts, alerts, policy, hooks, access, signing):
     app.add_typer(room)

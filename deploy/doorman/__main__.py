@@ -17,13 +17,13 @@ from deploy.doorman.door import Door
 from deploy.doorman.quotas import Quotas
 from deploy.doorman.server import Connection
 from deploy.doorman.tokens import Book, load, read_trail, save
-from deploy.textfile import Textfile
 from flywheel.connections import secrets
 from flywheel.errors import FlywheelError
 from flywheel.serving import load_serving
 from flywheel.settings import Settings
 from flywheel.stack.gateway import doorman_socket
 from flywheel.stack.gateway_door import DOORMAN
+from flywheel.textfile import Textfile
 
 log = structlog.get_logger("doorman")
 READ_SECONDS = 0.5

@@ -8,7 +8,7 @@ from prometheus_client import Gauge, Histogram
 
 from deploy.doorman.door import Verdict
 from deploy.doorman.tokens import Book
-from deploy.textfile import Textfile
+from flywheel.textfile import Textfile
 
 SECONDS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1)
 # Of the doorman's statuses; each is a series, so there are no others.

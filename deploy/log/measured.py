@@ -8,9 +8,9 @@ import polars as pl
 import pyarrow as pa
 from prometheus_client import Gauge, Histogram
 
-from deploy.textfile import Textfile
 from flywheel.errors import FlywheelError
 from flywheel.storage import PredictionLog, TableName
+from flywheel.textfile import Textfile
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LABELS = ("use_case", "table")

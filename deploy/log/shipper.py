@@ -29,10 +29,10 @@ from deploy.log.outcome_spools import OutcomeSpools
 from deploy.log.rotation import rotation
 from deploy.log.spools import Spools
 from deploy.log.tables import OutcomeTables
-from deploy.textfile import Textfile
 from flywheel.errors import FlywheelError, StackError
 from flywheel.storage import PredictionLog, TableName
 from flywheel.telemetry import configure_logs
+from flywheel.textfile import Textfile
 
 PERIOD_SECONDS = 1.0
 # So a table has at most this many small files.

@@ -20,7 +20,6 @@ from deploy.loop.passes import PROCESS, Passes, WatchedController, WatchedLedger
 from deploy.loop.standing import Standing
 from deploy.loop.vigil import Vigils
 from deploy.packages import Packages
-from deploy.textfile import Textfile
 from deploy.versions import MlflowRegistry
 from flywheel.connections import endpoints, login
 from flywheel.errors import TransientError
@@ -28,6 +27,7 @@ from flywheel.identities import CONTROLLER
 from flywheel.settings import Settings
 from flywheel.signing import trusted_key
 from flywheel.storage import PredictionLog
+from flywheel.textfile import Textfile
 from flywheel.tracking import Tracking
 
 Say = Callable[[str], None]

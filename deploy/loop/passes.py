@@ -14,8 +14,8 @@ from deploy.loop.interfaces import Ledger
 from deploy.loop.progress import Progress, UnfinishedError
 from deploy.loop.reconcile import Ticking
 from deploy.loop.standing import Standing
-from deploy.textfile import Textfile
 from flywheel.events import Event, EventKind
+from flywheel.textfile import Textfile
 
 PROCESS = "controller"
 

@@ -25,10 +25,10 @@ from deploy.loop.passes import PROCESS, Passes, WatchedController, WatchedLedger
 from deploy.loop.progress import Progress, UnfinishedError
 from deploy.loop.reconcile import Hurry, Ticking
 from deploy.loop.standing import Standing
-from deploy.textfile import Textfile, textfile_path
 from flywheel.errors import FlywheelError
 from flywheel.settings import Settings, load_settings
 from flywheel.telemetry import configure_logs
+from flywheel.textfile import Textfile, textfile_path
 
 QUIET_SECONDS = 5.0
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deploy.loop.passes import PROCESS
 from deploy.status.page import read_single
-from deploy.textfile import textfile_path
+from flywheel.textfile import textfile_path
 
 # A controller passes about once a second; one pass may wait for MLflow.
 AT_WORK_SECONDS = 15.0

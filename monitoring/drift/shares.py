@@ -19,7 +19,7 @@ from flywheel.statistics import Floats
 
 ENOUGH = 5.0  # rows of a usual block
 FEW = 25.0  # rows up to which the mean is corrected
-COUNTS = np.arange(80.0)
+COUNTS = np.arange(60.0)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,8 @@ def _others(one: KindWatch) -> dict[str, Floats]:
     return {
         "log_prior": one.log_prior,
         "shared": views.shared,
+        "left": views.left,
+        "varying": views.varying.astype(np.float64),
         "tails": np.stack([views.own.log_weights, views.rest.log_weights]),
         "level": one.level,
         "least": one.least,
@@ -126,6 +128,8 @@ def _kind(kind: Kind, streams: tuple[Stream, ...], arrays: dict[str, Floats]) ->
     for name in WHITENER:
         setattr(whitener, name, part[name])
     own, rest = part["tails"]
-    views = Views(Tail(own), Tail(rest), numbers_of_columns(streams), part["shared"])
+    views = Views(
+        Tail(own), Tail(rest), numbers_of_columns(streams), part["shared"], part["left"], part["varying"].astype(bool)
+    )
     detectors = Detectors(*(part[name] for name in DETECTORS))
     return KindWatch(kind, streams, whitener, part["log_prior"], views, part["level"], part["least"], detectors)

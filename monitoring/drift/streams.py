@@ -22,7 +22,8 @@ Source = Literal["input", "prediction", "outcome"]
 SOURCES: Mapping[str, Source] = {"prediction": "prediction", "label": "outcome"}
 
 COMMON, MOST_COMMON = 0.02, 12  # categories with a stream of their own, at most so many a column
-TRIMMED = 0.05  # of rows on either side leave no mark on the spread, which the ends of the scale would cut otherwise
+TRIMMED = 0.1  # of rows on either side leave no mark on the spread, which the ends of the scale would cut otherwise
+ENDS = 3  # places on either side of the scale that lie too far apart to tell a spread
 SCATTERED = 0.9  # a column whose values nearly all are unknown to its scale is a key or free text
 LEAST_VARIANCE = 1e-4  # of scores: what does not vary at all
 
@@ -52,7 +53,7 @@ WEIGHTS = {
     Kind.ROWS: 0.5,
 }
 SHARES = (Kind.MISSING, Kind.SHARE, Kind.RARE, Kind.NEW)
-# Sampling variance of a stream times the rows of its block, at least: the log of a trimmed variance has 3 for a normal
+# Sampling variance of a stream times the rows of its block, at least: the log of a trimmed variance has 4 for a normal
 # column and less for a flat one.
 ROW_VARIANCE = {Kind.MEAN: 1.0, Kind.SPREAD: 1.0, Kind.TOGETHER: 0.8, Kind.ROWS: 1.0}
 
@@ -220,7 +221,7 @@ def _moments(block: Block, names: list[str]) -> tuple[Floats, Floats]:
         kept = np.maximum(kept, 0) / (1 - 2 * TRIMMED)
         centre = kept @ PLACES
         spreads = np.log(np.maximum(kept @ PLACES**2 - centre**2, LEAST_VARIANCE))
-    read = (rows > 4) & (kept[:, 0] + kept[:, -1] == 0)
+    read = (rows > 4) & (kept[:, :ENDS].sum(axis=1) + kept[:, -ENDS:].sum(axis=1) == 0)
     return means, np.where(read, spreads, np.nan)
 
 

@@ -17,13 +17,15 @@ from flywheel.statistics import Floats
 from monitoring.drift.whitening import Forecast
 
 DEGREES = np.array([3.0, 4.0, 5.0, 7.0, 10.0, 16.0, 30.0, 100.0])
-SCALES = np.array([0.6, 0.68, 0.76, 0.84, 0.92, 1.0, 1.09, 1.2, 1.35, 1.55])
+SCALES = np.array([0.92, 1.0, 1.09, 1.2, 1.35, 1.55])  # streams that vary less than foretold lend others nothing
 SHAPES = np.array([(degrees, scale) for degrees in DEGREES for scale in SCALES])
 # Before anything was seen scores are thought standard, give or take a sixth, with tails of any weight.
 PRIOR = -0.5 * (np.log(SHAPES[:, 1]) / 0.15) ** 2
-ALIKE = 0.5  # scores of one block resemble each other: each counts as half a score
+ENOUGH = 64  # streams whose scores are learned from; more say the same at more cost
 NEGLIGIBLE = 1e-3  # weight of a shape
 SHRINKAGE = 5.0  # blocks' worth of evidence that a stream shares nothing with the others
+AS_IF = 20.0  # blocks' worth of evidence that others explain nothing of a stream
+LEAST_DEVIATION = 0.05  # of scores of a stream that varies
 SMALLEST = 1e-15
 
 
@@ -35,18 +37,23 @@ class Tail:
 
     @classmethod
     def of(cls, scores: Floats) -> Self:
-        """Learn from scores of any shape."""
+        """Learn from scores, (n_blocks, n_streams)."""
         tail = cls(PRIOR.copy())
         tail.learn(scores)
         return tail
 
     def learn(self, scores: Floats) -> None:
-        """Weigh the shapes anew by how well they foretold `scores`."""
+        """Weigh the shapes anew by how well they foretold `scores`, (n_streams,) or (n_blocks, n_streams)."""
+        if not scores.size:
+            return
         degrees, scale = SHAPES[:, 0], SHAPES[:, 1]
         constant = gammaln((degrees + 1) / 2) - gammaln(degrees / 2) - 0.5 * np.log(np.pi * degrees) - np.log(scale)
-        squares = scores.ravel()[:, None] ** 2
-        fitted = (degrees + 1) / 2 * np.log1p(squares / (degrees * scale**2)).sum(axis=0)
-        self.log_weights = self.log_weights + ALIKE * (squares.size * constant - fitted)
+        streams = scores[..., :: -(-scores.shape[-1] // ENOUGH)]
+        taught = streams.ravel()
+        fitted = (degrees + 1) / 2 * np.log1p(taught[:, None] ** 2 / (degrees * scale**2)).sum(axis=0)
+        # Scores of one block resemble each other: n of them tell as much as the root of n.
+        alike = 1 / np.sqrt(max(streams.shape[-1], 1))
+        self.log_weights = self.log_weights + alike * (len(taught) * constant - fitted)
         self.log_weights -= self.log_weights.max()
 
     def normal(self, scores: Floats) -> Floats:
@@ -73,12 +80,16 @@ class Views:
         rest: Tail of what is left of them.
         columns: Number of each stream's column, (n_streams,): streams of one column are not held against each other.
         shared: What a stream takes of the mean of the others, (n_streams,).
+        left: Standard deviation of what is left then, (n_streams,).
+        varying: Which streams have varied at all, (n_streams,): the others tell nothing of tails.
     """
 
     own: Tail
     rest: Tail
     columns: npt.NDArray[np.int64]
     shared: Floats
+    left: Floats
+    varying: npt.NDArray[np.bool_]
 
     @classmethod
     def of(cls, scores: Floats, columns: npt.NDArray[np.int64]) -> Self:
@@ -86,17 +97,23 @@ class Views:
         others = mean_of_others(scores, columns)
         spread = (others**2).sum(axis=0) + SHRINKAGE * np.maximum(others.var(axis=0), 1e-9)
         shared = (scores * others).sum(axis=0) / spread
-        return cls(Tail.of(scores), Tail.of(scores - shared * others), columns, np.asarray(shared))
+        rest = scores - shared * others
+        left = np.sqrt(((rest**2).sum(axis=0) + AS_IF) / (len(rest) + AS_IF))
+        varying = scores.std(axis=0) > LEAST_DEVIATION
+        own = Tail.of(scores[:, varying])
+        return cls(own, Tail.of((rest / left)[:, varying]), columns, np.asarray(shared), np.asarray(left), varying)
 
     def look(self, forecast: Forecast) -> "Looked":
         """Look at one block in both ways, and learn from it."""
         shared = self.shared * mean_of_others(forecast.score[None], self.columns)[0]
-        rest = forecast.score - shared
+        rest = (forecast.score - shared) / self.left
         scores = np.stack([self.own.normal(forecast.score), self.rest.normal(rest)], axis=1)
         surprises = np.stack([forecast.surprise, forecast.surprise - shared * forecast.deviation], axis=1)
-        scales = forecast.deviation[:, None] * np.array([self.own.scale, self.rest.scale])
-        self.own.learn(forecast.score)
-        self.rest.learn(rest)
+        scales = np.stack(
+            [forecast.deviation * self.own.scale, forecast.deviation * self.left * self.rest.scale], axis=1
+        )
+        self.own.learn(forecast.score[self.varying])
+        self.rest.learn(rest[self.varying])
         return Looked(scores, surprises, scales, forecast.lasting)
 
 
@@ -116,7 +133,8 @@ class Looked:
 
 def mean_of_others(scores: Floats, columns: npt.NDArray[np.int64]) -> Floats:
     """Return the mean of all streams of other columns in each block, both (n_blocks, n_streams); 0 without any."""
-    of_column = np.equal.outer(np.arange(columns.max() + 1), columns).astype(np.float64)
-    sums, streams = scores @ of_column.T, of_column.sum(axis=1)
-    others = np.maximum(len(columns) - streams, 1)
-    return np.asarray(((scores.sum(axis=1, keepdims=True) - sums) / others)[:, columns])
+    total, streams = scores.sum(axis=1, keepdims=True), np.bincount(columns)
+    if streams.max() == 1:
+        return np.asarray((total - scores) / max(len(columns) - 1, 1))
+    sums = np.stack([np.bincount(columns, weights=row) for row in scores])
+    return np.asarray(((total - sums) / np.maximum(len(columns) - streams, 1))[:, columns])

@@ -19,13 +19,14 @@ from flywheel.statistics import Floats
 
 Singles = npt.NDArray[np.float32]
 
-LASTING = (0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.87, 0.92, 0.96, 0.985)
-DAY_SHARES = (0.3, 0.6, 0.85, 1.0)
+LASTING = (0.0, 0.3, 0.55, 0.75, 0.88, 0.96)
+DAY_SHARES = (0.3, 0.65, 1.0)
 GRID = np.array([(0.0, 0.0)] + [(phi, share) for share in DAY_SHARES for phi in LASTING])
 PHI, SHARE = GRID[:, 0], GRID[:, 1]
 OUTLYING = 3.0  # standard deviations: what lies beyond teaches no more than this of scale and grid
 SETTLED = 14  # blocks beyond those that the terms took
 NOISELESS = 0.98  # a share of the day beyond it is taken for it, where the sampling noise tells how large days are
+MEMORY = 0.99  # of scale and grid, from block to block: what days were like a year ago says little of today's
 FARTHEST = 8.0  # scores beyond are all the same: what is certain needs no greater number
 
 
@@ -122,14 +123,19 @@ class Whitener:
         self.gain, variance = gain[:, 0].copy(), self._variance() * foretold
         belief = self._belief(surprise, variance, present)
         self.state += surprise[:, :, None] * gain
-        self.squares += np.minimum(surprise**2, OUTLYING**2 * variance if self.settled else np.inf) / foretold
-        self.log_spread += np.where(present[:, None], np.log(foretold), 0.0)
-        self.count += present
+        self._remember(np.minimum(surprise**2, OUTLYING**2 * variance if self.settled else np.inf), foretold, present)
         # One covariance for all streams: one that has no value in a block is taken for a little more certain than it
         # is.
         self.covariance -= toward[:, :, None] * gain[:, None, :]
         self.pass_time()
         return belief
+
+    def _remember(self, squares: Floats, foretold: Floats, present: npt.NDArray[np.bool_]) -> None:
+        """Add a block to what is known of scale and grid; the discount is West and Harrison's, section 10.8."""
+        kept = np.where(present & self.settled, MEMORY, 1.0)
+        self.squares = kept[:, None] * self.squares + squares / foretold
+        self.log_spread = kept[:, None] * self.log_spread + np.where(present[:, None], np.log(foretold), 0.0)
+        self.count = kept * self.count + present
 
     def pass_time(self) -> None:
         """Go on to the next block, whether or not this one was seen: day effects fade."""

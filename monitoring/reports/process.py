@@ -30,12 +30,18 @@ class ReportJob:
         reference: Parquet file of the package, with the same columns.
         folder: Where the files go.
         task: binary, multiclass or regression.
+        workspace: Folder of Evidently's workspace, where the report is kept as well; '' for none.
+        use_case: Names the workspace's project.
+        at: The end of the window (naive UTC, ISO 8601), at which the workspace's plots show it; '' for now.
     """
 
     current: str
     reference: str
     folder: str
     task: str = "binary"
+    workspace: str = ""
+    use_case: str = ""
+    at: str = ""
 
 
 class ReportProcess:

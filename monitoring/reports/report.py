@@ -8,7 +8,9 @@ depends on it: Evidently's tests make no allowance for many columns, many looks 
 import json
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"litestar\..*")
     from evidently import BinaryClassification, DataDefinition, Dataset, MulticlassClassification, Regression, Report
     from evidently.presets import ClassificationQuality, DataDriftPreset, RegressionQuality
+
+    from monitoring.reports.workspace import keep
 
 MAX_ROWS = 5_000
 SEED = 7
@@ -66,14 +70,19 @@ def columns_of(current: pd.DataFrame, reference: pd.DataFrame) -> Columns:
     return Columns(numerical, categorical, left_out)
 
 
-def drift(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[Any, Columns]:
-    """Compare inputs and predictions of the window with the reference; returns Evidently's snapshot and the columns."""
+def drift(current: pd.DataFrame, reference: pd.DataFrame, at: datetime | None = None) -> tuple[Any, Columns]:
+    """Compare inputs and predictions of the window with the reference; returns Evidently's snapshot and the columns.
+
+    `at` is the time under which the workspace shows it; now by default.
+    """
     columns = columns_of(current, reference)
     names = columns.numerical + columns.categorical
     definition = DataDefinition(numerical_columns=columns.numerical, categorical_columns=columns.categorical)
-    snapshot = Report([DataDriftPreset()], metadata={"left_out": columns.left_out}).run(
+    # Text: a list is taken here, and then its pages fail over it (evidently 0.7.23).
+    snapshot = Report([DataDriftPreset()], metadata={"left_out": ", ".join(columns.left_out)}).run(
         Dataset.from_pandas(_plain(current, columns), data_definition=definition),
         Dataset.from_pandas(_plain(reference[names], columns), data_definition=definition),
+        timestamp=at,
     )
     return snapshot, columns
 
@@ -119,7 +128,7 @@ QUALITIES = {
 }
 
 
-def quality(current: pd.DataFrame, reference: pd.DataFrame, task: str) -> Any | None:
+def quality(current: pd.DataFrame, reference: pd.DataFrame, task: str, at: datetime | None = None) -> Any | None:
     """Compare the quality of predictions on labelled rows; None where too few values occur to tell any."""
     how = QUALITIES[task]
     labelled = [
@@ -128,7 +137,8 @@ def quality(current: pd.DataFrame, reference: pd.DataFrame, task: str) -> Any | 
     ]
     if any(_occurring(frame, task) < how.least for frame in labelled):
         return None
-    return Report([how.preset]).run(*(Dataset.from_pandas(frame, data_definition=how.definition) for frame in labelled))
+    datasets = (Dataset.from_pandas(frame, data_definition=how.definition) for frame in labelled)
+    return Report([how.preset]).run(*datasets, timestamp=at)
 
 
 def _occurring(frame: pd.DataFrame, task: str) -> int:
@@ -139,16 +149,26 @@ def _occurring(frame: pd.DataFrame, task: str) -> int:
 def build(job: ReportJob) -> list[Path]:
     """Write `drift.html` and `drift.json`, and the same for `quality` where it can be told; returns the files."""
     current, reference = sample(pd.read_parquet(job.current)), sample(pd.read_parquet(job.reference))
-    snapshots = {"drift": drift(current, reference)[0], "quality": quality(current, reference, job.task)}
+    at = datetime.fromisoformat(job.at) if job.at else None
+    made = {"drift": drift(current, reference, at)[0], "quality": quality(current, reference, job.task, at)}
+    snapshots = {name: snapshot for name, snapshot in made.items() if snapshot is not None}
     written = []
     for name, snapshot in snapshots.items():
-        if snapshot is None:
-            continue
         page, figures = Path(job.folder) / f"{name}.html", Path(job.folder) / f"{name}.json"
         page.write_text(snapshot.get_html_str(as_iframe=False).replace("<body", f"{NARROW}<body", 1))
         figures.write_text(snapshot.json())
         written += [page, figures]
+    if job.workspace:
+        _keep(job, snapshots)
     return written
+
+
+def _keep(job: ReportJob, snapshots: Mapping[str, Any]) -> None:
+    """Put them into the workspace as well; the report stands without it."""
+    try:
+        keep(Path(job.workspace), job.use_case, snapshots)
+    except Exception as fault:  # noqa: BLE001  # whatever a workspace of another release raises
+        sys.stderr.write(f"The workspace {job.workspace} does not take the report: {type(fault).__name__}: {fault}\n")
 
 
 def _plain(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:

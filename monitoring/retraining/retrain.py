@@ -1,4 +1,4 @@
-"""Retraining: whether a harm may start one (a pure rule over events), and the process that does it.
+"""Retraining as it is done: the claim, which records what the policy decides, and the process that trains.
 
 Training is started as a person would start it, by `mlflow run` in the project's folder, under the login of the
 training service. Its version then meets the same gate and reviewers as any other.
@@ -8,32 +8,25 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from flywheel.connections import login
 from flywheel.errors import FlywheelError, UsageError
-from flywheel.events import Event, EventKind, append, lock_head, read
+from flywheel.events import EventKind, append, lock_head, read
 from flywheel.identities import MONITORING, TRAINING
-from flywheel.monitor_spec import Retrain
 from flywheel.settings import Settings
 from flywheel.stack.processes import recorded_command
 from flywheel.usecase import UseCase
+from monitoring.retraining.evidence import Evidence, attempts_of, windows_of
+from monitoring.retraining.policy import RetrainDecision, decide
 
 # What `mlflow run -e monitor` leaves in the environment would make training continue monitoring's run.
 CALLERS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
-
-
-@dataclass(frozen=True)
-class Permission:
-    """Whether a retraining may start, and why (not)."""
-
-    allowed: bool
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -44,32 +37,11 @@ class Retraining:
         use_case_file: The usecase.yaml it trains.
         use_case: What that file says.
         as_of: Simulated time (UTC): nothing known later is used.
-        because: The reason of the harm.
     """
 
     use_case_file: Path
     use_case: UseCase
     as_of: datetime
-    because: str
-
-
-def may_retrain(events: Sequence[Event], now: datetime, policy: Retrain) -> Permission:
-    """Judge by the retrainings started before, failed ones included: one that fails is not tried for ever.
-
-    Args:
-        events: Of one use case; kinds other than `retrain.started` do not count.
-        now: The window's as_of (simulated UTC), on which the cooldown runs.
-        policy: Cooldown and budget of the use case.
-    """
-    starts = [event for event in events if event.kind == EventKind.RETRAIN_STARTED]
-    started = [datetime.fromisoformat(event.body["as_of"]) for event in starts]
-    if policy.max_total is not None and len(started) >= policy.max_total:
-        return Permission(False, f"The budget of {policy.max_total} retrainings is spent.")
-    if started and now < max(started) + policy.cooldown:
-        last, until = max(started), max(started) + policy.cooldown
-        return Permission(False, f"The last retraining was as of {last:%Y-%m-%d}; cooldown until {until:%Y-%m-%d}.")
-    bound = "" if policy.max_total is None else f" of at most {policy.max_total}"
-    return Permission(True, f"Retraining {len(started) + 1}{bound}.")
 
 
 def project_folder(use_case_file: Path) -> Path:
@@ -87,17 +59,24 @@ def project_folder(use_case_file: Path) -> Path:
     )
 
 
-def claim(engine: sa.Engine, retraining: Retraining) -> Permission:
-    """Ask the rule and, if it allows, record the start: under the chain's lock, so that two checks cannot both pass."""
-    name, policy = retraining.use_case.name, retraining.use_case.monitor.retrain
-    body = {"as_of": retraining.as_of.isoformat(), "because": retraining.because}
+def claim(engine: sa.Engine, use_case: UseCase, known: Evidence) -> RetrainDecision:
+    """Decide and record it, the start of one included: under the chain's lock, so that two checks cannot both start.
+
+    Args:
+        engine: Of the database with the events, as monitoring.
+        use_case: Its name and its policy.
+        known: What a check knows beside the events; windows and retrainings before are read here.
+    """
     with engine.begin() as connection:
         lock_head(connection)
-        earlier = read(connection, kind=EventKind.RETRAIN_STARTED, subject=name)
-        permission = may_retrain(earlier, retraining.as_of, policy)
-        if permission.allowed:
-            append(connection, EventKind.RETRAIN_STARTED, name, MONITORING, body)
-    return permission
+        events = read(connection, subject=use_case.name)
+        windows, attempts = windows_of(events, known.now), attempts_of(events, datetime.now(UTC))
+        decision = decide(replace(known, windows=windows, attempts=attempts), use_case.monitor.retrain)
+        if decision.start:
+            append(connection, EventKind.RETRAIN_STARTED, use_case.name, MONITORING, decision.body())
+        elif decision.is_news:
+            append(connection, EventKind.RETRAIN_DECIDED, use_case.name, MONITORING, decision.body())
+    return decision
 
 
 def command_of(retraining: Retraining, project: Path) -> list[str]:

@@ -16,6 +16,15 @@ def parse_duration(value: object) -> object:
         return value
     if not isinstance(value, str):
         raise ValueError(UNIT_WANTED)
+    return read_duration(value)
+
+
+def read_duration(value: str) -> timedelta:
+    """Read a length of time.
+
+    Raises:
+        ValueError: It is none; says what to write.
+    """
     match = re.fullmatch(r"(\d+)([smhdw])", value.strip())
     if match is None:
         raise ValueError(UNIT_WANTED)

@@ -8,7 +8,7 @@ only in a transaction that also records a `transition`.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,11 +17,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from flywheel.errors import IntegrityError
+from flywheel.event_guards import GUARDS, SCHEDULE, SCHEDULER, SCHEMA, STAGE_GUARD
 from flywheel.locks import AdvisoryLock
 
 
 class EventKind(StrEnum):
-    """What can happen. The registry writes all up to `alert`; deploy `rollout.*` and `log.*`; monitoring the rest."""
+    """What can happen: the registry writes all above `rollout.*`, deploy that and `log.*`, monitoring the rest."""
 
     VERSION_CREATED = "version.created"
     VERSION_SIGNED = "version.signed"
@@ -47,6 +48,10 @@ class EventKind(StrEnum):
     TOKEN_REVOKED = "token.revoked"  # noqa: S105  # no password
     HOOK_SKIPPED = "hook.skipped"
     ALERT = "alert"
+    ALERT_ACKNOWLEDGED = "alert.acknowledged"
+    ALERT_CLOSED = "alert.closed"
+    ALERT_SILENCED = "alert.silenced"
+    ALERT_UNSILENCED = "alert.unsilenced"
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_STEP = "rollout.step"
     ROLLOUT_PROMOTED = "rollout.promoted"
@@ -61,6 +66,11 @@ class EventKind(StrEnum):
     ROLLOUT_UNDEPLOYED = "rollout.undeployed"
     LOG_EXPIRED = "log.expired"
     MONITOR_WINDOW = "monitor.window"
+    MONITOR_ALERT_OPENED = "monitor.alert_opened"
+    MONITOR_ALERT_CHANGED = "monitor.alert_changed"
+    MONITOR_ALERT_RESOLVED = "monitor.alert_resolved"
+    MONITOR_NOTICE = "monitor.notice"
+    RETRAIN_DECIDED = "retrain.decided"
     RETRAIN_STARTED = "retrain.started"
     RETRAIN_FINISHED = "retrain.finished"
 
@@ -140,6 +150,17 @@ def read(
         query = query.where(EVENTS.c.subject == subject)
     if model is not None:
         query = query.where(model_of(EVENTS.c.subject) == model)
+    return [from_row(row) for row in connection.execute(query).mappings()]
+
+
+def read_kinds(
+    connection: sa.Connection, kinds: Collection[EventKind], subjects: Collection[str] | None = None
+) -> list[Event]:
+    """Read the events of some kinds, of all subjects or of some, in order."""
+    query = sa.select(*(column for column in EVENTS.columns)).order_by(EVENTS.c.seq)
+    query = query.where(EVENTS.c.kind.in_([str(kind) for kind in kinds]))
+    if subjects is not None:
+        query = query.where(EVENTS.c.subject.in_(list(subjects)))
     return [from_row(row) for row in connection.execute(query).mappings()]
 
 
@@ -276,6 +297,8 @@ def install(connection: sa.Connection, appenders: Sequence[str] = ("fw_controlle
         if role in appenders:
             connection.exec_driver_sql(f"GRANT INSERT ON flywheel.events TO {name}")
             connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION flywheel.locked_head() TO {name}")
+    if SCHEDULER in roles:
+        connection.exec_driver_sql(SCHEDULE)
 
 
 def unguarded(connection: sa.Connection) -> list[tuple[str, str]]:
@@ -302,104 +325,4 @@ EVENTS = sa.Table(
     sa.Column("body", sa.Text),
     sa.Column("previous", sa.Text),
     sa.Column("hash", sa.Text),
-)
-
-# The body is text, not jsonb: the hash is over its very characters, which jsonb would rewrite.
-# locked_head and link_event run with their owner's rights, so that appenders need no right to move the head.
-SCHEMA = """
-CREATE SCHEMA IF NOT EXISTS flywheel;
-CREATE TABLE IF NOT EXISTS flywheel.chain_head (
-    one boolean PRIMARY KEY DEFAULT true CHECK (one), seq bigint NOT NULL, hash text NOT NULL);
-INSERT INTO flywheel.chain_head (seq, hash) VALUES (0, '') ON CONFLICT DO NOTHING;
-CREATE TABLE IF NOT EXISTS flywheel.events (
-    seq bigint PRIMARY KEY, kind text NOT NULL, subject text NOT NULL, actor text NOT NULL, at timestamptz NOT NULL,
-    body text NOT NULL, previous text NOT NULL, hash text NOT NULL, transaction xid8 NOT NULL);
-CREATE INDEX IF NOT EXISTS events_subject ON flywheel.events (subject, seq);
-CREATE INDEX IF NOT EXISTS events_model ON flywheel.events (split_part(subject, '/', 1), kind, seq);
-CREATE INDEX IF NOT EXISTS events_transaction ON flywheel.events (transaction);
-CREATE INDEX IF NOT EXISTS events_kind ON flywheel.events (kind, seq);
-
-CREATE OR REPLACE FUNCTION flywheel.locked_head() RETURNS flywheel.chain_head LANGUAGE sql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $$ SELECT * FROM flywheel.chain_head FOR UPDATE $$;
-REVOKE ALL ON FUNCTION flywheel.locked_head() FROM PUBLIC;
-
-CREATE OR REPLACE FUNCTION flywheel.link_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF NEW.kind = 'pointer.reverted' AND NEW.actor <> 'svc-gates' THEN
-        RAISE EXCEPTION USING MESSAGE = 'only svc-gates puts pointers back, and ' || NEW.actor || ' is another.';
-    END IF;
-    IF (session_user = 'fw_controller'
-        AND (NEW.kind !~ '^(rollout|log)[.][a-z_]+$' OR NEW.actor <> 'svc-controller'))
-       OR (session_user = 'fw_monitoring'
-        AND (NEW.kind !~ '^(monitor|retrain)[.][a-z_]+$' OR NEW.actor <> 'svc-monitoring')) THEN
-        RAISE EXCEPTION USING MESSAGE =
-            session_user || ' may not record an event of kind ' || NEW.kind || ' by ' || NEW.actor || '.';
-    END IF;
-    NEW.transaction := pg_current_xact_id();
-    UPDATE flywheel.chain_head SET seq = NEW.seq, hash = NEW.hash WHERE seq = NEW.seq - 1 AND hash = NEW.previous;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING MESSAGE = 'event ' || NEW.seq || ' does not follow the head of the chain.';
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE OR REPLACE TRIGGER link_event BEFORE INSERT ON flywheel.events
-FOR EACH ROW EXECUTE FUNCTION flywheel.link_event();
-
-CREATE OR REPLACE FUNCTION flywheel.append_only() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION USING MESSAGE =
-        TG_OP || ' on flywheel.' || TG_TABLE_NAME || ' refused: the audit trail is append-only.';
-END $$;
-CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flywheel.events
-FOR EACH STATEMENT EXECUTE FUNCTION flywheel.append_only();
-CREATE OR REPLACE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON flywheel.chain_head
-FOR EACH STATEMENT EXECUTE FUNCTION flywheel.append_only();
-CREATE OR REPLACE TRIGGER head_moves_with_events BEFORE UPDATE ON flywheel.chain_head
-FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION flywheel.append_only();
-"""
-
-# Deferred to the commit, since the gate may write event and stage in either order. Constraint triggers know no
-# OR REPLACE, hence the question first.
-STAGE_GUARD = """
-CREATE OR REPLACE FUNCTION flywheel.stage_needs_event() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE changed record; target text;
-BEGIN
-    IF TG_OP = 'DELETE' THEN changed := OLD; target := 'Deleted_Internal';
-    ELSE changed := NEW; target := NEW.current_stage; END IF;
-    IF NOT EXISTS (
-        SELECT 1 FROM flywheel.events WHERE transaction = pg_current_xact_id()
-        AND kind IN ('transition', 'pointer.reverted')
-        AND subject = changed.name || '/' || changed.version AND body::jsonb ->> 'to' = target)
-    THEN RAISE EXCEPTION USING MESSAGE = 'Stage of version ' || changed.version || ' of ''' || changed.name
-        || ''' may not become ' || target || ' without an event: transitions go through the registry''s gate.';
-    END IF;
-    RETURN NULL;
-END $$;
-DO $$
-DECLARE known name[] := ARRAY(SELECT tgname FROM pg_trigger WHERE tgrelid = 'model_versions'::regclass);
-BEGIN
-IF NOT 'flywheel_stage_changed' = ANY(known) THEN
-    CREATE CONSTRAINT TRIGGER flywheel_stage_changed AFTER UPDATE ON model_versions DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (OLD.current_stage IS DISTINCT FROM NEW.current_stage)
-    EXECUTE FUNCTION flywheel.stage_needs_event();
-END IF;
-IF NOT 'flywheel_stage_born' = ANY(known) THEN
-    CREATE CONSTRAINT TRIGGER flywheel_stage_born AFTER INSERT ON model_versions DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (NEW.current_stage IS DISTINCT FROM 'None') EXECUTE FUNCTION flywheel.stage_needs_event();
-END IF;
-IF NOT 'flywheel_stage_removed' = ANY(known) THEN
-    CREATE CONSTRAINT TRIGGER flywheel_stage_removed AFTER DELETE ON model_versions DEFERRABLE INITIALLY DEFERRED
-    FOR EACH ROW WHEN (OLD.current_stage = 'Production') EXECUTE FUNCTION flywheel.stage_needs_event();
-END IF; END $$;
-"""
-
-GUARDS = (
-    ("flywheel.events", "link_event"),
-    ("flywheel.events", "append_only"),
-    ("flywheel.chain_head", "append_only"),
-    ("flywheel.chain_head", "head_moves_with_events"),
-    ("model_versions", "flywheel_stage_changed"),
-    ("model_versions", "flywheel_stage_born"),
-    ("model_versions", "flywheel_stage_removed"),
 )

@@ -12,3 +12,4 @@ class AdvisoryLock(IntEnum):
     REGISTRY = 714003  # a server starts
     DELIVERIES = 714004  # the outbox is delivered
     ROLES = 714005  # an account's roles are set
+    SCHEDULE = 714006  # monitoring's schedule runs

@@ -81,6 +81,13 @@ class Retrain(Strict):
         return self
 
 
+class Alerts(Strict):
+    """How often people are told of what monitoring has found; where it goes stands in the operator's hooks.yaml."""
+
+    repeat: Duration = Field(timedelta(days=1), description="What is open and not acknowledged is told again after it.")
+    quiet_looks: int = Field(2, ge=1, le=20, description="So many looks in a row that find nothing resolve an alert.")
+
+
 class Monitor(Strict):
     """Windows and what they lead to."""
 
@@ -89,4 +96,5 @@ class Monitor(Strict):
     min_outcomes: int = Field(200, ge=1, description="A window with fewer labelled rows decides nothing.")
     slices: tuple[str, ...] = Field((), description="Columns whose parts are judged apart, beside evaluate.slices.")
     drift: Drift = Field(Drift(), description="Alarms within a budget.")
+    alerts: Alerts = Field(Alerts(), description="Who is told how often.")
     retrain: Retrain = Field(Retrain(), description="What harm leads to.")

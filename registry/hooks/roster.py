@@ -1,4 +1,4 @@
-"""Who the consumers are now: the post hooks that are installed, and the webhooks of the operator's file.
+"""Who the consumers are now: the post hooks that are installed, and the receivers of the operator's file.
 
 The file is read anew when it changes. One that is wrong is told in the log, and the one before stays in force.
 """
@@ -11,7 +11,7 @@ import structlog
 
 from flywheel.errors import SpecError
 from registry.hooks.consumers import Consumer, post_hooks
-from registry.hooks.webhooks import Webhook, parse_hooks
+from registry.hooks.file import parse_hooks
 
 log = structlog.get_logger()
 Mark = tuple[int, int, int] | None
@@ -21,7 +21,7 @@ class Roster:
     """Consumers by name. Not for several threads.
 
     Args:
-        path: The file of webhooks; it need not be there.
+        path: The file of receivers; it need not be there.
         hooks: What is always told beside them; the installed post hooks by default.
     """
 
@@ -29,15 +29,14 @@ class Roster:
         self._path = path
         always: Sequence[Consumer] = list(post_hooks()) if hooks is None else hooks
         self._hooks = {hook.name: hook for hook in always}
-        self._webhooks: dict[str, Webhook] = {}
+        self._receivers: dict[str, Consumer] = {}
         self._was_read = False
         self._mark: Mark = None  # of the file as it was read last
 
     @property
     def consumers(self) -> Mapping[str, Consumer]:
         """All of them, as of the last `reread`."""
-        webhooks: dict[str, Consumer] = dict(self._webhooks)
-        return webhooks | self._hooks
+        return self._receivers | self._hooks
 
     def reread(self) -> bool:
         """Read the file if it has changed; return whether anything may have."""
@@ -46,17 +45,17 @@ class Roster:
             return False
         self._was_read, self._mark = True, mark
         try:
-            webhooks = self._read()
+            receivers = self._read()
         except SpecError as fault:
-            log.error("the webhooks stay as they were", reason=str(fault))
+            log.error("the receivers stay as they were", reason=str(fault))
             return False
-        for name in webhooks.keys() & self._hooks.keys():
-            log.error("a webhook is called like a post hook and is left out; rename it", name=name)
-        self._webhooks = webhooks
+        for name in receivers.keys() & self._hooks.keys():
+            log.error("a receiver is called like a post hook and is left out; rename it", name=name)
+        self._receivers = receivers
         log.info("consumers", names=sorted(self.consumers))
         return True
 
-    def _read(self) -> dict[str, Webhook]:
+    def _read(self) -> dict[str, Consumer]:
         if self._path is None:
             return {}
         try:
@@ -65,7 +64,7 @@ class Roster:
             return {}
         except (OSError, UnicodeDecodeError) as fault:
             raise SpecError(f"Hooks {self._path} cannot be read. Correct its rights and encoding.") from fault
-        return {hook.name: hook for hook in parse_hooks(text, str(self._path)).webhooks}
+        return {hook.name: hook for hook in parse_hooks(text, str(self._path)).receivers}
 
 
 def _mark(path: Path | None) -> Mark:

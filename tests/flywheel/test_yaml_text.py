@@ -10,7 +10,7 @@ from flywheel.errors import SpecError
 from flywheel.serving import load_serving
 from flywheel.usecase import load_usecase
 from flywheel.yaml_text import parse_yaml, yaml_reason
-from registry.hooks.webhooks import parse_hooks
+from registry.hooks.file import parse_hooks
 
 TWICE = "key 'a' is there twice"
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from flywheel.errors import FlywheelError, UsageError
-from monitoring.cli import app, parse_time
+from monitoring.cli import app
+from monitoring.times import parse_time
 
 USE_CASE = Path(__file__).parents[2] / "examples" / "flights" / "usecase.yaml"
 
 
 def run(*arguments: str, use_case: Path = USE_CASE) -> None:
-    app([str(use_case), *arguments], standalone_mode=False)
+    app(["monitor", str(use_case), *arguments], standalone_mode=False)
 
 
 def span(start: str = "2013-04-01", end: str = "2013-05-01", as_of: str = "2013-05-02") -> list[str]:
@@ -26,7 +27,7 @@ def test_a_time_with_an_offset_is_converted_to_utc() -> None:
     assert parse_time("--start", "2013-04-01T00:00:00Z") == parse_time("--start", "2013-04-01")
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2013-13-01", "", "0001-01-01T00:00:00+23:59"])
+@pytest.mark.parametrize("text", ["yesterday", "2013-13-01", "0001-01-01T00:00:00+23:59"])
 def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="Write one like 2013-04-01"):
         run(*span(start=text))
@@ -38,6 +39,9 @@ def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
         (span(end="2013-03-01"), "not after its start"),
         (span(as_of="2013-04-15"), "before the window's end"),
         ([*span(), "--json", "/nowhere/at/all.json"], "there is no folder /nowhere/at"),
+        ([*span(), "--since", "2013-04-01"], "Give --start and --end for one window"),
+        (["--start", "2013-04-01"], "Give --start and --end for one window"),
+        (span(start=""), "Give --start and --end for one window"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_is_read(arguments: list[str], sentence: str) -> None:

@@ -15,7 +15,7 @@ from flywheel.connections import login, secrets
 from flywheel.contract import Output
 from flywheel.digest import folder_digest
 from flywheel.errors import StackError
-from flywheel.events import Event, EventKind, read
+from flywheel.events import Event, EventKind, append, read
 from flywheel.identities import MONITORING
 from flywheel.package import INSIDE
 from flywheel.profile import Reference
@@ -24,7 +24,9 @@ from flywheel.tracking import Tracking
 from flywheel.usecase import load_usecase
 from monitoring.job import check
 from monitoring.reports.publication import Check
-from monitoring.retraining.retrain import Retraining, claim
+from monitoring.retraining.evidence import Evidence
+from monitoring.retraining.policy import replay
+from monitoring.retraining.retrain import claim
 from monitoring.windows.window import Span
 from tests.monitoring.flights_log import CONTRACT, NAME, Flight, write_log
 from tests.monitoring.flights_package import USE_CASE, sign, write_model, write_package
@@ -132,13 +134,34 @@ def test_harm_is_recorded_even_when_neither_mlflow_nor_the_report_can_be_had(
     assert (recorded.body["verdict"], recorded.body["run_id"]) == ("harm", None)
 
 
-def test_a_claim_is_recorded_once_and_the_next_one_refused(request_: Check, engine: sa.Engine) -> None:
-    retraining = Retraining(request_.use_case_file, request_.use_case, AS_OF, "because of this test")
-    assert claim(engine, retraining).allowed
-    refused = claim(engine, replace(retraining, as_of=AS_OF + timedelta(days=90)))
-    assert not refused.allowed
-    assert "budget" in refused.reason
-    assert [event.body["as_of"] for event in events(engine, EventKind.RETRAIN_STARTED)] == [AS_OF.isoformat()]
+def test_harm_that_asks_for_a_training_is_claimed_once_and_the_next_one_refused(
+    request_: Check, engine: sa.Engine
+) -> None:
+    may = {"start": MAY.isoformat(), "end": AS_OF.isoformat(), "as_of": AS_OF.isoformat(), "verdict": "harm"}
+    june = AS_OF + timedelta(days=30)
+    with engine.begin() as connection:
+        for body in (
+            may,
+            {**may, "start": (MAY + timedelta(days=15)).isoformat()},
+            {**may, "start": AS_OF.isoformat(), "end": june.isoformat(), "as_of": june.isoformat()},
+        ):
+            append(connection, EventKind.MONITOR_WINDOW, NAME, MONITORING, body)
+    assert claim(engine, request_.use_case, Evidence(AS_OF)).start
+    started = events(engine, EventKind.RETRAIN_STARTED)
+    assert [event.body["as_of"] for event in started] == [AS_OF.isoformat()]
+    refused = claim(engine, request_.use_case, Evidence(june))
+    assert not refused.start
+    assert "still runs" in refused.sentence
+    decided = events(engine, EventKind.RETRAIN_DECIDED)[-1].body
+    assert (decided["reason"], decided["start"]) == ("harm", False)
+    assert replay(decided).body() == decided
+    assert len(events(engine, EventKind.RETRAIN_STARTED)) == 1
+
+
+def test_a_window_without_cause_leaves_no_decision_behind(request_: Check, engine: sa.Engine) -> None:
+    before = len(events(engine, EventKind.RETRAIN_DECIDED))
+    assert not claim(engine, request_.use_case, Evidence(MAY)).start
+    assert len(events(engine, EventKind.RETRAIN_DECIDED)) == before
 
 
 def test_a_database_that_does_not_answer_is_one_sentence(

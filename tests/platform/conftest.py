@@ -7,6 +7,7 @@ import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ from deploy.doorman.tokens import Book
 from deploy.exporter import Exporter
 from deploy.log.measured import MeasuredLog
 from deploy.loop.passes import Passes
-from deploy.textfile import Textfile
 from flywheel.settings import Settings
 from flywheel.stack.gateway import program, write_configuration
 from flywheel.stack.ports import Ports
+from flywheel.textfile import Textfile
+from monitoring.reports.metrics import GAUGES, publish
 from tests.deploy.conftest import (
     ENVIRONMENT,
     RunningAgent,
@@ -113,6 +115,8 @@ def told(
     Passes(files[2])
     for file in files:
         file.write()
+    figures = dict.fromkeys(GAUGES, 1.0)
+    publish(tmp_path, "a", at=datetime(2026, 1, 1, tzinfo=UTC), figures=figures, alerts=[])
     exporter = Exporter(Settings(home=tmp_path), {})
     return Told(type_names(page(f"{agent.url}/metrics")), type_names(generate_latest(exporter.registry).decode()))
 

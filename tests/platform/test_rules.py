@@ -183,6 +183,23 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             'flywheel_program_running{program="shipper"}': "1x120",
         },
     ),
+    "FlywheelMonitorStale": (
+        {
+            'flywheel_monitor_last_look_timestamp_seconds{use_case="a"}': "60x120",
+            'flywheel_monitor_every_seconds{use_case="a"}': "1800x120",
+        },
+        {
+            'flywheel_monitor_last_look_timestamp_seconds{use_case="a"}': "60x120",
+            'flywheel_monitor_every_seconds{use_case="a"}': "86400x120",
+        },
+    ),
+    "FlywheelModelHarm": (
+        {'flywheel_monitor_alerts{use_case="a",severity="critical"}': "0x100 1x20"},
+        {
+            'flywheel_monitor_alerts{use_case="a",severity="critical"}': "0x120",
+            'flywheel_monitor_alerts{use_case="a",severity="warning"}': "3x120",
+        },
+    ),
     "FlywheelGatewayDown": ({'up{job="gateway"}': "0x120"}, {'up{job="gateway"}': "1x120"}),
     "FlywheelGatewayMemory": (
         {"envoy_overload_envoy_resource_monitors_fixed_heap_pressure": "90x120"},

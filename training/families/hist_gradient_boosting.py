@@ -20,6 +20,7 @@ class HistGradientBoosting:
     name = "hist_gradient_boosting"
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
     flavor = "sklearn"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return scikit-learn's own, with a shorter step."""
@@ -56,5 +57,5 @@ class HistGradientBoosting:
         if data.evaluation is not None:
             later = {"X_val": data.evaluation.matrix, "y_val": targets(data.evaluation.label, data.task)}
         with threadpool_limits(data.threads):  # it takes all cores unless OpenMP itself is told
-            model = make(**settings).fit(data.matrix, data.target, **later)
+            model = make(**settings).fit(data.matrix, data.target, sample_weight=data.weight, **later)
         return Fitted(model, {**params, "trees": model.n_iter_})

@@ -20,6 +20,7 @@ class Logistic:
     name = "logistic"
     tasks: frozenset[Task] = frozenset({"binary", "multiclass"})
     flavor = "sklearn"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return a mild penalty on squares."""
@@ -49,6 +50,7 @@ class Linear:
     name = "linear"
     tasks: frozenset[Task] = frozenset({"regression"})
     flavor = "sklearn"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return a mild penalty on squares."""
@@ -81,4 +83,4 @@ def _fitted(model: Any, data: FitData) -> Pipeline:
     with threadpool_limits(data.threads), warnings.catch_warnings():
         # A fit that did not quite converge is a candidate like any other: its score decides.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return pipeline.fit(data.matrix, data.target)
+        return pipeline.fit(data.matrix, data.target, model__sample_weight=data.weight)

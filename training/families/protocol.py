@@ -40,6 +40,8 @@ class FitData:
         seed: Of everything random in the fit.
         threads: Most threads a fit may use.
         evaluation: Rows for early stopping; None when all rows are fitted (then `params` say how long).
+        weight: (n_rows,), above 0: how much each row counts, such as newer ones more; None: all alike. Given only to
+            families of which `takes_weights` is true.
         report: Told the loss on `evaluation` after some steps; may raise optuna.TrialPruned, which a family lets pass.
     """
 
@@ -51,6 +53,7 @@ class FitData:
     seed: int
     threads: int
     evaluation: Evaluation | None = None
+    weight: Floats | None = None
     report: Callable[[int, float], None] = _nothing
 
     @property
@@ -99,3 +102,8 @@ class Family(Protocol):
 
     def fit(self, params: Params, data: FitData) -> Fitted:
         """Fit a model."""
+
+
+def takes_weights(family: Family) -> bool:
+    """Say whether a family heeds `FitData.weight`: by an attribute of that name, which a family may leave out."""
+    return bool(getattr(family, "takes_weights", False))

@@ -17,6 +17,7 @@ class RandomForest:
     name = "random_forest"
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
     flavor = "sklearn"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return trees with leaves large enough for honest probabilities."""
@@ -47,6 +48,6 @@ class RandomForest:
         }
         make = RandomForestRegressor if data.task == "regression" else RandomForestClassifier
         pipeline = Pipeline([("missing", missing_beyond()), ("model", make(**settings))])
-        pipeline.fit(data.matrix, data.target)
+        pipeline.fit(data.matrix, data.target, model__sample_weight=data.weight)
         # Threads add up the trees' answers in the order in which they end: the last bit would differ from call to call.
         return Fitted(pipeline.set_params(model__n_jobs=1), dict(params))

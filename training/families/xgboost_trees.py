@@ -22,6 +22,7 @@ class XGBoost:
     name = "xgboost"
     tasks: frozenset[Task] = frozenset(LOSSES)
     flavor = "xgboost"
+    takes_weights = True
 
     def defaults(self, task: Task) -> Params:
         """Return parameters that do well on most tables."""
@@ -64,10 +65,11 @@ class XGBoost:
         }
         make = XGBRegressor if data.task == "regression" else XGBClassifier
         if data.evaluation is None:
-            return Fitted(make(**settings).fit(data.matrix, data.target), {**params, "trees": settings["n_estimators"]})
+            model = make(**settings).fit(data.matrix, data.target, sample_weight=data.weight)
+            return Fitted(model, {**params, "trees": settings["n_estimators"]})
         later = [(data.evaluation.matrix, targets(data.evaluation.label, data.task))]
         model = make(**settings, early_stopping_rounds=PATIENCE, callbacks=[_Reporter(data)])
-        model.fit(data.matrix, data.target, eval_set=later, verbose=False)
+        model.fit(data.matrix, data.target, sample_weight=data.weight, eval_set=later, verbose=False)
         model.set_params(callbacks=None)  # it holds the data, and has no place in a stored model
         return Fitted(model, {**params, "trees": model.best_iteration + 1})
 

@@ -120,6 +120,7 @@ class Trials:
             FitError: The fit raised, or the score is no number.
         """
         side, task = self._sides[number], self._dataset.task
+        told: dict[str, Any] = {"report": report} if report else {}
         data = FitData(
             matrix=side.matrix,
             label=side.label,
@@ -129,7 +130,7 @@ class Trials:
             seed=seed,
             threads=self._threads,
             evaluation=side.later,
-            **({"report": report} if report else {}),
+            **told,
         )
         try:
             fitted = family.fit(params, data)

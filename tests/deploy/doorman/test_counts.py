@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 from deploy.doorman.counts import DoorCounts
 from deploy.doorman.door import Verdict
 from deploy.doorman.tokens import Book
-from deploy.textfile import Textfile, TextfileCollector
 from flywheel.settings import Settings
 from flywheel.stack.gateway import doorman_socket
+from flywheel.textfile import Textfile, TextfileCollector
 from tests.deploy.conftest import ENVIRONMENT, ROOT, wait_for
 
 READ = datetime(2026, 1, 1, 12, tzinfo=UTC)

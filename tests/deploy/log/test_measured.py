@@ -11,9 +11,9 @@ from deploy.agent.limits import Limits
 from deploy.agent.spool import Spool
 from deploy.local.programs import SHIPPER
 from deploy.log.measured import MeasuredLog
-from deploy.textfile import Textfile, TextfileCollector
 from flywheel.errors import StackError
 from flywheel.records import REQUESTS
+from flywheel.textfile import Textfile, TextfileCollector
 from tests.deploy.conftest import ENVIRONMENT, ROOT, wait_for
 from tests.deploy.test_shipper import CONTRACT_JSON, record
 

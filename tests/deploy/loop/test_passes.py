@@ -10,8 +10,8 @@ from deploy.loop.controller import Controller
 from deploy.loop.journal import Journal
 from deploy.loop.passes import Passes, WatchedController, WatchedLedger
 from deploy.loop.progress import Progress
-from deploy.textfile import Textfile, TextfileCollector
 from flywheel.errors import TransientError
+from flywheel.textfile import Textfile, TextfileCollector
 from tests.deploy.simulated import SimulatedLedger, SimulatedRegistry, SimulatedTarget, World
 
 

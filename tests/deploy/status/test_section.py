@@ -23,9 +23,9 @@ from deploy.local.programs import exporter_program
 from deploy.loop.passes import Passes
 from deploy.status.recent import Recent
 from deploy.status.section import NOTHING, serving
-from deploy.textfile import Textfile, textfile_path
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import write_program
+from flywheel.textfile import Textfile, textfile_path
 from tests.deploy.conftest import RunningAgent, free_port, row
 from tests.deploy.tiny_contract import CONTRACT
 

@@ -13,7 +13,8 @@ from flywheel.errors import SpecError, TransientError
 from flywheel.events import GENESIS, Event, EventKind
 from registry.hooks import webhooks
 from registry.hooks.consumers import RefusedError
-from registry.hooks.webhooks import Webhook, parse_hooks, signature
+from registry.hooks.file import parse_hooks
+from registry.hooks.webhooks import Webhook, signature
 from tests.registry.hooks.receiver import SECRET, Receiver, verify_mlflow_signature
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -141,7 +142,7 @@ def test_patterns_choose_the_kinds(receiver: Receiver, patterns: list[str], kind
         ("webhooks: [{name: a, url: 'ftp://x'}]", "https://"),
         ("webhooks: [{name: a, url: 'https://user:word@x'}]", "no user and password"),
         ("webhooks: [{name: a, url: 'https://x', events: []}]", "events"),
-        ("webhooks: [{name: a, url: 'https://x'}, {name: a, url: 'https://y'}]", "two webhooks are called 'a'"),
+        ("webhooks: [{name: a, url: 'https://x'}, {name: a, url: 'https://y'}]", "two receivers are called 'a'"),
     ],
 )
 def test_a_wrong_file_is_one_sentence_that_repeats_no_secret(text: str, said: str) -> None:

@@ -1,6 +1,7 @@
 """One suite that every family passes, for each task that it does: the built-in ones and one that a user brings."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.training.tiny_dataset import usecase, write
 from training.data.dataset import Dataset
 from training.data.prediction import predict_matrix
 from training.families.catalogue import BUILT_IN, choose_families
-from training.families.protocol import Evaluation, Family, FitData, Fitted, Params
+from training.families.protocol import Evaluation, Family, FitData, Fitted, Params, takes_weights
 from training.metrics import METRICS
 
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
@@ -65,6 +66,23 @@ def test_predictions_on_later_rows_beat_the_constant(family: Family, task: Task,
         trivial = np.tile(np.bincount(training.astype(int)) / len(training), (len(label), 1))
     loss = METRICS[task][0]
     assert loss.measure(label, prediction) < 0.95 * loss.measure(label, trivial)
+
+
+@each
+def test_rows_of_no_weight_are_forgotten_by_families_that_weigh(
+    family: Family, task: Task, datasets: dict[Task, Dataset]
+) -> None:
+    if not takes_weights(family):
+        pytest.skip("it does not weigh")
+    dataset, given = datasets[task], data(datasets[task], stop=False)
+    half = np.arange(len(given.label)) % 2 == 0
+    wrong = np.where(half, given.label.max() - given.label, given.label)  # every other row says the opposite
+    losses = []
+    for first in (1e-6, 1.0):
+        weighted = replace(given, label=wrong, weight=np.where(half, first, 1.0))
+        fitted = family.fit({**family.defaults(task), "trees": 40}, weighted)
+        losses.append(METRICS[task][0].measure(dataset.test.take(dataset.label), answer(fitted, dataset)))
+    assert losses[0] < 0.95 * losses[1]
 
 
 @each

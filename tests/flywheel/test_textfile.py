@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from deploy.textfile import Textfile, TextfileCollector
+from flywheel.textfile import Textfile, TextfileCollector
 from tests.deploy.conftest import wait_for
 
 

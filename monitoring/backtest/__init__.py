@@ -1,0 +1,1 @@
+"""Backtest: labelled history replayed under several retraining policies, through the functions that run live."""

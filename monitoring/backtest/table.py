@@ -1,0 +1,88 @@
+"""What a backtest found, as a table for people and as plain JSON."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from monitoring.backtest.run import Outcome
+
+
+def show(outcome: Outcome, console: Console | None = None) -> None:
+    """Print the table and the recommendation."""
+    console = console or Console(width=150)
+    console.print(table(outcome))
+    console.print(outcome.recommendation.sentence, soft_wrap=True, highlight=False)
+
+
+def table(outcome: Outcome) -> Table:
+    """Return one line a policy: trainings, loss and cost of both parts, and what it does against weekly."""
+    made = Table(title=_title(outcome), title_justify="left")
+    made.add_column("policy")
+    for name in ("trainings", "loss, chosen on", "loss, reported", "share of weekly's gain", "less than weekly, 95 %"):
+        made.add_column(name, justify="right")
+    if outcome.costs is not None:
+        made.add_column("cost of 1,000 rows", justify="right")
+    for row in document(outcome)["policies"]:
+        mark = "▸ " if row["policy"] == outcome.recommendation.policy else ""
+        cells = [
+            f"{mark}{row['policy']}",
+            f"{row['trainings']}",
+            f"{row['loss_choose']:.4f}",
+            f"{row['loss_report']:.4f}",
+            "" if row["share_of_weekly_gain"] is None else f"{row['share_of_weekly_gain']:.2f}",
+            _interval(row["against_weekly"]),
+        ]
+        if outcome.costs is not None:
+            cells.append("" if row["cost_report"] is None else f"{row['cost_report']:,.1f}")
+        made.add_row(*cells)
+    return made
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """Return everything as plain JSON."""
+    return {
+        "use_case": outcome.plan.use_case.name,
+        "from": outcome.choose.begin.isoformat(),
+        "choose_until": outcome.choose.end.isoformat(),
+        "to": outcome.report.end.isoformat(),
+        "family": outcome.family,
+        "params": outcome.params,
+        "recommendation": asdict(outcome.recommendation),
+        "policies": [_row(outcome, name) for name in outcome.scores.replayed],
+    }
+
+
+def _row(outcome: Outcome, name: str) -> dict[str, Any]:
+    scores, choose, report = outcome.scores, outcome.choose, outcome.report
+    one, is_weekly = scores.replayed[name], name == "weekly" or "weekly" not in scores.replayed
+    return {
+        "policy": name,
+        "servable": one.policy.is_servable,
+        "trainings": len(one.retrainings),
+        "trainings_choose": choose.trainings(one),
+        "trainings_report": report.trainings(one),
+        "loss_choose": scores.loss(name, choose),
+        "loss_report": scores.loss(name, report),
+        "cost_choose": scores.cost(name, choose),
+        "cost_report": scores.cost(name, report),
+        "share_of_weekly_gain": scores.share(name, report),
+        "against_weekly": None if is_weekly else asdict(scores.difference(name, "weekly", report)),
+        "trained": [{**asdict(training), "as_of": training.as_of.isoformat()} for training in one.trainings],
+        "windows": [{"end": window.end.isoformat(), "verdict": window.verdict} for window in one.windows],
+    }
+
+
+def _interval(difference: dict[str, float] | None) -> str:
+    if difference is None:
+        return ""
+    return f"{difference['mean']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
+
+
+def _title(outcome: Outcome) -> str:
+    choose, report = outcome.choose, outcome.report
+    return (
+        f"{outcome.plan.use_case.name}: chosen on {choose.begin:%Y-%m-%d} to {choose.end:%Y-%m-%d}, "
+        f"reported on {report.begin:%Y-%m-%d} to {report.end:%Y-%m-%d}"
+    )

@@ -1,0 +1,60 @@
+"""A history of a few hundred days, and a trainer that learns in no time: the share of late rows, by weight."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flywheel.statistics import Floats
+from flywheel.usecase import Data, Evaluate, Label, Source, UseCase
+from monitoring.backtest.history import DAY, MICROSECOND, History, micros
+from monitoring.backtest.trainer import Fit
+
+START = datetime(2013, 1, 1)
+DELAY = timedelta(days=1)
+ROWS = 40  # a day
+
+
+def use_case(**monitor: Any) -> UseCase:
+    return UseCase.model_validate(
+        {
+            "name": "late",
+            "data": Data(
+                source=Source(kind="python", path="source.py"),
+                event_time="time",
+                label=Label(column="late", available_after=DELAY),
+            ),
+            "monitor": monitor,
+            "evaluate": Evaluate.model_validate({"costs": {"false_positive": 1, "false_negative": 3}}),
+        }
+    )
+
+
+def history(shares: Sequence[float], seed: int = 3) -> History:
+    """Return ROWS labels a day, of which on each day that share is 1."""
+    random = np.random.default_rng(seed)
+    time = micros(START) + np.arange(len(shares) * ROWS) * (DAY // MICROSECOND) // ROWS
+    label = (random.random(len(time)) < np.repeat(shares, ROWS)).astype(np.float64)
+    return History(time, label, DELAY, "binary", "sha256:test")
+
+
+class ShareTrainer:
+    """Predicts for every row the weighted share of 1 among the rows that it was given; counts what it is asked."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.fits: list[Fit] = []
+
+    def tune(self, stop: int, validation: tuple[int, int]) -> tuple[str, dict[str, Any]]:
+        return "share", {"trees": 1}
+
+    def fit(self, fit: Fit, output: Path) -> None:
+        self.fits.append(fit)
+        label, time = (values[slice(*fit.rows)] for values in (self.history.label, self.history.time))
+        weight = np.ones(len(label))
+        if fit.half_life is not None and fit.at is not None:
+            weight = np.exp2(-(fit.at - time) / fit.half_life)
+        share: Floats = np.full(fit.predict[1] - fit.predict[0], float((weight * label).sum() / weight.sum()))
+        np.save(output, np.clip(share, 0.01, 0.99))

@@ -1,0 +1,103 @@
+"""A policy lived through a history: what it decides by, and that it knows nothing before its time."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flywheel.monitor_spec import Harm, Retrain
+from monitoring.backtest.fits import Fits
+from monitoring.backtest.history import DAY, MICROSECOND, History, micros
+from monitoring.backtest.policies import Policy, calendar, standard
+from monitoring.backtest.replay import Replayed, Scene, Training, replay
+from monitoring.retraining.evidence import Looked
+from tests.monitoring.backtest.histories import DELAY, START, ShareTrainer, history, use_case
+
+BEGIN, END = START + 60 * DAY, START + 200 * DAY
+OWN = Retrain(margin=0.02, harm=Harm(windows=1, of=2), cooldown=timedelta(days=20))
+POLICIES = standard(OWN)
+CALM, STEP = [0.2] * 200, [0.2] * 120 + [0.7] * 80
+
+
+def played(policy: Policy, rows: History, folder: Path) -> Replayed:
+    fits = Fits(ShareTrainer(rows), folder, rows.digest)
+    return replay(Scene(rows, use_case(min_outcomes=50), BEGIN, END, "share", {}, fits), policy)
+
+
+def days(replayed: Replayed) -> list[int]:
+    return [(training.as_of - BEGIN).days for training in replayed.retrainings]
+
+
+def test_never_trains_once_and_weekly_every_seven_days(tmp_path: Path) -> None:
+    assert days(played(POLICIES["never"], history(CALM), tmp_path)) == []
+    assert days(played(POLICIES["weekly"], history(CALM), tmp_path)) == list(range(7, 140, 7))
+
+
+def test_harm_trains_after_a_step_and_not_in_calm(tmp_path: Path) -> None:
+    assert days(played(POLICIES["harm"], history(CALM), tmp_path / "calm")) == []
+    stepped = played(POLICIES["harm"], history(STEP), tmp_path / "step")
+    step = 60  # days behind the beginning; the window of that week ends within seven days, its labels a day later
+    assert step < days(stepped)[0] <= step + 15
+    assert stepped.retrainings[0].reason == "harm"
+    assert all(later - earlier >= 20 for earlier, later in pairwise(days(stepped)))
+
+
+def test_the_versions_of_a_policy_are_trained_on_the_labels_known_then(tmp_path: Path) -> None:
+    rows = history(CALM)
+    made = played(POLICIES["weekly"], rows, tmp_path)
+    for training in made.trainings:
+        assert training.count == int(
+            (rows.time <= rows.time[0] + (training.as_of - DELAY - START) / DAY * 86.4e9).sum()
+        )
+
+
+def test_rows_since_a_change_follow_a_step_better_than_all_of_them(tmp_path: Path) -> None:
+    rows = history(STEP)
+    late = rows.place(START + 180 * DAY) - rows.place(BEGIN)
+    everything = played(POLICIES["monthly"], rows, tmp_path)
+    since = played(POLICIES["monthly, since the last change"], rows, tmp_path)
+    assert abs(since.prediction[late:] - 0.7).max() < 0.05
+    assert everything.prediction[late:].max() < 0.6
+    assert "the last change" in since.trainings[-1].rows
+
+
+# Days on which monthly policies train, and on which a window is over whose last labels are not known yet.
+CRITICAL = [90, 120, 150, 180, *(60 + 7 * week for week in range(1, 20))]
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(CRITICAL) | st.integers(62, 199), st.integers(0, 1))
+def test_labels_that_are_not_known_yet_change_nothing_before_they_are(
+    tmp_path_factory: pytest.TempPathFactory, name: str, day: int, unknown: int
+) -> None:
+    rows, at = history(STEP), START + day * DAY
+    is_known = rows.time + DELAY // MICROSECOND <= micros(at)
+    other = replace(rows, label=np.where(is_known, rows.label, float(unknown)))
+    first, second = (played(POLICIES[name], one, tmp_path_factory.mktemp("fits")) for one in (rows, other))
+    answered = rows.place(at + DAY) - rows.place(BEGIN)  # the day that begins then is answered by what is known then
+    assert np.array_equal(first.prediction[:answered], second.prediction[:answered])
+    assert _until(first, at) == _until(second, at)
+
+
+def _until(replayed: Replayed, at: datetime) -> tuple[list[Training], list[Looked]]:
+    trainings = [training for training in replayed.trainings if training.as_of <= at]
+    return trainings, [window for window in replayed.windows if window.known_at <= at]
+
+
+def test_every_decision_of_a_replay_can_be_made_again_from_its_record(tmp_path: Path) -> None:
+    from monitoring.retraining.policy import replay as again  # noqa: PLC0415  the name is taken above
+
+    made = played(Policy("both", OWN.model_copy(update={"max_age": 30 * DAY})), history(STEP), tmp_path)
+    assert len(made.decisions) >= len(made.retrainings) > 2
+    for decision in made.decisions:
+        assert again(decision.body()).body() == decision.body()
+
+
+def test_a_calendar_within_a_budget_stops_when_it_is_spent(tmp_path: Path) -> None:
+    assert days(played(Policy("three", calendar(10, most=3)), history(CALM), tmp_path)) == [10, 20, 30]

@@ -1,0 +1,88 @@
+"""Differences with intervals that hold, and a choice that looks at one part only."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flywheel.usecase import Costs
+from monitoring.backtest.fits import Fits
+from monitoring.backtest.history import DAY
+from monitoring.backtest.policies import standard
+from monitoring.backtest.replay import Replayed, Scene, replay
+from monitoring.backtest.score import Part, Scores, decision_costs, paired
+from tests.monitoring.backtest.histories import START, ShareTrainer, history, use_case
+
+BEGIN, MIDDLE, END = START + 60 * DAY, START + 130 * DAY, START + 200 * DAY
+ROWS = history([0.2] * 100 + [0.6] * 100)
+CHOOSE, REPORT = Part.between("choose", ROWS, BEGIN, MIDDLE), Part.between("report", ROWS, MIDDLE, END)
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> list[Replayed]:
+    case = use_case()
+    fits = Fits(ShareTrainer(ROWS), tmp_path_factory.mktemp("fits"), ROWS.digest)
+    scene = Scene(ROWS, case, BEGIN, END, "share", {}, fits)
+    known = standard(case.monitor.retrain)
+    return [replay(scene, known[name]) for name in ("never", "monthly", "weekly")]
+
+
+def scores(replayed: list[Replayed]) -> Scores:
+    return Scores(ROWS, replayed, CHOOSE.start, Costs(false_positive=1, false_negative=3))
+
+
+def test_the_best_of_the_first_part_is_recommended_and_reported_on_the_second(replayed: list[Replayed]) -> None:
+    found = scores(replayed).recommend(CHOOSE, REPORT, None)
+    assert (found.policy, found.runner_up) == ("weekly", "monthly")
+    assert found.share == 1.0
+    assert found.against["never"].high < 0
+    assert "afterwards its loss was" in found.sentence
+
+
+def test_policies_that_train_faster_than_the_budget_allows_are_not_chosen(replayed: list[Replayed]) -> None:
+    made = scores(replayed)
+    assert made.recommend(CHOOSE, REPORT, 5).policy == "monthly"
+    assert made.recommend(CHOOSE, REPORT, 0).policy == "never"
+
+
+def test_nothing_of_the_second_part_can_change_the_choice(replayed: list[Replayed]) -> None:
+    cut = CHOOSE.stop - CHOOSE.start
+    spoiled = [
+        replace(one, prediction=np.concatenate([one.prediction[:cut], 1 - one.prediction[cut:]])) for one in replayed
+    ]
+    for most in (None, 5, 0):
+        before, after = (scores(made).recommend(CHOOSE, REPORT, most) for made in (replayed, spoiled))
+        assert (before.policy, before.runner_up) == (after.policy, after.runner_up)
+    assert before.against != after.against
+
+
+def test_intervals_hold_when_the_rows_of_a_week_hang_together() -> None:
+    random, truth, held = np.random.default_rng(11), 0.01, 0
+    week = np.repeat(np.arange(25), 70)
+    for _ in range(400):
+        found = paired(truth + np.repeat(random.normal(0, 0.03, 25), 70) + random.normal(0, 0.2, len(week)), week)
+        held += found.low <= truth <= found.high
+    assert 0.92 <= held / 400 <= 0.98
+
+
+def test_one_block_says_nothing() -> None:
+    found = paired(np.array([1.0, 2.0]), np.array([4, 4]))
+    assert (found.mean, found.low, found.high) == (1.5, -np.inf, np.inf)
+
+
+def test_wrong_decisions_cost_what_they_cost_at_the_threshold_of_the_costs() -> None:
+    label, probability = np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.3, 0.3, 0.2, 0.2])
+    costs = decision_costs(label, probability, Costs(false_positive=1, false_negative=3))
+    assert costs.tolist() == [1.0, 0.0, 0.0, 3.0]
+
+
+def test_weeks_without_rows_are_left_out_of_the_lines(tmp_path: Path) -> None:
+    keep = ~((ROWS.time > ROWS.time[70 * 40]) & (ROWS.time < ROWS.time[90 * 40]))
+    gapped = replace(ROWS, time=ROWS.time[keep], label=ROWS.label[keep])
+    scene = Scene(gapped, use_case(), BEGIN, END, "share", {}, Fits(ShareTrainer(gapped), tmp_path, "gapped"))
+    never = replay(scene, standard(use_case().monitor.retrain)["never"])
+    week, means = Scores(gapped, [never], gapped.place(BEGIN), None).weekly_losses("never")
+    assert len(week) == len(means)
+    assert np.isfinite(means).all()
+    assert np.diff(week).max() > 7

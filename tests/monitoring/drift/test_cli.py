@@ -1,0 +1,124 @@
+"""`flywheel drift` on anybody's files: what it prints and how it ends."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+from flywheel.errors import FlywheelError, UsageError
+from flywheel.profiling.profile import profile_rows
+from flywheel.profiling.series_file import series_bytes
+from flywheel.statistics import Floats
+from monitoring.cli import app
+from tests.monitoring.drift.rows import Rows
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["drift", *map(str, arguments)])
+
+
+def shifted(values: Floats) -> None:
+    values[:, :, 2] += 1.0
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a reference, a quiet window, one that drifted, and the reference as a profile."""
+    folder, rows = tmp_path_factory.mktemp("files"), Rows(21)
+    reference = rows.days(0, 60)
+    reference.write_parquet(folder / "reference.parquet")
+    (folder / "reference.blocks").write_bytes(series_bytes(profile_rows(reference, rows.types, "time")))
+    rows.days(60, 14).write_csv(folder / "quiet.csv")
+    rows.days(74, 14, shifted).write_parquet(folder / "drifted.parquet")
+    return folder
+
+
+def test_a_quiet_window_ends_with_nought(files: Path) -> None:
+    result = run(files / "reference.parquet", files / "quiet.csv", "--event-time", "time")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("No drift in 14 blocks")
+
+
+def test_drift_ends_with_three_and_its_record_is_json(files: Path) -> None:
+    windows = (files / "quiet.csv", files / "drifted.parquet")
+    result = run(files / "reference.parquet", *windows, "--event-time", "time", "--json")
+    assert result.exit_code == 3
+    record = json.loads(result.output)
+    assert record["alarms"][0]["moved"][0]["column"] == "x2"
+    assert record["files"][str(windows[0])].startswith("sha256:")
+    again = run(files / "reference.parquet", *windows, "--event-time", "time", "--json")
+    assert json.loads(again.output)["verdict"] == "drift"
+
+
+def test_a_profile_is_a_reference_as_its_rows_are(files: Path) -> None:
+    asked = (files / "reference.blocks", files / "drifted.parquet", "--event-time", "time", "--json")
+    record = json.loads(run(*asked).output)
+    assert record == json.loads(run(*asked).output)
+    assert record["alarms"][0]["moved"][0]["column"] == "x2"
+
+
+def test_without_times_each_window_is_a_block(files: Path) -> None:
+    result = run(files / "reference.parquet", files / "quiet.csv", "--exclude", "time")
+    assert result.exit_code == 0, result.output
+    assert "No drift in 1 block" in result.output
+    assert "Without --event-time" in result.output
+
+
+def test_a_short_reference_cannot_be_decided_yet(files: Path) -> None:
+    result = run(files / "quiet.csv", files / "drifted.parquet", "--event-time", "time")
+    assert result.exit_code == 4
+    assert "14 blocks of 28" in result.output
+
+
+def test_a_window_without_rows_cannot_be_decided_yet(files: Path, tmp_path: Path) -> None:
+    pl.read_parquet(files / "drifted.parquet")[:0].write_parquet(tmp_path / "empty.parquet")
+    result = run(files / "reference.parquet", tmp_path / "empty.parquet", "--event-time", "time")
+    assert result.exit_code == 4
+    assert "There are no rows to judge." in result.output
+
+
+def test_a_picture_is_written(files: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "drift.png"
+    run(files / "reference.parquet", files / "drifted.parquet", "--event-time", "time", "--plot", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda found: [found / "nothing.csv", found / "quiet.csv"], "nothing.csv cannot be read"),
+        (lambda found: [found / "quiet.csv", found / "quiet.csv"], "A file is named twice"),
+        (
+            lambda found: [found / "quiet.csv", found / "drifted.parquet", "--event-time", "when"],
+            "has no column 'when'",
+        ),
+        (lambda found: [found / "quiet.csv", found / "drifted.parquet", "--event-time", "x0"], "'x0' is no time"),
+        (lambda found: [found / "quiet.csv", found / "drifted.parquet", "--budget", "0"], "--budget 0.0 is wrong"),
+        (lambda found: [found / "quiet.csv", found / "drifted.parquet", "--block", "day"], "--block day is wrong"),
+        (lambda found: [found / "reference.blocks", found / "quiet.csv"], "needs --event-time"),
+        (lambda found: [found / "quiet.csv", found / "reference.blocks"], "Name its --event-time"),
+    ],
+)
+def test_wrong_use_is_one_sentence(files: Path, change: Callable[[Path], list[object]], sentence: str) -> None:
+    fault = run(*change(files)).exception
+    assert isinstance(fault, UsageError)
+    assert sentence in str(fault)
+
+
+def test_a_damaged_profile_is_told(files: Path, tmp_path: Path) -> None:
+    content = bytearray((files / "reference.blocks").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "damaged").write_bytes(content)
+    fault = run(tmp_path / "damaged", files / "quiet.csv", "--event-time", "time").exception
+    assert isinstance(fault, FlywheelError)
+    assert "damaged" in str(fault)
+
+
+def test_a_file_that_is_nothing_of_the_sort_is_told(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing more")
+    fault = run(tmp_path / "broken.parquet", files / "quiet.csv").exception
+    assert isinstance(fault, UsageError)
+    assert "is no CSV, Parquet or profile" in str(fault)

@@ -1,0 +1,168 @@
+"""Fits of one history as of many times, asked for line by line: what a backtest needs of training.
+
+    python -m training.refit encode --usecase FILE --as-of TIME FOLDER    the history's rows, encoded once
+    python -m training.refit answer --usecase FILE --threads N FOLDER     requests on stdin, answers on stdout
+
+A request is a line of JSON, and so is its answer, in order; `{"fault": …}` where it could not be done. Rows are named
+by their places in the encoded dataset, which holds them in order of time.
+
+    {"do": "tune", "stop": 41000, "validation": [41200, 60000]}       the parameters that the first trial comes out with
+    {"do": "fit", "family": …, "params": {…}, "rows": [0, 60000], "half_life": null, "at": …, "predict": [60100, 90000],
+     "output": "…/fit.npy"}     writes predictions, float64; `at` and `half_life` are in microseconds
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from flywheel.errors import DataError, FlywheelError
+from flywheel.statistics import Floats
+from flywheel.usecase import UseCase, load_usecase
+from training.arguments import parse_as_of
+from training.data.dataset import Dataset, Rows, open_dataset
+from training.data.prediction import predict_matrix
+from training.families.catalogue import DEFAULTS, choose_families
+from training.families.protocol import Evaluation, Family, FitData, takes_weights
+from training.prepare import encode_rows, prepare
+
+
+@dataclass(frozen=True)
+class History:
+    """An encoded history, and the families that may be fitted to it; `threads` are of one fit."""
+
+    usecase: UseCase
+    dataset: Dataset
+    families: tuple[Family, ...]
+    threads: int
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what a request says.
+
+        Raises:
+            FlywheelError: The fit fails.
+        """
+        return self._tune(request) if request["do"] == "tune" else self._fit(request)
+
+    def _tune(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Fit the first family's defaults, stopped early on later rows: as the first trial of a search does."""
+        family, later = self.families[0], Rows(*request["validation"])
+        validation = Evaluation(later.take(self.dataset.matrix), later.take(self.dataset.label))
+        data = self._data(Rows(0, request["stop"]), None, validation)
+        fitted = family.fit(family.defaults(self.dataset.task), data)
+        return {"family": family.name, "params": dict(fitted.params)}
+
+    def _fit(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        began = time.monotonic()
+        family = next(one for one in self.families if one.name == request["family"])
+        rows, asked = Rows(*request["rows"]), Rows(*request["predict"])
+        weight = None
+        if request["half_life"] is not None:
+            if not takes_weights(family):
+                raise DataError(
+                    f"Family {family.name} takes no weights of rows. Choose rows in another way than weighted."
+                )
+            weight = row_weights(request["at"] - rows.take(self.dataset.time), request["half_life"])
+        model = family.fit(request["params"], self._data(rows, weight)).model
+        prediction = predict_matrix(model, asked.take(self.dataset.matrix), self.dataset.task)
+        _write(Path(request["output"]), prediction)
+        return {"seconds": round(time.monotonic() - began, 3)}
+
+    def _data(self, rows: Rows, weight: Floats | None, evaluation: Evaluation | None = None) -> FitData:
+        return FitData(
+            matrix=rows.take(self.dataset.matrix),
+            label=rows.take(self.dataset.label),
+            columns=self.dataset.columns,
+            task=self.dataset.task,
+            n_classes=self.dataset.n_classes,
+            seed=self.usecase.train.seed,
+            threads=self.threads,
+            evaluation=evaluation,
+            weight=weight,
+        )
+
+
+def row_weights(age: np.ndarray[Any, np.dtype[np.int64]], half_life: float) -> Floats:
+    """Return weights that halve each half-life, scaled to a mean of 1, so that penalties keep their meaning.
+
+    Args:
+        age: (n_rows,), in the unit of `half_life`.
+        half_life: After which a row weighs half.
+    """
+    weight = np.exp2(-np.asarray(age, dtype=np.float64) / half_life)
+    return np.asarray(weight / weight.mean(), dtype=np.float64)
+
+
+def encode(usecase: UseCase, path: Path, as_of: str, folder: Path) -> None:
+    """Read, check and encode all rows whose label is known at a time, unless `folder` holds them already.
+
+    Raises:
+        FlywheelError: The data is not as declared.
+    """
+    if (folder / "dataset.json").is_file():
+        return
+    encode_rows(prepare(usecase, path, parse_as_of(as_of)), folder)
+
+
+def answers(history: History, lines: Iterator[str]) -> Iterator[str]:
+    """Answer each line; a fit that fails is an answer too."""
+    for line in lines:
+        try:
+            yield json.dumps(history.answer(json.loads(line)))
+        except FlywheelError as fault:
+            yield json.dumps({"fault": str(fault)})
+        except Exception as fault:  # noqa: BLE001  a family's own code: whatever it raises is told to who asked
+            yield json.dumps({"fault": f"{type(fault).__name__}: {fault}"})
+
+
+def _write(path: Path, prediction: Floats) -> None:
+    """Write whole or not at all: whoever finds the file may trust it."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with draft.open("wb") as file:
+        np.save(file, prediction)
+    draft.replace(path)
+
+
+def _replies() -> IO[str]:
+    """Keep stdout for answers: what libraries print goes to stderr."""
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return replies
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one of the two commands; a fault is one line on stderr and an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.refit")
+    parser.add_argument("command", choices=["encode", "answer"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--usecase", type=Path, required=True)
+    parser.add_argument("--as-of", default="")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    try:
+        usecase = load_usecase(options.usecase)
+        if options.command == "encode":
+            encode(usecase, options.usecase, options.as_of, options.folder)
+            return
+        families = choose_families(
+            usecase.train.families or DEFAULTS[usecase.task], usecase.task, options.usecase.parent
+        )
+        history = History(usecase, open_dataset(options.folder), families, options.threads)
+    except FlywheelError as fault:
+        sys.stderr.write(f"{fault}\n")
+        sys.exit(fault.exit_code)
+    replies = _replies()
+    for line in answers(history, iter(sys.stdin)):
+        replies.write(line + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()
