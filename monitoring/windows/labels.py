@@ -3,7 +3,6 @@
 Only keys and times are read for it, of rows that came since the span began: an update costs what the span costs.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -19,7 +18,7 @@ from flywheel.usecase import Task
 from monitoring.windows.claims import Claims, claims_of
 from monitoring.windows.deliveries import LINE
 from monitoring.windows.keys import Key, by_key
-from monitoring.windows.lens import Lens, Lenses
+from monitoring.windows.lens import Lenses
 from monitoring.windows.reading import Reader
 
 RECORD = (
@@ -35,12 +34,6 @@ RECORD = (
     "status",
 )
 OUTCOME = tuple(LOGGED_OUTCOMES.names)
-# What of an outcome tells a task's label.
-SAID: dict[Task, pl.Expr] = {
-    "binary": pl.col("outcome"),
-    "multiclass": pl.col("label"),
-    "regression": pl.col("outcome"),
-}
 
 
 @dataclass(frozen=True)
@@ -51,8 +44,12 @@ class Labels:
     claims: Claims
 
 
-def read_labels(reader: Reader, lenses: Lenses, *, since: Position, until: Position, as_of: datetime) -> Labels:
+def read_labels(
+    reader: Reader, task: Task, lenses: Lenses, *, since: Position, until: Position, as_of: datetime
+) -> Labels:
     """Join the outcomes known by `as_of` (naive UTC) with the answers logged between two positions.
+
+    Reports that tell no outcome of the task join nothing, as in a window that is read by hand.
 
     Raises:
         StackError: The log cannot be read.
@@ -63,21 +60,15 @@ def read_labels(reader: Reader, lenses: Lenses, *, since: Position, until: Posit
     lines = reader.rows("requests", LINE, since.requests, until.requests)
     outcomes = reader.rows("outcomes", OUTCOME, since.outcomes, until.outcomes)
     given = answered(records, lines).filter(pl.col("answered"))
-    series: dict[Key, Series] = {}
-    known = {version: lens for version in given["model_version"].unique() if (lens := lenses(version)) is not None}
-    for task in {lens.task for lens in known.values()}:  # one, unless the use case was changed
-        series |= _of_task(task, known, join_outcomes(given, outcomes.filter(SAID[task].is_not_null()), as_of))
+    told = "label" if task == "multiclass" else "outcome"
+    joined = join_outcomes(given, outcomes.filter(pl.col(told).is_not_null()), as_of)
+    known = joined.filter(pl.col(told).is_not_null() & (pl.col("model_version") != SAFE_DEFAULT))
+    series = {}
+    for key, rows in by_key(known):
+        lens = lenses(key.version)
+        if lens is not None and lens.task == task:
+            series[key] = lens.labelled(rows)
     return Labels(series, claims_of(outcomes, given))
-
-
-def _of_task(task: Task, lenses: Mapping[str, Lens], joined: pl.DataFrame) -> dict[Key, Series]:
-    """Profile the labels of the versions of one task; reports that tell no outcome of it have joined nothing."""
-    known = joined.filter(SAID[task].is_not_null() & (pl.col("model_version") != SAFE_DEFAULT))
-    return {
-        key: lenses[key.version].labelled(rows)
-        for key, rows in by_key(known)
-        if key.version in lenses and lenses[key.version].task == task
-    }
 
 
 def relabelled(block: Block, label: Block | None) -> Block:

@@ -24,7 +24,7 @@ HOUR = timedelta(hours=1)
 
 
 def source(log: PredictionLog) -> Source:
-    return Source(log, NAME, lambda version: LENS if version in ("1", "2") else None, timedelta(hours=2))
+    return Source(log, NAME, "binary", lambda version: LENS if version in ("1", "2") else None, timedelta(hours=2))
 
 
 def update(root: Path, log: BlockLog, as_of: datetime = END) -> Update:
