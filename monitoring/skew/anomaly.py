@@ -66,7 +66,8 @@ class RowScorer:
             sample: Reference rows with the profile's columns.
         """
         size = len(profile.paired)
-        together = np.array(profile.together, dtype=np.float64).reshape(size, size)
+        # A profile of a single number says nothing of pairs.
+        together = np.array(profile.together, dtype=np.float64) if profile.together else np.eye(size)
         precision = np.asarray(np.linalg.inv((1 - STIFFNESS) * together + STIFFNESS * np.eye(size)), dtype=np.float64)
         scores = cls(profile, precision, np.inf).score(sample).scores
         return cls(profile, precision, float(np.quantile(scores, USUAL)) if len(scores) else np.inf)
