@@ -17,7 +17,6 @@ from mlflow.tracking import MlflowClient
 
 from flywheel.package import Span
 from flywheel.profile import DataProfile, read_data_profile
-from flywheel.profiling.series import Series
 from flywheel.usecase import UseCase
 from training.candidate import Candidate, make_candidate, make_subject
 from training.checks.finding import CheckFailedError
@@ -197,7 +196,9 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
             evaluation=studied.evaluation.document(),
             checks_html=checks_html(prepared.checked.report),
             data_profile=prepared.checked.profile,
-            blocks=_blocks(prepared, studied, test),
+            blocks=reference_blocks(
+                prepared.split.rows, prepared.contract, prepared.usecase, test, studied.dataset.classes
+            ),
             lock=lock,
             plots={_title(name): figure for name, figure in drawn.items() if name not in OF_THE_SEARCH},
         ),
@@ -208,11 +209,6 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
     uri = log_model(folder, prepared.contract, subject.inputs, name=prepared.usecase.name, flavor=family.flavor)
     version = register(uri, prepared.usecase.name, lineage)
     return Trained(prepared.usecase.name, version, lineage.version, run_id, studied.evaluation)
-
-
-def _blocks(prepared: Prepared, studied: Studied, test: TestRows) -> Series:
-    split, task, classes = prepared.split, prepared.usecase.task, studied.dataset.classes
-    return reference_blocks(split.rows, split.label, prepared.contract, test, task=task, classes=classes)
 
 
 def _view(trial: TrialReport) -> TrialView:

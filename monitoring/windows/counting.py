@@ -1,10 +1,12 @@
 """How many answers of some blocks have their outcome, may get it still, or never will."""
 
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from flywheel.profiling.series import Series
 from flywheel.profiling.watched import LABEL
-from monitoring.windows.window import Counts
+from monitoring.windows.keys import Key, by_key
+from monitoring.windows.window import Counts, Window, count
 
 
 def counts_of(series: Series, as_of: datetime, label_delay: timedelta) -> Counts:
@@ -21,3 +23,9 @@ def counts_of(series: Series, as_of: datetime, label_delay: timedelta) -> Counts
         answers, labelled = answers + block.rows, labelled + known
         censored += block.rows - known if block.end + label_delay <= as_of else 0
     return Counts(answers, answers, labelled, answers - labelled - censored, censored)
+
+
+def counts_by_key(window: Window, label_delay: timedelta) -> dict[Key, Counts]:
+    """Count the answers of a window that was read by hand, by version and arm."""
+    due_before = window.span.as_of - label_delay
+    return {key: count(rows, rows.height, due_before) for key, rows in sorted(by_key(window.rows), key=itemgetter(0))}

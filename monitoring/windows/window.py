@@ -6,6 +6,7 @@ what is not among the labelled ones.
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Literal
 
 import polars as pl
 
@@ -14,6 +15,8 @@ from flywheel.records import answered, join_outcomes
 from flywheel.serving import SAFE_DEFAULT
 from flywheel.storage import PredictionLog
 from flywheel.usecase import UseCase
+
+Clock = Literal["event", "known"]
 
 
 @dataclass(frozen=True)
@@ -78,27 +81,52 @@ class Window:
         return self.rows.filter(pl.col("outcome").is_not_null())
 
 
-def read_window(log: PredictionLog, use_case: UseCase, span: Span) -> Window:
+def read_window(log: PredictionLog, use_case: UseCase, span: Span, *, by: Clock = "event") -> Window:
     """Read one window.
-
-    Predictions after the window are read as well, up to as_of: an outcome belongs to the last prediction of its
-    entity, which may lie there.
 
     Args:
         log: The prediction log.
         use_case: Its name, its task, and how long after the event an outcome is due.
         span: Which window.
+        by: Whether it holds the predictions of events in the span, or those whose outcome became known in it.
     """
-    predictions = log.predictions(use_case.name, span.start, span.as_of)
+    predictions = log.predictions(use_case.name, span.start if by == "event" else None, span.as_of)
+    when = pl.col("event_time" if by == "event" else "time_known")
+    within = (when >= span.start) & (when < span.end)
+    rows = _joined(log, use_case, predictions, span.as_of).filter(within).sort(when, "event_time")
+    records = rows.height if by == "known" else predictions.filter(within).height
+    return Window(span, rows, count(rows, records, span.as_of - use_case.data.label.available_after))
+
+
+def read_newest(log: PredictionLog, use_case: UseCase, rows: int, as_of: datetime) -> Window | None:
+    """Read the window of the last `rows` answered predictions by event time, fewer where there are not so many.
+
+    Returns:
+        Its span reaches from the first of them to `as_of` (naive UTC); None where nobody was answered.
+    """
+    predictions = log.predictions(use_case.name, None, as_of)
+    joined = _joined(log, use_case, predictions, as_of).sort("event_time")
+    newest = joined.filter(pl.col("event_time") < as_of).tail(rows)
+    if newest.is_empty():
+        return None
+    span = Span(newest["event_time"].item(0), as_of, as_of)
+    due_before = as_of - use_case.data.label.available_after
+    return Window(span, newest, count(newest, newest.height, due_before))
+
+
+def _joined(log: PredictionLog, use_case: UseCase, predictions: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Return the answers of models among predictions, with their outcomes.
+
+    Predictions after a window belong to it as well: an outcome belongs to the last prediction of its entity, which may
+    lie there.
+    """
     known = answered(predictions, log.requests(use_case.name)).filter(pl.col("answered"))
     outcome = pl.col("label" if use_case.task == "multiclass" else "outcome")
     outcomes = log.outcomes(use_case.name).filter(outcome.is_not_null())
-    joined = join_outcomes(known, outcomes, span.as_of).filter(pl.col("event_time") < span.end)
+    joined = join_outcomes(known, outcomes, as_of)
     # Answers of the declared default say nothing about a model; an outcome that belongs to one belongs to no other.
     joined = joined.filter(pl.col("model_version") != SAFE_DEFAULT)
-    rows = joined.with_columns(outcome.alias("outcome")).drop("label").sort("event_time")
-    records = predictions.filter(pl.col("event_time") < span.end).height
-    return Window(span, rows, count(rows, records, span.as_of - use_case.data.label.available_after))
+    return joined.with_columns(outcome.alias("outcome")).drop("label")
 
 
 def count(rows: pl.DataFrame, records: int, due_before: datetime) -> Counts:

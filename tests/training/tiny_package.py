@@ -159,7 +159,7 @@ def tiny_parts(
         evaluation=evaluation or {},
         checks_html="<p>All rows keep the contract.</p>",
         data_profile=NoProfile(),
-        blocks=reference_blocks(rows, "label", contract, tested, task=task, classes=classes),
+        blocks=reference_blocks(rows, contract, usecase, tested, classes),
         lock="mlflow==3.17.2\n",
         plots={},
     )

@@ -123,7 +123,7 @@ def _write_reference(folder: Path, parts: PackageParts) -> None:
     profile = make_profile(parts.test, parts.contract, parts.task, parts.classes)
     (folder / "profile.json").write_text(profile.model_dump_json(indent=1))
     (folder / "data_profile.json").write_text(parts.data_profile.model_dump_json(indent=1))
-    (folder / BLOCKS).write_bytes(series_bytes(parts.blocks))
+    (folder / BLOCKS).write_bytes(series_bytes(parts.blocks, dense=True))
 
 
 def _answers(parts: PackageParts, features: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Where values lie among a reference's quantiles, fast enough for a million rows of many columns.
 
 A search among a hundred quantiles is seven comparisons that a processor cannot foresee: 37 ns a value. Most values lie
-in a cell of a fine grid that no quantile lies in, and there their place is known without one: 4 ns.
+in a cell of a fine grid with one quantile or none, where a comparison is enough: 4 to 15 ns.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ PLACES = np.array(
 CELLS = 4096
 WORTH_A_GRID = 8192  # fewer values are searched for sooner than a grid is made
 PIECE = 32_768  # values at a time, so that what is in between stays in the processor's cache
-SEARCHED = 255  # no place: in this cell of the grid lies a quantile
+COMPARED, SEARCHED = 254, 255  # no places: in this cell of the grid lies a quantile, or several
 
 Places = npt.NDArray[np.uint8]
 
@@ -55,7 +55,11 @@ def _searched(values: Floats, edges: Floats) -> Places:
 
 
 class _Grid:
-    """Equal cells between the outer quantiles but one; the outermost cells take everything beyond."""
+    """Equal cells between the outer quantiles but one; the outermost cells take everything beyond.
+
+    In a cell without a quantile all values have one place. In one with a single quantile (which may repeat) they have
+    one of three: below it, at it, above it. In others they are searched for.
+    """
 
     def __init__(self, edges: Floats) -> None:
         self._edges, self._low = edges, edges[1]
@@ -64,15 +68,29 @@ class _Grid:
             self._per_unit = CELLS / width
         self.fine = bool(np.isfinite(width) and np.isfinite(self._per_unit))
         if self.fine:
-            holding = self._cells(edges)
-            # In a cell without a quantile the number below is that of those not above.
-            self._places = (2 * np.searchsorted(holding, np.arange(CELLS + 2))).astype(np.uint8)
-            self._places[holding] = SEARCHED
+            self._fill()
+
+    def _fill(self) -> None:
+        quantiles, first, times = np.unique(self._edges, return_index=True, return_counts=True)
+        cells, last = self._cells(quantiles), first + times
+        self._places = (2 * np.searchsorted(self._cells(self._edges), np.arange(CELLS + 2))).astype(np.uint8)
+        self._places[cells] = COMPARED
+        self._quantile, self._three = np.zeros(CELLS + 2), np.zeros((CELLS + 2, 3), dtype=np.uint8)
+        self._quantile[cells] = quantiles
+        self._three[cells] = np.column_stack([2 * first, first + last, 2 * last])
+        held, count = np.unique(cells, return_counts=True)
+        self._places[held[count > 1]] = SEARCHED
 
     def place(self, values: Floats) -> Places:
-        places = self._places.take(self._cells(values))
-        unsure = np.flatnonzero(places == SEARCHED)
-        places[unsure] = _searched(values[unsure], self._edges)
+        """Return the place of each value, (n,)."""
+        cells = self._cells(values)
+        places = self._places.take(cells)
+        near = np.flatnonzero(places == COMPARED)
+        at, beside = cells[near], values[near]
+        quantile = self._quantile.take(at)
+        places[near] = self._three[at, (beside >= quantile).view(np.int8) + (beside > quantile).view(np.int8)]
+        far = np.flatnonzero(places == SEARCHED)
+        places[far] = _searched(values[far], self._edges)
         return places
 
     def _cells(self, values: Floats) -> npt.NDArray[np.int16]:

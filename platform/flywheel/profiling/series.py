@@ -1,9 +1,11 @@
 """Blocks in order of time, all of one length and on one scale: the profile of a reference, or of what is live."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import reduce
+from itertools import accumulate
 
 from flywheel.errors import DataError
 from flywheel.profiling.block import Block, merged_columns
@@ -75,6 +77,12 @@ class Series:
         """Return the blocks with start <= their start < end (naive UTC)."""
         blocks = tuple(block for block in self.blocks if start <= block.start < end)
         return Series(self.scale, self.every, blocks)
+
+    def newest(self, rows: int) -> "Series":
+        """Return the last blocks that together have at least `rows` rows: a window by count."""
+        later = list(accumulate(block.rows for block in reversed(self.blocks)))
+        kept = bisect_left(later, rows) + 1
+        return Series(self.scale, self.every, self.blocks[-kept:])
 
     def published(self) -> "Series":
         """Return what may go into a package: quantiles of the whole only, no rare value, nothing to test a guess by."""

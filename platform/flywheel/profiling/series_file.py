@@ -7,6 +7,7 @@ anything of it is read, so damage is told and never taken for data.
 import bz2
 import hashlib
 import io
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from flywheel.profiling.series import Series
 
 FORMAT = "flywheel-blocks"
 VERSION = 1
+DENSE = b"BZh"  # what bzip2 begins with
 WHOLE = -1  # instead of a block's number
 COUNTS = pl.List(pl.Int64)
 COLUMNS = pl.Schema(
@@ -60,8 +62,8 @@ BLOCKS = pl.Schema(
 )
 
 
-def series_bytes(series: Series) -> bytes:
-    """Return a file's content."""
+def series_bytes(series: Series, *, dense: bool = False) -> bytes:
+    """Return a file's content; `dense` takes ten times as long and makes those without sketches smaller by a third."""
     head = orjson.dumps(
         {
             "every": series.every.total_seconds(),
@@ -72,7 +74,8 @@ def series_bytes(series: Series) -> bytes:
     )
     blocks = pl.DataFrame([_block_row(block) for block in series.blocks], schema=BLOCKS, orient="row")
     columns = pl.DataFrame(list(_column_rows(series)), schema=COLUMNS, orient="row")
-    body = bz2.compress(b"".join(_piece(part) for part in (head, _ipc(blocks), _ipc(columns))))
+    pieces = b"".join(_piece(part) for part in (head, _ipc(blocks), _ipc(columns)))
+    body = bz2.compress(pieces) if dense else zlib.compress(pieces, level=1)
     return f"{FORMAT} {VERSION} sha256:{hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 
@@ -104,7 +107,7 @@ def series_from(content: bytes, source: str) -> Series:
         raise IntegrityError(f"Profile {source} is of format {kind}, not {VERSION}. Read it with a later Flywheel.")
     if words[2] != f"sha256:{hashlib.sha256(body).hexdigest()}".encode():
         raise IntegrityError(f"Profile {source} is damaged: its digest does not match. Restore it, or make it again.")
-    head, blocks, columns = _pieces(bz2.decompress(body))
+    head, blocks, columns = _pieces(bz2.decompress(body) if body.startswith(DENSE) else zlib.decompress(body))
     return _series(orjson.loads(head), pl.read_ipc(io.BytesIO(blocks)), pl.read_ipc(io.BytesIO(columns)))
 
 

@@ -58,3 +58,9 @@ def test_columns_that_go_together_are_correlated_and_a_new_value_is_another() ->
 def test_a_row_without_a_time_is_refused_in_one_sentence() -> None:
     with pytest.raises(DataError, match="missing in 1 rows"):
         profile_rows(rows(1).with_columns(pl.col("at").replace({START: None})), COLUMNS, "at")
+
+
+@pytest.mark.parametrize(("asked", "blocks"), [(1, 1), (200, 1), (201, 2), (600, 3), (10_000, 3)])
+def test_a_window_by_count_has_the_last_blocks_with_so_many_rows(asked: int, blocks: int) -> None:
+    series = profile_rows(rows(3), COLUMNS, "at")
+    assert series.newest(asked).blocks == series.blocks[-blocks:]
