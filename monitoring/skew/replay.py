@@ -73,8 +73,8 @@ class Replayer:
         except Exception as fault:  # the user's own code: whatever it raises is a fault of that file
             what = f"{type(fault).__name__}: {fault}"
             raise DataError(
-                f"The feature function of {_name(self.package)} fails on logged inputs: {what}. It served them once, so "
-                "its libraries have changed: replay in the version's environment."
+                f"The feature function of {_name(self.package)} fails on logged inputs: {what}. It served them once, "
+                "so its libraries have changed: replay in the version's environment."
             ) from fault
         if features.height != asked.height:
             raise DataError(
