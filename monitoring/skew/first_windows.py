@@ -82,7 +82,8 @@ def _shift(before: Floats, now: Floats) -> float:
 
 def _sentence(before: ColumnProfile, now: ColumnProfile, shift: float, shares: float, missing: float) -> str:
     if abs(missing) >= LARGE:
-        return f"'{before.name}' is missing in {now.missing_share:.0%} of the rows, in training in {before.missing_share:.0%}."
+        usual = f"in training in {before.missing_share:.0%}"
+        return f"'{before.name}' is missing in {now.missing_share:.0%} of the rows, {usual}."
     if abs(shift) >= LARGE:
         medians = (float(np.median(one.quantiles)) for one in (before, now))
         return "'{}' has the median {:.4g} in training and {:.4g} now: {:+.1f} standard deviations.".format(

@@ -36,8 +36,8 @@ def test_harder_inputs_raise_the_loss_and_leave_its_excess_alone() -> None:
 
 
 def test_another_meaning_of_the_scores_raises_both() -> None:
-    assert Verdict.WORSE in verdicts(0.0, 1.0, excess=False)
-    assert Verdict.WORSE in verdicts(0.0, 1.0, excess=True)
+    assert Verdict.WORSE in verdicts(0.0, 2.0, excess=False)
+    assert Verdict.WORSE in verdicts(0.0, 2.0, excess=True)
 
 
 def test_on_the_reference_the_excess_is_about_nothing() -> None:

@@ -29,7 +29,7 @@ def test_columns_are_ranked_by_how_far_they_moved() -> None:
     assert [one.column for one in found] == ["shifted", "gone", "carrier", "absent", "same"]
     assert found[0].shift == pytest.approx(3.0, abs=0.1)
     assert found[0].reason.startswith("'shifted' has the median")
-    assert found[0].reason.endswith("+3.0 standard deviations.")
+    assert found[0].reason.endswith(": +3.1 standard deviations.")
     assert found[1].reason == "'gone' is not sent at all."
     assert found[2].shares == pytest.approx(0.8)
     assert "80% of the rows would have to change" in found[2].reason
