@@ -11,7 +11,7 @@ from monitoring.performance.calibration import calibrate
 from monitoring.performance.error_model import learn_errors
 from monitoring.performance.expected import expected_metrics
 
-NO_INPUTS = ("event_time", "model_version", "outcome", "loss", "decided")
+NO_INPUTS = ("event_time", "time_known", "model_version", "outcome", "loss", "decided")
 
 
 def known_rows(version: str, sample: pl.DataFrame, task: Task) -> pl.DataFrame:
