@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from flywheel.contract import Column, Contract
 from flywheel.errors import DataError, IntegrityError
+from flywheel.fields import read_fields
 from flywheel.package import INSIDE, read_package
 from flywheel.profile import Reference
 from monitoring.skew.agreement import Agreement, replay_rows
@@ -141,6 +142,10 @@ def test_without_a_graph_the_features_alone_are_compared(tmp_path: Path) -> None
 def test_one_row_is_asked_as_the_agent_asks_it_and_none_is_no_fault(tmp_path: Path) -> None:
     replayer = write_package(tmp_path)
     assert replay_rows("1", served(1), replayer).agrees
+    inputs = read_fields(served(1), "inputs", {column.name: column.type for column in CONTRACT.columns})
+    again = replayer.replay(inputs)
+    assert again.outputs is not None
+    assert again.features.height == again.outputs.height == 1
     assert replay_rows("1", served().head(0), replayer).reason == "Version 1 answered nothing in this window."
 
 
