@@ -11,7 +11,7 @@ from monitoring.performance.calibration import calibrate
 from monitoring.performance.error_model import learn_errors
 from monitoring.performance.expected import expected_metrics
 
-NO_INPUTS = ("event_time", "model_version", "outcome", "loss", "decided")
+NO_INPUTS = ("event_time", "time_known", "model_version", "outcome", "loss", "decided")
 
 
 def known_rows(version: str, sample: pl.DataFrame, task: Task) -> pl.DataFrame:
@@ -63,7 +63,8 @@ def expect(rows: pl.DataFrame, known: pl.DataFrame, task: Task, costs: Costs | N
 def _by_version(rows: pl.DataFrame, known: pl.DataFrame, task: Task) -> Floats:
     """Return each row's share of 1, or its squared error, to be expected by one version's known rows."""
     if task == "binary":
-        return calibrate(_numbers(known["prediction"]), _numbers(known["outcome"]))(_numbers(rows["prediction"]))
+        positive = (known["outcome"] > 0.5).cast(pl.Float64)
+        return calibrate(_numbers(known["prediction"]), _numbers(positive))(_numbers(rows["prediction"]))
     inputs = [name for name, kind in known.schema.items() if name not in NO_INPUTS and not kind.is_temporal()]
     return learn_errors(known, [name for name in inputs if name in rows.columns]).expected(rows)
 
