@@ -1,8 +1,8 @@
 """Fits of one history as of many times, asked for line by line: what a backtest needs of training.
 
-    python -m training.refit encode --usecase FILE --as-of TIME FOLDER    the history's rows, encoded once
-    python -m training.refit answer --usecase FILE --threads N FOLDER     requests on stdin, answers on stdout
+    python -m training.refit --usecase FILE --threads N FOLDER     requests on stdin, answers on stdout
 
+FOLDER holds the history's rows, as `python -m training.encode` wrote them.
 A request is a line of JSON, and so is its answer, in order; `{"fault": …}` where it could not be done. Rows are named
 by their places in the encoded dataset, which holds them in order of time.
 
@@ -26,12 +26,10 @@ import numpy as np
 from flywheel.errors import DataError, FlywheelError
 from flywheel.statistics import Floats
 from flywheel.usecase import UseCase, load_usecase
-from training.arguments import parse_as_of
 from training.data.dataset import Dataset, Rows, open_dataset
 from training.data.prediction import predict_matrix
 from training.families.catalogue import DEFAULTS, choose_families
 from training.families.protocol import Evaluation, Family, FitData, takes_weights
-from training.prepare import encode_rows, prepare
 
 
 @dataclass(frozen=True)
@@ -100,17 +98,6 @@ def row_weights(age: np.ndarray[Any, np.dtype[np.int64]], half_life: float) -> F
     return np.asarray(weight / weight.mean(), dtype=np.float64)
 
 
-def encode(usecase: UseCase, path: Path, as_of: str, folder: Path) -> None:
-    """Read, check and encode all rows whose label is known at a time, unless `folder` holds them already.
-
-    Raises:
-        FlywheelError: The data is not as declared.
-    """
-    if (folder / "dataset.json").is_file():
-        return
-    encode_rows(prepare(usecase, path, parse_as_of(as_of)), folder)
-
-
 def answers(history: History, lines: Iterator[str]) -> Iterator[str]:
     """Answer each line; a fit that fails is an answer too."""
     for line in lines:
@@ -138,22 +125,16 @@ def _replies() -> IO[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one of the two commands; a fault is one line on stderr and an exit code."""
+    """Answer until stdin ends; a fault of the use case is one line on stderr and an exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.refit")
-    parser.add_argument("command", choices=["encode", "answer"])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="what `python -m training.encode` wrote")
     parser.add_argument("--usecase", type=Path, required=True)
-    parser.add_argument("--as-of", default="")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     try:
         usecase = load_usecase(options.usecase)
-        if options.command == "encode":
-            encode(usecase, options.usecase, options.as_of, options.folder)
-            return
-        families = choose_families(
-            usecase.train.families or DEFAULTS[usecase.task], usecase.task, options.usecase.parent
-        )
+        entries = usecase.train.families or DEFAULTS[usecase.task]
+        families = choose_families(entries, usecase.task, options.usecase.parent)
         history = History(usecase, open_dataset(options.folder), families, options.threads)
     except FlywheelError as fault:
         sys.stderr.write(f"{fault}\n")

@@ -1,6 +1,6 @@
 """Who fits: a protocol, and the processes of training that do it, since monitoring may not import training.
 
-A process (`python -m training.refit answer`) serves one thread at a time; it ends with this one, whose end of the pipe
+A process (`python -m training.refit`) serves one thread at a time; it ends with this one, whose end of the pipe
 it reads.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 
 from flywheel.errors import DataError, StackError
 
-MODULE = "training.refit"
+ENCODE, REFIT = "training.encode", "training.refit"
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class TrainingProcesses:
 
     def _start(self) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [*_command("answer", self.usecase, self.folder), "--threads", str(self.threads)],
+            [*_command(REFIT, self.usecase, self.folder), "--threads", str(self.threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -144,13 +144,14 @@ def encode(usecase: Path, as_of: str, folder: Path) -> None:
     Raises:
         DataError: Training says that the data is not as declared.
     """
-    ended = subprocess.run(
-        [*_command("encode", usecase, folder), "--as-of", as_of], stderr=subprocess.PIPE, text=True, check=False
-    )
+    if (folder / "dataset.json").is_file():  # it is written last
+        return
+    command = [*_command(ENCODE, usecase, folder), "--as-of", as_of]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if ended.returncode:
         said = (ended.stderr.strip() or "it said nothing").splitlines()[-1]
         raise DataError(f"The history of {usecase} cannot be encoded: {said}")
 
 
-def _command(what: str, usecase: Path, folder: Path) -> list[str]:
-    return [sys.executable, "-m", MODULE, what, str(folder), "--usecase", str(usecase)]
+def _command(module: str, usecase: Path, folder: Path) -> list[str]:
+    return [sys.executable, "-m", module, str(folder), "--usecase", str(usecase)]
