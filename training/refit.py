@@ -7,8 +7,8 @@ A request is a line of JSON, and so is its answer, in order; `{"fault": …}` wh
 by their places in the encoded dataset, which holds them in order of time.
 
     {"do": "tune", "stop": 41000, "validation": [41200, 60000]}       the parameters that the first trial comes out with
-    {"do": "fit", "family": …, "params": {…}, "rows": [0, 60000], "half_life": null, "at": …, "predict": [60100, 90000],
-     "output": "…/fit.npy"}     writes predictions, float64; `at` and `half_life` are in microseconds
+    {"do": "fit", "family": …, "params": {…}, "rows": [0, 60000], "half_life": null, "predict": [60100, 90000],
+     "output": "…/fit.npy"}     writes predictions, float64; `half_life` is in microseconds
 """
 
 import argparse
@@ -23,13 +23,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from flywheel.errors import DataError, FlywheelError
+from flywheel.errors import FlywheelError
 from flywheel.statistics import Floats
 from flywheel.usecase import UseCase, load_usecase
 from training.data.dataset import Dataset, Rows, open_dataset
 from training.data.prediction import predict_matrix
-from training.families.catalogue import DEFAULTS, choose_families
-from training.families.protocol import Evaluation, Family, FitData, takes_weights
+from training.data.weights import row_weights
+from training.families.catalogue import DEFAULTS, check_weights, choose_families
+from training.families.protocol import Evaluation, Family, FitData
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,8 @@ class History:
         rows, asked = Rows(*request["rows"]), Rows(*request["predict"])
         weight = None
         if request["half_life"] is not None:
-            if not takes_weights(family):
-                raise DataError(
-                    f"Family {family.name} takes no weights of rows. Choose rows in another way than weighted."
-                )
-            weight = row_weights(request["at"] - rows.take(self.dataset.time), request["half_life"])
+            check_weights([family])
+            weight = row_weights(rows.take(self.dataset.time), request["half_life"])
         model = family.fit(request["params"], self._data(rows, weight)).model
         prediction = predict_matrix(model, asked.take(self.dataset.matrix), self.dataset.task)
         _write(Path(request["output"]), prediction)
@@ -85,17 +83,6 @@ class History:
             evaluation=evaluation,
             weight=weight,
         )
-
-
-def row_weights(age: np.ndarray[Any, np.dtype[np.int64]], half_life: float) -> Floats:
-    """Return weights that halve each half-life, scaled to a mean of 1, so that penalties keep their meaning.
-
-    Args:
-        age: (n_rows,), in the unit of `half_life`.
-        half_life: After which a row weighs half.
-    """
-    weight = np.exp2(-np.asarray(age, dtype=np.float64) / half_life)
-    return np.asarray(weight / weight.mean(), dtype=np.float64)
 
 
 def answers(history: History, lines: Iterator[str]) -> Iterator[str]:

@@ -29,8 +29,7 @@ class Fit:
         params: As the first training left them; the same for every policy.
         rows: Places of the first row to train on and of the first that is not.
         predict: The same for the rows to predict.
-        half_life: Microseconds after which a row weighs half, None: all alike; `at` is the time from which it counts.
-        at: As of when it is fitted, microseconds since 1970.
+        half_life: Microseconds after which a row weighs half, None: all alike.
     """
 
     family: str
@@ -38,7 +37,6 @@ class Fit:
     rows: tuple[int, int]
     predict: tuple[int, int]
     half_life: int | None = None
-    at: int | None = None
 
     def request(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -49,7 +47,6 @@ class Fit:
             "rows": list(self.rows),
             "predict": list(self.predict),
             "half_life": self.half_life,
-            "at": self.at,
         }
 
 

@@ -62,11 +62,10 @@ def test_a_fit_predicts_what_its_rows_say_and_weights_are_heeded(file: Path, enc
     history = open_history(encoded, timedelta(days=1))
     known, place = history.known(datetime(2013, 4, 1)), history.place(datetime(2013, 4, 1))
     rows, asked = (0, known), (place, len(history.time))
-    at = int(history.time[known - 1])
     with TrainingProcesses(file, encoded) as trainer:
         assert trainer.tune(2000, (2048, 2500))[0] == "logistic"
         trainer.fit(Fit("logistic", PARAMS, rows, asked), tmp_path / "all.npy")
-        trainer.fit(Fit("logistic", PARAMS, rows, asked, 10 * 86_400_000_000, at), tmp_path / "newer.npy")
+        trainer.fit(Fit("logistic", PARAMS, rows, asked, 10 * 86_400_000_000), tmp_path / "newer.npy")
     everything, newer = (history.losses(place, np.load(tmp_path / f"{name}.npy")).mean() for name in ("all", "newer"))
     assert len(np.load(tmp_path / "all.npy")) == asked[1] - asked[0]
     assert newer < 0.6 < everything  # the newer rows alone know that the label has turned round
@@ -91,9 +90,9 @@ def test_a_process_that_has_ended_is_replaced(file: Path, encoded: Path, tmp_pat
 
 
 def test_a_process_that_ends_in_the_middle_of_a_fit_is_a_sentence(tmp_path: Path) -> None:
-    with TrainingProcesses(tmp_path / "usecase.yaml", tmp_path / "nothing-here") as trainer:
-        with pytest.raises(StackError, match="in the middle of a fit"):
-            trainer.tune(2000, (2048, 2500))
+    nothing = TrainingProcesses(tmp_path / "usecase.yaml", tmp_path / "nothing-here")
+    with nothing as trainer, pytest.raises(StackError, match="in the middle of a fit"):
+        trainer.tune(2000, (2048, 2500))
 
 
 def test_a_source_that_is_not_as_declared_is_told_in_trainings_words(file: Path, tmp_path: Path) -> None:
