@@ -6,6 +6,7 @@ from being recorded; and a window that cannot be judged still gets its report.
 
 import tempfile
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -33,9 +34,12 @@ from monitoring.reports.ui import FOLDER as WORKSPACE
 from monitoring.retraining.evidence import Evidence
 from monitoring.retraining.policy import RetrainDecision
 from monitoring.retraining.retrain import Retraining, claim, project_folder, retrain
+from monitoring.retraining.rows import RowWindow, choose_live_rows
 from monitoring.windows.window import Span, Window, read_window
 
 logger = structlog.get_logger()
+
+YEAR = timedelta(days=365)  # how far back a change of the outcomes is looked for
 
 
 @dataclass(frozen=True)
@@ -196,12 +200,21 @@ def consider_training(settings: Settings, engine: sa.Engine, request: Check, kno
         return Training(decision.sentence if decision.is_news else "", decision)
     name, tracking = request.use_case.name, Tracking.from_login(login(settings, MONITORING))
     logger.info("training starts", use_case=name, as_of=str(known.now), reason=decision.sentence)
-    retraining = Retraining(request.use_case_file, request.use_case, known.now)
+    retraining = Retraining(request.use_case_file, request.use_case, known.now, _rows(settings, request, known.now))
     try:
         version = retrain(settings, engine, retraining, lambda: _newest_of_robot(tracking, name))
     except FlywheelError as fault:
         return Training(decision.sentence, decision, fault=str(fault))
     return Training(decision.sentence, decision, version=version)
+
+
+def _rows(settings: Settings, request: Check, now: datetime) -> RowWindow:
+    """Choose the history to train on; only a search for a change reads the log for it."""
+    policy = request.use_case.monitor.retrain
+    if policy.rows != "change_point":
+        return choose_live_rows(policy, now, pl.DataFrame())
+    log = PredictionLog(settings.root / "log")
+    return choose_live_rows(policy, now, read_window(log, request.use_case, Span(now - YEAR, now, now)).labelled)
 
 
 def _newest_of_robot(tracking: Tracking, model: str) -> str | None:

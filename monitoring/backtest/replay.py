@@ -4,7 +4,7 @@ What is known at a look are the rows before `History.known`; versions answer fro
 first version is trained as of the beginning, whatever the policy.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -141,7 +141,7 @@ class _Life:
         known, place = history.known(now), history.place(now)
         window = self._rows(now, number)
         start = 0 if window.start is None else history.place(window.start)
-        made = self._fit((start, known), (place, self.last), window, now)
+        made = self._fit((start, known), (place, self.last), window)
         mixed = self.members.join(made, place, known)
         if number == 0:
             self.raw = np.empty((self.last - self.first, *made.shape[1:]))
@@ -170,18 +170,23 @@ class _Life:
     def _rows(self, now: datetime, number: int) -> RowWindow:
         history, retrain = self.scene.history, self.policy.rows_of(number)
         if retrain.rows != "change_point":
-            return choose_rows(retrain, now, now, np.empty(0))
+            return self._own(choose_rows(retrain, now, now, np.empty(0)), now)
         if history.task == "multiclass":
             raise UsageError("Rows since the last change of the label need one with a mean, and classes have none.")
         known = history.known(now)
         day = history.day[:known]
         first = moment(int(day[0]) * (DAY // MICROSECOND))
-        return choose_rows(retrain, now, first, daily_means(history.label[:known], day))
+        return self._own(choose_rows(retrain, now, first, daily_means(history.label[:known], day)), now)
 
-    def _fit(self, rows: tuple[int, int], predict: tuple[int, int], window: RowWindow, now: datetime) -> Floats:
+    def _own(self, window: RowWindow, now: datetime) -> RowWindow:
+        """Take what the use case says itself where the policy says nothing, as training does."""
+        train = self.scene.use_case.train
+        start = window.start or (None if train.window is None else now - train.window)
+        return replace(window, start=start, half_life=window.half_life or train.half_life)
+
+    def _fit(self, rows: tuple[int, int], predict: tuple[int, int], window: RowWindow) -> Floats:
         half_life = None if window.half_life is None else window.half_life // MICROSECOND
-        at = None if half_life is None else micros(now)
-        fit = Fit(self.scene.family, self.scene.params, rows, predict, half_life, at)
+        fit = Fit(self.scene.family, self.scene.params, rows, predict, half_life)
         return self.scene.fits.predictions(fit)
 
     def _reference(self, start: int, now: datetime, window: RowWindow) -> Reference:
@@ -190,7 +195,7 @@ class _Life:
         train = self.scene.use_case.train
         cut = moment(int(history.time[known - 1])) - (train.test or train.validation)
         held = history.place(cut)
-        prediction = self._fit((start, history.known(cut)), (held, known), window, cut)
+        prediction = self._fit((start, history.known(cut)), (held, known), window)
         losses, day = history.losses(held, prediction), history.day[held:known]
         totals = np.bincount(day - day[0], weights=losses).astype(np.float64)
         rows = np.bincount(day - day[0])

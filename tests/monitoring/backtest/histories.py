@@ -54,7 +54,7 @@ class ShareTrainer:
         self.fits.append(fit)
         label, time = (values[slice(*fit.rows)] for values in (self.history.label, self.history.time))
         weight = np.ones(len(label))
-        if fit.half_life is not None and fit.at is not None:
-            weight = np.exp2(-(fit.at - time) / fit.half_life)
+        if fit.half_life is not None:
+            weight = np.exp2(-(time[-1] - time) / fit.half_life)
         share: Floats = np.full(fit.predict[1] - fit.predict[0], float((weight * label).sum() / weight.sum()))
         np.save(output, np.clip(share, 0.01, 0.99))
