@@ -1,7 +1,6 @@
 """How often is an alarm false? Cells of worlds without any change, a year each, by Flywheel and by its peers."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -15,7 +14,7 @@ from monitoring.drift.watch import learn
 
 NEVER = Shift(day=1_000_000)
 BUDGET, CONFIDENCE = 1.0, 0.99
-YEARS = {5: 4, 50: 2, 200: 1}  # sequences a cell by columns: what wide worlds cost is not spent on more of them
+YEARS = {5: 3, 50: 1, 200: 1}  # sequences a cell by columns: what wide worlds cost is not spent on more of them
 PEER_STEP = 5  # peers, whose windows do not depend on each other, look at every fifth
 PEER_COLUMNS = 50  # and at worlds no wider
 SEED = 1_000
@@ -81,13 +80,12 @@ def cells(*, quick: bool) -> list[World]:
     return [world for world in worlds if world.columns == 5][::4] if quick else [*worlds, *few]
 
 
-def rates(worlds: Sequence[World], *, years: dict[int, int] = YEARS) -> Iterator[Rate]:
-    """Let a year or more of each world go by."""
-    for world in worlds:
-        runs = years[world.columns] if world.rows < 10_000 else max(years[world.columns] // 4, 1)
-        found = [_year(world, SEED + run, peers=run == 0) for run in range(runs)]
-        kinds = [kind for year, _ in found for kind in year]
-        yield Rate(world, runs, len(kinds), {kind: kinds.count(kind) for kind in sorted(set(kinds))}, found[0][1])
+def rate_of(world: World) -> Rate:
+    """Let a year or more of a world go by."""
+    runs = YEARS[world.columns] if world.rows < 10_000 else 1
+    found = [_year(world, SEED + run, peers=run == 0) for run in range(runs)]
+    kinds = [kind for year, _ in found for kind in year]
+    return Rate(world, runs, len(kinds), {kind: kinds.count(kind) for kind in sorted(set(kinds))}, found[0][1])
 
 
 def _year(world: World, seed: int, *, peers: bool) -> tuple[list[str], dict[str, float]]:
@@ -105,8 +103,3 @@ def _year(world: World, seed: int, *, peers: bool) -> tuple[list[str], dict[str,
             for name, alarm in alarms(before, figures(before, Counts.of(block))).items():
                 said[name] += alarm
     return kinds, {name: count * world.live / looks for name, count in said.items()} if looks else {}
-
-
-def shorter(world: World, days: int) -> World:
-    """Return the same world with fewer live days."""
-    return replace(world, live=days)

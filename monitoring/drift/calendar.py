@@ -123,7 +123,9 @@ def calendar_of(
 
 
 def holidays_of(country: str, first_year: int, last_year: int) -> dict[date, str]:
-    """Return the name of each public holiday from one year to another, both included.
+    """Return the name of each public holiday from one year to another, both included, and of the days beside them.
+
+    People who have a holiday off travel the day before, and take the day after off too.
 
     Raises:
         UsageError: There is no such country.
@@ -135,4 +137,8 @@ def holidays_of(country: str, first_year: int, last_year: int) -> dict[date, str
         raise UsageError(
             f"country '{country}' has no public holidays here. Write ISO 3166, such as US or DE-BY."
         ) from fault
-    return {day: name.removesuffix(" (observed)") for day, name in found.items()}
+    named = {day: name.removesuffix(" (observed)") for day, name in found.items()}
+    beside: dict[date, str] = {}
+    for day, name in named.items():
+        beside |= {day - DAY: f"day before {name}", day + DAY: f"day after {name}"}
+    return beside | named

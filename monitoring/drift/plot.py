@@ -22,15 +22,19 @@ def draw(decision: DriftDecision, title: str) -> bytes:
     above, below = figure.subplots(2, 1, height_ratios=(3, 2))
     _evidence(above, decision)
     above.set_title(f"{title}: {decision.verdict.value}", loc="left", fontweight="bold")
-    shown = decision.alarms[-1].moved if decision.alarms else decision.nearest
-    _columns(below, shown[:MOST_BARS], ALARM if decision.alarms else EVIDENCE)
-    which = (
-        f"What moved, alarm of {decision.alarms[-1].start:%Y-%m-%d}" if decision.alarms else "Where most evidence lies"
-    )
-    below.set_title(which, loc="left", fontsize=10)
+    _columns(below, _shown(decision), ALARM if decision.alarms else EVIDENCE)
+    below.set_title("What moved" if decision.alarms else "Where most evidence lies", loc="left", fontsize=10)
     image = io.BytesIO()
     figure.savefig(image, format="png")
     return image.getvalue()
+
+
+def _shown(decision: DriftDecision) -> tuple[Moved, ...]:
+    """Return what moved in the newest alarm; of several alarms what moved most in each."""
+    alarms = decision.alarms
+    if len(alarms) < 2:
+        return (alarms[0].moved if alarms else decision.nearest)[:MOST_BARS]
+    return tuple(look.moved[0] for look in alarms[-MOST_BARS:])
 
 
 def _evidence(axes: Axes, decision: DriftDecision) -> None:
@@ -48,6 +52,7 @@ def _evidence(axes: Axes, decision: DriftDecision) -> None:
             textcoords="offset points",
             color=LIMIT,
             fontsize=9,
+            bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 1},
         )
     alarms = decision.alarms
     axes.scatter(
