@@ -18,7 +18,7 @@ from monitoring.times import parse_time
 
 if TYPE_CHECKING:
     from monitoring.job import Result
-    from monitoring.look.look import Looked
+    from monitoring.look.looked import Looked
 
 app = typer.Typer()
 app.add_typer(schedule_app)
@@ -93,6 +93,8 @@ def _lines(name: str, looked: "Looked") -> list[str]:
     lines += [f"{name}, version {version}: {one.reason}" for version, one in looked.drift.items()]
     if looked.concept is not None:
         lines.append(f"{name}, losses by day: {looked.concept.newest.reason}")
+    if looked.outlook is not None:
+        lines += [f"{name}, estimated {one}: {it.reason}" for one, it in looked.outlook.forecasts.items()][:2]
     if looked.inputs is not None:
         lines.append(f"{name}, inputs: {looked.inputs.agreement.reason}")
     lines += [f"{name}: {part} could not be judged: {reason}" for part, reason in looked.failures]

@@ -91,13 +91,13 @@ def of_inputs(inputs: Inputs, version: str, where: str) -> Iterator[Finding]:
         yield Finding("anomaly", version, Severity.WARNING, what, until, "Counted.", look, then)
 
 
-def of_slices(slices: Slices, span: Span, where: str) -> Iterator[Finding]:
+def of_slices(slices: Slices, since: datetime, where: str) -> Iterator[Finding]:
     """Yield the part of a window on which the model is worst, where that is shown."""
     worst = slices.worst
     if worst is not None:
         sure = "The interval holds for all parts together and lies above 0."
         then, key = "Nothing by itself.", f"{worst.column}={worst.value}"
-        yield Finding("slice", key, Severity.INFO, slices.reason, span.start.isoformat(), sure, where, then)
+        yield Finding("slice", key, Severity.INFO, slices.reason, since.isoformat(), sure, where, then)
 
 
 def of_files(files: Iterable[Quarantined], as_of: datetime) -> Iterator[Finding]:

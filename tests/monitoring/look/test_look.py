@@ -20,9 +20,11 @@ from flywheel.profile import Reference
 from flywheel.profiling.series_file import series_bytes
 from flywheel.settings import Settings
 from flywheel.textfile import TextfileCollector
+from flywheel.usecase import parse_usecase
 from monitoring.drift.decision import Verdict
 from monitoring.job import Result
-from monitoring.look.look import Looked, look
+from monitoring.look.look import look
+from monitoring.look.looked import Looked
 from monitoring.windows.window import Span
 from tests.monitoring.flights_log import CONTRACT, Flight, write_log
 from tests.monitoring.flights_package import USE_CASE, sign, write_model
@@ -104,7 +106,8 @@ def _fill(inside: Path, random: np.random.Generator) -> None:
     (inside / "data_profile.json").write_text(profile_data(frame, CONTRACT, "scheduled").model_dump_json())
     tested = frame.tail(14 * PER_DAY)
     test = TestRows(tested.drop("late"), tested["late"].to_numpy(), np.full(tested.height, 0.3))
-    blocks = reference_blocks(frame, "late", CONTRACT, test, task="binary", classes=())
+    use_case = parse_usecase(USE_CASE | {"name": "look"}, "test")
+    blocks = reference_blocks(frame, CONTRACT, use_case, test, ())
     (inside / "blocks").write_bytes(series_bytes(blocks))
     sample = frame.tail(300).with_columns(prediction=pl.lit(0.3), label=pl.col("late").cast(pl.Int8)).drop("late")
     sample.write_parquet(inside / "reference.parquet")
@@ -151,14 +154,17 @@ def test_days_like_those_of_training_are_quiet_and_cost_nothing_twice(world: Wor
     assert found.inputs.agreement.agrees
     assert found.concept is not None
     assert not found.concept.alarms
-    assert found.metrics["accuracy"].rows > 100
+    assert found.summary is not None
+    assert found.summary.metrics["accuracy"].rows > 100
+    assert found.outlook is not None
+    assert found.outlook.forecasts["log_loss"].value == pytest.approx(0.611, abs=0.03)
     assert found.alerts == []
     again = world.look(LIVE + 29 * DAY)
     assert again.windows == []
     assert len(again.drift["1"].looks) == 2  # the newest, which late rows may still change
     page = {family.name: family for family in TextfileCollector(world.settings.root).collect()}
-    evidence = {sample.labels["use_case"]: sample.value for sample in page["flywheel_monitor_drift_evidence"].samples}
-    assert 0 <= evidence[world.name] < 365
+    told_of = {sample.labels["use_case"]: sample.value for sample in page["flywheel_monitor_drift_evidence"].samples}
+    assert 0 <= told_of[world.name] < 365
 
 
 def test_a_shift_alarms_stays_open_and_trains_nothing_without_harm(world: World, engine: sa.Engine) -> None:
