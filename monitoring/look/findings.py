@@ -1,7 +1,8 @@
 """Decisions as findings: what is wrong, since when, how sure, which rows to look at, what happens next. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from flywheel.alerts import Alert, Finding, Severity
 from monitoring.concept.days import Days
@@ -55,6 +56,12 @@ def of_window(reason: str, span: Span, where: str, then: str) -> Finding:
     """Return the finding of a window that shows harm."""
     sure = "The 95 % interval of the difference, by days, lies above the margin."
     return Finding("loss", "", Severity.CRITICAL, reason, span.start.isoformat(), sure, where, then)
+
+
+def of_estimate(body: Mapping[str, Any], where: str, then: str) -> Finding:
+    """Return the finding of a window whose estimate shows harm before its outcomes have come."""
+    sure = "Estimated: its interval, from errors of earlier estimates, lies above the margin."
+    return Finding("loss", "", Severity.WARNING, str(body["reason"]), str(body["start"]), sure, where, then)
 
 
 def of_concept(days: Days, as_of: datetime, where: str, then: str) -> Iterator[Finding]:

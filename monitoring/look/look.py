@@ -29,6 +29,7 @@ from monitoring.job import Result, Training, consider_training, judge_window, kn
 from monitoring.look import findings as say
 from monitoring.look.drifting import judge_drift, state_path
 from monitoring.look.due import due_spans
+from monitoring.look.estimated import estimated_window
 from monitoring.look.inputs import judge_inputs
 from monitoring.look.looked import Looked, figures
 from monitoring.look.losses import MEMORY, judge_losses
@@ -87,6 +88,7 @@ class Look:
             self._judge_blocks()
             self._judge_recent(recent.rows)
         looked.attempt("The windows", lambda: self._judge_windows(since, tell))
+        self._judge_by_estimate()
         if start_training:
             request = Check(self._file, self._use_case, span, start_training=True)
             looked.training = looked.attempt("Training", lambda: self._train(request))
@@ -163,6 +165,20 @@ class Look:
                 self._looked.windows.append((span, result))
                 tell(span, result)
 
+    def _judge_by_estimate(self) -> None:
+        """Let the estimate say of the newest window what outcomes are too few to say."""
+        looked, outlook = self._looked, self._looked.outlook
+        champion = next(iter(self._packages.values()), None)
+        if outlook is None or champion is None:
+            return
+        few = [one for span, one in looked.windows if span.end == outlook.end and one.verdict == Verdict.TOO_FEW]
+        body = estimated_window(outlook, champion.profile.reference.loss, self._use_case) if few else None
+        if body is not None:
+            counts = {"answered": few[0].answered, "labelled": few[0].rows, "as_of": self._as_of.isoformat()}
+            with self._engine.begin() as connection:
+                append(connection, EventKind.MONITOR_WINDOW, self._use_case.name, MONITORING, {**body, **counts})
+            looked.estimated = body
+
     def _train(self, request: Check) -> Training:
         alarms = [decision.reason for decision in self._looked.drift.values() if decision.alarms]
         known = known_of(self._settings, request, drift=alarms[0] if alarms else None)
@@ -195,6 +211,8 @@ class Look:
             found += say.of_drift(decision, version, where, then)
         harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
         found += [say.of_window(result.reason, span, result.report_url or where, then) for span, result in harmed[-1:]]
+        if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:
+            found.append(say.of_estimate(looked.estimated, where, then))
         if looked.concept is not None:
             found += say.of_concept(looked.concept, self._as_of, where, then)
         if looked.inputs is not None:

@@ -31,7 +31,8 @@ class Looked:
         concept: Of the champion's daily losses.
         inputs: Of the champion's newest rows.
         summary: Realised, of the newest rows with outcomes.
-        outlook: Estimated, of the champion's newest rows.
+        outlook: Estimated, of the champion's answers in the newest window that is over.
+        estimated: The verdict on that window by its estimate, where outcomes are too few for one.
         training: What was decided; None where it was not to be considered.
         failures: Parts that failed, and why.
         alerts: That are open now.
@@ -45,6 +46,7 @@ class Looked:
     inputs: Inputs | None = None
     summary: Summary | None = None
     outlook: Outlook | None = None
+    estimated: Mapping[str, Any] | None = None
     training: Training | None = None
     failures: list[tuple[str, str]] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
@@ -78,6 +80,7 @@ class Looked:
             "inputs": None if self.inputs is None else self.inputs.body(),
             "summary": None if self.summary is None else self.summary.body(),
             "outlook": None if self.outlook is None else self.outlook.body(),
+            "estimated": self.estimated,
             "outcomes": self.update.claims.body(),
             "failures": [{"part": part, "reason": reason} for part, reason in self.failures],
         }

@@ -13,6 +13,7 @@ from monitoring.performance.answers import with_losses
 from monitoring.performance.estimation import known_rows
 from monitoring.performance.outlook import Outlook, outlooks
 from monitoring.performance.summary import Summary, summarise
+from monitoring.windows.grid import windows
 
 WINDOWS = 13  # of the past, by whose errors an estimate is corrected and judged
 
@@ -37,7 +38,7 @@ def outlook_of(
         rows: All its answers (n_rows) of some windows, as `monitoring.windows.window.read_window` returns them.
         use_case: Its task and window.
         package: Of the version.
-        as_of: Where the newest window ends (naive UTC).
+        as_of: The newest window is the last of the grid that is over then (naive UTC).
         changes: Since when the losses are known to have changed.
     """
     if use_case.task == "multiclass" or rows.is_empty():
@@ -49,13 +50,9 @@ def outlook_of(
     sample = known_rows(version, pl.read_parquet(package.reference), use_case.task)
     if contract.event_time != "event_time":
         sample = sample.rename({contract.event_time: "event_time"})
-    spans = spans_before(as_of, use_case.monitor.window)
+    length = use_case.monitor.window
+    spans = windows(as_of - WINDOWS * length, as_of, length)
     return outlooks(judged, spans, sample, use_case.task, costs=use_case.evaluate.costs, changes=changes)[-1]
-
-
-def spans_before(as_of: datetime, length: timedelta) -> list[tuple[datetime, datetime]]:
-    """Return the windows that end at `as_of` one after the other, the oldest first."""
-    return [(as_of - (turn + 1) * length, as_of - turn * length) for turn in reversed(range(WINDOWS))]
 
 
 def changes_of(concept: Days | None) -> list[datetime]:
