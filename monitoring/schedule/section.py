@@ -1,4 +1,4 @@
-"""The section `Monitoring` of `flywheel status`: found by the kernel through the entry point group `flywheel.status`."""
+"""The section `Monitoring` of `flywheel status`: an entry point of the group `flywheel.status`."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from monitoring.schedule.plan import Planned, open_schedule
 from monitoring.schedule.staying import NAME
 
 NOTHING = "No use case is looked at by itself: flywheel schedule add USECASE."
+STANDS = "The schedule's program does not run: flywheel up, or see logs/schedule.log."
 ANSWER_SECONDS = 3.0
 
 
@@ -33,9 +34,7 @@ def monitoring(settings: Settings) -> Section:
         return Section("Monitoring", ("Postgres does not answer, so nobody knows what is planned or open.",))
     state = program_states(settings).get(NAME)
     runs = state is not None and state.state == "RUNNING"
-    faults = (
-        [] if runs or not planned else ["The schedule's program does not run: flywheel up, or see logs/schedule.log."]
-    )
+    faults = [] if runs or not planned else [STANDS]
     faults += [f"{one.use_case}: {one.finding.what}" for one in alerts if one.finding.severity is Severity.CRITICAL]
     return Section(
         "Monitoring",
@@ -49,10 +48,8 @@ def lines(planned: Sequence[Planned], alerts: Sequence[Alert]) -> list[str]:
     """Return a line for each use case that is planned or has alerts."""
     names = sorted({one.name for one in planned} | {one.use_case for one in alerts})
     following = {one.name: one.next for one in planned}
-    return [
-        f"  {name}  {_next(name, following)}  {_open([one for one in alerts if one.use_case == name])}"
-        for name in names
-    ]
+    own = {name: [one for one in alerts if one.use_case == name] for name in names}
+    return [f"  {name}  {_next(name, following)}  {_open(own[name])}" for name in names]
 
 
 def _next(name: str, following: dict[str, datetime | None]) -> str:
