@@ -30,7 +30,7 @@ def profile_names(
 
 def _texts(frame: pl.DataFrame, name: str, kind: ColumnType) -> pl.Series:
     """Return a column as text (n_rows,), null where a row has none, or has nothing of this kind."""
-    if name not in frame.columns or frame[name].dtype.is_nested():
+    if name not in frame.columns or frame[name].dtype.is_nested() or frame[name].dtype in (pl.Binary, pl.Object):
         return pl.Series(name, [None] * frame.height, pl.String)
     values = frame[name]
     if kind == "boolean" and values.dtype.is_numeric():

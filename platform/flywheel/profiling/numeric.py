@@ -14,6 +14,7 @@ from flywheel.profiling.scores import STEPPED, NumberScores
 from flywheel.profiling.spans import Spans, naive
 from flywheel.statistics import Floats
 
+TEXTS = (pl.String, pl.Categorical, pl.Enum)
 Bools = npt.NDArray[np.bool_]
 
 
@@ -53,8 +54,10 @@ def _numbers(frame: pl.DataFrame, name: str, kind: ColumnType) -> tuple[Floats, 
 
 def _converted(given: pl.Series, kind: ColumnType) -> pl.Series:
     """Return values as numbers, null where they are none."""
-    if (kind == "datetime") != (given.dtype in (pl.Datetime, pl.Date)) or given.dtype.is_nested():
-        return pl.Series(given.name, [None] * len(given), pl.Float64)
-    if kind == "datetime":
+    if kind == "datetime" and given.dtype in (pl.Datetime, pl.Date):
         return naive(given).to_physical().cast(pl.Float64) / 1e6
-    return given.cast(pl.Float64, strict=False)
+    if kind != "datetime" and (given.dtype.is_numeric() or given.dtype in (pl.Boolean, pl.Null)):
+        return given.cast(pl.Float64)
+    if kind != "datetime" and given.dtype in TEXTS:
+        return given.cast(pl.String).cast(pl.Float64, strict=False)
+    return pl.Series(given.name, [None] * len(given), pl.Float64)

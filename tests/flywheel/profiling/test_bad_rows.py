@@ -1,5 +1,7 @@
 """Rows that are not as the reference was: counted as missing or unfit, or refused in one sentence."""
 
+import hashlib
+import zlib
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -37,6 +39,11 @@ def test_values_of_another_type_are_missing_and_counted_as_unfit() -> None:
     assert counted(frame.with_columns(x=pl.col("at")), "x") == (50, 50, 50)
     assert counted(frame.with_columns(x=pl.concat_list("count")), "x") == (50, 50, 50)
     assert counted(frame.with_columns(colour=pl.struct("count")), "colour") == (50, 50, 50)
+    assert counted(frame.with_columns(x=pl.lit(timedelta(1))), "x") == (50, 50, 50)
+    assert counted(frame.with_columns(colour=pl.lit(b"\xff")), "colour") == (50, 50, 50)
+    kinds = frame.with_columns(x=pl.col("colour").cast(pl.Categorical), colour=pl.col("colour").cast(pl.Categorical))
+    assert counted(kinds, "x") == (50, 50, 50)
+    assert counted(kinds, "colour") == (50, 0, 0)
     assert counted(frame.with_columns(open=pl.lit(7)), "open") == (50, 50, 50)
     assert counted(frame.with_columns(open=pl.int_range(pl.len()) % 2), "open") == (50, 0, 0)
 
@@ -100,9 +107,18 @@ def test_profiles_that_do_not_go_together_are_refused() -> None:
         live(frame).merged().columns["colour"].quantiles([0.5])
 
 
+def signed(body: bytes) -> bytes:
+    """Return content whose digest is right."""
+    return b"flywheel-blocks 1 sha256:" + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
+        (signed(b"nothing"), "is none"),
+        (signed(b"BZh"), "is none"),
+        (signed(zlib.compress(b"nothing")), "is none"),
+        (signed(zlib.compress(b"\x02\0\0\0\0\0\0\0{}" + b"\0" * 16)), "is none"),
         (b"", "is none"),
         (b"PK\x03\x04", "is none"),
         (b"flywheel-blocks 2 sha256:0\nx", "later Flywheel"),
