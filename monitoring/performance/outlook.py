@@ -62,10 +62,12 @@ def outlooks(
 
     Args:
         rows: Answers of all windows and, where there are any, from before the first: `event_time`, `time_known` (null:
-            not known yet), `model_version`, `prediction`, `outcome`, `loss` and for regression the inputs.
+            not known yet), `model_version`, `prediction`, `outcome`, `loss`, for regression the inputs, for multiclass
+            `probability_<class>`.
         spans: Start and end of each window, in order of time.
-        sample: What `known_rows` returns for the versions, with `event_time`.
-        task: Of the use case; for multiclass nothing is estimated.
+        sample: What `known_rows` returns for the versions, with `event_time`; for multiclass without rows, as reference
+            samples have no probabilities of classes.
+        task: Of the use case.
         costs: Of wrong decisions.
         changes: Since when concept drift is known, in any order.
     """
@@ -99,6 +101,8 @@ def _known(window: pl.DataFrame, moment: datetime) -> pl.DataFrame:
 
 def _together(sample: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Return the reference sample and the labelled rows with the columns that both have."""
+    if sample.is_empty():
+        return known
     both = [name for name in sample.columns if name in known.columns]
     return pl.concat([sample.select(both), known.select(both)], how="vertical_relaxed")
 
