@@ -62,21 +62,23 @@ def outlooks(
 
     Args:
         rows: Answers of all windows and, where there are any, from before the first: `event_time`, `time_known` (null:
-            not known yet), `model_version`, `prediction`, `outcome`, `loss` and for regression the inputs.
+            not known yet), `model_version`, `prediction`, `outcome`, `loss`, for regression the inputs, for multiclass
+            `probability_<class>`.
         spans: Start and end of each window, in order of time.
-        sample: What `known_rows` returns for the versions, with `event_time`.
-        task: Of the use case; for multiclass nothing is estimated.
+        sample: What `known_rows` returns for the versions, with `event_time`; for multiclass without rows, as reference
+            samples have no probabilities of classes.
+        task: Of the use case.
         costs: Of wrong decisions.
         changes: Since when concept drift is known, in any order.
     """
     reference = {name: metric.value for name, metric in realised_metrics(sample, task, costs).items()}
-    past: list[tuple[pl.DataFrame, dict[str, float]]] = []
+    past: list[_Earlier] = []
     found = []
     for start, end in spans:
         window = rows.filter(pl.col("event_time").is_between(start, end, closed="left"))
         known = rows.filter(pl.col("time_known") <= start)
         expected = expect(window, _together(sample, known), task, costs)
-        before = [(realised_metrics(_known(one, start), task, costs), said) for one, said in past]
+        before = [(one.realised(start, task, costs), one.said) for one in past]
         drifted = _unlearned(known, end, changes)
         forecasts = {
             name: foresee(
@@ -89,16 +91,33 @@ def outlooks(
         }
         realised = realised_metrics(window.filter(pl.col("time_known").is_not_null()), task, costs)
         found.append(Outlook(start, end, window.height, forecasts, realised))
-        past.append((window, expected))
+        past.append(_Earlier(window, expected))
     return tuple(found)
 
 
-def _known(window: pl.DataFrame, moment: datetime) -> pl.DataFrame:
-    return window.filter(pl.col("time_known") <= moment)
+@dataclass
+class _Earlier:
+    """A window that has been estimated: its rows, what was said, and what came of it once all outcomes are known."""
+
+    rows: pl.DataFrame
+    said: dict[str, float]
+    final: dict[str, Metric] | None = None
+
+    def realised(self, moment: datetime, task: Task, costs: Costs | None) -> dict[str, Metric]:
+        """Return the metrics of the outcomes known at a moment."""
+        if self.final is not None:
+            return self.final
+        known = self.rows.filter(pl.col("time_known") <= moment)
+        found = realised_metrics(known, task, costs)
+        if known.height == self.rows.height:
+            self.final = found  # moments only move forward
+        return found
 
 
 def _together(sample: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Return the reference sample and the labelled rows with the columns that both have."""
+    if sample.is_empty():
+        return known
     both = [name for name in sample.columns if name in known.columns]
     return pl.concat([sample.select(both), known.select(both)], how="vertical_relaxed")
 
