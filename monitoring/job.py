@@ -151,6 +151,8 @@ def _retrain(settings: Settings, engine: sa.Engine, request: Check, result: Resu
         said = "Training was not to be started." if result.verdict == Verdict.HARM else ""
         return replace(result, training=said)
     decision = claim(engine, request.use_case, known)
+    if decision.alert is not None:
+        logger.warning("retraining", use_case=request.use_case.name, alert=decision.alert)
     if not decision.start:
         return replace(result, training=decision.sentence if decision.is_news else "")
     name, tracking = request.use_case.name, Tracking.from_login(login(settings, MONITORING))
