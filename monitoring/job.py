@@ -117,7 +117,9 @@ def _known(log: PredictionLog, request: Check, packages: dict[str, ModelPackage]
     trained_at = max((package.lineage.as_of for package in packages.values()), default=None)
     if use_case.monitor.retrain.new_labels is None or trained_at is None or trained_at >= now:
         return Evidence(now, trained_at=trained_at)
-    labelled = read_window(log, use_case, Span(trained_at, now, now)).counts.labelled
+    # What happened within the delay before it was trained had no label then.
+    since = Span(trained_at - use_case.data.label.available_after, now, now)
+    labelled = read_window(log, use_case, since).counts.labelled
     return Evidence(now, trained_at=trained_at, new_labels=labelled)
 
 

@@ -54,6 +54,16 @@ def test_one_harm_harm_long_ago_and_harm_that_is_over_start_nothing(verdicts: tu
     assert (decision.start, decision.reason) == (False, None)
 
 
+def test_windows_that_share_days_count_once() -> None:
+    def window(first: int) -> Looked:
+        return Looked(START + first * DAY, START + first * DAY + WEEK, START + first * DAY + WEEK, "harm")
+
+    overlapping = tuple(window(day) for day in range(6))
+    assert decide(Evidence(START + 13 * DAY, overlapping), Retrain()).reason is None
+    apart = (*overlapping, window(7))
+    assert decide(Evidence(START + 14 * DAY, apart), Retrain()).reason == "harm"
+
+
 def test_windows_that_decide_nothing_take_no_place_among_the_five() -> None:
     verdicts = ("harm", "too few", "too few", "too few", "too few", "too few", "harm")
     assert decide(after(*verdicts), Retrain()).start
