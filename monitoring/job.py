@@ -131,7 +131,9 @@ def known_of(settings: Settings, request: Check, drift: str | None = None) -> Ev
     trained_at = max((package.lineage.as_of for package in packages.values()), default=None)
     if use_case.monitor.retrain.new_labels is None or trained_at is None or trained_at >= now:
         return Evidence(now, trained_at=trained_at, drift=drift)
-    labelled = read_window(log, use_case, Span(trained_at, now, now)).counts.labelled
+    # What happened within the delay before it was trained had no label then.
+    since = Span(trained_at - use_case.data.label.available_after, now, now)
+    labelled = read_window(log, use_case, since).counts.labelled
     return Evidence(now, trained_at=trained_at, new_labels=labelled, drift=drift)
 
 
@@ -196,6 +198,8 @@ class Training:
 def consider_training(settings: Settings, engine: sa.Engine, request: Check, known: Evidence) -> Training:
     """Decide about training, record it, and train where that is decided."""
     decision = claim(engine, request.use_case, known)
+    if decision.alert is not None:
+        logger.warning("retraining", use_case=request.use_case.name, alert=decision.alert)
     if not decision.start:
         return Training(decision.sentence if decision.is_news else "", decision)
     name, tracking = request.use_case.name, Tracking.from_login(login(settings, MONITORING))

@@ -140,11 +140,9 @@ def test_harm_that_asks_for_a_training_is_claimed_once_and_the_next_one_refused(
     may = {"start": MAY.isoformat(), "end": AS_OF.isoformat(), "as_of": AS_OF.isoformat(), "verdict": "harm"}
     june = AS_OF + timedelta(days=30)
     with engine.begin() as connection:
-        for body in (
-            may,
-            {**may, "start": (MAY + timedelta(days=15)).isoformat()},
-            {**may, "start": AS_OF.isoformat(), "end": june.isoformat(), "as_of": june.isoformat()},
-        ):
+        half = (MAY + timedelta(days=15)).isoformat()
+        later = {**may, "start": AS_OF.isoformat(), "end": june.isoformat(), "as_of": june.isoformat()}
+        for body in ({**may, "end": half}, {**may, "start": half}, later):
             append(connection, EventKind.MONITOR_WINDOW, NAME, MONITORING, body)
     assert claim(engine, request_.use_case, Evidence(AS_OF)).start
     started = events(engine, EventKind.RETRAIN_STARTED)
