@@ -112,8 +112,9 @@ class Draw:
         self.generator = np.random.default_rng([self.seed, world.columns, round(100 * world.rho), world.rows])
         self.named = world.columns // EVERY_CATEGORY
         self.numeric = world.columns - self.named
-        own, together = self._lasting((days, world.columns)), self._lasting((days, 1))
-        season = SEASON * self.generator.normal(size=(7, world.columns))
+        effects = self.numeric + self.named * len(SHARES)
+        own, together = self._lasting((days, effects)), self._lasting((days, 1))
+        season = SEASON * self.generator.normal(size=(7, effects))
         effect = np.sqrt(SHARED) * together + np.sqrt(1 - SHARED) * own + season[np.arange(days) % 7]
         self.effects = np.sqrt(world.rho) * effect
         if self.shift.calendar is not None:
@@ -126,18 +127,18 @@ class Draw:
         """Draw the rows of days from `first` on, from 0; days are drawn in their order."""
         world, sizes = self.world, self.sizes[first : first + count]
         day = np.repeat(np.arange(first, first + count), sizes)
-        latent = self.generator.standard_normal((world.columns, len(day)))
+        latent = self.generator.standard_normal((self.numeric, len(day)))
         if world.correlation:
             common = self.generator.standard_normal(len(day))
-            latent[: self.numeric] *= np.sqrt(1 - world.correlation)
-            latent[: self.numeric] += np.sqrt(world.correlation) * common
+            latent *= np.sqrt(1 - world.correlation)
+            latent += np.sqrt(world.correlation) * common
         latent *= np.sqrt(1 - world.rho)
-        for column in range(world.columns):
+        for column in range(self.numeric):
             latent[column] += self.effects[day, column]
         moved = day >= world.reference + self.shift.day
         if moved.any():
             self._shift(latent, moved)
-        numbers, codes = latent[: self.numeric], np.searchsorted(CUTS, latent[self.numeric :])
+        numbers, codes = latent, self._codes(day)
         for column in range(0, self.numeric, EVERY_MISSING):
             gone = self.shift.missing if column == 0 and self.shift.missing is not None else MISSING
             share = np.where(moved, gone, MISSING) if column == 0 else MISSING
@@ -145,6 +146,18 @@ class Draw:
         if self.shift.new and self.named:
             codes[0, moved & (self.generator.random(len(day)) < self.shift.new)] = len(SHARES)
         return Drawn(numbers, codes, np.cumsum(sizes))
+
+    def _codes(self, day: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Draw values of categories: days move the log-odds of each value as far as they move numbers."""
+        world, codes = self.world, np.zeros((self.named, len(day)), dtype=np.int64)
+        odds = LOGISTIC / np.sqrt(1 - world.rho) * self.effects[:, self.numeric :].reshape(-1, self.named, len(SHARES))
+        parts = np.array(SHARES) * np.exp(odds)
+        upto = (parts / parts.sum(axis=2, keepdims=True)).cumsum(axis=2)
+        for column in range(self.named):
+            chance = self.generator.random(len(day))
+            for value in range(len(SHARES) - 1):
+                codes[column] += chance > upto[day, column, value]
+        return codes
 
     def _shift(self, latent: Floats, moved: npt.NDArray[np.bool_]) -> None:
         for column in range(self.shift.columns):
@@ -158,7 +171,7 @@ class Draw:
         return np.asarray(pushes)
 
 
-CUTS = np.array([0.0, 0.8416, 1.5548, 2.0537, 2.5758])  # normal quantiles of the sums of SHARES
+LOGISTIC = np.pi / np.sqrt(3)  # the standard deviation of a logistic value, whose odds are log-odds
 VOCABULARY = ("a", "b", "c", "d", "e", "f")
 SCALE_ROWS = 20_000  # of each column make the scale, of every third day: any ruler measures, if it stays the same
 SCALE_DAYS = 3
