@@ -9,12 +9,14 @@ from monitoring.concept.days import Days
 from monitoring.drift.decision import DriftDecision
 from monitoring.look.inputs import Inputs
 from monitoring.performance.slices import Slices
+from monitoring.windows.claims import Claims
 from monitoring.windows.index import Quarantined
 from monitoring.windows.window import Span
 
 EPOCH = date(1970, 1, 1)
 MOST_COLUMNS = 5  # of one alarm that get an alert each; the decision names all
 RECENT = timedelta(days=14)  # a change of the loss that lies farther back has been told
+FEW_REPORTS, ODD = 5, 0.01  # of reports of outcomes: more odd ones than both are a finding
 LOUD = 0.05  # of rows: more unusual ones than that are a finding
 
 
@@ -105,6 +107,22 @@ def of_slices(slices: Slices, since: datetime, where: str) -> Iterator[Finding]:
         sure = "The interval holds for all parts together and lies above 0."
         then, key = "Nothing by itself.", f"{worst.column}={worst.value}"
         yield Finding("slice", key, Severity.INFO, slices.reason, since.isoformat(), sure, where, then)
+
+
+def of_outcomes(claims: Claims, as_of: datetime, where: str) -> Iterator[Finding]:
+    """Yield what is odd about the outcomes that were reported, each kind of oddity that more than a few have."""
+    sentences = {
+        "unknown": "belong to no prediction",
+        "before": "tell of an event before their prediction",
+        "contradictory": "say two things of one event at the same time",
+        "skewed": "were known before their event, or after the log had taken them: a clock is wrong",
+    }
+    for name, what in sentences.items():
+        count = claims.body()[name]
+        if count > max(FEW_REPORTS, ODD * claims.reports):
+            said = f"{count:,} of {claims.reports:,} reports of outcomes {what}."
+            then = "They join nothing, or the last one counts: see whoever reports them."
+            yield Finding("outcomes", name, Severity.INFO, said, as_of.isoformat(), "Counted.", where, then)
 
 
 def of_files(files: Iterable[Quarantined], as_of: datetime) -> Iterator[Finding]:

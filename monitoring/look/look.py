@@ -35,7 +35,7 @@ from monitoring.look.looked import Looked, figures
 from monitoring.look.losses import MEMORY, judge_losses
 from monitoring.look.pages import show
 from monitoring.look.recent import changes_of, outlook_of, summary_of
-from monitoring.packages import digests_by_version, read_packages
+from monitoring.packages import digests_by_version, find_package, read_packages
 from monitoring.performance.answers import with_losses
 from monitoring.performance.harm import Verdict
 from monitoring.performance.measure import MEASURES
@@ -85,7 +85,9 @@ class Look:
         if recent is not None and recent.rows.height:
             looked.counts = recent.counts
             self._packages = looked.attempt("The packages", lambda: self._read(recent.rows)) or {}
+        if recent is None or recent.rows.height:  # blocks leave out what cannot be read, and windows cannot
             self._judge_blocks()
+        if recent is not None:
             self._judge_recent(recent.rows)
         looked.attempt("The windows", lambda: self._judge_windows(since, tell))
         self._judge_by_estimate()
@@ -103,6 +105,9 @@ class Look:
     def _read(self, rows: pl.DataFrame) -> dict[str, ModelPackage]:
         return read_packages(self._settings.root, self._use_case.name, digests_by_version(rows))
 
+    def _find(self, version: str) -> ModelPackage | None:
+        return find_package(self._settings.root, self._use_case.name, version)
+
     def _judge_blocks(self) -> None:
         looked, use_case = self._looked, self._use_case
         lenses = PackageLenses(self._settings.root, use_case.name)
@@ -111,6 +116,10 @@ class Look:
         if updated is None:
             return
         looked.update = updated
+        if not self._packages:
+            versions = [key.version for key in self._store.kept()]
+            found = {one: looked.attempt(f"The package of version {one}", partial(self._find, one)) for one in versions}
+            self._packages = {version: package for version, package in found.items() if package is not None}
         for version in self._packages:
             decision = looked.attempt(f"Drift of version {version}", partial(self._drift, version))
             if decision is not None:
@@ -219,6 +228,7 @@ class Look:
             found += say.of_inputs(looked.inputs, next(iter(self._packages)), where)
         if looked.summary is not None:
             found += say.of_slices(looked.summary.slices, self._as_of - self._use_case.monitor.window, where)
+        found += say.of_outcomes(looked.update.claims, self._as_of, where)
         found += say.of_files(looked.update.quarantined, self._as_of)
         found += say.of_failures(looked.failures, self._as_of, file)
         if looked.training is not None:

@@ -67,6 +67,7 @@ class Looked:
             "concept": self.concept is not None,
             **dict.fromkeys(("skew", "missing", "freshness", "anomaly"), self.inputs is not None),
             "log": True,
+            "outcomes": True,
             "look": True,
             "retraining": self.training is not None,
         }

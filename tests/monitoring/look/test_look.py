@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 import yaml
@@ -18,7 +19,9 @@ from flywheel.events import EventKind, read
 from flywheel.package import INSIDE
 from flywheel.profile import Reference
 from flywheel.profiling.series_file import series_bytes
+from flywheel.records import OUTCOMES
 from flywheel.settings import Settings
+from flywheel.storage import append_outcomes
 from flywheel.textfile import TextfileCollector
 from flywheel.usecase import parse_usecase
 from monitoring.drift.decision import Verdict
@@ -235,3 +238,27 @@ def test_outcomes_that_come_late_reopen_windows_and_blocks(world: World) -> None
     assert len(first.windows) >= 1
     assert [str(span) for span, _ in later.windows] == [str(first.windows[-1][0])] or later.windows == []
     assert "1" in later.drift
+
+
+def test_a_damaged_file_of_the_log_is_critical_and_the_rest_is_judged(world: World) -> None:
+    world.fly(LIVE, 10)
+    world.fly(LIVE + 10 * DAY, 4)
+    table = world.settings.root / "log" / world.name / "predictions"
+    newest = max(table.glob("**/*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes()[:100])
+    found = world.look(LIVE + 15 * DAY)
+    assert found.update.quarantined
+    critical = {one.finding.kind for one in found.alerts if one.finding.severity.value == "critical"}
+    assert "log" in critical
+
+
+def test_outcomes_of_nobody_are_told(world: World) -> None:
+    world.fly(LIVE, 14)
+    said = {"outcome": 1.0, "event_time": LIVE + DAY, "time_known": LIVE + 2 * DAY}
+    strangers = [{"entity": f"stranger-{number}", **said} for number in range(40)]
+    rows = pl.from_arrow(pa.Table.from_pylist(strangers, schema=OUTCOMES))
+    assert isinstance(rows, pl.DataFrame)
+    append_outcomes(world.settings.root / "log", world.name, rows)
+    found = world.look(LIVE + 15 * DAY)
+    assert [one.finding.key for one in found.alerts if one.finding.kind == "outcomes"] == ["unknown"]
+    assert found.update.claims.unknown == 40
