@@ -13,7 +13,8 @@ from flywheel.usecase import Costs, UseCase
 from monitoring.backtest.fits import Fits
 from monitoring.backtest.history import History, moment, open_history
 from monitoring.backtest.policies import Policy
-from monitoring.backtest.replay import Replayed, Scene, replay
+from monitoring.backtest.replay import replay
+from monitoring.backtest.scene import Replayed, Scene
 from monitoring.backtest.score import Part, Recommendation, Scores
 from monitoring.backtest.trainer import Trainer, TrainingProcesses, encode
 

@@ -10,7 +10,8 @@ from flywheel.usecase import Costs
 from monitoring.backtest.fits import Fits
 from monitoring.backtest.history import DAY
 from monitoring.backtest.policies import standard
-from monitoring.backtest.replay import Replayed, Scene, replay
+from monitoring.backtest.replay import replay
+from monitoring.backtest.scene import Replayed, Scene
 from monitoring.backtest.score import Part, Scores, decision_costs, paired
 from tests.monitoring.backtest.histories import START, ShareTrainer, history, use_case
 
