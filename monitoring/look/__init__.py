@@ -5,7 +5,6 @@ looked.py     what a look has found
 recent.py     what the newest answers are worth: realised, and estimated
 due.py        which windows have anything new, and their judgement
 drifting.py   a version's blocks against those it was trained on
-losses.py     the champion's daily losses: has the relation changed
 inputs.py     the newest rows: replayed, complete, fresh, usual
 findings.py   decisions as findings, for alerts
 pages.py      what people see of it, in MLflow

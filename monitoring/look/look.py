@@ -6,7 +6,7 @@ training, by the windows on record.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from flywheel.storage import PredictionLog
 from flywheel.usecase import load_usecase
 from monitoring.alerts.desk import Desk
 from monitoring.concept.days import Days
+from monitoring.concept.judgement import judge_losses
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, Training, consider_training, judge_window, known_of
 from monitoring.look import findings as say
@@ -32,7 +33,6 @@ from monitoring.look.due import due_spans
 from monitoring.look.estimated import estimated_window
 from monitoring.look.inputs import judge_inputs
 from monitoring.look.looked import Looked, figures
-from monitoring.look.losses import MEMORY, judge_losses
 from monitoring.look.pages import show
 from monitoring.look.recent import changes_of, outlook_of, summary_of
 from monitoring.packages import digests_by_version, find_package, read_packages
@@ -47,6 +47,7 @@ from monitoring.windows.store import BlockStore
 from monitoring.windows.update import Source, update_blocks
 from monitoring.windows.window import Span, read_window
 
+MEMORY = timedelta(days=180)  # of losses that are judged; what a use case has forgotten costs it nothing
 Tell = Callable[[Span, Result], None]
 
 
@@ -159,9 +160,8 @@ class Look:
         return judge_losses(
             with_losses(labelled, task, {version: self._packages[version].contract}),
             MEASURES[task],
-            delay=self._use_case.data.label.available_after,
-            as_of=self._as_of,
             false_alarms_per_year=self._use_case.monitor.drift.false_alarms_per_year,
+            complete_before=self._as_of - self._use_case.data.label.available_after,
         )
 
     def _judge_windows(self, since: datetime | None, tell: Tell) -> None:
