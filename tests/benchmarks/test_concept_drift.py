@@ -8,6 +8,7 @@ import pytest
 from benchmarks.concept_drift import GOAL_STEPS, SMALL, measured_goals, null_row, step_rows
 from benchmarks.concept_drift_days import day_rows
 from benchmarks.concept_drift_detectors import ADWIN, DETECTORS, OURS, first
+from benchmarks.concept_drift_losses import KINDS, loss_rows
 from benchmarks.concept_drift_worlds import DayWorld, Step, errors
 
 
@@ -73,3 +74,15 @@ def test_by_day_few_are_wrong_and_by_row_most() -> None:
     world = DayWorld(0.3, 0.5).name
     assert rows[world, OURS]["alarms_per_year"] > 5
     assert rows[world, f"{OURS} by day"]["alarms_per_year"] < 3
+
+
+def test_other_kinds_of_loss_have_the_deviation_that_is_stated() -> None:
+    for kind in KINDS:
+        drawn = kind.draw(np.random.default_rng(1), 400_000)
+        assert drawn.std() == pytest.approx(kind.deviation, rel=0.15)  # the square of t has no finite eighth moment
+
+
+def test_other_kinds_of_loss_keep_to_the_budget_and_show_a_rise() -> None:
+    for row in loss_rows(12, 3):
+        assert row["alarms"] < 1.5 * row["allowed"]
+        assert row["median_delay_half_sd"] < 500
