@@ -50,7 +50,7 @@ def _one(home: Path, days: int) -> dict[str, Any]:
     kept = watch_bytes(learn(reference, Drift()))
     log, store = PredictionLog(home / "log"), BlockStore(home, NAME)
     lens = Lens("binary", COLUMNS, reference.scale)
-    source = Source(log, NAME, lambda _: lens, DAY)
+    source = Source(log, NAME, "binary", lambda _: lens, DAY)
     for begin in range(0, days, MONTH):
         _append(log, LIVE + DAY * begin, min(MONTH, days - begin), begin + 1)
     update_blocks(store, source, LIVE + DAY * days)

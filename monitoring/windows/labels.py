@@ -14,6 +14,7 @@ from flywheel.profiling.series import Series
 from flywheel.profiling.watched import LABEL
 from flywheel.records import LOGGED_OUTCOMES, answered, join_outcomes
 from flywheel.serving import SAFE_DEFAULT
+from flywheel.usecase import Task
 from monitoring.windows.claims import Claims, claims_of
 from monitoring.windows.deliveries import LINE
 from monitoring.windows.keys import Key, by_key
@@ -43,8 +44,12 @@ class Labels:
     claims: Claims
 
 
-def read_labels(reader: Reader, lenses: Lenses, since: Position, until: Position, as_of: datetime) -> Labels:
+def read_labels(
+    reader: Reader, task: Task, lenses: Lenses, *, since: Position, until: Position, as_of: datetime
+) -> Labels:
     """Join the outcomes known by `as_of` (naive UTC) with the answers logged between two positions.
+
+    Reports that tell no outcome of the task join nothing, as in a window that is read by hand.
 
     Raises:
         StackError: The log cannot be read.
@@ -55,15 +60,14 @@ def read_labels(reader: Reader, lenses: Lenses, since: Position, until: Position
     lines = reader.rows("requests", LINE, since.requests, until.requests)
     outcomes = reader.rows("outcomes", OUTCOME, since.outcomes, until.outcomes)
     given = answered(records, lines).filter(pl.col("answered"))
-    joined = join_outcomes(given, outcomes, as_of)
-    known = joined.filter(pl.col("outcome").is_not_null() | pl.col("label").is_not_null())
-    known = known.filter(pl.col("model_version") != SAFE_DEFAULT)
+    told = "label" if task == "multiclass" else "outcome"
+    joined = join_outcomes(given, outcomes.filter(pl.col(told).is_not_null()), as_of)
+    known = joined.filter(pl.col(told).is_not_null() & (pl.col("model_version") != SAFE_DEFAULT))
     series = {}
     for key, rows in by_key(known):
         lens = lenses(key.version)
-        said = rows if lens is None else rows.filter(lens.said.is_not_null())
-        if lens is not None and said.height:
-            series[key] = lens.labelled(said)
+        if lens is not None and lens.task == task:
+            series[key] = lens.labelled(rows)
     return Labels(series, claims_of(outcomes, given))
 
 

@@ -39,11 +39,6 @@ class Lens:
     every: timedelta = DAY
 
     @property
-    def said(self) -> pl.Expr:
-        """What of an outcome tells this task's label."""
-        return pl.col("label" if self.task == "multiclass" else "outcome")
-
-    @property
     def answer(self) -> str:
         """Which output is the prediction."""
         return "probability" if self.task == "binary" else "prediction"
@@ -60,7 +55,8 @@ class Lens:
 
     def labelled(self, rows: pl.DataFrame) -> Series:
         """Profile the outcomes of rows (n_rows) by (event_time, outcome, label), all of them known."""
-        table = rows.select(pl.col("event_time").alias(TIME), self.said.alias(LABEL))
+        said = rows["label" if self.task == "multiclass" else "outcome"]
+        table = pl.DataFrame([rows["event_time"].alias(TIME), said.alias(LABEL)])
         return self._profile(table, {LABEL: ANSWERS[self.task][LABEL]})
 
     def _profile(self, table: pl.DataFrame, kinds: Mapping[str, ColumnType]) -> Series:

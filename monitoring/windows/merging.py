@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from flywheel.errors import IntegrityError
 from flywheel.profiling.series import Series
 from monitoring.windows.chapters import by_chapter, number_of, read_chapters, write_chapter
-from monitoring.windows.index import Chapter, Index
+from monitoring.windows.index import REMEDY, Chapter, Index
 from monitoring.windows.intake import Intake
 from monitoring.windows.keys import Key
 from monitoring.windows.labels import Labels, relabelled, same_labels
@@ -50,7 +51,10 @@ def _open(known: Mapping[Place, Chapter], closed: datetime | None, intake: Intak
 def _merged(folder: Path, chapter: Chapter | None, new: Series | None) -> tuple[Series, set[datetime]]:
     """Return a chapter with its new rows, and the blocks that have some; one of the two is there."""
     moved = set() if new is None else {block.start for block in new.blocks}
-    stored = None if chapter is None else read_chapters(folder, [chapter])
+    try:
+        stored = None if chapter is None else read_chapters(folder, [chapter])
+    except FileNotFoundError as fault:
+        raise IntegrityError(f"The store of blocks {folder} lacks a file that its index names. {REMEDY}") from fault
     if stored is not None and new is not None:
         return stored.merge(new), moved
     whole = stored or new

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from flywheel.position import Position
 from flywheel.storage import PredictionLog
+from flywheel.usecase import Task
 from monitoring.windows.claims import Claims
 from monitoring.windows.deliveries import LATEST
 from monitoring.windows.index import Index, Moment, Quarantined
@@ -45,12 +46,14 @@ class Source:
     Args:
         log: The prediction log.
         use_case: Whose rows.
+        task: What it predicts: which field of an outcome counts.
         lenses: How a version's rows are profiled; None for one whose package is not here.
         label_delay: How long after its event an outcome is due.
     """
 
     log: PredictionLog
     use_case: str
+    task: Task
     lenses: Lenses
     label_delay: timedelta
 
@@ -73,7 +76,7 @@ def update_blocks(store: BlockStore, source: Source, as_of: datetime) -> Update:
         _take_all(intake, reader, index, end)
         began = _began(index, intake.began, as_of)
         aside = reader.aside()
-        labels = read_labels(aside, source.lenses, _earliest(began, end), end, as_of)
+        labels = read_labels(aside, source.task, source.lenses, since=_earliest(began, end), until=end, as_of=as_of)
         chapters, changed = merge(store.folder, index, intake, labels)
         closed = max(index.closed or datetime.min, as_of - source.label_delay - LATEST)
         waiting, lines = intake.deliveries.since(as_of).to_bytes()

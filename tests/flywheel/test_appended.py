@@ -10,6 +10,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from flywheel.erasure import Eraser
+from flywheel.errors import StackError
 from flywheel.records import TIME
 from flywheel.storage import PredictionLog
 
@@ -103,3 +104,22 @@ def test_an_append_that_others_overtook_is_newer_than_the_one_before_and_older_t
     numbers.append(newest(log))
     assert sorted(set(numbers)) == numbers
     assert after(log, numbers[2]) == ["p5"]
+
+
+def test_a_damaged_file_is_told_and_the_others_are_read(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    log.append("tiny", "predictions", rows(1), "s", 1)
+    (damaged,) = log.path("tiny", "predictions").glob("*.parquet")
+    log.append("tiny", "predictions", rows(2), "s", 2)
+    damaged.write_bytes(damaged.read_bytes()[:100])
+
+    told: list[tuple[str, str]] = []
+    parts = log.after(
+        "tiny", "predictions", 0, ["prediction_id"], unreadable=lambda path, why: told.append((path.name, why))
+    )
+    assert [name for part in parts for name in part["prediction_id"]] == ["p2"]
+    assert [name for name, why in told if why] == [damaged.name]
+    with pytest.raises((OSError, pa.ArrowException, StackError)):
+        log.after("tiny", "predictions", 0, ["prediction_id"])
+    alone = log.after("tiny", "predictions", 0, ["prediction_id"], file=damaged.name, unreadable=lambda _, __: None)
+    assert alone == []

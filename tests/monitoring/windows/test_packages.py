@@ -36,7 +36,7 @@ def reference() -> bytes:
 
 def updated(home: Path, *versions: str) -> Update:
     log = write_log(home / "log", [Flight(version, AT, version=version) for version in versions])
-    source = Source(log, NAME, PackageLenses(home, NAME), timedelta(days=1))
+    source = Source(log, NAME, "binary", PackageLenses(home, NAME), timedelta(days=1))
     return update_blocks(BlockStore(home, NAME), source, AT + DAY)
 
 

@@ -1,5 +1,6 @@
 """The store on disk: whole whenever a process dies, past damaged files of the log, and told when damaged itself."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.errors import IntegrityError
+from flywheel.errors import IntegrityError, StackError
 from monitoring.windows import index as index_module
 from monitoring.windows.index import NAME as INDEX
 from monitoring.windows.keys import Key
@@ -50,7 +51,8 @@ def test_an_update_that_dies_anywhere_is_made_up_for_by_the_next(
         update(tmp_path, log)
         update(tmp_path / "once", log)
         assert blocks(tmp_path) == blocks(tmp_path / "once")
-        assert not list(BlockStore(tmp_path, NAME).folder.glob("*.new"))
+        store = BlockStore(tmp_path, NAME)
+        assert {path.name for path in store.folder.iterdir()} == {INDEX, ".lock", *store.index().files}
         (tmp_path / "once" / "monitoring" / NAME / "blocks" / INDEX).unlink()
 
 
@@ -61,6 +63,37 @@ def test_there_are_eight_steps_to_die_at(tmp_path: Path, monkeypatch: pytest.Mon
         steps = _dying(patch, 0)
         update(tmp_path, log)
     assert [name for name, _ in steps] == ["write", "replace"] * 4  # a chapter, two sides that wait, the index
+
+
+def test_a_full_disk_is_told_and_leaves_the_store_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = BlockLog(tmp_path)
+    log.answered(some(0))
+    update(tmp_path, log)
+    before = blocks(tmp_path)
+    log.answered(some(100))
+
+    def write(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_module, "write", write)
+        with pytest.raises(StackError, match="No space left on device"):
+            update(tmp_path, log)
+    assert blocks(tmp_path) == before
+    update(tmp_path, log)
+    assert _rows(tmp_path) == 40
+
+
+def test_a_chapter_that_is_gone_is_told(tmp_path: Path) -> None:
+    log = BlockLog(tmp_path)
+    log.answered(some(0))
+    update(tmp_path, log)
+    store = BlockStore(tmp_path, NAME)
+    (store.folder / store.index().chapters[0].file).unlink()
+    with pytest.raises(IntegrityError, match="lacks a file that its index names"):
+        store.series(CHAMPION)
+    with pytest.raises(IntegrityError, match="lacks a file that its index names"):
+        update(tmp_path, log)
 
 
 def _dying(patch: pytest.MonkeyPatch, at: int) -> list[tuple[str, Path]]:

@@ -24,7 +24,7 @@ HOUR = timedelta(hours=1)
 
 
 def source(log: PredictionLog) -> Source:
-    return Source(log, NAME, lambda version: LENS if version in ("1", "2") else None, timedelta(hours=2))
+    return Source(log, NAME, "binary", lambda version: LENS if version in ("1", "2") else None, timedelta(hours=2))
 
 
 def update(root: Path, log: BlockLog, as_of: datetime = END) -> Update:
@@ -73,6 +73,17 @@ def test_a_correction_replaces_a_label(tmp_path: Path) -> None:
     assert series is not None
     assert series.blocks[0].columns["label"].share("false") == 1.0
     assert (found.changed, found.claims.corrected) == ({CHAMPION: (AT,)}, 1)
+
+
+def test_a_report_of_another_task_is_no_outcome(tmp_path: Path) -> None:
+    log = BlockLog(tmp_path)
+    log.answered([record(1)])
+    at = AT + HOUR
+    log.append("outcomes", [outcome(1.0, at, entity="e1"), outcome(0.0, at, at + 2 * HOUR, entity="e1", outcome=None)])
+    update(tmp_path, log)
+    series = BlockStore(tmp_path, NAME).series(CHAMPION)
+    assert series is not None
+    assert series.blocks[0].columns["label"].share("true") == 1.0
 
 
 @st.composite
