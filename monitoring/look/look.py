@@ -112,7 +112,7 @@ class Look:
     def _judge_blocks(self) -> None:
         looked, use_case = self._looked, self._use_case
         lenses = PackageLenses(self._settings.root, use_case.name)
-        source = Source(self._log, use_case.name, lenses, use_case.data.label.available_after)
+        source = Source(self._log, use_case.name, use_case.task, lenses, use_case.data.label.available_after)
         updated = looked.attempt("The blocks", lambda: update_blocks(self._store, source, self._as_of))
         if updated is None:
             return
