@@ -56,11 +56,15 @@ chaos: install ## kill, freeze and swap parts of a running data plane for hours 
 	python -m tests.simulation --histories 5000
 	python -m tests.chaos $(if $(JSON),--json $(JSON))
 
-bench: install ## measure the data plane, training, the canary's judge and rollouts (see benchmarks/README.md)
+bench: install ## measure the data plane, training, the canary's judge, rollouts and monitoring (see benchmarks/README.md)
 	python -m benchmarks.serving $(if $(JSON),--json $(JSON))
 	python -m benchmarks.training $(if $(JSON),--json $(basename $(JSON))-training.json)
 	python -m benchmarks.canary $(if $(JSON),--json $(basename $(JSON))-canary.json)
 	python -m benchmarks.rollout $(if $(JSON),--json $(basename $(JSON))-rollout.json)
+	python -m benchmarks.drift_alarms $(if $(JSON),--json $(basename $(JSON))-drift-alarms.json)
+	python -m benchmarks.drift_speed $(if $(JSON),--json $(basename $(JSON))-drift-speed.json)
+	python -m benchmarks.concept_drift $(if $(JSON),--json $(basename $(JSON))-concept-drift.json)
+	python -m benchmarks.flights_backtest $(if $(JSON),--json $(basename $(JSON))-backtest.json)
 
 format: install ## format the code
 	ruff format .

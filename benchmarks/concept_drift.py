@@ -20,6 +20,7 @@ from rich.table import Table
 
 from benchmarks.concept_drift_days import day_rows
 from benchmarks.concept_drift_detectors import ADWIN, DETECTORS, OTHERS, OURS, first
+from benchmarks.concept_drift_losses import loss_rows
 from benchmarks.concept_drift_worlds import STATIONARY, Step, errors
 from flywheel.goals import Goal, goal, write_goals
 
@@ -48,7 +49,7 @@ def main() -> None:
     nulls = [null_row(OURS, 0.2, COUNTED), *(null_row(name, 0.2, COUNTED) for name in (ADWIN, *OTHERS))]
     rates = [null_row(name, rate, many) for rate in RATES for name in DETECTORS]
     others = [row for steps_of_one in OTHER_STEPS for row in step_rows(steps_of_one, streams // 4)]
-    rows = [*steps, *nulls, *rates, *others, *day_rows(days, SEED)]
+    rows = [*steps, *nulls, *rates, *others, *loss_rows(5 * days, SEED), *day_rows(days, SEED)]
     goals = measured_goals(steps, nulls[0])
     show(rows, goals)
     print(f"took {time.monotonic() - began:.0f} s")

@@ -29,8 +29,8 @@ from benchmarks.drift_peers import PEERS
 from flywheel.goals import Goal, goal, write_goals
 
 T = TypeVar("T")
-RUNS = {"delays": 15, "tuning": 6, "power": 12, "calendar": 4}
-QUICK = {"delays": 3, "tuning": 1, "power": 2, "calendar": 1}
+RUNS = {"delays": 6, "tuning": 4, "power": 10, "calendar": 3}
+QUICK = {"delays": 1, "tuning": 1, "power": 2, "calendar": 1}
 
 
 def main() -> None:

@@ -1,16 +1,21 @@
 """How soon is a change found? Days from a shift of one of fifty columns to the alarm, after a hundred quiet days."""
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from benchmarks.drift_worlds import Shift, World, series_of
 from flywheel.monitor_spec import Drift
-from monitoring.drift.watch import learn
+from flywheel.profiling.block import Block
+from monitoring.drift.watch import Watch, learn
 
+NEVER = Shift(day=1_000_000)
 QUIET, WAIT = 100, 90  # days before the shift, and after it
 ROWS = 2_000
+COLUMNS = 10  # that shift, each by itself
 SEED = 2_000
 
 
@@ -67,17 +72,30 @@ class Delay:
 
 
 def delay(case: Case, runs: int) -> Delay:
-    """Play a case `runs` times."""
-    found = [_one(case, SEED + run) for run in range(runs)]
+    """Play a case: in each of `runs` sequences, each of the first `COLUMNS` columns shifts in a world of its own."""
+    found = [one for run in range(runs) for one in _sequence(case, SEED + run)]
     return Delay(case, tuple(days for days, _ in found), sum(named for _, named in found))
 
 
-def _one(case: Case, seed: int) -> tuple[float, bool]:
-    """Return the days to the alarm, and whether it names the column first."""
-    reference, live = series_of(case.world, Shift(day=QUIET, mean=case.size), seed)
+def _sequence(case: Case, seed: int) -> list[tuple[float, bool]]:
+    """Return the days to the alarm for each column, and whether it is named first.
+
+    The same rows are drawn twice, as they are and shifted, and a column is taken from the latter.
+    """
+    names = [f"x{number}" for number in range(COLUMNS)]
+    reference, live = series_of(case.world, NEVER, seed)
+    _, shifted = series_of(case.world, Shift(day=QUIET, mean=case.size, columns=COLUMNS), seed)
+    pairs = zip((block for block, _ in live), (block for block, _ in shifted), strict=True)
     watch = learn(reference, Drift())
-    for day, (block, _) in enumerate(live):
-        look = watch.take(block)
-        if look.alarm and day >= QUIET:
-            return day - QUIET + 1.0, look.moved[0].stream.column == "x0"
+    for block, _ in islice(pairs, QUIET):
+        watch.take(block)
+    later = list(pairs)
+    return [_one(deepcopy(watch), name, later) for name in names]
+
+
+def _one(watch: Watch, name: str, later: list[tuple[Block, Block]]) -> tuple[float, bool]:
+    for day, (plain, shifted) in enumerate(later, start=1):
+        look = watch.take(replace(plain, numbers={**plain.numbers, name: shifted.numbers[name]}))
+        if look.alarm:
+            return float(day), look.moved[0].stream.column == name
     return float("inf"), False

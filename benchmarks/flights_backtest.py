@@ -51,7 +51,7 @@ def policies(own: Mapping[str, Policy]) -> list[Policy]:
         Policy(f"every {PACE} days, long and short", pace, long_and_short(pace, RECENT)),
         Policy(f"every {PACE} days, recalibrated", pace, recalibration=Recalibration()),
         Policy(f"every {PACE} days, long and short, recalibrated", pace, long_and_short(pace, RECENT), Recalibration()),
-        # What the recalibration alone does: neither can be recommended, being never retrained or too often.
+        # What the recalibration does by itself, and with as many trainings as there are weeks.
         Policy("never, recalibrated", own["never"].retrain, recalibration=Recalibration()),
         Policy("weekly, recalibrated", own["weekly"].retrain, recalibration=Recalibration()),
     ]

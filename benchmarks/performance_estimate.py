@@ -22,8 +22,8 @@ from benchmarks.performance_history import AIRPORTS, END, FLIGHTS, Case, Example
 from flywheel.goals import Goal, goal, write_goals
 from monitoring.performance.estimate_plot import Point, draw_estimates
 from monitoring.performance.estimation import expect
-from monitoring.performance.foresight import Past, foresee
 from monitoring.performance.metrics import realised_metrics
+from monitoring.performance.outlook import outlooks
 
 OURS, PLAIN, CONSTANT, LAST = "Flywheel", "CBPE, plain", "constant", "window before"
 MEASURED_PLAIN, MEASURED_CONSTANT = 0.049, 0.047  # by an earlier study of these data, with a model of its own
@@ -65,23 +65,18 @@ def weeks(case: Case) -> Spans:
 def estimated(case: Case, history: History, spans: Spans, name: str) -> list[dict[str, Any]]:
     """Return one row a window: the metric realised, and what each way said before."""
     sample = history.rows.filter(pl.col("event_time") < case.first)
-    reference = _realised(sample, history, case.metric)
-    past: list[tuple[pl.DataFrame, float]] = []
-    rows = []
-    for start, end in spans:
-        window = history.rows.filter(pl.col("event_time").is_between(start, end, closed="left"))
-        is_known = pl.col("event_time") < start - history.delay
-        expected = expect(window, history.rows.filter(is_known), history.task)[case.metric]
-        # The last day before a window is not known when it begins, so the window before counts without it.
-        before = [Past(said, _realised(earlier.filter(is_known), history, case.metric)) for earlier, said in past]
-        forecast = foresee(expected, before, reference)
-        realised = _realised(window, history, case.metric)
+    later = history.rows.filter(pl.col("event_time") >= case.first)
+    rows, last = [], None
+    for outlook in outlooks(later, spans, sample.drop("time_known"), history.task):
+        forecast, realised = outlook.forecasts[case.metric], outlook.realised[case.metric].value
+        window = later.filter(pl.col("event_time").is_between(outlook.start, outlook.end, closed="left"))
+        reference = realised_metrics(sample, history.task)[case.metric].value
         rows.append(
             {
                 "cell": name,
-                "window": f"{start:%Y-%m-%d}",
+                "window": f"{outlook.start:%Y-%m-%d}",
                 "metric": case.metric,
-                "rows": window.height,
+                "rows": outlook.rows,
                 "realised": realised,
                 OURS: forecast.value,
                 "low": forecast.low,
@@ -89,10 +84,10 @@ def estimated(case: Case, history: History, spans: Spans, name: str) -> list[dic
                 "trusted": forecast.trusted,
                 PLAIN: expect(window, sample, history.task)[case.metric],
                 CONSTANT: reference,
-                LAST: before[-1].realised if before else reference,
+                LAST: reference if last is None else last,
             }
         )
-        past.append((window, expected))
+        last = realised  # a day of it is not known yet when the next begins, which is in this peer's favour
     return rows
 
 
@@ -154,10 +149,6 @@ def show(rows: list[dict[str, Any]], goals: list[Goal]) -> None:
 def _cells(rows: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     for cell in dict.fromkeys(row["cell"] for row in rows):
         yield cell, [row for row in rows if row["cell"] == cell]
-
-
-def _realised(rows: pl.DataFrame, history: History, metric: str) -> float:
-    return realised_metrics(rows, history.task)[metric].value
 
 
 def _parse() -> argparse.Namespace:

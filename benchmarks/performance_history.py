@@ -9,7 +9,7 @@ import polars as pl
 import xgboost
 
 from flywheel.statistics import Floats, row_losses
-from flywheel.usecase import Task, UseCase, load_usecase
+from flywheel.usecase import Task, load_usecase
 from training.data.features import load_features
 from training.sources.rows import input_columns, load_rows
 
@@ -49,12 +49,11 @@ class History:
 
     Attributes:
         task: binary or regression.
-        delay: How long after the event an outcome is known.
-        rows: `event_time`, `model_version`, `prediction`, `outcome`, `loss` and the features, in order of time.
+        rows: `event_time`, `time_known`, `model_version`, `prediction`, `outcome`, `loss` and the features, in order
+            of time.
     """
 
     task: Task
-    delay: timedelta
     rows: pl.DataFrame
 
 
@@ -71,11 +70,6 @@ class Example:
         self._features = load_features(home / self._usecase.features)(rows.select(input_columns(rows, data)))
         self._time, self._label = rows[data.event_time], rows[data.label.column].cast(pl.Float64)
 
-    @property
-    def usecase(self) -> UseCase:
-        """Its use case."""
-        return self._usecase
-
     def history(self, seed: int) -> History:
         """Train on what came before the reference, and answer all that comes after."""
         matrix, label = _matrix(self._features), self._label.to_numpy()
@@ -85,12 +79,13 @@ class Example:
         outcome, task = label[later.to_numpy()], self._usecase.task
         rows = self._features.filter(later).with_columns(
             self._time.filter(later).alias("event_time"),
+            (self._time.filter(later) + self._usecase.data.label.available_after).alias("time_known"),
             pl.lit(VERSION).alias("model_version"),
             pl.Series("prediction", prediction),
             pl.Series("outcome", outcome),
             pl.Series("loss", row_losses(task, outcome, prediction)),
         )
-        return History(task, self._usecase.data.label.available_after, rows)
+        return History(task, rows)
 
 
 def _answers(task: Task, matrix: Floats, label: Floats, trained: Floats, seed: int) -> Floats:

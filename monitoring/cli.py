@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ from monitoring.times import parse_time
 
 if TYPE_CHECKING:
     from monitoring.job import Result
+    from monitoring.look.looked import Looked
 
 app = typer.Typer()
 app.add_typer(schedule_app)
@@ -58,8 +59,8 @@ def monitor(
     checked = load_usecase(use_case)
     # polars, SQLAlchemy and matplotlib: two seconds that `flywheel --help` does not need.
     from monitoring.job import check
+    from monitoring.look.look import look
     from monitoring.reports.publication import Check
-    from monitoring.rounds import look
     from monitoring.windows.window import Span
 
     now = times[3] or datetime.now(UTC).replace(tzinfo=None)
@@ -67,20 +68,42 @@ def monitor(
     def tell(span: Span, result: "Result") -> None:
         typer.echo(_line(checked.name, str(span), asdict(result)))
 
+    settings = load_settings()
     if times[0] is not None and times[1] is not None:
         span = Span(times[0], times[1], now)
-        results = [check(load_settings(), Check(use_case, checked, span, start_training))]
-        tell(span, results[0])
+        result = check(settings, Check(use_case, checked, span, start_training))
+        tell(span, result)
+        document: Any = asdict(result)
+        faults = [result.fault]
     else:
-        settings = load_settings()
-        results = look(settings, use_case, since=times[2], as_of=now, start_training=start_training, tell=tell)
-        if not results:
-            typer.echo(f"{checked.name}: nothing new since the last look.")
+        looked = look(settings, use_case, since=times[2], as_of=now, start_training=start_training, tell=tell)
+        typer.echo("\n".join(_lines(checked.name, looked)))
+        windows = [{"window": str(span), **asdict(result)} for span, result in looked.windows]
+        document = {"windows": windows, **looked.body()}
+        faults = [looked.training.fault if looked.training else None]
     if json_file is not None:
-        documents = [asdict(result) for result in results]
-        json_file.write_text(json.dumps(documents[0] if start is not None else documents, indent=2) + "\n")
-    if faults := [result.fault for result in results if result.fault is not None]:
-        raise FlywheelError(" ".join(faults))
+        json_file.write_text(json.dumps(document, indent=2) + "\n")
+    if said := [fault for fault in faults if fault is not None]:
+        raise FlywheelError(" ".join(said))
+
+
+def _lines(name: str, looked: "Looked") -> list[str]:
+    """Say what a look has found, a line each."""
+    lines = [f"{name}: no window has anything new since the last look."] if not looked.windows else []
+    lines += [f"{name}, version {version}: {one.reason}" for version, one in looked.drift.items()]
+    if looked.concept is not None:
+        lines.append(f"{name}, losses by day: {looked.concept.newest.reason}")
+    if looked.outlook is not None:
+        lines += [f"{name}, estimated {one}: {it.reason}" for one, it in looked.outlook.forecasts.items()][:2]
+    if looked.inputs is not None:
+        lines.append(f"{name}, inputs: {looked.inputs.agreement.reason}")
+    lines += [f"{name}: {part} could not be judged: {reason}" for part, reason in looked.failures]
+    if looked.training is not None and looked.training.said:
+        lines.append(f"{name}: {looked.training.said}")
+    if looked.training is not None and looked.training.version is not None:
+        lines.append(f"{name}: version {looked.training.version} was trained and waits for review.")
+    opened = len(looked.alerts)
+    return [*lines, f"{name}: {opened} {'alert is' if opened == 1 else 'alerts are'} open."]
 
 
 def _given(start: str | None, end: str | None, since: str | None, as_of: str | None) -> list[tuple[str, str | None]]:

@@ -6,6 +6,7 @@ from being recorded; and a window that cannot be judged still gets its report.
 
 import tempfile
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -31,10 +32,14 @@ from monitoring.reports.process import ReportJob, ReportProcess
 from monitoring.reports.publication import Check, finish, publish, publish_unjudged
 from monitoring.reports.ui import FOLDER as WORKSPACE
 from monitoring.retraining.evidence import Evidence
+from monitoring.retraining.policy import RetrainDecision
 from monitoring.retraining.retrain import Retraining, claim, project_folder, retrain
+from monitoring.retraining.rows import RowWindow, choose_live_rows
 from monitoring.windows.window import Span, Window, read_window
 
 logger = structlog.get_logger()
+
+YEAR = timedelta(days=365)  # how far back a change of the outcomes is looked for
 
 
 @dataclass(frozen=True)
@@ -80,15 +85,23 @@ def check(settings: Settings, request: Check) -> Result:
         project_folder(request.use_case_file)  # a harm must not be found before it turns out that nothing can train
     try:
         with open_database(settings, "monitoring") as engine:
-            result, known = _look(settings, engine, request)
-            return _retrain(settings, engine, request, result, known)
+            result = judge_window(settings, engine, request)
+            if not request.start_training:
+                said = "Training was not to be started." if result.verdict == Verdict.HARM else ""
+                return replace(result, training=said)
+            training = consider_training(settings, engine, request, known_of(settings, request))
+            return replace(result, training=training.said, retrained_version=training.version, fault=training.fault)
     except sa.exc.SQLAlchemyError as fault:
         what = str(fault).splitlines()[0]
         raise StackError(f"The database of the events fails: {what}. `flywheel status` shows what is down.") from fault
 
 
-def _look(settings: Settings, engine: sa.Engine, request: Check) -> tuple[Result, Evidence]:
-    """Everything up to the event and its page, before any training; and what else a training may depend on."""
+def judge_window(settings: Settings, engine: sa.Engine, request: Check) -> Result:
+    """Judge one window, record it and show it; no training.
+
+    Raises:
+        FlywheelError: As `check`.
+    """
     use_case, span = request.use_case, request.span
     with ReportProcess(settings.root) as report, tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
         log = PredictionLog(settings.root / "log")
@@ -103,20 +116,25 @@ def _look(settings: Settings, engine: sa.Engine, request: Check) -> tuple[Result
             raise
         page = publish(settings, request, judged)
         _record(engine, request, judged, page.run.run_id if page else None)
-        result, known = _result(judged), _known(log, request, packages)
+        result = _result(judged)
         if page is None:
-            return result, known
-        return replace(result, run_id=page.run.run_id, report_url=finish(page, asked)), known
+            return result
+        return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
 
 
-def _known(log: PredictionLog, request: Check, packages: dict[str, ModelPackage]) -> Evidence:
-    """Return what a training may depend on beside the events: how old the newest version is, and labels since."""
+def known_of(settings: Settings, request: Check, drift: str | None = None) -> Evidence:
+    """Return what a training may depend on beside the events: how old the newest version is, labels since, drift."""
     use_case, now = request.use_case, request.span.as_of
+    log = PredictionLog(settings.root / "log")
+    answered = read_window(log, use_case, request.span).rows
+    packages = read_packages(settings.root, use_case.name, digests_by_version(answered))
     trained_at = max((package.lineage.as_of for package in packages.values()), default=None)
     if use_case.monitor.retrain.new_labels is None or trained_at is None or trained_at >= now:
-        return Evidence(now, trained_at=trained_at)
-    labelled = read_window(log, use_case, Span(trained_at, now, now)).counts.labelled
-    return Evidence(now, trained_at=trained_at, new_labels=labelled)
+        return Evidence(now, trained_at=trained_at, drift=drift)
+    # What happened within the delay before it was trained had no label then.
+    since = Span(trained_at - use_case.data.label.available_after, now, now)
+    labelled = read_window(log, use_case, since).counts.labelled
+    return Evidence(now, trained_at=trained_at, new_labels=labelled, drift=drift)
 
 
 def _report_job(
@@ -160,21 +178,47 @@ def _record(engine: sa.Engine, request: Check, judged: Judged, run_id: str | Non
         append(connection, EventKind.MONITOR_WINDOW, request.use_case.name, MONITORING, body)
 
 
-def _retrain(settings: Settings, engine: sa.Engine, request: Check, result: Result, known: Evidence) -> Result:
-    if not request.start_training:
-        said = "Training was not to be started." if result.verdict == Verdict.HARM else ""
-        return replace(result, training=said)
+@dataclass(frozen=True)
+class Training:
+    """What was decided about training, and what came of it.
+
+    Attributes:
+        said: The decision in words; '' where nothing asks for one.
+        decision: The whole.
+        version: That was registered.
+        fault: Why a started one ended without a version.
+    """
+
+    said: str
+    decision: RetrainDecision
+    version: str | None = None
+    fault: str | None = None
+
+
+def consider_training(settings: Settings, engine: sa.Engine, request: Check, known: Evidence) -> Training:
+    """Decide about training, record it, and train where that is decided."""
     decision = claim(engine, request.use_case, known)
+    if decision.alert is not None:
+        logger.warning("retraining", use_case=request.use_case.name, alert=decision.alert)
     if not decision.start:
-        return replace(result, training=decision.sentence if decision.is_news else "")
+        return Training(decision.sentence if decision.is_news else "", decision)
     name, tracking = request.use_case.name, Tracking.from_login(login(settings, MONITORING))
     logger.info("training starts", use_case=name, as_of=str(known.now), reason=decision.sentence)
-    retraining = Retraining(request.use_case_file, request.use_case, known.now)
+    retraining = Retraining(request.use_case_file, request.use_case, known.now, _rows(settings, request, known.now))
     try:
         version = retrain(settings, engine, retraining, lambda: _newest_of_robot(tracking, name))
     except FlywheelError as fault:
-        return replace(result, training=decision.sentence, fault=str(fault))
-    return replace(result, training=decision.sentence, retrained_version=version)
+        return Training(decision.sentence, decision, fault=str(fault))
+    return Training(decision.sentence, decision, version=version)
+
+
+def _rows(settings: Settings, request: Check, now: datetime) -> RowWindow:
+    """Choose the history to train on; only a search for a change reads the log for it."""
+    policy = request.use_case.monitor.retrain
+    if policy.rows != "change_point":
+        return choose_live_rows(policy, now, pl.DataFrame())
+    log = PredictionLog(settings.root / "log")
+    return choose_live_rows(policy, now, read_window(log, request.use_case, Span(now - YEAR, now, now)).labelled)
 
 
 def _newest_of_robot(tracking: Tracking, model: str) -> str | None:

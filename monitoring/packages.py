@@ -8,6 +8,8 @@ from flywheel.digest import folder_digest
 from flywheel.package import ModelPackage, read_package
 from flywheel.signing import trusted_key, verify_stored
 
+SHOWN = 12  # digits of its digest that a package's folder has after its version
+
 
 def digests_by_version(rows: pl.DataFrame) -> dict[str, str]:
     """Return the digest that each `model_version` reported, the version with most rows first."""
@@ -36,3 +38,18 @@ def read_packages(home: Path, use_case: str, digests: dict[str, str]) -> dict[st
                 found[version] = read_package(folder)
                 break
     return found
+
+
+def find_package(home: Path, use_case: str, version: str) -> ModelPackage | None:
+    """Return the package of a version whose folder is here and holds what its name says; None where there is none.
+
+    Raises:
+        IntegrityError: It is damaged, no package, or not signed by a key that counts here.
+    """
+    for folder in sorted((home / "packages" / use_case).glob(f"{version}-*")):
+        if folder.is_dir() and folder_digest(folder).startswith(f"sha256:{folder.name[-SHOWN:]}"):
+            key = trusted_key(home)
+            if key is not None:
+                verify_stored(folder, key, f"Version {version} of '{use_case}'")
+            return read_package(folder)
+    return None

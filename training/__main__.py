@@ -10,7 +10,7 @@ import typer
 from flywheel import edge
 from flywheel.connections import QUIET
 from flywheel.usecase import load_usecase
-from training.arguments import parse_as_of, parse_trials
+from training.arguments import parse_as_of, parse_length, parse_trials, with_rows
 
 MANNERS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -31,12 +31,16 @@ def train(
     usecase: Annotated[Path, typer.Option(help="Path of a usecase.yaml.")],
     as_of: Annotated[str, typer.Option(help="Use nothing known later than this time (ISO 8601, UTC).")] = "",
     trials: Annotated[str, typer.Option(help="How many trials, instead of the use case's number.")] = "",
+    window: Annotated[str, typer.Option(help="Train on this much history (90d), instead of train.window.")] = "",
+    half_life: Annotated[str, typer.Option(help="Rows of this age weigh half (60d), instead of train.half_life.")] = "",
 ) -> None:
     """Tune, evaluate and register one version of a use case.
 
     Example: python -m training --usecase examples/flights/usecase.yaml --as-of 2013-04-01 --trials 10
     """
-    spec, moment, count = load_usecase(usecase), parse_as_of(as_of), parse_trials(trials)
+    moment, count = parse_as_of(as_of), parse_trials(trials)
+    lengths = {"window": parse_length("window", window), "half_life": parse_length("half_life", half_life)}
+    spec = with_rows(load_usecase(usecase), lengths)
     # Imports of 1 s and of 9 s, behind the checks that need not wait for them.
     from training.services import check_mlflow, optuna_url  # noqa: PLC0415
 

@@ -21,7 +21,7 @@ from training.data.encoding import write_dataset
 from training.data.features import FeatureFunction, check_rows_alone, load_features
 from training.data.split import Split, split
 from training.evaluation.wishes import check_wishes
-from training.families.catalogue import DEFAULTS, choose_families
+from training.families.catalogue import DEFAULTS, check_weights, choose_families
 from training.metrics import choose_metric
 from training.sources.origin import Origin
 from training.sources.rows import input_columns, load_source
@@ -101,7 +101,9 @@ def prepare(usecase: UseCase, path: Path, as_of: datetime | None, last: DataProf
         TransientError: The source went away while it was read.
     """
     home, moment = path.parent, moment_of(usecase, as_of)
-    choose_families(usecase.train.families or DEFAULTS[usecase.task], usecase.task, home)
+    families = choose_families(usecase.train.families or DEFAULTS[usecase.task], usecase.task, home)
+    if usecase.train.half_life is not None:
+        check_weights(families)
     choose_metric(usecase.task, usecase.train.metric)
     features = load_features(home / usecase.features)
     read = read_rows(usecase, home, moment, last)
@@ -136,7 +138,9 @@ def labelled_rows(usecase: UseCase, home: Path, as_of: datetime) -> pl.DataFrame
 def encode_rows(prepared: Prepared, folder: Path) -> Dataset:
     """Compute the features of all labelled rows once, and write them encoded into `folder` for every worker."""
     rows = prepared.split.rows
-    return write_dataset(folder, prepared.features_of(rows), prepared.split, prepared.usecase.task)
+    usecase = prepared.usecase
+    features = prepared.features_of(rows)
+    return write_dataset(folder, features, prepared.split, usecase.task, half_life=usecase.train.half_life)
 
 
 def prepare_dataset(usecase: UseCase, path: Path, as_of: datetime) -> Dataset:

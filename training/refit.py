@@ -1,14 +1,14 @@
 """Fits of one history as of many times, asked for line by line: what a backtest needs of training.
 
-    python -m training.refit encode --usecase FILE --as-of TIME FOLDER    the history's rows, encoded once
-    python -m training.refit answer --usecase FILE --threads N FOLDER     requests on stdin, answers on stdout
+    python -m training.refit --usecase FILE --threads N FOLDER     requests on stdin, answers on stdout
 
+FOLDER holds the history's rows, as `python -m training.encode` wrote them.
 A request is a line of JSON, and so is its answer, in order; `{"fault": …}` where it could not be done. Rows are named
 by their places in the encoded dataset, which holds them in order of time.
 
     {"do": "tune", "stop": 41000, "validation": [41200, 60000]}       the parameters that the first trial comes out with
-    {"do": "fit", "family": …, "params": {…}, "rows": [0, 60000], "half_life": null, "at": …, "predict": [60100, 90000],
-     "output": "…/fit.npy"}     writes predictions, float64; `at` and `half_life` are in microseconds
+    {"do": "fit", "family": …, "params": {…}, "rows": [0, 60000], "half_life": null, "predict": [60100, 90000],
+     "output": "…/fit.npy"}     writes predictions, float64; `half_life` is in microseconds
 """
 
 import argparse
@@ -23,15 +23,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from flywheel.errors import DataError, FlywheelError
+from flywheel.errors import FlywheelError
 from flywheel.statistics import Floats
 from flywheel.usecase import UseCase, load_usecase
-from training.arguments import parse_as_of
 from training.data.dataset import Dataset, Rows, open_dataset
 from training.data.prediction import predict_matrix
-from training.families.catalogue import DEFAULTS, choose_families
-from training.families.protocol import Evaluation, Family, FitData, takes_weights
-from training.prepare import encode_rows, prepare
+from training.data.weights import row_weights
+from training.families.catalogue import DEFAULTS, check_weights, choose_families
+from training.families.protocol import Evaluation, Family, FitData
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,8 @@ class History:
         rows, asked = Rows(*request["rows"]), Rows(*request["predict"])
         weight = None
         if request["half_life"] is not None:
-            if not takes_weights(family):
-                raise DataError(
-                    f"Family {family.name} takes no weights of rows. Choose rows in another way than weighted."
-                )
-            weight = row_weights(request["at"] - rows.take(self.dataset.time), request["half_life"])
+            check_weights([family])
+            weight = row_weights(rows.take(self.dataset.time), request["half_life"])
         model = family.fit(request["params"], self._data(rows, weight)).model
         prediction = predict_matrix(model, asked.take(self.dataset.matrix), self.dataset.task)
         _write(Path(request["output"]), prediction)
@@ -87,28 +83,6 @@ class History:
             evaluation=evaluation,
             weight=weight,
         )
-
-
-def row_weights(age: np.ndarray[Any, np.dtype[np.int64]], half_life: float) -> Floats:
-    """Return weights that halve each half-life, scaled to a mean of 1, so that penalties keep their meaning.
-
-    Args:
-        age: (n_rows,), in the unit of `half_life`.
-        half_life: After which a row weighs half.
-    """
-    weight = np.exp2(-np.asarray(age, dtype=np.float64) / half_life)
-    return np.asarray(weight / weight.mean(), dtype=np.float64)
-
-
-def encode(usecase: UseCase, path: Path, as_of: str, folder: Path) -> None:
-    """Read, check and encode all rows whose label is known at a time, unless `folder` holds them already.
-
-    Raises:
-        FlywheelError: The data is not as declared.
-    """
-    if (folder / "dataset.json").is_file():
-        return
-    encode_rows(prepare(usecase, path, parse_as_of(as_of)), folder)
 
 
 def answers(history: History, lines: Iterator[str]) -> Iterator[str]:
@@ -138,22 +112,16 @@ def _replies() -> IO[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one of the two commands; a fault is one line on stderr and an exit code."""
+    """Answer until stdin ends; a fault of the use case is one line on stderr and an exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.refit")
-    parser.add_argument("command", choices=["encode", "answer"])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="what `python -m training.encode` wrote")
     parser.add_argument("--usecase", type=Path, required=True)
-    parser.add_argument("--as-of", default="")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     try:
         usecase = load_usecase(options.usecase)
-        if options.command == "encode":
-            encode(usecase, options.usecase, options.as_of, options.folder)
-            return
-        families = choose_families(
-            usecase.train.families or DEFAULTS[usecase.task], usecase.task, options.usecase.parent
-        )
+        entries = usecase.train.families or DEFAULTS[usecase.task]
+        families = choose_families(entries, usecase.task, options.usecase.parent)
         history = History(usecase, open_dataset(options.folder), families, options.threads)
     except FlywheelError as fault:
         sys.stderr.write(f"{fault}\n")

@@ -1,17 +1,20 @@
 """Losses over time of replayed policies beside `never`'s, when they trained, and what they came to."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import tab20
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from monitoring.backtest.run import Outcome
 
 MOST_LINES = 5
+Colours = Mapping[str, tuple[float, float, float, float]]
 
 
 def draw(outcome: Outcome, path: Path) -> None:
@@ -20,7 +23,7 @@ def draw(outcome: Outcome, path: Path) -> None:
     figure = Figure(figsize=(10, 7 + 0.25 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
     gains, marks, price = figure.subplots(3, 1, height_ratios=[12, len(names) + 1, 11])
-    colours = {name: f"C{number % 10}" for number, name in enumerate(names)}
+    colours = {name: tab20((2 * number + number // 10) % 20) for number, name in enumerate(names)}
     _gains(gains, outcome, colours)
     _trainings(marks, outcome, colours)
     _price(price, outcome, colours)
@@ -42,7 +45,7 @@ def shown(outcome: Outcome) -> list[str]:
     return list(dict.fromkeys(name for name in [*first, *known] if name in known))[:MOST_LINES]
 
 
-def _gains(axes: Axes, outcome: Outcome, colours: dict[str, str]) -> None:
+def _gains(axes: Axes, outcome: Outcome, colours: Colours) -> None:
     names = shown(outcome)
     base = "never" if "never" in names else names[0]
     _, reference = outcome.scores.weekly_losses(base)
@@ -51,14 +54,12 @@ def _gains(axes: Axes, outcome: Outcome, colours: dict[str, str]) -> None:
         is_best = name == outcome.recommendation.policy
         axes.plot(week, reference - losses, label=name, color=colours[name], lw=2.6 if is_best else 1.1)
     axes.set_ylabel(f"loss less than {base}'s (mean of a week)")
-    axes.set_title(
-        f"{outcome.plan.use_case.name}: what each policy gains; chosen left of the line, reported right of it",
-        loc="left",
-    )
+    title = f"{outcome.plan.use_case.name}: what policies gain; chosen left of the line, reported right of it"
+    axes.set_title(title, loc="left", fontsize="medium")
     axes.legend(frameon=False, fontsize="small", ncols=2)
 
 
-def _trainings(axes: Axes, outcome: Outcome, colours: dict[str, str]) -> None:
+def _trainings(axes: Axes, outcome: Outcome, colours: Colours) -> None:
     names = list(outcome.scores.replayed)
     for place, name in enumerate(names):
         times = [_number(training.as_of) for training in outcome.scores.replayed[name].trainings]
@@ -68,16 +69,33 @@ def _trainings(axes: Axes, outcome: Outcome, colours: dict[str, str]) -> None:
     axes.set_title("when they trained", loc="left", fontsize="medium")
 
 
-def _price(axes: Axes, outcome: Outcome, colours: dict[str, str]) -> None:
+def _price(axes: Axes, outcome: Outcome, colours: Colours) -> None:
     """Lower left is better: few trainings, small cost."""
-    for name, one in outcome.scores.replayed.items():
-        trainings, cost = outcome.report.trainings(one), outcome.scores.cost(name, outcome.report)
-        value = outcome.scores.loss(name, outcome.report) if cost is None else cost
+    points = {name: _point(outcome, name) for name in outcome.scores.replayed}
+    for name, (trainings, value) in points.items():
         axes.plot(trainings, value, "o", color=colours[name])
-        axes.annotate(f"  {name}", (trainings, value), fontsize="x-small", va="center")
+    low, high = (extreme(value for _, value in points.values()) for extreme in (min, max))
+    heights = spread(points, least=(high - low) / 18)
+    for name, (trainings, _) in points.items():
+        axes.annotate(f"   {name}", (trainings, heights[name]), fontsize="x-small", va="center")
     axes.set_xlabel("trainings in the reported part")
     axes.set_ylabel("loss" if outcome.costs is None else "cost of 1,000 decisions")
     axes.margins(x=0.15, y=0.12)
+
+
+def _point(outcome: Outcome, name: str) -> tuple[int, float]:
+    cost = outcome.scores.cost(name, outcome.report)
+    value = outcome.scores.loss(name, outcome.report) if cost is None else cost
+    return outcome.report.trainings(outcome.scores.replayed[name]), value
+
+
+def spread(points: Mapping[str, tuple[int, float]], least: float) -> dict[str, float]:
+    """Return heights for the points' names, at least so far apart where points stand above each other."""
+    heights: dict[str, float] = {}
+    last: dict[int, float] = {}
+    for name, (column, height) in sorted(points.items(), key=lambda item: item[1][1]):
+        heights[name] = last[column] = max(height, last.get(column, -np.inf) + least)
+    return heights
 
 
 def _number(moment: datetime) -> float:

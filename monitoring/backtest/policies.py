@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from flywheel.errors import UsageError
 from flywheel.monitor_spec import Retrain
+from flywheel.usecase import Task
 from monitoring.backtest.history import DAY
 from monitoring.retraining.recalibration import Recalibration
 
@@ -68,8 +69,13 @@ def calendar(days: int, most: int | None = None) -> Retrain:
     return Retrain(margin=NO_HARM, max_age=days * DAY, cooldown=ALWAYS, max_per_month=31, max_total=most)
 
 
-def standard(own: Retrain) -> dict[str, Policy]:
-    """Return the policies that everybody is shown, by name; `own` is the use case's."""
+def standard(own: Retrain, task: Task = "binary") -> dict[str, Policy]:
+    """Return the policies that everybody is shown, by name.
+
+    Args:
+        own: The use case's.
+        task: Several classes have no one number that could change or be corrected, so they get fewer.
+    """
     month = calendar(30)
     found = [
         Policy("never", Retrain(margin=NO_HARM, max_total=0)),
@@ -77,11 +83,14 @@ def standard(own: Retrain) -> dict[str, Policy]:
         Policy("weekly", calendar(7)),
         Policy("harm", own),
         Policy("monthly, newer rows weigh more", month.model_copy(update={"rows": "weighted", "half_life": 60 * DAY})),
-        Policy("monthly, since the last change", month.model_copy(update={"rows": "change_point"})),
         Policy("monthly, adaptive ensemble", month, Ensemble(members=4, newcomer=0.5)),
         Policy("monthly, long and short memory", month, long_and_short(month, 60)),
-        Policy("monthly, recalibrated each day", month, recalibration=Recalibration()),
     ]
+    if task != "multiclass":
+        found += [
+            Policy("monthly, since the last change", month.model_copy(update={"rows": "change_point"})),
+            Policy("monthly, recalibrated each day", month, recalibration=Recalibration()),
+        ]
     return {policy.name: policy for policy in found}
 
 

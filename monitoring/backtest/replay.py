@@ -6,83 +6,20 @@ first version is trained as of the beginning, whatever the policy.
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from flywheel.errors import UsageError
 from flywheel.profile import Reference
-from flywheel.statistics import Floats, clustered_error
-from flywheel.usecase import UseCase
-from monitoring.backtest.fits import Fits
-from monitoring.backtest.history import DAY, MICROSECOND, History, micros, moment
+from flywheel.statistics import Floats
+from monitoring.backtest.history import DAY, MICROSECOND, micros
+from monitoring.backtest.judging import Answered, judged, reference
 from monitoring.backtest.members import Members
 from monitoring.backtest.policies import Policy
-from monitoring.backtest.trainer import Fit
-from monitoring.performance.harm import Tolerance, against_reference
-from monitoring.performance.harm import decide as judge
-from monitoring.performance.measure import MEASURES
+from monitoring.backtest.scene import Replayed, Scene, Training
 from monitoring.retraining.evidence import Attempt, End, Evidence, Looked
 from monitoring.retraining.policy import RetrainDecision, decide
 from monitoring.retraining.recalibration import HORIZON, shift, shifted
-from monitoring.retraining.rows import RowWindow, choose_rows, daily_means
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What every policy is given alike.
-
-    Attributes:
-        history: The rows.
-        use_case: Windows, validation, margin.
-        begin: The first version is trained as of it; `end` is where the history stops being replayed.
-        family: Of all fits, with the same `params`.
-        fits: Makes them.
-    """
-
-    history: History
-    use_case: UseCase
-    begin: datetime
-    end: datetime
-    family: str
-    params: dict[str, Any]
-    fits: Fits
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training: as of when, why, on which rows, and how many there were."""
-
-    as_of: datetime
-    reason: str
-    rows: str
-    count: int
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """What came of a policy.
-
-    Attributes:
-        policy: Which.
-        prediction: Of each row from the beginning to the end, (n_rows,) or (n_rows, n_classes).
-        trainings: In order; the first is the one that every policy has.
-        windows: That were judged.
-        decisions: Of each look that was news.
-    """
-
-    policy: Policy
-    prediction: Floats
-    trainings: tuple[Training, ...]
-    windows: tuple[Looked, ...]
-    decisions: tuple[RetrainDecision, ...]
-
-    @property
-    def retrainings(self) -> tuple[Training, ...]:
-        """All but the first."""
-        return self.trainings[1:]
 
 
 def replay(scene: Scene, policy: Policy) -> Replayed:
@@ -139,9 +76,8 @@ class _Life:
         """Train a version as of now; from now on it answers."""
         history, policy = self.scene.history, self.policy
         known, place = history.known(now), history.place(now)
-        window = self._rows(now, number)
-        start = 0 if window.start is None else history.place(window.start)
-        made = self._fit((start, known), (place, self.last), window, now)
+        window = self.scene.rows(policy.rows_of(number), now)
+        made = self.scene.fit(window, known, (place, self.last))
         mixed = self.members.join(made, place, known)
         if number == 0:
             self.raw = np.empty((self.last - self.first, *made.shape[1:]))
@@ -152,8 +88,8 @@ class _Life:
         self.prediction[place - self.first :] = mixed
         self.version[place - self.first :] = number
         if policy.watches_harm:
-            self.references[str(number)] = self._reference(start, now, window)
-        self.trainings.append(Training(now, reason, window.sentence, known - start))
+            self.references[str(number)] = reference(self.scene, window, now)
+        self.trainings.append(Training(now, reason, window.sentence))
 
     def recalibrate(self, now: datetime) -> None:
         """Move the answers of the day that begins now by what is known of the days before."""
@@ -167,64 +103,12 @@ class _Life:
         own = slice(history.place(now) - self.first, min(history.place(now + DAY), self.last) - self.first)
         self.prediction[own] = shifted(self.raw[own], by, history.task)
 
-    def _rows(self, now: datetime, number: int) -> RowWindow:
-        history, retrain = self.scene.history, self.policy.rows_of(number)
-        if retrain.rows != "change_point":
-            return choose_rows(retrain, now, now, np.empty(0))
-        if history.task == "multiclass":
-            raise UsageError("Rows since the last change of the label need one with a mean, and classes have none.")
-        known = history.known(now)
-        day = history.day[:known]
-        first = moment(int(day[0]) * (DAY // MICROSECOND))
-        return choose_rows(retrain, now, first, daily_means(history.label[:known], day))
-
-    def _fit(self, rows: tuple[int, int], predict: tuple[int, int], window: RowWindow, now: datetime) -> Floats:
-        half_life = None if window.half_life is None else window.half_life // MICROSECOND
-        at = None if half_life is None else micros(now)
-        fit = Fit(self.scene.family, self.scene.params, rows, predict, half_life, at)
-        return self.scene.fits.predictions(fit)
-
-    def _reference(self, start: int, now: datetime, window: RowWindow) -> Reference:
-        """Measure a fit on the newest known rows, which it does not know: as training does before its last fit."""
-        history, known = self.scene.history, self.scene.history.known(now)
-        train = self.scene.use_case.train
-        cut = moment(int(history.time[known - 1])) - (train.test or train.validation)
-        held = history.place(cut)
-        prediction = self._fit((start, history.known(cut)), (held, known), window, cut)
-        losses, day = history.losses(held, prediction), history.day[held:known]
-        totals = np.bincount(day - day[0], weights=losses).astype(np.float64)
-        rows = np.bincount(day - day[0])
-        error = clustered_error(totals[rows > 0], rows[rows > 0])
-        name = MEASURES[history.task].name
-        return Reference(loss_name=name, loss=float(losses.mean()), standard_error=error, rows=len(losses))
-
     def _judge_due(self, now: datetime) -> None:
         """Judge each window whose last labels are known by now; windows follow each other."""
         length, delay = self.scene.use_case.monitor.window, self.scene.history.delay
         while self.judged_until + length + delay <= now:
-            self.windows.append(self._judge(self.judged_until, self.judged_until + length, now))
+            span = (self.judged_until, self.judged_until + length, now)
+            margin = self.policy.retrain.margin
+            answered = Answered(self.first, self.prediction, self.version)
+            self.windows.append(judged(self.scene, answered, self.references, span, margin=margin))
             self.judged_until += length
-
-    def _judge(self, start: datetime, end: datetime, now: datetime) -> Looked:
-        history, monitor = self.scene.history, self.scene.use_case.monitor
-        begin, stop = history.place(start), min(history.place(end), history.known(now))
-        own = slice(begin - self.first, stop - self.first)
-        labelled = pl.DataFrame(
-            {
-                "event_time": pl.Series(history.time[begin:stop]).cast(pl.Datetime("us")),
-                "model_version": self.version[own].astype(str),
-                "prediction": _shown(self.prediction[own]),
-                "outcome": history.label[begin:stop],
-                "loss": history.losses(begin, self.prediction[own]),
-            },
-            schema_overrides={"model_version": pl.String},
-        )
-        tolerance = Tolerance(self.policy.retrain.margin, monitor.min_outcomes, MEASURES[history.task])
-        found = judge(against_reference(labelled, self.references), self.references, tolerance)
-        numbers = found.numbers
-        return Looked(start, end, now, found.verdict.value, "realised", numbers.loss, numbers.difference_low)
-
-
-def _shown(prediction: Floats) -> Floats:
-    """Return one number a row: of several classes the commonest's code."""
-    return prediction if prediction.ndim == 1 else prediction.argmax(axis=1).astype(np.float64)

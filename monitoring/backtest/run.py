@@ -1,5 +1,6 @@
 """The whole of a backtest: history encoded, a first training tuned, every policy replayed, several at once."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from flywheel.usecase import Costs, UseCase
 from monitoring.backtest.fits import Fits
 from monitoring.backtest.history import History, moment, open_history
 from monitoring.backtest.policies import Policy
-from monitoring.backtest.replay import Replayed, Scene, replay
+from monitoring.backtest.replay import replay
+from monitoring.backtest.scene import Replayed, Scene
 from monitoring.backtest.score import Part, Recommendation, Scores
 from monitoring.backtest.trainer import Trainer, TrainingProcesses, encode
 
@@ -84,14 +86,20 @@ def run(plan: Plan, told: Callable[[bool], None] = lambda _: None) -> Outcome:
     Raises:
         FlywheelError: The data is not as declared, or a fit fails.
     """
-    data = plan.folder / f"history-to-{plan.end:%Y%m%dT%H%M}"
     plan.folder.mkdir(parents=True, exist_ok=True)
+    data = plan.folder / history_name(plan)
     # Labels of the last rows are known a while after the end.
     encode(plan.file, (plan.end + plan.use_case.data.label.available_after).isoformat(), data)
     history = open_history(data, plan.use_case.data.label.available_after)
     check_span(history, plan)
     with TrainingProcesses(plan.file, data, plan.processes, plan.threads) as trainer:
         return run_on(plan, history, trainer, told)
+
+
+def history_name(plan: Plan) -> str:
+    """Name the folder of the encoded history by what it was made of, as far as files say it: not by the source."""
+    said = plan.file.read_bytes() + (plan.file.parent / plan.use_case.features).read_bytes()
+    return f"history-to-{plan.end:%Y%m%dT%H%M}-{hashlib.sha256(said).hexdigest()[:12]}"
 
 
 def run_on(plan: Plan, history: History, trainer: Trainer, told: Callable[[bool], None]) -> Outcome:

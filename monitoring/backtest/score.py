@@ -15,7 +15,7 @@ from scipy.special import stdtrit  # 0.2 s to import; scipy.stats takes 1.7 s
 from flywheel.statistics import Floats, clustered_error
 from flywheel.usecase import Costs
 from monitoring.backtest.history import History
-from monitoring.backtest.replay import Replayed
+from monitoring.backtest.scene import Replayed
 
 BLOCK = 7  # days
 CONFIDENCE = 0.95

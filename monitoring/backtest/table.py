@@ -19,9 +19,10 @@ def show(outcome: Outcome, console: Console | None = None) -> None:
 def table(outcome: Outcome) -> Table:
     """Return one line a policy: trainings, loss and cost of both parts, and what it does against weekly."""
     made = Table(title=_title(outcome), title_justify="left")
-    made.add_column("policy")
-    for name in ("trainings", "loss, chosen on", "loss, reported", "share of weekly's gain", "less than weekly, 95 %"):
+    made.add_column("policy", no_wrap=True)
+    for name in ("trainings", "loss, chosen on", "loss, reported", "share of weekly's gain"):
         made.add_column(name, justify="right")
+    made.add_column("against weekly, 95 %", justify="right", no_wrap=True)
     if outcome.costs is not None:
         made.add_column("cost of 1,000 rows", justify="right")
     for row in document(outcome)["policies"]:

@@ -1,6 +1,6 @@
 """Who fits: a protocol, and the processes of training that do it, since monitoring may not import training.
 
-A process (`python -m training.refit answer`) serves one thread at a time; it ends with this one, whose end of the pipe
+A process (`python -m training.refit`) serves one thread at a time; it ends with this one, whose end of the pipe
 it reads.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 
 from flywheel.errors import DataError, StackError
 
-MODULE = "training.refit"
+ENCODE, REFIT = "training.encode", "training.refit"
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Fit:
         params: As the first training left them; the same for every policy.
         rows: Places of the first row to train on and of the first that is not.
         predict: The same for the rows to predict.
-        half_life: Microseconds after which a row weighs half, None: all alike; `at` is the time from which it counts.
-        at: As of when it is fitted, microseconds since 1970.
+        half_life: Microseconds after which a row weighs half, None: all alike.
     """
 
     family: str
@@ -38,7 +37,6 @@ class Fit:
     rows: tuple[int, int]
     predict: tuple[int, int]
     half_life: int | None = None
-    at: int | None = None
 
     def request(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -49,7 +47,6 @@ class Fit:
             "rows": list(self.rows),
             "predict": list(self.predict),
             "half_life": self.half_life,
-            "at": self.at,
         }
 
 
@@ -127,7 +124,7 @@ class TrainingProcesses:
 
     def _start(self) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [*_command("answer", self.usecase, self.folder), "--threads", str(self.threads)],
+            [*_command(REFIT, self.usecase, self.folder), "--threads", str(self.threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -144,13 +141,14 @@ def encode(usecase: Path, as_of: str, folder: Path) -> None:
     Raises:
         DataError: Training says that the data is not as declared.
     """
-    ended = subprocess.run(
-        [*_command("encode", usecase, folder), "--as-of", as_of], stderr=subprocess.PIPE, text=True, check=False
-    )
+    if (folder / "dataset.json").is_file():  # it is written last
+        return
+    command = [*_command(ENCODE, usecase, folder), "--as-of", as_of]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if ended.returncode:
         said = (ended.stderr.strip() or "it said nothing").splitlines()[-1]
         raise DataError(f"The history of {usecase} cannot be encoded: {said}")
 
 
-def _command(what: str, usecase: Path, folder: Path) -> list[str]:
-    return [sys.executable, "-m", MODULE, what, str(folder), "--usecase", str(usecase)]
+def _command(module: str, usecase: Path, folder: Path) -> list[str]:
+    return [sys.executable, "-m", module, str(folder), "--usecase", str(usecase)]

@@ -13,7 +13,7 @@ import polars as pl
 
 from monitoring.concept.effects import Plan
 from monitoring.concept.finding import Finding
-from monitoring.concept.losses import LossTest
+from monitoring.concept.losses import Integers, LossTest
 
 DAYS_A_YEAR = 365.25
 EPOCH = date(1970, 1, 1)
@@ -61,10 +61,9 @@ def judge_days(daily: pl.DataFrame, plan: Plan) -> Days:
         plan: What `plan_by_day` returns.
     """
     blocks = pooled(daily)
-    test = LossTest(plan, told=_told)
+    test = LossTest(plan, told=tell_day)
     means = (blocks["total"] / blocks["rows"]).to_numpy()
-    marks = (blocks["day"].cast(pl.Date) - EPOCH).dt.total_days().to_numpy()
-    return Days(test.observe(means, marks.astype(np.int64)), test.finding())
+    return Days(test.observe(means, day_numbers(blocks["day"])), test.finding())
 
 
 def pooled(daily: pl.DataFrame, least: int = LEAST_ROWS) -> pl.DataFrame:
@@ -92,5 +91,11 @@ def pooled(daily: pl.DataFrame, least: int = LEAST_ROWS) -> pl.DataFrame:
     )
 
 
-def _told(mark: int) -> str:
+def day_numbers(days: pl.Series) -> Integers:
+    """Return days as marks: how many since 1970, (n_days,)."""
+    return days.cast(pl.Date).to_physical().to_numpy().astype(np.int64)
+
+
+def tell_day(mark: int) -> str:
+    """Write a mark of `day_numbers` for a sentence."""
     return (EPOCH + timedelta(days=mark)).isoformat()

@@ -8,7 +8,9 @@ Under "no change", with the distribution drawn from the prior that the pseudo-lo
 given the past is 1, since Ê is the predictive distribution; the baseline's uncertainty is thereby integrated out. For
 losses of 0 and 1 it is the ratio of a tilted to the plain Krichevsky-Trofimov predictive probability. The
 Shiryaev-Roberts sum S ← (S + 1) · factor counts a change at every moment so far, and E S = number of losses, so that a
-threshold h lets on average at least h losses pass before a false alarm; so does a weighted mean over effects.
+threshold h lets on average at least h losses pass before a false alarm; so does a weighted mean over effects. That is
+exact for a given scale and on average over the prior; for the learned scale and single distributions it is simulated
+(benchmarks/concept_drift.py).
 
 Sources: Shin, Ramdas and Rinaldo, E-detectors, NEJSDS 2024 (definition 2.2, theorem 2.4 and section 3 on mixtures);
 Pollak, Optimal detection of a change in distribution, Annals of Statistics 13 (1985), for Shiryaev-Roberts and its

@@ -185,6 +185,6 @@ class LossTest:
         plan, (before, later) = self.plan, parts
         return (
             f"The {plan.name} {'rose' if rose else 'fell'} from {before.text(plan.unit)} to {later.text(plan.unit)} "
-            f"after {self._told(since)}; on average one alarm in {plan.per_false_alarm:,.0f} {plan.unit} is false, or "
-            "fewer."
+            f"after {self._told(since)}; this test gives at most one false alarm in {plan.per_false_alarm:,.0f} "
+            f"{plan.unit}, on average."
         )

@@ -1,5 +1,6 @@
 """How large a loss and a change of it are: centre, spread, range and memory, learned from the losses so far."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,19 +107,21 @@ def _memory(losses: Floats) -> tuple[float, ...]:
         criterion = len(losses) * np.log(left) + 2 * order
         if criterion < least:
             chosen, least = tuple(weights.tolist()), criterion
-    return _unbiased(chosen, len(losses))
+    return _cautious(chosen, len(losses))
 
 
-def _unbiased(weights: tuple[float, ...], losses: int) -> tuple[float, ...]:
-    """Add to the newest weight what estimating the mean takes from the sum of the weights, about (1 + 3 sum) / n.
+def _cautious(weights: tuple[float, ...], losses: int) -> tuple[float, ...]:
+    """Raise the newest weight, so that the sum of the weights is rather too large than too small.
 
-    Source: Kendall, Note on bias in the estimation of autocorrelation, Biometrika 41 (1954), there for one lag.
+    A memory that is taken for too short makes every quiet week a proof; one that is taken for too long only costs time.
+    So the bias of the sum, about −(1 + 3 sum)/n (Kendall, Biometrika 41, 1954, for one lag), is taken out, and one
+    standard error, √((1 − sum²)/n), is added.
     """
     total = sum(weights)
     if not weights or total <= 0:
         return weights
-    raised = min(total + (1 + 3 * total) / losses, max(total, LARGEST_SUM))
-    return (weights[0] + raised - total, *weights[1:])
+    raised = total + (1 + 3 * total) / losses + math.sqrt(max(1 - total**2, 0.0) / losses)
+    return (weights[0] + min(raised, max(total, LARGEST_SUM)) - total, *weights[1:])
 
 
 def _covariances(losses: Floats, longest: int) -> Floats:

@@ -1,13 +1,9 @@
-"""Has anything changed, and is it more than chance? The map, from rows of a profile to a sentence.
+"""Has anything changed, and is it more than chance? The map, from a block's profile to a sentence.
 
-streams.py    a block's profile -> one number a stream: means, spreads, shares, correlations, rows
-calendar.py   what the calendar explains: weekday, hour, holidays, season, trend
-whitening.py  what is expected of the next block, learned for ever
-tails.py      how heavy surprises' tails are, and what streams have in common
-evidence.py   e-detectors that may be looked at after every block
-watch.py      all of that for all kinds of streams: learn a reference, take a block, raise an alarm
-decision.py   the verdict on some blocks, with its reasons
-state.py      a watch as bytes, so that tomorrow goes on where today ended
-plot.py       the picture of a decision
-file.py       anybody's files
+Streams: streams (one number a block for what is followed), shares (how shares are), changes (columns that vanished or
+changed type). Expectation: calendar, whitening (a forecast that learns for ever), tails (how surprises are spread, what
+streams share). Evidence: evidence (e-detectors), kind (all streams of one kind), relearning (after a move), watch (all
+kinds: learn a reference, take a block), state (a watch as bytes). Verdict: moved (what, since when, by how much),
+decision, plot.
+Use: file (anybody's files), cli.
 """

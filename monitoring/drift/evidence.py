@@ -10,11 +10,26 @@ e-detectors is one, whatever their dependence (Vovk and Wang, Ann. Stat. 49, 202
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from flywheel.statistics import Floats
 from monitoring.drift.tails import Looked
 
 SLOPES = np.array([1.0, 2.0, 4.0, -1.0, -2.0, -4.0])
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """Of each stream the detector with most evidence, every array (n_streams,).
+
+    `evidence` is the log of the stream's e-value, `effect` the shift since the likeliest start in units of the stream,
+    with standard error `error`, and `age` the blocks since then.
+    """
+
+    evidence: Floats
+    effect: Floats
+    error: Floats
+    age: Floats
 
 
 @dataclass
@@ -51,6 +66,11 @@ class Detectors:
         weight = np.where(begins, 1.0, lasting) / looked.scales[:, :, None] ** 2
         self.moved = np.where(begins, 0.0, self.moved) + weight * looked.surprises[:, :, None]
         self.certain = np.where(begins, 0.0, self.certain) + weight * np.where(begins, 1.0, lasting)
+
+    def rest(self, streams: npt.NDArray[np.bool_]) -> None:
+        """Take all evidence from streams (n_streams,) that are being learned anew."""
+        self.log_sum[streams] = -np.inf
+        self.log_best[streams] = -np.inf
 
     def effects(self) -> Floats:
         """Return the shift since each detector's likeliest start, in units of the stream."""

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flywheel.statistics import Floats
-from monitoring.drift.evidence import Detectors
+from monitoring.drift.evidence import Detectors, Strongest
+from monitoring.drift.relearning import Relearning
 from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.tails import Views
 from monitoring.drift.whitening import Belief, Whitener, learned_prior
@@ -18,6 +19,7 @@ TRUSTED = 120  # blocks of a reference, the newest, whose surprises tell how hea
 EARLY = 3  # the first third of a reference only teaches
 # The evidence of a kind is split between sources: one prediction counts for as much as half of all inputs.
 SOURCE_WEIGHTS = {"input": 2.0, "prediction": 1.0, "outcome": 1.0}
+VIEW_WEIGHTS = np.array([0.3, 0.7])  # of a stream alone, and of what is left of it without the others
 GREATEST_LOG = 600.0  # beyond it an e-value is no number any more
 
 
@@ -36,20 +38,6 @@ class History:
     floor: Floats
 
 
-@dataclass(frozen=True)
-class Strongest:
-    """Of each stream the detector with most evidence, every array (n_streams,).
-
-    `evidence` is the log of the stream's e-value, `effect` the shift since the likeliest start in units of the stream,
-    with standard error `error`, and `age` the blocks since then.
-    """
-
-    evidence: Floats
-    effect: Floats
-    error: Floats
-    age: Floats
-
-
 @dataclass
 class KindWatch:
     """What was learned of one kind, and what is bet on it.
@@ -63,6 +51,7 @@ class KindWatch:
         level: What is subtracted from values: the reference's mean, and what has moved since, (n_streams,).
         least: Smaller shifts never alarm, in units of the stream, (n_streams,).
         detectors: The bets.
+        moved: What has moved, and is learned anew.
     """
 
     kind: Kind
@@ -73,6 +62,7 @@ class KindWatch:
     level: Floats
     least: Floats
     detectors: Detectors
+    moved: Relearning
 
     @classmethod
     def learn(cls, kind: Kind, streams: tuple[Stream, ...], history: History, variances: Floats, least: float) -> Self:
@@ -85,7 +75,6 @@ class KindWatch:
         log_prior = learned_prior(whitener, weights_of(streams))
         scores = np.array([belief.forecast(log_prior).score for belief in beliefs])
         units = np.array([stream.unit for stream in streams])
-        detectors = Detectors.idle(len(streams), 2)
         return cls(
             kind,
             streams,
@@ -94,7 +83,8 @@ class KindWatch:
             Views.of(scores, numbers_of_columns(streams)),
             level,
             least * units,
-            detectors,
+            Detectors.idle(len(streams), 2),
+            Relearning.of(len(streams)),
         )
 
     def __post_init__(self) -> None:
@@ -108,13 +98,18 @@ class KindWatch:
     def take(self, values: Floats, design: Floats, noise: float) -> None:
         """Hold the next block's values (n_streams,) against what was expected, and bet."""
         forecast = self.whitener.step(values - self.level, design, noise).forecast(self.log_prior)
-        self.detectors.step(self.views.look(forecast))
+        looked = self.views.look(forecast)
+        self.detectors.step(looked)
+        self.detectors.rest(self.moved.learning)
+        for stream, shift, age in self.moved.step(looked):
+            self.level[stream] += shift
+            self.whitener.settle(stream, shift, age)
 
     def e_values(self) -> Floats:
         """Return each stream's evidence, (n_streams,): nothing from detectors whose shift is below the least effect."""
         large = np.abs(self.detectors.effects()) >= self.least[:, None, None]
         e_values = np.where(large, np.exp(np.minimum(self.detectors.log_sum, GREATEST_LOG)), 0.0)
-        return np.asarray(e_values.mean(axis=(1, 2)))
+        return np.asarray(e_values.mean(axis=2) @ VIEW_WEIGHTS)
 
     def e_value(self) -> float:
         """Return the evidence of all streams together."""
@@ -132,11 +127,10 @@ class KindWatch:
         return Strongest(evidence, effect, error, found.age.reshape(len(rows), -1)[rows, best])
 
     def settle(self, moved: Sequence[Stream]) -> None:
-        """Take streams that moved at their new level, and begin all bets anew."""
+        """Learn streams that moved anew, and begin all bets anew."""
         strongest = self.strongest()
-        for place in [number for number, stream in enumerate(self.streams) if stream in moved]:
-            self.level[place] += strongest.effect[place]
-            self.whitener.settle(place, float(strongest.effect[place]), int(strongest.age[place]))
+        places = [number for number, stream in enumerate(self.streams) if stream in moved]
+        self.moved.begin(places, strongest)
         self.detectors = Detectors.idle(len(self.streams), 2)
 
 

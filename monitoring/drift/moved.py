@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from monitoring.drift.kind import GREATEST_LOG, KindWatch, Strongest
+from monitoring.drift.evidence import Strongest
+from monitoring.drift.kind import GREATEST_LOG, KindWatch
 from monitoring.drift.streams import Kind, Stream
 
 NORMAL_95 = 1.96

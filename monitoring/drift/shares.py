@@ -17,7 +17,7 @@ from scipy.special import gammaln, logit
 
 from flywheel.statistics import Floats
 
-ENOUGH = 5.0  # rows of a usual block
+ENOUGH = 2.0  # rows of a usual block
 FEW = 25.0  # rows up to which the mean is corrected
 COUNTS = np.arange(60.0)
 

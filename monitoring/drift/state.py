@@ -15,6 +15,7 @@ from flywheel.statistics import Floats
 from monitoring.drift.calendar import Calendar
 from monitoring.drift.evidence import Detectors
 from monitoring.drift.kind import KindWatch, numbers_of_columns
+from monitoring.drift.relearning import Relearning
 from monitoring.drift.shares import Share
 from monitoring.drift.streams import Kind, Stream, Streams
 from monitoring.drift.tails import Tail, Views
@@ -22,8 +23,9 @@ from monitoring.drift.watch import Watch
 from monitoring.drift.whitening import Whitener
 
 FORMAT, VERSION = "flywheel-drift", 1
-WHITENER = ("floor", "state", "covariance", "gain", "squares", "log_spread", "count")
+WHITENER = ("floor", "state", "covariance", "gain", "doubt", "squares", "log_spread", "count")
 DETECTORS = ("log_sum", "log_best", "age", "moved", "certain")
+RELEARNING = ("left", "moved", "certain", "age")
 
 
 def watch_bytes(watch: Watch) -> bytes:
@@ -32,6 +34,7 @@ def watch_bytes(watch: Watch) -> bytes:
     for kind, one in watch.kinds.items():
         arrays |= {f"{kind.value}.{name}": getattr(one.whitener, name) for name in WHITENER}
         arrays |= {f"{kind.value}.{name}": getattr(one.detectors, name) for name in DETECTORS}
+        arrays |= {f"{kind.value}.again.{name}": getattr(one.moved, name) for name in RELEARNING}
         arrays |= {f"{kind.value}.{name}": value for name, value in _others(one).items()}
     head = orjson.dumps(_head(watch) | {"arrays": list(arrays)})
     body = io.BytesIO()
@@ -78,7 +81,7 @@ def _others(one: KindWatch) -> dict[str, Floats]:
     return {
         "log_prior": one.log_prior,
         "shared": views.shared,
-        "left": views.left,
+        "remaining": views.left,
         "varying": views.varying.astype(np.float64),
         "tails": np.stack([views.own.log_weights, views.rest.log_weights]),
         "level": one.level,
@@ -129,7 +132,13 @@ def _kind(kind: Kind, streams: tuple[Stream, ...], arrays: dict[str, Floats]) ->
         setattr(whitener, name, part[name])
     own, rest = part["tails"]
     views = Views(
-        Tail(own), Tail(rest), numbers_of_columns(streams), part["shared"], part["left"], part["varying"].astype(bool)
+        Tail(own),
+        Tail(rest),
+        numbers_of_columns(streams),
+        part["shared"],
+        part["remaining"],
+        part["varying"].astype(bool),
     )
     detectors = Detectors(*(part[name] for name in DETECTORS))
-    return KindWatch(kind, streams, whitener, part["log_prior"], views, part["level"], part["least"], detectors)
+    moved = Relearning(*(part[f"again.{name}"] for name in RELEARNING))
+    return KindWatch(kind, streams, whitener, part["log_prior"], views, part["level"], part["least"], detectors, moved)

@@ -25,6 +25,7 @@ COMMON, MOST_COMMON = 0.02, 12  # categories with a stream of their own, at most
 TRIMMED = 0.1  # of rows on either side leave no mark on the spread, which the ends of the scale would cut otherwise
 ENDS = 3  # places on either side of the scale that lie too far apart to tell a spread
 SCATTERED = 0.9  # a column whose values nearly all are unknown to its scale is a key or free text
+LEAST_KNOWN = 28  # blocks in which a column must be known to be followed: as many as a reference must have
 LEAST_VARIANCE = 1e-4  # of scores: what does not vary at all
 
 
@@ -43,7 +44,7 @@ class Kind(StrEnum):
 
 # How much of the evidence each kind is given; where one is absent the others have its part.
 WEIGHTS = {
-    Kind.MEAN: 8.0,
+    Kind.MEAN: 12.0,
     Kind.SPREAD: 2.0,
     Kind.MISSING: 2.0,
     Kind.SHARE: 3.0,
@@ -151,6 +152,7 @@ def streams_of(reference: Series, exclude: tuple[str, ...] = (), sources: Mappin
         sources: Of what a column tells, by its name; inputs are not listed.
     """
     scale, found = reference.scale, {kind: list[Stream]() for kind in Kind}
+    exclude = (*exclude, *too_little_known(reference))
     for column in scale.columns:
         if column.name in exclude:
             continue
@@ -173,6 +175,15 @@ def streams_of(reference: Series, exclude: tuple[str, ...] = (), sources: Mappin
     return Streams({kind: tuple(streams) for kind, streams in found.items() if streams})
 
 
+def too_little_known(reference: Series) -> tuple[str, ...]:
+    """Return the columns that too few blocks know, such as answers, which there are of a version's test rows alone."""
+    known: dict[str, int] = {}
+    for block in reference.blocks:
+        for name in block.columns:
+            known[name] = known.get(name, 0) + 1
+    return tuple(name for name, blocks in known.items() if blocks < min(LEAST_KNOWN, len(reference.blocks)))
+
+
 def _with_shares(streams: list[Stream], reference: Series) -> list[Stream]:
     """Choose how each share is followed, from what it is in the reference."""
     if not streams:
@@ -189,13 +200,13 @@ def _with_shares(streams: list[Stream], reference: Series) -> list[Stream]:
 
 
 def _within(reference: Series, name: str) -> float:
-    scores = [block.numbers[name] for block in reference.blocks]
+    scores = [block.numbers[name] for block in reference.blocks if name in block.numbers]
     rows = sum(part.count for part in scores)
     return max(sum(part.variance * part.count for part in scores) / max(rows, 1), LEAST_VARIANCE)
 
 
 def _named(reference: Series, name: str, vocabulary: tuple[str, ...], source: Source) -> list[Stream]:
-    parts = [block.categories[name] for block in reference.blocks]
+    parts = [block.categories[name] for block in reference.blocks if name in block.categories]
     counts, rows = np.sum([part.counts for part in parts], axis=0), max(sum(part.count for part in parts), 1)
     if sum(part.other for part in parts) > SCATTERED * rows:
         return []
@@ -211,7 +222,9 @@ def _moments(block: Block, names: list[str]) -> tuple[Floats, Floats]:
 
     Where the trimmed rows reach the end of the scale, the spread cannot be read.
     """
-    counts = np.array([block.numbers[name].counts for name in names]).reshape(len(names), len(PLACES))
+    nothing = np.zeros(len(PLACES))
+    known = [block.numbers[name].counts if name in block.numbers else nothing for name in names]
+    counts = np.array(known).reshape(len(names), len(PLACES))
     rows = counts.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         part = counts / rows[:, None]
@@ -228,9 +241,11 @@ def _moments(block: Block, names: list[str]) -> tuple[Floats, Floats]:
 def _counts(block: Block, stream: Stream, rows: Mapping[str, int]) -> tuple[int, int]:
     """Return how many rows of how many a share is of."""
     if stream.kind is Kind.MISSING:
-        sketch = block.columns[stream.column]
-        return sketch.missing, sketch.rows
-    scores, count = block.categories[stream.column], rows[stream.column]
+        sketch = block.columns.get(stream.column)
+        return (0, 0) if sketch is None else (sketch.missing, sketch.rows)
+    scores, count = block.categories.get(stream.column), rows.get(stream.column, 0)
+    if scores is None:
+        return 0, 0
     if stream.kind is Kind.NEW:
         return scores.other, count
     return sum(int(scores.counts[place]) for place in stream.places), count

@@ -19,8 +19,8 @@ from monitoring.drift.whitening import Forecast
 DEGREES = np.array([3.0, 4.0, 5.0, 7.0, 10.0, 16.0, 30.0, 100.0])
 SCALES = np.array([0.92, 1.0, 1.09, 1.2, 1.35, 1.55])  # streams that vary less than foretold lend others nothing
 SHAPES = np.array([(degrees, scale) for degrees in DEGREES for scale in SCALES])
-# Before anything was seen scores are thought standard, give or take a sixth, with tails of any weight.
-PRIOR = -0.5 * (np.log(SHAPES[:, 1]) / 0.15) ** 2
+# Before anything was seen scores are thought standard, give or take a sixth, with tails rather heavy than not.
+PRIOR = -0.5 * (np.log(SHAPES[:, 1]) / 0.15) ** 2 - 0.5 * np.log(SHAPES[:, 0])
 ENOUGH = 64  # streams whose scores are learned from; more say the same at more cost
 NEGLIGIBLE = 1e-3  # weight of a shape
 SHRINKAGE = 5.0  # blocks' worth of evidence that a stream shares nothing with the others
@@ -51,8 +51,8 @@ class Tail:
         streams = scores[..., :: -(-scores.shape[-1] // ENOUGH)]
         taught = streams.ravel()
         fitted = (degrees + 1) / 2 * np.log1p(taught[:, None] ** 2 / (degrees * scale**2)).sum(axis=0)
-        # Scores of one block resemble each other: n of them tell as much as the root of n.
-        alike = 1 / np.sqrt(max(streams.shape[-1], 1))
+        # Scores of one block resemble each other: n of them tell less than n, and of few it is not known how much.
+        alike = max(streams.shape[-1], 1) ** -0.25
         self.log_weights = self.log_weights + alike * (len(taught) * constant - fitted)
         self.log_weights -= self.log_weights.max()
 

@@ -20,12 +20,14 @@ from flywheel.statistics import Floats
 Singles = npt.NDArray[np.float32]
 
 LASTING = (0.0, 0.3, 0.55, 0.75, 0.88, 0.96)
-DAY_SHARES = (0.3, 0.65, 1.0)
+DAY_SHARES = (0.3, 0.6, 0.8, 0.92, 1.0)
+LEAST_SHARES = {0.0: 0.0, 0.3: 0.15, 0.6: 0.45, 0.8: 0.7, 0.92: 0.86, 1.0: 0.96}  # that a point of the grid stands for
 GRID = np.array([(0.0, 0.0)] + [(phi, share) for share in DAY_SHARES for phi in LASTING])
 PHI, SHARE = GRID[:, 0], GRID[:, 1]
+LEAST_SHARE = np.array([LEAST_SHARES[share] for share in SHARE.tolist()])
+DOUBTFUL = 2.0  # standard deviations, beyond which a block may be an outlier
 OUTLYING = 3.0  # standard deviations: what lies beyond teaches no more than this of scale and grid
 SETTLED = 14  # blocks beyond those that the terms took
-NOISELESS = 0.98  # a share of the day beyond it is taken for it, where the sampling noise tells how large days are
 MEMORY = 0.99  # of scale and grid, from block to block: what days were like a year ago says little of today's
 FARTHEST = 8.0  # scores beyond are all the same: what is certain needs no greater number
 
@@ -81,13 +83,14 @@ class Whitener:
 
     def __init__(self, variances: Floats, noise: Floats, terms_seen: int) -> None:
         streams, size = len(noise), len(variances) + 1
-        self.floor = noise[:, None] / (1 - np.minimum(SHARE, NOISELESS))
+        self.floor = noise[:, None] / (1 - LEAST_SHARE)
         self.state = np.zeros((streams, len(GRID), size))
         self.covariance = np.zeros((len(GRID), size, size))
         self.covariance[:, 0, 0] = SHARE
         diagonal = np.arange(1, size)
         self.covariance[:, diagonal, diagonal] = variances
         self.gain = np.zeros(len(GRID))
+        self.doubt = np.zeros((streams, len(GRID)))
         self.squares = np.zeros((streams, len(GRID)))
         self.log_spread = np.zeros((streams, len(GRID)))
         self.count = np.full(streams, -float(terms_seen))
@@ -120,13 +123,14 @@ class Whitener:
         gain, present = toward / foretold[:, None], np.isfinite(values)
         surprise = np.where(present, values, 0.0)[:, None] - self.state @ loading
         surprise[~present] = 0.0
-        self.gain, variance = gain[:, 0].copy(), self._variance() * foretold
+        self.gain, variance = gain[:, 0].copy(), self._variance() * foretold + self.doubt
         belief = self._belief(surprise, variance, present)
         self.state += surprise[:, :, None] * gain
         self._remember(np.minimum(surprise**2, OUTLYING**2 * variance if self.settled else np.inf), foretold, present)
         # One covariance for all streams: one that has no value in a block is taken for a little more certain than it
         # is.
         self.covariance -= toward[:, :, None] * gain[:, None, :]
+        self._doubt(surprise**2, variance)
         self.pass_time()
         return belief
 
@@ -136,6 +140,16 @@ class Whitener:
         self.squares = kept[:, None] * self.squares + squares / foretold
         self.log_spread = kept[:, None] * self.log_spread + np.where(present[:, None], np.log(foretold), 0.0)
         self.count = kept * self.count + present
+
+    def _doubt(self, squares: Floats, variance: Floats) -> None:
+        """Foretell less surely after an outlier, of which nobody knows whether it was noise or a day that lasts.
+
+        The filter takes the part K of it for the day's. If that is a probability, what the outlier leaves for the next
+        block varies by K(1 − K) of its square; what was in doubt before fades as errors of the filter do.
+        """
+        left = (PHI * (1 - self.gain)) ** 2 * self.doubt
+        excess = np.maximum(squares - DOUBTFUL**2 * variance, 0.0) if self.settled else 0.0
+        self.doubt = left + PHI**2 * self.gain * (1 - self.gain) * excess
 
     def pass_time(self) -> None:
         """Go on to the next block, whether or not this one was seen: day effects fade."""

@@ -79,15 +79,20 @@ def guards(evidence: Evidence, policy: Retrain) -> tuple[Condition, ...]:
 
 
 def relevant_windows(evidence: Evidence, policy: Retrain) -> tuple[Looked, ...]:
-    """Return the last windows that could be judged and lie wholly behind the newest training.
+    """Return the last windows that could be judged, share no day, and lie wholly behind the newest training.
 
     What versions before it answered says nothing about it; and while it waits for its reviewers, their harm must not
-    start another.
+    start another. Where windows overlap (a week, judged each day), one bad day would show in many of them: from the
+    newest back, each window counts that ends before the one after it begins.
     """
     trained = [attempt.as_of for attempt in evidence.attempts if attempt.end == End.REGISTERED]
     since = max([*trained, evidence.trained_at or datetime.min])
-    judged = [one for one in evidence.windows if one.start >= since and one.verdict != Verdict.TOO_FEW]
-    return tuple(judged[-policy.harm.of :])
+    kept: list[Looked] = []
+    for one in reversed(evidence.windows):
+        is_apart = not kept or one.end <= kept[-1].start
+        if one.start >= since and one.verdict != Verdict.TOO_FEW and is_apart:
+            kept.append(one)
+    return tuple(reversed(kept[: policy.harm.of]))
 
 
 def failures_in_a_row(attempts: Sequence[Attempt]) -> int:

@@ -49,7 +49,7 @@ def shift(label: Floats, prediction: Floats, age: Ages, how: Recalibration, *, t
     residual = np.bincount(age, weights=label - prediction)
     information = np.bincount(age, weights=rows)
     days = np.flatnonzero(np.bincount(age))
-    weight = np.exp2(-days / how.half_life)
+    weight = np.exp2(-(days - days[0]) / how.half_life)  # the newest known day counts whole
     total = float(weight @ information[days])
     # The prior's days are as large as the known ones are on average.
     prior = how.prior_days * total / float(weight.sum())

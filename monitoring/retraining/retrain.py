@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -24,6 +24,7 @@ from flywheel.stack.processes import recorded_command
 from flywheel.usecase import UseCase
 from monitoring.retraining.evidence import Evidence, attempts_of, windows_of
 from monitoring.retraining.policy import RetrainDecision, decide
+from monitoring.retraining.rows import ALL_ROWS, RowWindow
 
 # What `mlflow run -e monitor` leaves in the environment would make training continue monitoring's run.
 CALLERS_RUN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN")
@@ -37,11 +38,13 @@ class Retraining:
         use_case_file: The usecase.yaml it trains.
         use_case: What that file says.
         as_of: Simulated time (UTC): nothing known later is used.
+        rows: Which history it trains on.
     """
 
     use_case_file: Path
     use_case: UseCase
     as_of: datetime
+    rows: RowWindow = ALL_ROWS
 
 
 def project_folder(use_case_file: Path) -> Path:
@@ -85,7 +88,18 @@ def command_of(retraining: Retraining, project: Path) -> list[str]:
     path = file.relative_to(project) if file.is_relative_to(project) else file
     command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local"]
     command += ["--experiment-name", retraining.use_case.name]
-    return [*command, "-P", f"usecase={path}", "-P", f"as_of={retraining.as_of.isoformat()}"]
+    return [*command, "-P", f"usecase={path}", "-P", f"as_of={retraining.as_of.isoformat()}", *_rows_of(retraining)]
+
+
+def _rows_of(retraining: Retraining) -> list[str]:
+    """Say which history as training takes it; what the use case says itself stays where nothing is said."""
+    start, half_life = retraining.rows.start, retraining.rows.half_life
+    window = [] if start is None else ["-P", f"window={_seconds(retraining.as_of - start)}"]
+    return window if half_life is None else [*window, "-P", f"half_life={_seconds(half_life)}"]
+
+
+def _seconds(length: timedelta) -> str:
+    return f"{length // timedelta(seconds=1)}s"
 
 
 def retrain(

@@ -1,9 +1,10 @@
 """Which history a training gets: all of it, the last stretch, all with newer rows weighing more, or since a change."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
+import polars as pl
 
 from flywheel.errors import UsageError
 from flywheel.monitor_spec import Retrain
@@ -26,6 +27,9 @@ class RowWindow:
     start: datetime | None
     half_life: timedelta | None
     sentence: str
+
+
+ALL_ROWS = RowWindow(None, None, "all of it")
 
 
 def choose_rows(policy: Retrain, now: datetime, first_day: datetime, daily: Floats) -> RowWindow:
@@ -51,10 +55,10 @@ def choose_rows(policy: Retrain, now: datetime, first_day: datetime, daily: Floa
         place = last_change(daily)
         change = None if place is None else first_day + timedelta(days=place)
         if change is None:
-            return RowWindow(None, None, "all of it: no change was found")
+            return replace(ALL_ROWS, sentence="all of it: no change was found")
         start = min(change, now - LEAST_HISTORY)
         return RowWindow(start, None, f"since {start:%Y-%m-%d}, the last change being of {change:%Y-%m-%d}")
-    return RowWindow(None, None, "all of it")
+    return ALL_ROWS
 
 
 def _needed(value: timedelta | None, way: str, name: str) -> timedelta:
@@ -80,3 +84,21 @@ def daily_means(values: Floats, day: np.ndarray[tuple[int], np.dtype[np.int64]])
     rows = np.bincount(place)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.bincount(place, weights=values) / rows, dtype=np.float64)
+
+
+def choose_live_rows(policy: Retrain, now: datetime, labelled: pl.DataFrame) -> RowWindow:
+    """Choose by a use case's policy, a change being one of the outcomes in the prediction log.
+
+    Args:
+        policy: Says which way, and how long.
+        now: As of when is trained.
+        labelled: n_rows with `event_time`, rising, and `outcome`; read for `change_point` only. Outcomes that are names
+            of classes have no mean that could change, so all of the history is taken.
+    """
+    if policy.rows != "change_point":
+        return choose_rows(policy, now, now, np.empty(0))
+    if labelled.is_empty() or not labelled["outcome"].dtype.is_numeric():
+        return replace(ALL_ROWS, sentence="all of it: no outcomes that have a mean")
+    day = labelled["event_time"].dt.epoch("d").cast(pl.Int64).to_numpy()
+    first = datetime(1970, 1, 1) + timedelta(days=int(day[0]))
+    return choose_rows(policy, now, first, daily_means(labelled["outcome"].cast(pl.Float64).to_numpy(), day))

@@ -194,8 +194,8 @@ def _sentence(version: str, rows: int, again: Replayed, found: Sequence[Differen
         return f"{rows:,} rows of version {version}, replayed, give the same {what} as were served."
     first = found[0]
     where = f"prediction {first.prediction_id} of {first.event_time:%Y-%m-%d %H:%M}"
+    share = f"{first.rows:,} of {first.compared:,} rows"
     return (
-        f"Version {version}: {first.kind} '{first.name}' was served otherwise than training computes it, "
-        f"in {first.rows:,} of {first.compared:,} rows; first in {where}: "
-        f"served {first.served}, replayed {first.replayed}."
+        f"Version {version}: {first.kind} '{first.name}' was served otherwise than training computes it, in {share}; "
+        f"first in {where}: served {first.served}, replayed {first.replayed}."
     )

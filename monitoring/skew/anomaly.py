@@ -65,7 +65,7 @@ class RowScorer:
             profile: Of all training rows.
             sample: Reference rows with the profile's columns.
         """
-        size = len(profile.paired)
+        size = len(profile.together)
         together = np.array(profile.together, dtype=np.float64).reshape(size, size)
         precision = np.asarray(np.linalg.inv((1 - STIFFNESS) * together + STIFFNESS * np.eye(size)), dtype=np.float64)
         scores = cls(profile, precision, np.inf).score(sample).scores
@@ -78,7 +78,7 @@ class RowScorer:
         added = np.zeros((rows.height, len(names)))
         for number, column in enumerate(self.profile.columns):
             added[:, number] = _surprise(column, rows, self.profile.rows)
-            if column.name in places and column.name not in self.profile.paired:
+            if column.name in places and column.name not in self._paired:
                 added[:, number] += places[column.name] ** 2
         self._add_paired(added, names, places)
         scores = added.sum(axis=1)
@@ -86,19 +86,22 @@ class RowScorer:
 
     def _add_paired(self, added: Floats, names: tuple[str, ...], places: Mapping[str, Floats]) -> None:
         """Add z' R⁻¹ z, each column with its own part zᵢ (R⁻¹ z)ᵢ."""
-        paired = [name for name in self.profile.paired if name in places]
-        if len(paired) == len(self.profile.paired) and paired:
-            z = np.column_stack([places[name] for name in paired])
-            added[:, [names.index(name) for name in paired]] += z * (z @ self.precision)
+        if self._paired:
+            z = np.column_stack([places[name] for name in self._paired])
+            added[:, [names.index(name) for name in self._paired]] += z * (z @ self.precision)
+
+    @property
+    def _paired(self) -> tuple[str, ...]:
+        return self.profile.paired if self.profile.together else ()
 
 
 def _is_number(column: DataColumn) -> bool:
-    return column.location is not None and len(column.quantiles) > 1
+    return column.location is not None
 
 
 def _places(column: DataColumn, rows: pl.DataFrame) -> Floats:
     """Return normal scores of a column's values, (n_rows,); 0 where missing, and beyond ±2.6 outside what was seen."""
-    if column.name not in rows.columns:
+    if column.name not in rows.columns or not column.quantiles:
         return np.zeros(rows.height)
     values = rows[column.name].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
     points = np.array(column.quantiles)

@@ -13,7 +13,7 @@ import polars as pl
 from flywheel.errors import UsageError
 from flywheel.records import answered, join_outcomes
 from flywheel.serving import SAFE_DEFAULT
-from flywheel.storage import PredictionLog
+from flywheel.storage import PredictionLog, reading
 from flywheel.usecase import UseCase
 
 Clock = Literal["event", "known"]
@@ -89,8 +89,12 @@ def read_window(log: PredictionLog, use_case: UseCase, span: Span, *, by: Clock 
         use_case: Its name, its task, and how long after the event an outcome is due.
         span: Which window.
         by: Whether it holds the predictions of events in the span, or those whose outcome became known in it.
+
+    Raises:
+        StackError: The log cannot be read.
     """
-    predictions = log.predictions(use_case.name, span.start if by == "event" else None, span.as_of)
+    with reading(use_case.name):
+        predictions = log.predictions(use_case.name, span.start if by == "event" else None, span.as_of)
     when = pl.col("event_time" if by == "event" else "time_known")
     within = (when >= span.start) & (when < span.end)
     rows = _joined(log, use_case, predictions, span.as_of).filter(within).sort(when, "event_time")
@@ -104,7 +108,8 @@ def read_newest(log: PredictionLog, use_case: UseCase, rows: int, as_of: datetim
     Returns:
         Its span reaches from the first of them to `as_of` (naive UTC); None where nobody was answered.
     """
-    predictions = log.predictions(use_case.name, None, as_of)
+    with reading(use_case.name):
+        predictions = log.predictions(use_case.name, None, as_of)
     joined = _joined(log, use_case, predictions, as_of).sort("event_time")
     newest = joined.filter(pl.col("event_time") < as_of).tail(rows)
     if newest.is_empty():
@@ -120,9 +125,11 @@ def _joined(log: PredictionLog, use_case: UseCase, predictions: pl.DataFrame, as
     Predictions after a window belong to it as well: an outcome belongs to the last prediction of its entity, which may
     lie there.
     """
-    known = answered(predictions, log.requests(use_case.name)).filter(pl.col("answered"))
+    with reading(use_case.name):
+        requests, reported = log.requests(use_case.name), log.outcomes(use_case.name)
+    known = answered(predictions, requests).filter(pl.col("answered"))
     outcome = pl.col("label" if use_case.task == "multiclass" else "outcome")
-    outcomes = log.outcomes(use_case.name).filter(outcome.is_not_null())
+    outcomes = reported.filter(outcome.is_not_null())
     joined = join_outcomes(known, outcomes, as_of)
     # Answers of the declared default say nothing about a model; an outcome that belongs to one belongs to no other.
     joined = joined.filter(pl.col("model_version") != SAFE_DEFAULT)

@@ -66,6 +66,7 @@ class EventKind(StrEnum):
     ROLLOUT_UNDEPLOYED = "rollout.undeployed"
     LOG_EXPIRED = "log.expired"
     MONITOR_WINDOW = "monitor.window"
+    MONITOR_LOOK = "monitor.look"
     MONITOR_ALERT_OPENED = "monitor.alert_opened"
     MONITOR_ALERT_CHANGED = "monitor.alert_changed"
     MONITOR_ALERT_RESOLVED = "monitor.alert_resolved"

@@ -83,7 +83,8 @@ class TextfileCollector(Collector):
         self._folder = _folder(home)
 
     def collect(self) -> Iterable[Metric]:
-        """Read them now; one that is damaged is logged and left out."""
+        """Read them now; one that is damaged is logged and left out. A name that several files tell is one family."""
+        together: dict[str, Metric] = {}
         written = GaugeMetricFamily(
             "flywheel_textfile_mtime_seconds", "When a process wrote its metrics last.", labels=("program",)
         )
@@ -92,7 +93,12 @@ class TextfileCollector(Collector):
                 written.add_metric([path.stem], path.stat().st_mtime)
             except FileNotFoundError:
                 continue
-            yield from _families(path)
+            for family in _families(path):
+                if family.name in together:
+                    together[family.name].samples += family.samples
+                else:
+                    together[family.name] = family
+        yield from together.values()
         yield written
 
 

@@ -131,6 +131,9 @@ class Train(Strict):
     minutes: float | None = Field(None, gt=0, description="Start no trial after this; `trials` still bounds them.")
     metric: str | None = Field(None, description="By default log_loss, or rmse for regression.")
     window: Duration | None = Field(None, description="Train on this much history; all of it by default.")
+    half_life: Duration | None = Field(
+        None, description="Rows weigh half for each such time that they are older than the newest; alike by default."
+    )
     validation: Duration = Field(timedelta(days=14), description="What candidates are chosen on.")
     test: Duration | None = Field(None, description="Held out to the end; by default as long as validation.")
     folds: int = Field(1, ge=1, le=20, description="Rolling-origin folds, each with a validation of that length.")

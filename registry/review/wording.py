@@ -203,6 +203,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.ROLLOUT_UNDEPLOYED: _said("took the use case out of traffic"),
     EventKind.LOG_EXPIRED: _expired,
     EventKind.MONITOR_WINDOW: _said("judged a window of its traffic"),
+    EventKind.MONITOR_LOOK: _said("looked at its traffic"),
     EventKind.MONITOR_ALERT_OPENED: _said("found what somebody should look at"),
     EventKind.MONITOR_ALERT_CHANGED: _said("looked at an alert again"),
     EventKind.MONITOR_ALERT_RESOLVED: _said("found an alert to be over"),

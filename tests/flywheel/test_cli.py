@@ -25,7 +25,7 @@ def test_version_is_the_packages() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "down", "status", "env", "check", "approve", "deploy", "outcomes", "monitor", "demo"]
+    "command", ["up", "down", "status", "env", "check", "approve", "deploy", "outcomes", "monitor", "drift", "demo"]
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     result = flywheel(command, "--help")

@@ -56,6 +56,9 @@ def test_a_package_that_fails_is_named_and_the_others_are_shown(
 
 def test_the_projects_own_sections_can_be_loaded() -> None:
     named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][GROUP]
-    assert named == {"serving": "deploy.status.section:serving"}
+    assert named == {
+        "monitoring": "monitoring.schedule.section:monitoring",
+        "serving": "deploy.status.section:serving",
+    }
     for name, target in named.items():
         assert callable(EntryPoint(name, target, GROUP).load())

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
 from flywheel.textfile import Textfile, TextfileCollector
 from tests.deploy.conftest import wait_for
@@ -39,6 +39,19 @@ def test_counters_go_on_where_the_last_process_left_them(tmp_path: Path) -> None
         file.write()
     assert told(tmp_path)["flywheel_plain_total"] == 3
     assert told(tmp_path)['flywheel_kinds_total{kind="a"}'] == 6
+
+
+def test_a_name_that_several_processes_tell_is_one_family(tmp_path: Path) -> None:
+    for process in ("one", "two"):
+        file = Textfile(tmp_path, process)
+        Gauge("flywheel_loss", "Loss.", ("use_case",), registry=file.registry).labels(process).set(1)
+        file.write()
+    registry = CollectorRegistry()
+    registry.register(TextfileCollector(tmp_path))
+    lines = generate_latest(registry).decode().splitlines()
+    assert lines.count("# TYPE flywheel_loss gauge") == 1
+    assert 'flywheel_loss{use_case="one"} 1.0' in lines
+    assert 'flywheel_loss{use_case="two"} 1.0' in lines
 
 
 @pytest.mark.parametrize("damage", [b"flywheel_one_total{", b"\xff\xfe", b"flywheel_one_total three\n"])

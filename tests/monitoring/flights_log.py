@@ -39,6 +39,7 @@ class Flight:
     code: int = 200
     version: str = "1"
     outputs: Mapping[str, float | str] | None = None
+    distance: float | None = 500.0
 
     @property
     def request_id(self) -> str:
@@ -47,17 +48,23 @@ class Flight:
 
 
 def write_log(
-    root: Path, flights: Sequence[Flight], *, digest: str = "sha256:0", contract: Contract = CONTRACT, name: str = NAME
+    root: Path,
+    flights: Sequence[Flight],
+    *,
+    digest: str = "sha256:0",
+    contract: Contract = CONTRACT,
+    name: str = NAME,
+    turn: int = 1,
 ) -> PredictionLog:
-    """Write flights with all their attempts, of which the client got the last."""
+    """Write flights with all their attempts, of which the client got the last; `turn` rises from call to call."""
     log = PredictionLog(root)
     records = [_record(flight, attempt, digest) for flight in flights for attempt in range(1, flight.attempts + 1)]
-    log.append(name, "predictions", pa.Table.from_pylist(records, schema=prediction_schema(contract)), "test", 1)
+    log.append(name, "predictions", pa.Table.from_pylist(records, schema=prediction_schema(contract)), "test", turn)
     lines = [
         {"request_id": flight.request_id, "time": flight.time, "code": flight.code, "attempts": flight.attempts}
         for flight in flights
     ]
-    log.append(name, "requests", pa.Table.from_pylist(lines, schema=REQUESTS), "test", 1)
+    log.append(name, "requests", pa.Table.from_pylist(lines, schema=REQUESTS), "test", turn)
     known = [
         {"entity": f.entity, "event_time": f.time, "time_known": f.time + timedelta(days=1)}
         | ({"label": f.outcome} if isinstance(f.outcome, str) else {"outcome": f.outcome})
@@ -83,7 +90,7 @@ def _record(flight: Flight, attempt: int, digest: str) -> dict[str, object]:
         "model_version": flight.version,
         "model_digest": digest,
         "entity": flight.entity,
-        "inputs": {"scheduled": flight.time, "distance": 500.0},
+        "inputs": {"scheduled": flight.time, "distance": flight.distance},
         "outputs": flight.outputs or {"probability": flight.probability},
         "flags": [],
         "status": "scored",

@@ -17,6 +17,7 @@ from flywheel.digest import folder_digest
 from flywheel.errors import StackError
 from flywheel.events import Event, EventKind, append, read
 from flywheel.identities import MONITORING
+from flywheel.monitor_spec import Harm, Retrain
 from flywheel.package import INSIDE
 from flywheel.profile import Reference
 from flywheel.settings import Settings
@@ -26,7 +27,7 @@ from monitoring.job import check
 from monitoring.reports.publication import Check
 from monitoring.retraining.evidence import Evidence
 from monitoring.retraining.policy import replay
-from monitoring.retraining.retrain import claim
+from monitoring.retraining.retrain import Retraining, claim
 from monitoring.windows.window import Span
 from tests.monitoring.flights_log import CONTRACT, NAME, Flight, write_log
 from tests.monitoring.flights_package import USE_CASE, sign, write_model, write_package
@@ -140,11 +141,9 @@ def test_harm_that_asks_for_a_training_is_claimed_once_and_the_next_one_refused(
     may = {"start": MAY.isoformat(), "end": AS_OF.isoformat(), "as_of": AS_OF.isoformat(), "verdict": "harm"}
     june = AS_OF + timedelta(days=30)
     with engine.begin() as connection:
-        for body in (
-            may,
-            {**may, "start": (MAY + timedelta(days=15)).isoformat()},
-            {**may, "start": AS_OF.isoformat(), "end": june.isoformat(), "as_of": june.isoformat()},
-        ):
+        half = (MAY + timedelta(days=15)).isoformat()
+        later = {**may, "start": AS_OF.isoformat(), "end": june.isoformat(), "as_of": june.isoformat()}
+        for body in ({**may, "end": half}, {**may, "start": half}, later):
             append(connection, EventKind.MONITOR_WINDOW, NAME, MONITORING, body)
     assert claim(engine, request_.use_case, Evidence(AS_OF)).start
     started = events(engine, EventKind.RETRAIN_STARTED)
@@ -156,6 +155,34 @@ def test_harm_that_asks_for_a_training_is_claimed_once_and_the_next_one_refused(
     assert (decided["reason"], decided["start"]) == ("harm", False)
     assert replay(decided).body() == decided
     assert len(events(engine, EventKind.RETRAIN_STARTED)) == 1
+
+
+def test_a_check_that_finds_harm_trains_on_the_rows_that_the_policy_chose(
+    stack: Settings, request_: Check, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Retraining] = []
+
+    def remembered(settings: Settings, engine: sa.Engine, retraining: Retraining, find: object) -> str:
+        asked.append(retraining)
+        return "2"
+
+    monkeypatch.setattr("monitoring.job.retrain", remembered)
+    monkeypatch.setattr("monitoring.reports.process.sys.executable", "/bin/false")
+    with engine.begin() as connection:  # what an earlier test has started is over
+        ended = {"as_of": AS_OF.isoformat(), "outcome": "failed"}
+        append(connection, EventKind.RETRAIN_FINISHED, NAME, MONITORING, ended)
+    policy = Retrain(harm=Harm(windows=1, of=1), cooldown=timedelta(0), rows="change_point", new_labels=10**6)
+    monitor = request_.use_case.monitor.model_copy(update={"retrain": policy})
+    case = request_.use_case.model_copy(update={"monitor": monitor})
+    span = Span(MAY, MAY + timedelta(days=30), AS_OF + timedelta(days=40))
+    result = check(stack, replace(request_, use_case=case, span=span, start_training=True))
+    assert result.retrained_version == "2"
+    started = events(engine, EventKind.RETRAIN_STARTED)[-1].body
+    assert started["as_of"] == span.as_of.isoformat()
+    assert (started["reason"], started["triggers"][2]["value"]) == ("harm", 720)  # all labels: it was trained before
+    assert asked[0].as_of == span.as_of
+    assert asked[0].rows.start is not None
+    assert abs(asked[0].rows.start - MAY) <= timedelta(days=2)  # when three of ten became seven
 
 
 def test_a_window_without_cause_leaves_no_decision_behind(request_: Check, engine: sa.Engine) -> None:

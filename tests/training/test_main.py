@@ -41,6 +41,8 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], code: int, words
         ([], "Missing option '--usecase'"),
         (["--usecase", "usecase.yaml", "--as-of", "soon"], "as_of 'soon' is no time"),
         (["--usecase", "usecase.yaml", "--trials", "many"], "trials 'many' is no whole number"),
+        (["--usecase", "usecase.yaml", "--window", "long"], "window 'long' is no length of time"),
+        (["--usecase", "usecase.yaml", "--half-life", "0d"], "half_life '0d' is no time at all"),
     ],
 )
 def test_wrong_use_ends_with_2(

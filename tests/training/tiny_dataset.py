@@ -57,7 +57,8 @@ def parts(case: UseCase, count: int = 500) -> Split:
 def write(folder: Path, case: UseCase, count: int = 500) -> Dataset:
     """Write the dataset of those rows."""
     made = parts(case, count)
-    return write_dataset(folder / "dataset", made.rows.select("x", "noise", "colour", "flag"), made, case.task)
+    features = made.rows.select("x", "noise", "colour", "flag")
+    return write_dataset(folder / "dataset", features, made, case.task, half_life=case.train.half_life)
 
 
 def planned(folder: Path, case: UseCase, dataset: Dataset, **changes: Any) -> SearchPlan:

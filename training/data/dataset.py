@@ -22,6 +22,7 @@ import numpy.typing as npt
 from flywheel.errors import IntegrityError
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
+from training.data.weights import row_weights
 
 Matrix = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -87,7 +88,8 @@ class Dataset:
 
     The arrays are shared with other processes, and nobody copies the whole of them; whoever wrote into them would spoil
     the later fits of its own process. `time` is in microseconds since 1970; `classes` names the codes of a multiclass
-    label. The last of `folds` is the split's own train and validation part; `test` is touched by no search.
+    label. The last of `folds` is the split's own train and validation part; `test` is touched by no search. Rows lose
+    half their weight each `half_life` microseconds.
     """
 
     task: Task
@@ -100,6 +102,11 @@ class Dataset:
     digest: str
     test: Rows = Rows(0, 0)
     folder: Path | None = None
+    half_life: int | None = None
+
+    def weight(self, rows: Rows) -> Floats | None:
+        """Return how much each of some rows counts, (n_rows,); None: all alike."""
+        return None if self.half_life is None else row_weights(rows.take(self.time), self.half_life)
 
     @property
     def everything(self) -> Rows:
@@ -117,7 +124,7 @@ def seal(folder: Path, document: Mapping[str, Any], parts: Mapping[str, Rows]) -
 
     Args:
         folder: Holds matrix.npy, label.npy and time.npy.
-        document: `task`, `columns` (as `Columns.document`), `classes`, `folds` (how many).
+        document: `task`, `columns` (as `Columns.document`), `classes`, `folds` (how many), and `half_life` if any.
         parts: `train-K` and `validation-K` of each fold, and `test`.
     """
     stretches: dict[str, dict[str, Any]] = {}
@@ -155,6 +162,7 @@ def open_dataset(folder: Path) -> Dataset:
         digest=document["digest"],
         test=parts["test"],
         folder=folder,
+        half_life=document.get("half_life"),
     )
 
 

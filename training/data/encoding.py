@@ -1,5 +1,6 @@
 """From a frame of features to the dataset of a study: codes for categories and labels, and the arrays on disk."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,9 @@ def code_labels(label: pl.Series, task: Task) -> tuple[Floats, tuple[str, ...]]:
     return numbers, ()
 
 
-def write_dataset(folder: Path, features: pl.DataFrame, split: Split, task: Task) -> Dataset:
+def write_dataset(
+    folder: Path, features: pl.DataFrame, split: Split, task: Task, *, half_life: timedelta | None = None
+) -> Dataset:
     """Encode the features of all labelled rows into `folder`, and open what was written.
 
     Args:
@@ -74,6 +77,7 @@ def write_dataset(folder: Path, features: pl.DataFrame, split: Split, task: Task
         features: Of `split.rows`, row for row.
         split: Rows, labels and parts.
         task: Says how labels are coded.
+        half_life: After which a row weighs half.
 
     Raises:
         DataError: The label does not suit the task.
@@ -88,6 +92,8 @@ def write_dataset(folder: Path, features: pl.DataFrame, split: Split, task: Task
     for number, fold in enumerate(split.folds):
         parts |= {f"train-{number}": fold.train, f"validation-{number}": fold.validation}
     document = {"task": task, "columns": columns.document(), "classes": list(classes), "folds": len(split.folds)}
+    if half_life is not None:  # no key where it is not asked for: the digest names studies of earlier releases too
+        document["half_life"] = half_life // timedelta(microseconds=1)
     return seal(folder, document, parts)
 
 

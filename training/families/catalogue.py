@@ -11,7 +11,7 @@ from flywheel.modules import load_module
 from flywheel.usecase import Task
 from training.families.hist_gradient_boosting import HistGradientBoosting
 from training.families.linear_models import Linear, Logistic
-from training.families.protocol import Family
+from training.families.protocol import Family, takes_weights
 from training.families.random_forest import RandomForest
 from training.families.xgboost_trees import XGBoost
 
@@ -52,6 +52,20 @@ def choose_families(entries: Sequence[str] | None, task: Task, home: Path) -> tu
             if found.setdefault(family.name, family) is not family:
                 raise SpecError(f"train.families: two families are called '{family.name}'. Rename the one in {entry}.")
     return tuple(found.values())
+
+
+def check_weights(families: Sequence[Family]) -> None:
+    """Refuse families that would take rows of all ages alike although they are to be weighed.
+
+    Raises:
+        SpecError: Names them.
+    """
+    heedless = [family.name for family in families if not takes_weights(family)]
+    if heedless:
+        raise SpecError(
+            f"train.half_life weighs rows, and {', '.join(heedless)} does not heed FitData.weight. Leave it out, or"
+            " pass the weights on to its fit and say `takes_weights = True` in the class."
+        )
 
 
 def find_family(families: Sequence[Family], name: str) -> Family | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import yaml
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
@@ -15,7 +16,7 @@ from flywheel.contract import Contract
 from flywheel.package import BLOCKS, Lineage
 from flywheel.profiling.series import Series
 from flywheel.profiling.series_file import series_bytes
-from flywheel.usecase import Task, UseCase
+from flywheel.usecase import Task, UseCase, load_usecase
 from training.data.dataset import Columns
 from training.packaging.card import CardFacts, card_html, card_markdown
 from training.packaging.model_code import answer, calibrate, encode, predict_matrix
@@ -80,7 +81,7 @@ def write_package(folder: Path, parts: PackageParts) -> Lineage:
         DataError: The model cannot be stored safely, or does not answer the same when read again.
     """
     folder.mkdir(parents=True)
-    shutil.copyfile(parts.usecase_path, folder / "usecase.yaml")
+    _write_usecase(folder / "usecase.yaml", parts)
     shutil.copyfile(parts.usecase_path.parent / parts.usecase.features, folder / "features.py")
     onnx = _write_model(folder, parts)
     (folder / "contract.json").write_text(parts.contract.model_dump_json(indent=1))
@@ -114,6 +115,15 @@ def _write_model(folder: Path, parts: PackageParts) -> Mapping[str, Any]:
         outputs=parts.contract.outputs,
     )
     return write_onnx(folder, form, parts.features)
+
+
+def _write_usecase(path: Path, parts: PackageParts) -> None:
+    """Copy the file, comments and all; where the training was told otherwise (`-P window`), write what it was told."""
+    if load_usecase(parts.usecase_path) == parts.usecase:
+        shutil.copyfile(parts.usecase_path, path)
+        return
+    document = parts.usecase.model_dump(mode="json", exclude_unset=True)
+    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
 
 def _write_reference(folder: Path, parts: PackageParts) -> None:

@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from threadpoolctl import threadpool_limits
 
 from flywheel.errors import DataError
 from flywheel.package import INSIDE, Lineage, ModelPackage
+from flywheel.statistics import Floats
 from flywheel.usecase import UseCase
 from training.data.dataset import Columns
 from training.data.encoding import code_labels
 from training.data.features import load_features
 from training.data.frame_digest import Fingerprint, fingerprint
+from training.data.weights import row_weights
 from training.families.catalogue import choose_families, find_family
 from training.families.protocol import Family, FitData
 from training.packaging.lineage import package_versions
@@ -104,9 +106,17 @@ def refit(package: ModelPackage, family: Family, rows: pl.DataFrame) -> Any:
         n_classes={"binary": 2, "multiclass": len(classes), "regression": 0}[usecase.task],
         seed=lineage.seed,
         threads=lineage.threads,
+        weight=_weight(usecase, rows),
     )
     with threadpool_limits(lineage.threads):
         return family.fit(lineage.params, data).model
+
+
+def _weight(usecase: UseCase, rows: pl.DataFrame) -> Floats | None:
+    half_life = usecase.train.half_life
+    if half_life is None:
+        return None
+    return row_weights(rows[usecase.data.event_time].dt.epoch("us").to_numpy(), half_life // timedelta(microseconds=1))
 
 
 def find(package: ModelPackage, home: Path) -> Family:

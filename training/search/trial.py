@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from flywheel.statistics import Floats
 from training.data.dataset import Dataset, Matrix, Rows
 from training.data.prediction import predict_matrix
 from training.families.protocol import Evaluation, Family, FitData, Fitted, Params
@@ -51,6 +52,7 @@ class _Side:
     matrix: Matrix
     label: Any
     later: Evaluation
+    weight: Floats | None
 
 
 class Trials:
@@ -70,6 +72,7 @@ class Trials:
                 fold.train.take(dataset.matrix),
                 fold.train.take(dataset.label),
                 Evaluation(fold.validation.take(dataset.matrix), fold.validation.take(dataset.label)),
+                dataset.weight(fold.train),
             )
             for fold in dataset.folds
         ]
@@ -130,6 +133,7 @@ class Trials:
             seed=seed,
             threads=self._threads,
             evaluation=side.later,
+            weight=side.weight,
             **told,
         )
         try:
@@ -179,6 +183,7 @@ def fit(family: Family, params: Params, dataset: Dataset, rows: Rows, *, seed: i
         n_classes=dataset.n_classes,
         seed=seed,
         threads=threads,
+        weight=dataset.weight(rows),
     )
     return family.fit(params, data)
 

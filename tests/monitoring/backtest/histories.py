@@ -1,4 +1,4 @@
-"""A history of a few hundred days, and a trainer that learns in no time: the share of late rows, by weight."""
+"""A history of a few hundred days, and a trainer that learns in no time: the mean label of its rows, by weight."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ def history(shares: Sequence[float], seed: int = 3) -> History:
 
 
 class ShareTrainer:
-    """Predicts for every row the weighted share of 1 among the rows that it was given; counts what it is asked."""
+    """Predicts for every row the weighted mean, or the shares of classes, of its rows; keeps what it is asked."""
 
     def __init__(self, history: History) -> None:
         self.history = history
@@ -54,7 +54,12 @@ class ShareTrainer:
         self.fits.append(fit)
         label, time = (values[slice(*fit.rows)] for values in (self.history.label, self.history.time))
         weight = np.ones(len(label))
-        if fit.half_life is not None and fit.at is not None:
-            weight = np.exp2(-(fit.at - time) / fit.half_life)
-        share: Floats = np.full(fit.predict[1] - fit.predict[0], float((weight * label).sum() / weight.sum()))
-        np.save(output, np.clip(share, 0.01, 0.99))
+        if fit.half_life is not None:
+            weight = np.exp2(-(time[-1] - time) / fit.half_life)
+        rows = fit.predict[1] - fit.predict[0]
+        if self.history.task == "multiclass":
+            shares = np.bincount(label.astype(np.int64), weights=weight, minlength=3) / weight.sum()
+            np.save(output, np.tile(np.clip(shares, 0.01, 0.99), (rows, 1)))
+            return
+        share: Floats = np.full(rows, float((weight * label).sum() / weight.sum()))
+        np.save(output, share if self.history.task == "regression" else np.clip(share, 0.01, 0.99))

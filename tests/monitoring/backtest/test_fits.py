@@ -28,7 +28,7 @@ def test_what_was_fitted_before_is_found_by_the_next_run(tmp_path: Path) -> None
     "other",
     [
         replace(FIT, rows=(1, 400)),
-        replace(FIT, half_life=10**13, at=1_360_000_000_000_000),
+        replace(FIT, half_life=10**13),
         replace(FIT, params={"trees": 4}),
         replace(FIT, family="other"),
     ],

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flywheel.errors import UsageError
 from flywheel.monitor_spec import Harm, Retrain
 from monitoring.backtest.fits import Fits
 from monitoring.backtest.history import DAY, MICROSECOND, History, micros
 from monitoring.backtest.policies import Policy, calendar, standard
-from monitoring.backtest.replay import Replayed, Scene, Training, replay
+from monitoring.backtest.replay import replay
+from monitoring.backtest.scene import Replayed, Scene, Training
 from monitoring.retraining.evidence import Looked
 from tests.monitoring.backtest.histories import DELAY, START, ShareTrainer, history, use_case
 
@@ -49,11 +51,42 @@ def test_harm_trains_after_a_step_and_not_in_calm(tmp_path: Path) -> None:
 
 def test_the_versions_of_a_policy_are_trained_on_the_labels_known_then(tmp_path: Path) -> None:
     rows = history(CALM)
-    made = played(POLICIES["weekly"], rows, tmp_path)
-    for training in made.trainings:
-        assert training.count == int(
-            (rows.time <= rows.time[0] + (training.as_of - DELAY - START) / DAY * 86.4e9).sum()
-        )
+    trainer = ShareTrainer(rows)
+    scene = Scene(rows, use_case(), BEGIN, END, "share", {}, Fits(trainer, tmp_path, rows.digest))
+    made = replay(scene, POLICIES["weekly"])
+    assert len(trainer.fits) == len(made.trainings) == 20
+    for training, fit in zip(made.trainings, trainer.fits, strict=True):
+        known = rows.time <= micros(training.as_of - DELAY)
+        assert fit.rows == (0, int(known.sum()))
+        assert rows.time[fit.predict[0]] >= micros(training.as_of)
+
+
+@pytest.mark.parametrize("name", ["never", "weekly", "harm", "monthly, adaptive ensemble"])
+def test_several_classes_and_numbers_are_replayed_as_well(name: str, tmp_path: Path) -> None:
+    binary = history(STEP)
+    classes = replace(binary, task="multiclass", label=binary.label + (np.arange(len(binary.label)) % 5 == 0))
+    numbers = replace(binary, task="regression", label=10 * binary.label)
+    for rows in (classes, numbers):
+        case = use_case(min_outcomes=50).model_copy(update={"task": rows.task})
+        fits = Fits(ShareTrainer(rows), tmp_path / rows.task, rows.digest)
+        own = standard(OWN.model_copy(update={"rows": "change_point", "margin": 0.1}), rows.task)
+        made = replay(Scene(rows, case, BEGIN, END, "share", {}, fits), own[name])
+        losses = rows.losses(rows.place(BEGIN), made.prediction)
+        assert np.isfinite(losses).all()
+        assert name == "never" or len(made.retrainings) > 0
+
+
+def test_policies_that_need_one_number_are_not_offered_for_classes() -> None:
+    assert {name for name in standard(OWN, "binary") if name not in standard(OWN, "multiclass")} == {
+        "monthly, since the last change",
+        "monthly, recalibrated each day",
+    }
+
+
+def test_rows_of_which_no_label_is_known_are_refused(tmp_path: Path) -> None:
+    hours = calendar(10).model_copy(update={"rows": "sliding", "length": timedelta(hours=2)})
+    with pytest.raises(UsageError, match="No label is known of the last"):
+        played(Policy("short", hours), history(CALM), tmp_path)
 
 
 def test_rows_since_a_change_follow_a_step_better_than_all_of_them(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from flywheel.usecase import Costs
 from monitoring.backtest.fits import Fits
 from monitoring.backtest.history import DAY
 from monitoring.backtest.policies import standard
-from monitoring.backtest.replay import Replayed, Scene, replay
+from monitoring.backtest.replay import replay
+from monitoring.backtest.scene import Replayed, Scene
 from monitoring.backtest.score import Part, Scores, decision_costs, paired
 from tests.monitoring.backtest.histories import START, ShareTrainer, history, use_case
 
@@ -48,13 +49,15 @@ def test_policies_that_train_faster_than_the_budget_allows_are_not_chosen(replay
 
 def test_nothing_of_the_second_part_can_change_the_choice(replayed: list[Replayed]) -> None:
     cut = CHOOSE.stop - CHOOSE.start
-    spoiled = [
-        replace(one, prediction=np.concatenate([one.prediction[:cut], 1 - one.prediction[cut:]])) for one in replayed
+    truth = np.clip(ROWS.label[REPORT.start : REPORT.stop], 0.05, 0.95)
+    spoiled = [  # the worst policy knows everything afterwards, and the others the opposite
+        replace(one, prediction=np.concatenate([one.prediction[:cut], after]))
+        for one, after in zip(replayed, (truth, 1 - truth, 1 - truth), strict=True)
     ]
     for most in (None, 5, 0):
-        before, after = (scores(made).recommend(CHOOSE, REPORT, most) for made in (replayed, spoiled))
-        assert (before.policy, before.runner_up) == (after.policy, after.runner_up)
-    assert before.against != after.against
+        found, other = (scores(made).recommend(CHOOSE, REPORT, most) for made in (replayed, spoiled))
+        assert (found.policy, found.runner_up) == (other.policy, other.runner_up)
+    assert found.against != other.against
 
 
 def test_intervals_hold_when_the_rows_of_a_week_hang_together() -> None:

@@ -29,7 +29,7 @@ def test_a_rise_is_dated_by_the_day() -> None:
     assert abs(days.newest.since_mark - (FIRST + timedelta(days=89) - date(1970, 1, 1)).days) <= 3
     assert "The log-loss rose from 0.4985" in days.newest.reason
     assert "after 2013-06-2" in days.newest.reason
-    assert "one alarm in 365 days is false" in days.newest.reason
+    assert "at most one false alarm in 365 days, on average" in days.newest.reason
     assert days.body()["alarms"][0]["verdict"] == "worse"
 
 

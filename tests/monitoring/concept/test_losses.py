@@ -166,6 +166,19 @@ def test_batches_and_stored_states_change_nothing(cuts: list[int], *, whiten: bo
     assert close(LossTest(plan, document).finding(), whole.finding())
 
 
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_a_change_is_dated_the_same_in_batches_far_smaller_than_its_delay(size: int) -> None:
+    stream = np.concatenate([errors(0.2, 3_000), errors(0.32, 1_200, 2)])
+    (expected,) = LossTest(ERRORS).observe(stream)
+    test = LossTest(ERRORS)
+    found: list[Finding] = []
+    for start in range(0, len(stream), size):
+        found += test.observe(stream[start : start + size])
+    assert expected.since is not None
+    assert expected.at - expected.since > 4 * size
+    assert close(found[0], expected)
+
+
 def test_the_state_stays_small_however_long_the_stream() -> None:
     test = LossTest(ERRORS)
     test.observe(errors(0.2, 50_000))

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flywheel.contract import Column, Contract, outputs_of
 from flywheel.errors import DataError
 from flywheel.statistics import Floats, area_under_curve, row_losses
 from flywheel.usecase import Costs
 from monitoring.performance.calibration import calibrate
 from monitoring.performance.estimation import expect, known_rows
 from monitoring.performance.expected import expected_area, expected_metrics
+from monitoring.performance.expected_classes import with_probabilities
 
 COSTS = Costs(false_positive=1, false_negative=3)
+TIME = Column(name="at", type="datetime", nullable=False)
 
 
 def drawn(share: Floats, seed: int) -> Floats:
@@ -98,9 +101,51 @@ def test_where_the_error_depends_on_inputs_a_regressions_error_is_foreseen() -> 
     assert abs(math.sqrt(known["loss"].to_numpy().mean()) - realised) > 0.2 * realised
 
 
-def test_several_classes_are_not_estimated() -> None:
-    rows = pl.DataFrame({"model_version": ["1"], "prediction": ["a"], "outcome": ["a"]})
-    assert expect(rows, rows, "multiclass") == {}
+def classes(rows: int, seed: int, version: str = "1", *, shift: float = 0.0) -> pl.DataFrame:
+    """Three classes; the version's probabilities are overconfident in the same way everywhere."""
+    random = np.random.default_rng(seed)
+    logits = random.normal([shift, 0, 0], 1, (rows, 3))
+    true, said = (np.exp(scale * logits) for scale in (1.0, 2.0))
+    true, said = true / true.sum(axis=1, keepdims=True), said / said.sum(axis=1, keepdims=True)
+    outcome = (random.random((rows, 1)) > true.cumsum(axis=1)).sum(axis=1)
+    names = np.array(["calm", "rain", "snow"])
+    columns = {f"probability_{name}": said[:, place] for place, name in enumerate(names)}
+    loss = row_losses("multiclass", outcome.astype(np.float64), said)
+    prediction = names[said.argmax(axis=1)]
+    return pl.DataFrame(
+        {"model_version": version, "prediction": prediction, "outcome": names[outcome], "loss": loss, **columns}
+    )
+
+
+def test_several_classes_are_estimated_by_what_their_probabilities_have_meant() -> None:
+    known, window = classes(8_000, 1), classes(8_000, 2, shift=1.5)
+    found = expect(window, known, "multiclass")
+    right = (window["prediction"] == window["outcome"]).to_numpy().mean()
+    assert found["accuracy"] == pytest.approx(right, abs=0.02)
+    assert found["log_loss"] == pytest.approx(window["loss"].to_numpy().mean(), abs=0.04)
+    plain = expect(window, known.head(0), "multiclass")
+    assert plain["accuracy"] > right + 0.1  # what the version itself believes
+
+
+def test_versions_with_other_classes_are_each_read_by_their_own() -> None:
+    other = classes(500, 3, "2").rename({"probability_snow": "probability_hail"})
+    rows = pl.concat([classes(500, 4), other.with_columns(outcome=pl.lit("calm"))], how="diagonal")
+    wider = classes(4_000, 6, "2").rename({"probability_snow": "probability_hail"})
+    wider = wider.with_columns(pl.col("outcome").replace("snow", "hail"))
+    known = pl.concat([classes(4_000, 5), wider], how="diagonal")
+    apart = [expect(rows.filter(pl.col("model_version") == one), known, "multiclass")["log_loss"] for one in ("1", "2")]
+    assert expect(rows, known, "multiclass")["log_loss"] == pytest.approx(sum(apart) / 2)
+    unlike = expect(rows, pl.concat([classes(4_000, 5), classes(4_000, 6, "2")], how="diagonal"), "multiclass")
+    assert unlike["log_loss"] != pytest.approx(sum(apart) / 2)  # other classes teach nothing
+    assert expect(rows.select("model_version", "prediction", "outcome"), known, "multiclass") == {}
+
+
+def test_probabilities_of_classes_are_read_from_the_log_by_the_contracts() -> None:
+    rows = pl.DataFrame({"outputs": [{"prediction": "rain", "probability_calm": 0.2, "probability_rain": 0.8}]})
+    outputs = outputs_of("multiclass", ("calm", "rain"))
+    contract = Contract(columns=(TIME,), event_time="at", entity=None, outputs=outputs)
+    found = with_probabilities(rows, {"1": contract})
+    assert found.select("probability_calm", "probability_rain").rows() == [(0.2, 0.8)]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.floats(0, 1))

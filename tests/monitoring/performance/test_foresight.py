@@ -19,6 +19,11 @@ def test_a_lasting_error_is_taken_out() -> None:
     assert found.reason.startswith("Of use: its mean error in 9 earlier windows was 0.0")
 
 
+def test_its_own_error_is_that_of_estimates_made_before_the_outcome() -> None:
+    assert foresee(0.7, [Past(0.7, 0.6)], reference=0.7).error == pytest.approx(0.1)  # after it, half would be left
+    assert foresee(0.7, [Past(0.7, 0.6)] * 2, reference=0.7).error == pytest.approx((0.1 + 0.05) / 2)
+
+
 def test_without_a_past_it_says_so() -> None:
     found = foresee(0.75, [], reference=0.7)
     assert (found.value, found.low, found.error, found.trusted) == (0.75, None, None, False)

@@ -54,6 +54,16 @@ def test_one_harm_harm_long_ago_and_harm_that_is_over_start_nothing(verdicts: tu
     assert (decision.start, decision.reason) == (False, None)
 
 
+def test_windows_that_share_days_count_once() -> None:
+    def window(first: int) -> Looked:
+        return Looked(START + first * DAY, START + first * DAY + WEEK, START + first * DAY + WEEK, "harm")
+
+    overlapping = tuple(window(day) for day in range(6))
+    assert decide(Evidence(START + 13 * DAY, overlapping), Retrain()).reason is None
+    apart = (*overlapping, window(7))
+    assert decide(Evidence(START + 14 * DAY, apart), Retrain()).reason == "harm"
+
+
 def test_windows_that_decide_nothing_take_no_place_among_the_five() -> None:
     verdicts = ("harm", "too few", "too few", "too few", "too few", "too few", "harm")
     assert decide(after(*verdicts), Retrain()).start
@@ -109,6 +119,14 @@ def test_harm_that_meets_a_spent_budget_asks_for_an_alert() -> None:
     assert "budget of 1 retrainings is spent" in str(spent.alert)
 
 
+def test_the_cooldown_is_over_to_the_second() -> None:
+    policy = Retrain(harm=Harm(windows=1, of=1), cooldown=10 * DAY)
+    evidence = replace(after("harm"), attempts=(Attempt(START - DAY, End.REGISTERED),))
+    early = decide(replace(evidence, now=START + 9 * DAY - timedelta(seconds=1)), policy)
+    assert (early.start, early.next_at) == (False, START + 9 * DAY)
+    assert decide(replace(evidence, now=START + 9 * DAY), policy).start
+
+
 def test_the_monthly_budget_says_when_the_next_may_start() -> None:
     attempts = (Attempt(START - 10 * DAY, End.REGISTERED), Attempt(START - 5 * DAY, End.REGISTERED))
     policy = Retrain(harm=Harm(windows=1, of=1), cooldown=timedelta(0), max_per_month=2)
@@ -125,16 +143,17 @@ policies = st.builds(
     max_age=st.none() | st.integers(1, 90).map(lambda n: n * DAY),
     new_labels=st.none() | st.integers(1, 5000),
     cooldown=st.integers(0, 40).map(lambda n: n * DAY),
-    max_per_month=st.integers(0, 5),
-    max_total=st.none() | st.integers(0, 6),
+    max_per_month=st.integers(1, 6) | st.just(0),
+    max_total=st.none() | st.integers(0, 9),
 )
 steps = st.lists(
     st.tuples(
-        st.integers(0, 20),  # days to the next look
-        st.sampled_from(["quiet", "harm", "too few"]),
-        st.sampled_from([End.REGISTERED, End.FAILED, End.DIED]),
-        st.integers(0, 4),  # looks that it runs
+        st.integers(0, 14),  # days to the next look
+        st.sampled_from(["harm", "harm", "harm", "quiet", "too few"]),
+        st.sampled_from([End.REGISTERED, End.REGISTERED, End.FAILED, End.DIED]),
+        st.integers(0, 2),  # looks that it runs
     ),
+    min_size=15,
     max_size=40,
 )
 

@@ -3,11 +3,12 @@
 from datetime import datetime, timedelta
 
 import numpy as np
+import polars as pl
 import pytest
 
 from flywheel.errors import UsageError
 from flywheel.monitor_spec import Retrain
-from monitoring.retraining.rows import LEAST_HISTORY, choose_rows, daily_means
+from monitoring.retraining.rows import LEAST_HISTORY, choose_live_rows, choose_rows, daily_means
 
 NOW, FIRST = datetime(2013, 8, 1), datetime(2013, 1, 1)
 DAY = timedelta(days=1)
@@ -44,3 +45,16 @@ def test_daily_means_leave_a_gap_where_there_was_no_row() -> None:
     assert found[0] == 2
     assert np.isnan(found[1])
     assert found[2] == 5
+
+
+def test_live_a_change_is_looked_for_in_the_outcomes_of_the_log() -> None:
+    random = np.random.default_rng(6)
+    times = [FIRST + timedelta(hours=number) for number in range(24 * 200)]
+    late = (random.random(len(times)) < np.where(np.arange(len(times)) < 24 * 120, 0.2, 0.8)).astype(float)
+    labelled = pl.DataFrame({"event_time": times, "outcome": late})
+    window = choose_live_rows(Retrain(rows="change_point"), NOW, labelled)
+    assert window.start is not None
+    assert abs(window.start - (FIRST + 120 * DAY)) <= 2 * DAY
+    names = labelled.with_columns(outcome=pl.lit("rain"))
+    assert choose_live_rows(Retrain(rows="change_point"), NOW, names).start is None
+    assert choose_live_rows(Retrain(), NOW, pl.DataFrame()).start is None

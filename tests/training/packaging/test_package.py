@@ -3,6 +3,7 @@
 import json
 import zipfile
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,9 @@ from flywheel.contract import Contract
 from flywheel.errors import DataError
 from flywheel.package import Lineage
 from flywheel.profile import read_profile
-from flywheel.usecase import Task
+from flywheel.usecase import Task, load_usecase
 from tests.training.tiny_package import CLASSES, TEST, TYPES, tiny_parts
+from training.arguments import with_rows
 from training.families.catalogue import BUILT_IN
 from training.packaging.model_code import FlywheelModel, calibrate, encode, predict_matrix
 from training.packaging.package import PackageParts, write_package
@@ -103,6 +105,15 @@ def test_the_package_holds_no_key_and_reads_back(tmp_path: Path) -> None:
     assert '"k1"' not in "".join(path.read_text() for path in folder.glob("*.json"))
     assert (folder / "checks.html").read_text() == parts.checks_html
     assert (folder / "requirements.lock").read_text() == parts.lock
+
+
+def test_what_a_training_was_told_beside_its_file_stands_in_the_package(tmp_path: Path) -> None:
+    parts = tiny_parts(tmp_path / "home")
+    write_package(tmp_path / "same", parts)
+    assert (tmp_path / "same" / "usecase.yaml").read_bytes() == parts.usecase_path.read_bytes()
+    told = with_rows(parts.usecase, {"window": timedelta(days=90), "half_life": timedelta(days=60)})
+    write_package(tmp_path / "told", replace(parts, usecase=told))
+    assert load_usecase(tmp_path / "told" / "usecase.yaml") == told
 
 
 def test_the_sample_s_answers_are_the_packaged_model_s_and_its_predictions_the_held_out_ones(tmp_path: Path) -> None:

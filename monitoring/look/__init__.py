@@ -1,0 +1,11 @@
+"""One look at a use case: all that monitoring knows, at one time; what the schedule does, and people by hand.
+
+look.py       the order of things, and what a part that fails does to the others: nothing
+looked.py     what a look has found
+recent.py     what the newest answers are worth: realised, and estimated
+due.py        which windows have anything new, and their judgement
+drifting.py   a version's blocks against those it was trained on
+inputs.py     the newest rows: replayed, complete, fresh, usual
+findings.py   decisions as findings, for alerts
+pages.py      what people see of it, in MLflow
+"""

@@ -1,0 +1,149 @@
+"""Decisions as findings: what is wrong, since when, how sure, which rows to look at, what happens next. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from flywheel.alerts import Alert, Finding, Severity
+from monitoring.concept.days import Days
+from monitoring.drift.decision import DriftDecision
+from monitoring.look.inputs import Inputs
+from monitoring.performance.slices import Slices
+from monitoring.windows.claims import Claims
+from monitoring.windows.index import Quarantined
+from monitoring.windows.window import Span
+
+EPOCH = date(1970, 1, 1)
+MOST_COLUMNS = 5  # of one alarm that get an alert each; the decision names all
+RECENT = timedelta(days=14)  # a change of the loss that lies farther back has been told
+FEW_REPORTS, ODD = 5, 0.01  # of reports of outcomes: more odd ones than both are a finding
+LOUD = 0.05  # of rows: more unusual ones than that are a finding
+
+
+def of_drift(decision: DriftDecision, version: str, where: str, then: str) -> Iterator[Finding]:
+    """Yield the columns that an alarm names, and those that vanished or changed type."""
+    chance = f"which chance reaches {decision.settings.false_alarms_per_year:g} times a year at most"
+    for alarm in decision.alarms[-1:]:
+        sure = f"Evidence {alarm.e_value:,.3g}, an alarm from {decision.threshold:,.0f} on, {chance}."
+        for moved in alarm.moved[:MOST_COLUMNS]:
+            named = filter(None, (moved.stream.column, moved.stream.kind.value, moved.stream.detail))
+            key = f"{' '.join(named)}{of_version(version)}"
+            since = moved.since.isoformat()
+            yield Finding("drift", key, Severity.WARNING, moved.sentence, since, sure, where, then)
+    told: dict[str, tuple[str, datetime]] = {}
+    for look in decision.looks:
+        for change in look.changes:
+            told.setdefault(change.column, (change.sentence, look.start))
+    for column, (sentence, start) in told.items():
+        sure = "Certain: counted."
+        yield Finding("columns", column, Severity.CRITICAL, sentence, start.isoformat(), sure, where, then)
+
+
+def of_version(version: str) -> str:
+    """Return how the key of a drift alert ends: what one version was trained on says nothing of the next."""
+    return f" (version {version})"
+
+
+def standing(alerts: Iterable[Alert], versions: Iterable[str]) -> list[Finding]:
+    """Return drift that was found before of versions that still answer: it holds until people close it.
+
+    An alarm is one moment, after which a watch takes the new level as usual; but the model was still trained on the
+    old one.
+    """
+    ends = tuple(of_version(version) for version in versions)
+    return [one.finding for one in alerts if one.finding.kind == "drift" and one.finding.key.endswith(ends)]
+
+
+def of_window(reason: str, span: Span, where: str, then: str) -> Finding:
+    """Return the finding of a window that shows harm."""
+    sure = "The 95 % interval of the difference, by days, lies above the margin."
+    return Finding("loss", "", Severity.CRITICAL, reason, span.start.isoformat(), sure, where, then)
+
+
+def of_estimate(body: Mapping[str, Any], where: str, then: str) -> Finding:
+    """Return the finding of a window whose estimate shows harm before its outcomes have come."""
+    sure = "Estimated: its interval, from errors of earlier estimates, lies above the margin."
+    return Finding("loss", "", Severity.WARNING, str(body["reason"]), str(body["start"]), sure, where, then)
+
+
+def of_concept(days: Days, as_of: datetime, where: str, then: str) -> Iterator[Finding]:
+    """Yield a change of the daily losses that is recent."""
+    newest = days.newest
+    if not newest.alarm or newest.since_mark is None or newest.at_mark is None:
+        return
+    since = EPOCH + timedelta(days=newest.since_mark)
+    if EPOCH + timedelta(days=newest.at_mark) < (as_of - RECENT).date():
+        return
+    sure = f"Evidence {newest.e_value:,.3g}, an alarm from {newest.threshold:,.0f} on."
+    yield Finding("concept", "", Severity.WARNING, newest.reason, since.isoformat(), sure, where, then)
+
+
+def of_inputs(inputs: Inputs, version: str, where: str) -> Iterator[Finding]:
+    """Yield what is wrong with the newest rows of a version."""
+    then, until = "Nothing by itself: see whoever sends it.", inputs.until.isoformat()
+    agreement = inputs.agreement
+    if not agreement.agrees:
+        first = agreement.differences[0]
+        sure = f"Certain: {first.rows:,} of {first.compared:,} rows, computed again."
+        look = f"flywheel log find {first.prediction_id}"
+        since = first.event_time.isoformat()
+        yield Finding("skew", version, Severity.CRITICAL, agreement.reason, since, sure, look, then)
+    for jump in inputs.jumps:
+        sure = f"A day in training has {jump.usual:.1%}, and {jump.limit:.1%} would be unusual."
+        yield Finding("missing", jump.column, Severity.WARNING, jump.reason, jump.day.isoformat(), sure, where, then)
+    for one in inputs.stale:
+        sure = f"{one.share:.0%} of the rows lie beyond what all but one in a thousand had."
+        yield Finding("freshness", one.column, Severity.WARNING, one.reason, until, sure, where, then)
+    if inputs.unusual is not None and inputs.unusual > LOUD:
+        what = f"{inputs.unusual:.0%} of the rows are stranger than all but one in a thousand were in training."
+        look = f"flywheel log find {inputs.strangest}"
+        yield Finding("anomaly", version, Severity.WARNING, what, until, "Counted.", look, then)
+
+
+def of_slices(slices: Slices, since: datetime, where: str) -> Iterator[Finding]:
+    """Yield the part of a window on which the model is worst, where that is shown."""
+    worst = slices.worst
+    if worst is not None:
+        sure = "The interval holds for all parts together and lies above 0."
+        then, key = "Nothing by itself.", f"{worst.column}={worst.value}"
+        yield Finding("slice", key, Severity.INFO, slices.reason, since.isoformat(), sure, where, then)
+
+
+def of_outcomes(claims: Claims, as_of: datetime, where: str) -> Iterator[Finding]:
+    """Yield what is odd about the outcomes that were reported, each kind of oddity that more than a few have."""
+    sentences = {
+        "unknown": "belong to no prediction",
+        "before": "tell of an event before their prediction",
+        "contradictory": "say two things of one event at the same time",
+        "skewed": "were known before their event, or after the log had taken them: a clock is wrong",
+    }
+    for name, what in sentences.items():
+        count = claims.body()[name]
+        if count > max(FEW_REPORTS, ODD * claims.reports):
+            said = f"{count:,} of {claims.reports:,} reports of outcomes {what}."
+            then = "They join nothing, or the last one counts: see whoever reports them."
+            yield Finding("outcomes", name, Severity.INFO, said, as_of.isoformat(), "Counted.", where, then)
+
+
+def of_files(files: Iterable[Quarantined], as_of: datetime) -> Iterator[Finding]:
+    """Yield files of the log that cannot be read."""
+    for one in files:
+        what = f"File {one.file} of the log's {one.table} cannot be read; its rows are missing from every decision."
+        then = "It is tried again at each look."
+        yield Finding("log", one.file, Severity.CRITICAL, what, as_of.isoformat(), "Certain.", one.file, then)
+
+
+def of_failures(failures: Sequence[tuple[str, str]], as_of: datetime, file: str) -> Iterator[Finding]:
+    """Yield parts of the look that failed; the others have been made."""
+    for part, reason in failures:
+        what = f"{part} could not be judged: {reason}"
+        then, sure = "It is tried again at the next look.", "It has failed; nothing is known of it."
+        yield Finding("look", part, Severity.WARNING, what, as_of.isoformat(), sure, f"flywheel monitor {file}", then)
+
+
+def of_training(alert: str | None, fault: str | None, as_of: datetime, then: str) -> Iterator[Finding]:
+    """Yield what people should know of retraining."""
+    said = " ".join(filter(None, (alert, fault)))
+    if said:
+        look = "logs/retrain-*.log below the home; flywheel history"
+        yield Finding("retraining", "", Severity.WARNING, said, as_of.isoformat(), "Certain.", look, then)

@@ -1,0 +1,248 @@
+"""One look at a use case, from the log to the alerts and the training.
+
+A part that fails is told and keeps no other from being judged: a damaged file, a package that is not here, a feature
+function that raises. What was judged is one event; what is wrong becomes alerts; then the policy decides about
+training, by the windows on record.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import sqlalchemy as sa
+
+from flywheel.alerts import Finding, read_board
+from flywheel.database import open_database
+from flywheel.errors import StackError
+from flywheel.events import EventKind, append
+from flywheel.identities import MONITORING
+from flywheel.package import ModelPackage
+from flywheel.settings import Settings
+from flywheel.storage import PredictionLog
+from flywheel.usecase import load_usecase
+from monitoring.alerts.desk import Desk
+from monitoring.concept.days import Days
+from monitoring.concept.judgement import judge_losses
+from monitoring.drift.decision import DriftDecision
+from monitoring.job import Result, Training, consider_training, judge_window, known_of
+from monitoring.look import findings as say
+from monitoring.look.drifting import judge_drift, state_path
+from monitoring.look.due import due_spans
+from monitoring.look.estimated import estimated_window
+from monitoring.look.inputs import judge_inputs
+from monitoring.look.looked import Looked, figures
+from monitoring.look.pages import show
+from monitoring.look.recent import changes_of, outlook_of, summary_of
+from monitoring.packages import digests_by_version, find_package, read_packages
+from monitoring.performance.answers import with_losses
+from monitoring.performance.harm import Verdict
+from monitoring.performance.measure import MEASURES
+from monitoring.reports.metrics import publish
+from monitoring.reports.publication import Check
+from monitoring.windows.keys import CHAMPION, Key
+from monitoring.windows.packages import PackageLenses
+from monitoring.windows.store import BlockStore
+from monitoring.windows.update import Source, update_blocks
+from monitoring.windows.window import Span, read_window
+
+MEMORY = timedelta(days=180)  # of losses that are judged; what a use case has forgotten costs it nothing
+Tell = Callable[[Span, Result], None]
+
+
+class Look:
+    """One look; `run` does it all.
+
+    Args:
+        settings: Whose home.
+        engine: Of the database with the events, as monitoring.
+        file: The use case's usecase.yaml.
+        as_of: Nothing known later is used (naive UTC).
+    """
+
+    def __init__(self, settings: Settings, engine: sa.Engine, file: Path, as_of: datetime) -> None:
+        self._settings, self._engine, self._file, self._as_of = settings, engine, file, as_of
+        self._use_case = load_usecase(file)
+        self._log = PredictionLog(settings.root / "log")
+        self._store = BlockStore(settings.root, self._use_case.name)
+        self._packages: dict[str, ModelPackage] = {}
+        self._looked = Looked()
+
+    def run(self, *, since: datetime | None, start_training: bool, tell: Tell) -> Looked:
+        """Judge everything that there is to judge.
+
+        Args:
+            since: From when on windows are due; by default as many of the last as the policy looks back on.
+            start_training: Whether a training may be decided on.
+            tell: Is given each window as it is judged.
+
+        Raises:
+            StackError: The database does not answer: nothing could be recorded.
+        """
+        looked, monitor = self._looked, self._use_case.monitor
+        span = Span(self._as_of - monitor.window, self._as_of, self._as_of)
+        recent = looked.attempt("The newest rows", lambda: read_window(self._log, self._use_case, span))
+        if recent is not None and recent.rows.height:
+            looked.counts = recent.counts
+            self._packages = looked.attempt("The packages", lambda: self._read(recent.rows)) or {}
+        if recent is None or recent.rows.height:  # blocks leave out what cannot be read, and windows cannot
+            self._judge_blocks()
+        if recent is not None:
+            self._judge_recent(recent.rows)
+        looked.attempt("The windows", lambda: self._judge_windows(since, tell))
+        self._judge_by_estimate()
+        if start_training:
+            request = Check(self._file, self._use_case, span, start_training=True)
+            looked.training = looked.attempt("Training", lambda: self._train(request))
+        try:
+            self._record()
+        except sa.exc.SQLAlchemyError as fault:
+            what = str(fault).splitlines()[0]
+            raise StackError(f"The database of the events fails: {what}. See `flywheel status`.") from fault
+        self._show()
+        return looked
+
+    def _read(self, rows: pl.DataFrame) -> dict[str, ModelPackage]:
+        return read_packages(self._settings.root, self._use_case.name, digests_by_version(rows))
+
+    def _find(self, version: str) -> ModelPackage | None:
+        return find_package(self._settings.root, self._use_case.name, version)
+
+    def _judge_blocks(self) -> None:
+        looked, use_case = self._looked, self._use_case
+        lenses = PackageLenses(self._settings.root, use_case.name)
+        source = Source(self._log, use_case.name, use_case.task, lenses, use_case.data.label.available_after)
+        updated = looked.attempt("The blocks", lambda: update_blocks(self._store, source, self._as_of))
+        if updated is None:
+            return
+        looked.update = updated
+        if not self._packages:
+            versions = [key.version for key in self._store.kept()]
+            found = {one: looked.attempt(f"The package of version {one}", partial(self._find, one)) for one in versions}
+            self._packages = {version: package for version, package in found.items() if package is not None}
+        for version in self._packages:
+            decision = looked.attempt(f"Drift of version {version}", partial(self._drift, version))
+            if decision is not None:
+                looked.drift[version] = decision
+
+    def _drift(self, version: str) -> DriftDecision:
+        key = Key(version, CHAMPION)
+        return judge_drift(
+            self._packages[version],
+            self._store.series(key),
+            state_path(self._settings.root, self._use_case.name, version),
+            changed=self._looked.update.changed.get(key, ()),
+            as_of=self._as_of,
+        )
+
+    def _judge_recent(self, rows: pl.DataFrame) -> None:
+        looked, use_case = self._looked, self._use_case
+        champion = next(iter(self._packages), None)  # who has answered most
+        if champion is None:
+            return
+        package, own = self._packages[champion], pl.col("model_version") == champion
+        looked.inputs = looked.attempt("The inputs", lambda: judge_inputs(champion, rows.filter(own), package))
+        looked.summary = looked.attempt("The outcomes", lambda: summary_of(rows, use_case, self._packages))
+        span = Span(self._as_of - MEMORY, self._as_of, self._as_of)
+        longer = looked.attempt("The losses", lambda: read_window(self._log, use_case, span).rows.filter(own))
+        if longer is None:
+            return
+        looked.concept = looked.attempt("The losses", lambda: self._losses(champion, longer))
+        changes = changes_of(looked.concept)
+        looked.outlook = looked.attempt(
+            "The estimate", lambda: outlook_of(longer, use_case, package, as_of=self._as_of, changes=changes)
+        )
+
+    def _losses(self, version: str, rows: pl.DataFrame) -> Days:
+        task = self._use_case.task
+        labelled = rows.filter(pl.col("outcome").is_not_null())
+        return judge_losses(
+            with_losses(labelled, task, {version: self._packages[version].contract}),
+            MEASURES[task],
+            false_alarms_per_year=self._use_case.monitor.drift.false_alarms_per_year,
+            complete_before=self._as_of - self._use_case.data.label.available_after,
+        )
+
+    def _judge_windows(self, since: datetime | None, tell: Tell) -> None:
+        spans = list(due_spans(self._engine, self._log, self._use_case, since=since, as_of=self._as_of))
+        for span in spans:
+            request = Check(self._file, self._use_case, span, start_training=False)
+            judged = partial(judge_window, self._settings, self._engine, request)
+            result = self._looked.attempt(f"Window {span}", judged)
+            if result is not None:
+                self._looked.windows.append((span, result))
+                tell(span, result)
+
+    def _judge_by_estimate(self) -> None:
+        """Let the estimate say of the newest window what outcomes are too few to say."""
+        looked, outlook = self._looked, self._looked.outlook
+        champion = next(iter(self._packages.values()), None)
+        if outlook is None or champion is None:
+            return
+        few = [one for span, one in looked.windows if span.end == outlook.end and one.verdict == Verdict.TOO_FEW]
+        body = estimated_window(outlook, champion.profile.reference.loss, self._use_case) if few else None
+        if body is not None:
+            counts = {"answered": few[0].answered, "labelled": few[0].rows, "as_of": self._as_of.isoformat()}
+            with self._engine.begin() as connection:
+                append(connection, EventKind.MONITOR_WINDOW, self._use_case.name, MONITORING, {**body, **counts})
+            looked.estimated = body
+
+    def _train(self, request: Check) -> Training:
+        alarms = [decision.reason for decision in self._looked.drift.values() if decision.alarms]
+        known = known_of(self._settings, request, drift=alarms[0] if alarms else None)
+        return consider_training(self._settings, self._engine, request, known)
+
+    def _record(self) -> None:
+        """Write the event of what was judged, and those of alerts."""
+        looked, name = self._looked, self._use_case.name
+        if looked.has_judged:
+            with self._engine.begin() as connection:
+                body = {"as_of": self._as_of.isoformat(), **looked.body()}
+                append(connection, EventKind.MONITOR_LOOK, name, MONITORING, body)
+        policy = self._use_case.monitor.alerts
+        board = Desk(self._engine).report(name, self._findings(), examined=looked.examined, policy=policy)
+        looked.alerts = board.of(name)
+
+    def _show(self) -> None:
+        looked, name = self._looked, self._use_case.name
+        told = figures(looked, self._use_case)
+        publish(self._settings.root, name, at=datetime.now(UTC), figures=told, alerts=looked.alerts)
+        show(self._settings, self._use_case, looked.body(), looked.drift, self._as_of)
+
+    def _findings(self) -> list[Finding]:
+        looked, name, file = self._looked, self._use_case.name, str(self._file)
+        where = f"flywheel monitor {file} --since {self._as_of - self._use_case.monitor.window:%Y-%m-%d}"
+        then = looked.training.decision.next_sentence if looked.training else "Nothing is trained by this look."
+        with self._engine.connect() as connection:
+            found = say.standing(read_board(connection, name).of(name), looked.drift)
+        for version, decision in looked.drift.items():
+            found += say.of_drift(decision, version, where, then)
+        harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
+        found += [say.of_window(result.reason, span, result.report_url or where, then) for span, result in harmed[-1:]]
+        if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:
+            found.append(say.of_estimate(looked.estimated, where, then))
+        if looked.concept is not None:
+            found += say.of_concept(looked.concept, self._as_of, where, then)
+        if looked.inputs is not None:
+            found += say.of_inputs(looked.inputs, next(iter(self._packages)), where)
+        if looked.summary is not None:
+            found += say.of_slices(looked.summary.slices, self._as_of - self._use_case.monitor.window, where)
+        found += say.of_outcomes(looked.update.claims, self._as_of, where)
+        found += say.of_files(looked.update.quarantined, self._as_of)
+        found += say.of_failures(looked.failures, self._as_of, file)
+        if looked.training is not None:
+            found += say.of_training(looked.training.decision.alert, looked.training.fault, self._as_of, then)
+        return found
+
+
+def look(
+    settings: Settings, file: Path, *, since: datetime | None, as_of: datetime, start_training: bool, tell: Tell
+) -> Looked:
+    """Look at a use case once; see `Look.run`.
+
+    Raises:
+        StackError: The stack has not been started, or its database does not answer.
+    """
+    with open_database(settings, "monitoring") as engine:
+        return Look(settings, engine, file, as_of).run(since=since, start_training=start_training, tell=tell)

@@ -1,0 +1,118 @@
+"""What a look has found, part by part: for the event, the page, the alerts and Prometheus."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from flywheel.alerts import Alert
+from flywheel.errors import FlywheelError
+from flywheel.usecase import UseCase
+from monitoring.concept.days import Days
+from monitoring.drift.decision import DriftDecision
+from monitoring.job import Result, Training
+from monitoring.look.inputs import Inputs
+from monitoring.performance.outlook import Outlook
+from monitoring.performance.summary import Summary
+from monitoring.windows.update import Update
+from monitoring.windows.window import Counts, Span
+
+T = TypeVar("T")
+
+
+@dataclass
+class Looked:
+    """What a look has found; a part that could not be judged is None or empty, and named in `failures`.
+
+    Attributes:
+        update: What was new in the log.
+        counts: Of the newest rows.
+        windows: That were due, with what came of them.
+        drift: By version.
+        concept: Of the champion's daily losses.
+        inputs: Of the champion's newest rows.
+        summary: Realised, of the newest rows with outcomes.
+        outlook: Estimated, of the champion's answers in the newest window that is over.
+        estimated: The verdict on that window by its estimate, where outcomes are too few for one.
+        training: What was decided; None where it was not to be considered.
+        failures: Parts that failed, and why.
+        alerts: That are open now.
+    """
+
+    update: Update = field(default_factory=Update)
+    counts: Counts | None = None
+    windows: list[tuple[Span, Result]] = field(default_factory=list)
+    drift: dict[str, DriftDecision] = field(default_factory=dict)
+    concept: Days | None = None
+    inputs: Inputs | None = None
+    summary: Summary | None = None
+    outlook: Outlook | None = None
+    estimated: Mapping[str, Any] | None = None
+    training: Training | None = None
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+    @property
+    def has_judged(self) -> bool:
+        """Whether there is anything to record."""
+        return bool(self.drift or self.concept or self.inputs or self.failures)
+
+    @property
+    def examined(self) -> set[str]:
+        """The kinds of findings that this look could have made: alerts of others are left as they are."""
+        judged = {
+            "drift": bool(self.drift),
+            "columns": any(decision.looks for decision in self.drift.values()),
+            "loss": bool(self.windows),
+            "slice": self.summary is not None,
+            "concept": self.concept is not None,
+            **dict.fromkeys(("skew", "missing", "freshness", "anomaly"), self.inputs is not None),
+            "log": True,
+            "outcomes": True,
+            "look": True,
+            "retraining": self.training is not None,
+        }
+        return {kind for kind, was in judged.items() if was}
+
+    def body(self) -> dict[str, Any]:
+        """Return what was judged as plain JSON, for an event and a page; windows have events of their own."""
+        return {
+            "drift": {version: decision.body() for version, decision in self.drift.items()},
+            "concept": None if self.concept is None else self.concept.body(),
+            "inputs": None if self.inputs is None else self.inputs.body(),
+            "summary": None if self.summary is None else self.summary.body(),
+            "outlook": None if self.outlook is None else self.outlook.body(),
+            "estimated": self.estimated,
+            "outcomes": self.update.claims.body(),
+            "failures": [{"part": part, "reason": reason} for part, reason in self.failures],
+        }
+
+    def attempt(self, part: str, judge: Callable[[], T]) -> T | None:
+        """Judge a part; None when that fails, which is noted."""
+        try:
+            return judge()
+        except FlywheelError as fault:
+            self.failures.append((part, str(fault)))
+            return None
+
+
+def figures(looked: Looked, use_case: UseCase) -> Mapping[str, float | None]:
+    """Return what Prometheus is told of a look, by the names of `monitoring.reports.metrics.GAUGES`."""
+    newest = looked.windows[-1][1] if looked.windows else None
+    drift = next((one for one in looked.drift.values() if one.threshold is not None), None)
+    concept = looked.concept.now if looked.concept is not None else None
+    measured = {name: one.value for name, one in looked.summary.metrics.items()} if looked.summary else {}
+    expected = {name: one.value for name, one in looked.outlook.forecasts.items()} if looked.outlook else {}
+    counts = looked.counts.body() if looked.counts is not None else {}
+    return {
+        "loss": newest.loss if newest else None,
+        "loss_reference": newest.reference if newest else None,
+        "loss_estimated": expected.get("log_loss"),
+        "roc_auc": measured.get("roc_auc"),
+        "cost": measured.get("cost"),
+        **{name: counts.get(name) for name in ("answered", "labelled", "censored")},
+        "drift_evidence": drift.e_value if drift else None,
+        "drift_threshold": drift.threshold if drift else None,
+        "concept_evidence": concept.e_value if concept else None,
+        "concept_threshold": concept.threshold if concept else None,
+        "every_seconds": use_case.monitor.every.total_seconds(),
+    }

@@ -1,0 +1,264 @@
+"""A whole look on a running stack: blocks, drift, windows, losses, inputs, alerts, metrics, the decision to train."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from flywheel.alerts import read_board
+from flywheel.connections import secrets
+from flywheel.digest import folder_digest
+from flywheel.events import EventKind, read
+from flywheel.package import INSIDE
+from flywheel.profile import Reference
+from flywheel.profiling.series_file import series_bytes
+from flywheel.records import OUTCOMES
+from flywheel.settings import Settings
+from flywheel.storage import append_outcomes
+from flywheel.textfile import TextfileCollector
+from flywheel.usecase import parse_usecase
+from monitoring.drift.decision import Verdict
+from monitoring.job import Result
+from monitoring.look.look import look
+from monitoring.look.looked import Looked
+from monitoring.windows.window import Span
+from tests.monitoring.flights_log import CONTRACT, Flight, write_log
+from tests.monitoring.flights_package import USE_CASE, sign, write_model
+from training.checks.profiling import profile_data
+from training.packaging.blocks import reference_blocks
+from training.packaging.reference import TestRows
+
+BEGIN, LIVE, DAY = datetime(2013, 1, 1), datetime(2013, 4, 1), timedelta(days=1)
+PER_DAY = 60
+FEATURES = (
+    "import polars as pl\n\n\ndef features(frame: pl.DataFrame) -> pl.DataFrame:\n    return frame.select('distance')\n"
+)
+
+
+class World:
+    """A use case of its own with a version that was trained on ninety days."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.name = settings, f"look-{uuid.uuid4().hex[:8]}"
+        self.random, self.turn = np.random.default_rng(7), 0
+        document = USE_CASE | {"name": self.name, "evaluate": {"slices": ["distance"]}}
+        document["monitor"] = {"min_outcomes": 100, "retrain": {"margin": 0.02, "harm": {"windows": 1, "of": 1}}}
+        self.folder = settings.root / self.name
+        self.folder.mkdir()
+        (self.folder / "MLproject").write_text("name: test\n")
+        self.file = self.folder / "usecase.yaml"
+        self.file.write_text(yaml.safe_dump(document))
+        package = write_model(
+            settings.root / "packages" / self.name / "1-new",
+            Reference(loss=0.611, standard_error=0.005, rows=1000, roc_auc=0.5),
+            document,
+        )
+        _fill(package / INSIDE, self.random)
+        self.digest = folder_digest(package)
+        sign(settings.root, package.rename(package.with_name(f"1-{self.digest.removeprefix('sha256:')[:12]}")))
+
+    def fly(self, first: datetime, days: int, *, distance: float = 500, late: float = 0.3, missing: float = 0) -> None:
+        """Let days of flights be predicted, whose outcomes come a day later."""
+        flights = []
+        for number in range(days * PER_DAY):
+            gone = self.random.uniform() < missing
+            flights.append(
+                Flight(
+                    entity=f"{first:%m%d}-{number}",
+                    time=first + DAY * (number / PER_DAY),
+                    outcome=float(self.random.uniform() < late),
+                    distance=None if gone else float(self.random.normal(distance, 100)),
+                )
+            )
+        self.turn += 1
+        write_log(self.settings.root / "log", flights, digest=self.digest, name=self.name, turn=self.turn)
+
+    def look(self, as_of: datetime, *, start_training: bool = False) -> Looked:
+        told: list[Result] = []
+
+        def tell(_: Span, result: Result) -> None:
+            told.append(result)
+
+        found = look(self.settings, self.file, since=None, as_of=as_of, start_training=start_training, tell=tell)
+        assert [result for _, result in found.windows] == told
+        return found
+
+    def kinds(self, found: Looked) -> list[str]:
+        return sorted({alert.finding.kind for alert in found.alerts})
+
+
+def _fill(inside: Path, random: np.random.Generator) -> None:
+    """Add what training writes: features, profile, sample and blocks."""
+    rows = 90 * PER_DAY
+    times = pl.Series("scheduled", [BEGIN + DAY * (number / PER_DAY) for number in range(rows)], pl.Datetime("us"))
+    frame = pl.DataFrame(
+        {
+            "scheduled": times,
+            "distance": random.normal(500, 100, rows),
+            "late": (random.uniform(size=rows) < 0.3).astype(float),
+        }
+    )
+    (inside / "features.py").write_text(FEATURES)
+    (inside / "data_profile.json").write_text(profile_data(frame, CONTRACT, "scheduled").model_dump_json())
+    tested = frame.tail(14 * PER_DAY)
+    test = TestRows(tested.drop("late"), tested["late"].to_numpy(), np.full(tested.height, 0.3))
+    use_case = parse_usecase(USE_CASE | {"name": "look"}, "test")
+    blocks = reference_blocks(frame, CONTRACT, use_case, test, ())
+    (inside / "blocks").write_bytes(series_bytes(blocks))
+    sample = frame.tail(300).with_columns(prediction=pl.lit(0.3), label=pl.col("late").cast(pl.Int8)).drop("late")
+    sample.write_parquet(inside / "reference.parquet")
+
+
+@pytest.fixture(autouse=True)
+def _no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidently takes ten seconds a window: test_job.py waits for it, and nothing here depends on it."""
+    monkeypatch.setattr("monitoring.reports.process.sys.executable", "/bin/false")
+
+
+@pytest.fixture
+def world(stack: Settings) -> World:
+    return World(stack)
+
+
+@pytest.fixture
+def engine(stack: Settings) -> Iterator[sa.Engine]:
+    made = sa.create_engine(secrets(stack).databases["monitoring"])
+    yield made
+    made.dispose()
+
+
+def told(engine: sa.Engine, name: str) -> Sequence[str]:
+    with engine.connect() as connection:
+        return [str(event.kind) for event in read(connection, subject=name)]
+
+
+def test_nothing_that_was_asked_is_nothing_to_judge(world: World, engine: sa.Engine) -> None:
+    found = world.look(LIVE)
+    assert (found.windows, found.drift, found.failures, found.alerts) == ([], {}, [], [])
+    assert told(engine, world.name) == []
+
+
+def test_days_like_those_of_training_are_quiet_and_cost_nothing_twice(world: World, engine: sa.Engine) -> None:
+    world.fly(LIVE, 28)
+    found = world.look(LIVE + 29 * DAY)
+    assert found.failures == []
+    assert found.drift["1"].verdict is Verdict.QUIET
+    assert len(found.drift["1"].looks) == 28
+    assert [result.verdict for _, result in found.windows] == ["quiet"] * len(found.windows)
+    assert len(found.windows) == 2  # as many as the policy looks back on
+    assert found.inputs is not None
+    assert found.inputs.agreement.agrees
+    assert found.concept is not None
+    assert not found.concept.alarms
+    assert found.summary is not None
+    assert found.summary.metrics["accuracy"].rows > 100
+    assert found.outlook is not None
+    assert found.outlook.forecasts["log_loss"].value == pytest.approx(0.611, abs=0.03)
+    assert found.alerts == []
+    again = world.look(LIVE + 29 * DAY)
+    assert again.windows == []
+    assert len(again.drift["1"].looks) == 2  # the newest, which late rows may still change
+    page = {family.name: family for family in TextfileCollector(world.settings.root).collect()}
+    told_of = {sample.labels["use_case"]: sample.value for sample in page["flywheel_monitor_drift_evidence"].samples}
+    assert 0 <= told_of[world.name] < 365
+
+
+def test_a_shift_alarms_stays_open_and_trains_nothing_without_harm(world: World, engine: sa.Engine) -> None:
+    world.fly(LIVE, 14)
+    world.look(LIVE + 15 * DAY)
+    world.fly(LIVE + 14 * DAY, 10, distance=600)
+    found = world.look(LIVE + 25 * DAY, start_training=True)
+    assert found.drift["1"].verdict is Verdict.DRIFT
+    assert world.kinds(found) == ["drift"]
+    (alert,) = [one for one in found.alerts if one.finding.key.startswith("distance mean")]
+    assert alert.finding.key.endswith("(version 1)")
+    since = datetime.fromisoformat(alert.finding.since)
+    assert abs(since - (LIVE + 14 * DAY)) <= 2 * DAY
+    assert found.training is not None
+    assert not found.training.decision.start
+    assert "Drift without harm starts nothing" in found.training.said
+    world.fly(LIVE + 24 * DAY, 7, distance=600)
+    for days in (29, 32):  # the alarm was one moment, and the model is as it was
+        assert world.kinds(world.look(LIVE + days * DAY)) == ["drift"]
+    assert "monitor.notice" in told(engine, world.name)
+
+
+def test_harm_is_critical_and_the_decision_to_train_stands_on_the_record(
+    world: World, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitoring.job.retrain", lambda *_: "2")
+    world.fly(LIVE, 7)
+    world.fly(LIVE + 7 * DAY, 14, late=0.7)
+    found = world.look(LIVE + 22 * DAY, start_training=True)
+    assert [result.verdict for _, result in found.windows][-1] == "harm"
+    assert "loss" in world.kinds(found)
+    assert {one.finding.severity.value for one in found.alerts if one.finding.kind == "loss"} == {"critical"}
+    assert found.training is not None
+    assert found.training.decision.start
+    assert found.training.version == "2"
+    with engine.connect() as connection:
+        (started,) = read(connection, EventKind.RETRAIN_STARTED, world.name)
+    assert started.body["reason"] == "harm"
+
+
+def test_a_column_that_vanished_is_told_and_the_rest_is_judged(world: World) -> None:
+    world.fly(LIVE, 10)
+    world.fly(LIVE + 10 * DAY, 4, missing=1.0)
+    found = world.look(LIVE + 15 * DAY)
+    kinds = world.kinds(found)
+    assert "columns" in kinds
+    assert "missing" in kinds
+    assert any("'distance'" in one.finding.what for one in found.alerts)
+
+
+def test_a_damaged_package_is_told_and_keeps_nothing_else_from_being_judged(world: World, engine: sa.Engine) -> None:
+    world.fly(LIVE, 14)
+    for folder in (world.settings.root / "packages" / world.name).glob("1-*"):
+        if folder.is_dir():
+            (folder / INSIDE / "blocks").write_bytes(b"damaged")
+    found = world.look(LIVE + 15 * DAY)
+    assert found.drift == {}
+    assert "look" in world.kinds(found)
+    with engine.connect() as connection:
+        board = read_board(connection, world.name)
+    assert all("could not be judged" in one.finding.what for one in board.of(world.name))
+
+
+def test_outcomes_that_come_late_reopen_windows_and_blocks(world: World) -> None:
+    world.fly(LIVE, 14)
+    first = world.look(LIVE + 14 * DAY)  # the last day's outcomes are not known yet
+    later = world.look(LIVE + 16 * DAY)
+    assert len(first.windows) >= 1
+    assert [str(span) for span, _ in later.windows] == [str(first.windows[-1][0])] or later.windows == []
+    assert "1" in later.drift
+
+
+def test_a_damaged_file_of_the_log_is_critical_and_the_rest_is_judged(world: World) -> None:
+    world.fly(LIVE, 10)
+    world.fly(LIVE + 10 * DAY, 4)
+    table = world.settings.root / "log" / world.name / "predictions"
+    newest = max(table.glob("**/*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes()[:100])
+    found = world.look(LIVE + 15 * DAY)
+    assert found.update.quarantined
+    critical = {one.finding.kind for one in found.alerts if one.finding.severity.value == "critical"}
+    assert "log" in critical
+
+
+def test_outcomes_of_nobody_are_told(world: World) -> None:
+    world.fly(LIVE, 14)
+    said = {"outcome": 1.0, "event_time": LIVE + DAY, "time_known": LIVE + 2 * DAY}
+    strangers = [{"entity": f"stranger-{number}", **said} for number in range(40)]
+    rows = pl.from_arrow(pa.Table.from_pylist(strangers, schema=OUTCOMES))
+    assert isinstance(rows, pl.DataFrame)
+    append_outcomes(world.settings.root / "log", world.name, rows)
+    found = world.look(LIVE + 15 * DAY)
+    assert [one.finding.key for one in found.alerts if one.finding.kind == "outcomes"] == ["unknown"]
+    assert found.update.claims.unknown == 40
