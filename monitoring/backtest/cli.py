@@ -29,8 +29,10 @@ def backtest(
         list[str] | None, typer.Option(help="Replay this one (repeatable); all that are known by default.")
     ] = None,
     most_trainings: Annotated[int | None, typer.Option(min=0, help="That the recommended policy may make.")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Fits at once.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Of one fit.")] = 1,
+    only_servable: Annotated[
+        bool, typer.Option("--only-servable", help="Recommend none that is measured here but cannot be served yet.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Fits at once, each of one thread.")] = 1,
     output: Annotated[
         Path | None, typer.Option(help="Keep history, fits, table and plot here; a run that was ended goes on.")
     ] = None,
@@ -61,8 +63,8 @@ def backtest(
         end=parse_time("--to", end),
         folder=folder,
         processes=processes,
-        threads=threads,
         most=most_trainings,
+        only_servable=only_servable,
     )
     with FitProgress() as told:
         outcome = run(plan, told)

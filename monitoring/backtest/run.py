@@ -30,8 +30,9 @@ class Plan:
         choose_until: A policy is chosen before it, and reported on behind it.
         end: Rows from then on are not there.
         folder: Where history and fits are kept.
-        processes: Fits at once; `threads` are of each.
+        processes: Fits at once, each of one thread.
         most: Trainings that the recommended policy may make; None: as many as it likes.
+        only_servable: Whether it must be one that can be served as things stand.
     """
 
     file: Path
@@ -42,8 +43,8 @@ class Plan:
     end: datetime
     folder: Path
     processes: int = 1
-    threads: int = 1
     most: int | None = None
+    only_servable: bool = False
 
     def __post_init__(self) -> None:
         """Refuse times out of order."""
@@ -73,7 +74,8 @@ class Outcome:
     @cached_property
     def recommendation(self) -> Recommendation:
         """The policy that the earlier part speaks for, and what it did on the later one."""
-        return self.scores.recommend(self.choose, self.report, self.plan.most)
+        plan = self.plan
+        return self.scores.recommend(self.choose, self.report, plan.most, only_servable=plan.only_servable)
 
 
 def run(plan: Plan, told: Callable[[bool], None] = lambda _: None) -> Outcome:
@@ -92,7 +94,7 @@ def run(plan: Plan, told: Callable[[bool], None] = lambda _: None) -> Outcome:
     encode(plan.file, (plan.end + plan.use_case.data.label.available_after).isoformat(), data)
     history = open_history(data, plan.use_case.data.label.available_after)
     check_span(history, plan)
-    with TrainingProcesses(plan.file, data, plan.processes, plan.threads) as trainer:
+    with TrainingProcesses(plan.file, data, plan.processes) as trainer:
         return run_on(plan, history, trainer, told)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 import numpy as np
 from scipy.special import stdtrit  # 0.2 s to import; scipy.stats takes 1.7 s
 
+from flywheel.errors import UsageError
 from flywheel.statistics import Floats, clustered_error
 from flywheel.usecase import Costs
 from monitoring.backtest.history import History
@@ -120,7 +121,7 @@ class Scores:
         means = np.bincount(place, weights=losses)[rows > 0] / rows[rows > 0]
         return (np.flatnonzero(rows) + week[0]) * float(BLOCK), means
 
-    def recommend(self, choose: Part, report: Part, most: int | None) -> Recommendation:
+    def recommend(self, choose: Part, report: Part, most: int | None, *, only_servable: bool = False) -> Recommendation:
         """Choose the policy with the least loss on one part, and say what it did on the other.
 
         Args:
@@ -128,9 +129,19 @@ class Scores:
             report: Where figures come from.
             most: Trainings that may be made in both parts together; a policy that makes more on the first part than
                 its share of the time cannot be chosen.
+            only_servable: Whether policies that cannot be served yet are passed over.
+
+        Raises:
+            UsageError: None is left.
         """
         pace = math.inf if most is None else most * (choose.end - choose.begin) / (report.end - choose.begin)
-        able = [name for name, one in self.replayed.items() if choose.trainings(one) <= pace]
+        able = [
+            name
+            for name, one in self.replayed.items()
+            if choose.trainings(one) <= pace and (one.policy.is_servable or not only_servable)
+        ]
+        if not able:
+            raise UsageError("No policy keeps to what was asked. Replay 'never' as well, which trains nothing.")
         ranked = sorted(able, key=lambda name: (self.loss(name, choose), choose.trainings(self.replayed[name])))
         best, runner_up = ranked[0], ranked[1] if len(ranked) > 1 else None
         others = dict.fromkeys(name for name in (runner_up, "weekly", "never") if name in self.replayed)

@@ -13,6 +13,8 @@ def show(outcome: Outcome, console: Console | None = None) -> None:
     """Print the table and the recommendation."""
     console = console or Console(width=150)
     console.print(table(outcome))
+    if not all(one.policy.is_servable for one in outcome.scores.replayed.values()):
+        console.print("° is measured here, and cannot be served yet.")
     console.print(outcome.recommendation.sentence, soft_wrap=True, highlight=False)
 
 
@@ -28,7 +30,7 @@ def table(outcome: Outcome) -> Table:
     for row in document(outcome)["policies"]:
         mark = "▸ " if row["policy"] == outcome.recommendation.policy else ""
         cells = [
-            f"{mark}{row['policy']}",
+            f"{mark}{row['policy']}{'' if row['servable'] else ' °'}",
             f"{row['trainings']}",
             f"{row['loss_choose']:.4f}",
             f"{row['loss_report']:.4f}",

@@ -39,6 +39,7 @@ def test_table_and_json_name_every_policy_and_mark_the_recommended_one(outcome: 
         show(outcome, console)
     text = captured.get()
     assert f"▸ {outcome.recommendation.policy}" in text
+    assert "monthly, recalibrated each day °" in text
     said = json.loads(json.dumps(document(outcome)))
     assert [row["policy"] for row in said["policies"]] == list(outcome.scores.replayed)
     by_name = {row["policy"]: row for row in said["policies"]}

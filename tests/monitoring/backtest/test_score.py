@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flywheel.errors import UsageError
 from flywheel.usecase import Costs
 from monitoring.backtest.fits import Fits
 from monitoring.backtest.history import DAY
@@ -13,6 +14,7 @@ from monitoring.backtest.policies import standard
 from monitoring.backtest.replay import replay
 from monitoring.backtest.scene import Replayed, Scene
 from monitoring.backtest.score import Part, Scores, decision_costs, paired
+from monitoring.retraining.recalibration import Recalibration
 from tests.monitoring.backtest.histories import START, ShareTrainer, history, use_case
 
 BEGIN, MIDDLE, END = START + 60 * DAY, START + 130 * DAY, START + 200 * DAY
@@ -45,6 +47,16 @@ def test_policies_that_train_faster_than_the_budget_allows_are_not_chosen(replay
     made = scores(replayed)
     assert made.recommend(CHOOSE, REPORT, 5).policy == "monthly"
     assert made.recommend(CHOOSE, REPORT, 0).policy == "never"
+
+
+def test_policies_that_cannot_be_served_are_passed_over_when_that_is_asked(replayed: list[Replayed]) -> None:
+    weekly = replayed[-1]
+    policy = replace(weekly.policy, recalibration=Recalibration())
+    made = scores([*replayed[:-1], replace(weekly, policy=policy)])
+    assert made.recommend(CHOOSE, REPORT, None).policy == "weekly"
+    assert made.recommend(CHOOSE, REPORT, None, only_servable=True).policy == "monthly"
+    with pytest.raises(UsageError, match="Replay 'never' as well"):
+        scores([weekly]).recommend(CHOOSE, REPORT, 0)
 
 
 def test_nothing_of_the_second_part_can_change_the_choice(replayed: list[Replayed]) -> None:
