@@ -193,7 +193,8 @@ class Look:
             looked.estimated = body
 
     def _decide(self, request: Check) -> RetrainDecision:
-        alarms = [decision.reason for decision in self._looked.drift.values() if decision.alarms]
+        drifted = [version for version, decision in self._looked.drift.items() if decision.alarms]
+        alarms = [f"Version {version} has drifted." for version in drifted]
         known = known_of(self._settings, request, drift=alarms[0] if alarms else None)
         return claim(self._engine, self._use_case, known)
 

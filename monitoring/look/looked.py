@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import structlog
+
 from flywheel.alerts import Alert
 from flywheel.errors import FlywheelError
 from flywheel.usecase import UseCase
@@ -21,6 +23,7 @@ from monitoring.windows.window import Counts, Span
 
 MONTH = timedelta(days=30)
 T = TypeVar("T")
+logger = structlog.get_logger()
 
 
 @dataclass
@@ -93,6 +96,7 @@ class Looked:
 
     def attempt(self, part: str, judge: Callable[[], T]) -> T | None:
         """Judge a part; None when that fails, which is noted."""
+        logger.info("judging", part=part)
         try:
             return judge()
         except FlywheelError as fault:
