@@ -141,7 +141,8 @@ def check_span(history: History, plan: Plan) -> None:
     first, last = moment(int(history.time[0])), moment(int(history.time[-1]))
     if plan.end > last + BEYOND:
         raise UsageError(
-            f"Labelled rows go from {first:%Y-%m-%d} to {last:%Y-%m-%d}, and --to {plan.end:%Y-%m-%d} lies behind. Lower it."
+            f"Labelled rows go from {first:%Y-%m-%d} to {last:%Y-%m-%d}, and --to {plan.end:%Y-%m-%d} lies behind. "
+            "Lower it."
         )
     places = [history.place(at) for at in (plan.begin, plan.choose_until, plan.end)]
     if first + plan.use_case.train.validation >= plan.begin or not places[0] < places[1] < places[2]:
