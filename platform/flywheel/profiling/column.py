@@ -97,10 +97,3 @@ class ColumnSketch:
     def counted(self) -> "ColumnSketch":
         """Return what is small enough to keep for every block of a package: without quantiles."""
         return replace(self.published(), numbers=None)
-
-
-def empty_sketch(name: str, kind: ColumnType) -> ColumnSketch:
-    """Return the sketch of no rows."""
-    if kind in NAMED:
-        return ColumnSketch(name, kind, 0, 0, categories=Categories.of({}))
-    return ColumnSketch(name, kind, 0, 0, numbers=Quantiles())

@@ -7,7 +7,7 @@ from flywheel.column_rules import ColumnType
 from flywheel.profiling.categories import Categories
 from flywheel.profiling.column import ColumnSketch
 from flywheel.profiling.profiled import ProfiledColumn
-from flywheel.profiling.scale import ColumnScale, column_scale, merged_sketch
+from flywheel.profiling.scale import ColumnScale, scale_of_names
 from flywheel.profiling.scores import CategoryScores
 from flywheel.profiling.spans import Spans
 
@@ -24,7 +24,8 @@ def profile_names(
         ColumnSketch(name, kind, rows, rows - sum(seen.values()), lost, categories=Categories.of(seen))
         for rows, lost, seen in zip(spans.rows, unfit, counts, strict=True)
     ]
-    scale = scale or column_scale(merged_sketch(name, kind, sketches))
+    if scale is None:
+        scale = scale_of_names(name, kind, (one.categories for one in sketches if one.categories is not None))
     return ProfiledColumn(scale, sketches, categories=_scores(counts, scale.vocabulary))
 
 

@@ -9,7 +9,7 @@ from flywheel.profiling.column import ColumnSketch
 from flywheel.profiling.placing import place
 from flywheel.profiling.profiled import ProfiledColumn
 from flywheel.profiling.quantiles import Quantiles
-from flywheel.profiling.scale import ColumnScale, column_scale, merged_sketch
+from flywheel.profiling.scale import ColumnScale, scale_of_numbers
 from flywheel.profiling.scores import STEPPED, NumberScores
 from flywheel.profiling.spans import Spans, naive
 from flywheel.statistics import Floats
@@ -25,7 +25,7 @@ def profile_numbers(
     values, unfit = _numbers(frame, name, kind)
     gone = np.isnan(values)
     sketches = [_sketch(name, kind, values[rows], gone[rows], unfit[rows]) for rows in spans]
-    scale = scale or column_scale(merged_sketch(name, kind, sketches))
+    scale = scale or scale_of_numbers(name, kind, values)
     if not scale.quantiles:
         return ProfiledColumn(scale, sketches)
     some = bool(gone.any())

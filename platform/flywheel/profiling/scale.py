@@ -12,8 +12,10 @@ import numpy as np
 
 from flywheel.column_rules import ColumnType
 from flywheel.profile import MIN_SEEN
-from flywheel.profiling.column import NAMED, ColumnSketch, empty_sketch
+from flywheel.profiling.categories import Categories
+from flywheel.profiling.column import NAMED
 from flywheel.profiling.placing import PLACES, QUANTILES, place
+from flywheel.statistics import Floats
 
 __all__ = [
     "MAX_PAIRED",
@@ -22,9 +24,9 @@ __all__ = [
     "RANKS",
     "ColumnScale",
     "Scale",
-    "column_scale",
-    "merged_sketch",
     "place",
+    "scale_of_names",
+    "scale_of_numbers",
 ]
 
 RANKS = np.linspace(0, 1, QUANTILES)
@@ -89,16 +91,20 @@ class Scale:
         return Scale(self.columns + other.columns, (*self.apart, *other.names))
 
 
-def column_scale(sketch: ColumnSketch) -> ColumnScale:
-    """Make the scale of one column."""
-    if sketch.categories is not None:
-        seen = [(-rows, value) for value, rows in sketch.categories.counts.items() if rows >= MIN_SEEN]
-        return ColumnScale(sketch.name, sketch.type, vocabulary=tuple(value for _, value in sorted(seen)))
-    if sketch.type == "datetime" or sketch.numbers is None or not sketch.numbers.count:
-        return ColumnScale(sketch.name, sketch.type)
-    return ColumnScale(sketch.name, sketch.type, quantiles=tuple(sketch.numbers.at(RANKS).tolist()))
+def scale_of_numbers(name: str, kind: ColumnType, values: Floats) -> ColumnScale:
+    """Make a column's scale from the reference's values (n_rows,), of which those that are not finite do not count.
+
+    The quantiles are values of the rows, not between them, so that a value that many rows share stays one; and they are
+    exact, so that the same rows set the same scale. Times only ever grow, and have none.
+    """
+    ordered = np.sort(values[np.isfinite(values)])
+    if kind == "datetime" or not len(ordered):
+        return ColumnScale(name, kind)
+    return ColumnScale(name, kind, quantiles=tuple(ordered[np.rint(RANKS * (len(ordered) - 1)).astype(int)].tolist()))
 
 
-def merged_sketch(name: str, kind: ColumnType, sketches: Iterable[ColumnSketch]) -> ColumnSketch:
-    """Return the sketch of all parts of a column, of no rows where there is no part."""
-    return reduce(ColumnSketch.merge, sketches, empty_sketch(name, kind))
+def scale_of_names(name: str, kind: ColumnType, parts: Iterable[Categories]) -> ColumnScale:
+    """Make a column's scale from the values of all parts of the reference."""
+    counts = reduce(Categories.merge, parts, Categories.of({})).counts
+    seen = sorted((-rows, value) for value, rows in counts.items() if rows >= MIN_SEEN)
+    return ColumnScale(name, kind, vocabulary=tuple(value for _, value in seen))

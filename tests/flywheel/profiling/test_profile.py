@@ -64,3 +64,11 @@ def test_a_row_without_a_time_is_refused_in_one_sentence() -> None:
 def test_a_window_by_count_has_the_last_blocks_with_so_many_rows(asked: int, blocks: int) -> None:
     series = profile_rows(rows(3), COLUMNS, "at")
     assert series.newest(asked).blocks == series.blocks[-blocks:]
+
+
+def test_the_same_rows_in_any_order_set_the_same_scale() -> None:
+    frame = rows(30, 500, seed=4)
+    scale = profile_rows(frame, COLUMNS, "at").scale
+    assert profile_rows(frame.sample(fraction=1, shuffle=True, seed=1), COLUMNS, "at").scale == scale
+    values = np.sort(frame["x"].filter(frame["x"].is_not_nan()).to_numpy())
+    assert scale.columns[0].quantiles == tuple(np.quantile(values, np.linspace(0, 1, 101), method="nearest"))
