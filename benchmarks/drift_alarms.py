@@ -29,7 +29,7 @@ from benchmarks.drift_peers import PEERS
 from flywheel.goals import Goal, goal, write_goals
 
 T = TypeVar("T")
-RUNS = {"delays": 6, "tuning": 4, "power": 10, "calendar": 3}
+RUNS = {"delays": 5, "tuning": 4, "power": 10, "calendar": 3}
 QUICK = {"delays": 1, "tuning": 1, "power": 2, "calendar": 1}
 
 

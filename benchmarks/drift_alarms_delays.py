@@ -15,7 +15,7 @@ from monitoring.drift.watch import Watch, learn
 NEVER = Shift(day=1_000_000)
 QUIET, WAIT = 100, 90  # days before the shift, and after it
 ROWS = 2_000
-COLUMNS = 10  # that shift, each by itself
+COLUMNS = 16  # that shift, each by itself
 SEED = 2_000
 
 

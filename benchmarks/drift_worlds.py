@@ -109,7 +109,8 @@ class Draw:
 
     def __post_init__(self) -> None:
         world, days = self.world, self.world.reference + self.world.live
-        self.generator = np.random.default_rng([self.seed, world.columns, round(100 * world.rho), world.rows])
+        cell = (world.columns, round(100 * world.rho), round(10 * world.phi), int(world.heavy), world.rows)
+        self.generator = np.random.default_rng([self.seed, *cell, world.reference])
         self.named = world.columns // EVERY_CATEGORY
         self.numeric = world.columns - self.named
         effects = self.numeric + self.named * len(SHARES)

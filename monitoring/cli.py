@@ -54,6 +54,8 @@ def monitor(
     if (start is None) != (end is None) or (start is not None and since is not None):
         raise UsageError("Give --start and --end for one window, or --since for all from there on, or none of them.")
     times = [None if text is None else parse_time(option, text) for option, text in _given(start, end, since, as_of)]
+    if times[2] is not None and times[3] is not None and times[2] >= times[3]:
+        raise UsageError(f"--since {since} does not lie before --as-of {as_of}. Correct one of them.")
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json {json_file}: there is no folder {json_file.parent}. Make it first.")
     checked = load_usecase(use_case)

@@ -197,14 +197,17 @@ class Training:
 
 def consider_training(settings: Settings, engine: sa.Engine, request: Check, known: Evidence) -> Training:
     """Decide about training, record it, and train where that is decided."""
-    decision = claim(engine, request.use_case, known)
-    if decision.alert is not None:
-        logger.warning("retraining", use_case=request.use_case.name, alert=decision.alert)
+    return run_training(settings, engine, request, claim(engine, request.use_case, known))
+
+
+def run_training(settings: Settings, engine: sa.Engine, request: Check, decision: RetrainDecision) -> Training:
+    """Train where that was decided and recorded; it may take hours."""
     if not decision.start:
         return Training(decision.sentence if decision.is_news else "", decision)
     name, tracking = request.use_case.name, Tracking.from_login(login(settings, MONITORING))
-    logger.info("training starts", use_case=name, as_of=str(known.now), reason=decision.sentence)
-    retraining = Retraining(request.use_case_file, request.use_case, known.now, _rows(settings, request, known.now))
+    now = decision.evidence.now
+    logger.info("training starts", use_case=name, as_of=str(now), reason=decision.sentence)
+    retraining = Retraining(request.use_case_file, request.use_case, now, _rows(settings, request, now))
     try:
         version = retrain(settings, engine, retraining, lambda: _newest_of_robot(tracking, name))
     except FlywheelError as fault:

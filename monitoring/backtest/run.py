@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from monitoring.backtest.replay import replay
 from monitoring.backtest.scene import Replayed, Scene
 from monitoring.backtest.score import Part, Recommendation, Scores
 from monitoring.backtest.trainer import Trainer, TrainingProcesses, encode
+
+BEYOND = timedelta(days=7)  # of the last labelled row that a replay may end: a whole week of a calendar
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,11 @@ def check_span(history: History, plan: Plan) -> None:
         UsageError: Says what history there is.
     """
     first, last = moment(int(history.time[0])), moment(int(history.time[-1]))
+    if plan.end > last + BEYOND:
+        raise UsageError(
+            f"Labelled rows go from {first:%Y-%m-%d} to {last:%Y-%m-%d}, and --to {plan.end:%Y-%m-%d} lies behind. "
+            "Lower it."
+        )
     places = [history.place(at) for at in (plan.begin, plan.choose_until, plan.end)]
     if first + plan.use_case.train.validation >= plan.begin or not places[0] < places[1] < places[2]:
         raise UsageError(

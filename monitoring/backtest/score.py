@@ -148,9 +148,13 @@ class Scores:
         against = {name: self.difference(best, name, report) for name in others if name and name != best}
         said = f"'{best}' had the least loss until {choose.end:%Y-%m-%d} ({self.loss(best, choose):.4f})"
         if most is not None:
-            said += f" of the policies that keep to {most} trainings"
+            said += f" of the policies that keep to {most} training{'' if most == 1 else 's'}"
         shown = [f"{one.mean:+.4f} [{one.low:+.4f}, {one.high:+.4f}] against {name}" for name, one in against.items()]
-        sentence = f"{said}; afterwards its loss was {self.loss(best, report):.4f}: {', '.join(shown)}."
+        sentence = f"{said}; afterwards its loss was {self.loss(best, report):.4f}"
+        sentence += f": {', '.join(shown)}." if shown else "."
+        if not self.replayed[best].policy.is_servable:
+            served = next((name for name in ranked if self.replayed[name].policy.is_servable), None)
+            sentence += " It cannot be served yet" + (f"; of those that can, '{served}' was best." if served else ".")
         return Recommendation(best, runner_up, sentence, against, self.share(best, report))
 
     def _own(self, part: Part) -> slice:

@@ -15,7 +15,21 @@ def show(outcome: Outcome, console: Console | None = None) -> None:
     console.print(table(outcome))
     if not all(one.policy.is_servable for one in outcome.scores.replayed.values()):
         console.print("° is measured here, and cannot be served yet.")
+    if (rough := rough_shares(outcome)) is not None:
+        console.print(rough, soft_wrap=True, highlight=False)
     console.print(outcome.recommendation.sentence, soft_wrap=True, highlight=False)
+
+
+def rough_shares(outcome: Outcome) -> str | None:
+    """Say that weekly's own gain is within chance, so that shares of it are rough; None where it is not."""
+    scores = outcome.scores
+    if not {"never", "weekly"} <= scores.replayed.keys():
+        return None
+    gain = scores.difference("never", "weekly", outcome.report)
+    if gain.low > 0:
+        return None
+    interval = f"{gain.mean:.4f} [{gain.low:.4f}, {gain.high:.4f}]"
+    return f"Weekly's own gain over never, {interval}, is within chance: shares of it are rough."
 
 
 def table(outcome: Outcome) -> Table:
@@ -24,7 +38,7 @@ def table(outcome: Outcome) -> Table:
     made.add_column("policy", no_wrap=True)
     for name in ("trainings", "loss, chosen on", "loss, reported", "share of weekly's gain"):
         made.add_column(name, justify="right")
-    made.add_column("against weekly, 95 %", justify="right", no_wrap=True)
+    made.add_column("loss above weekly's, 95 %", justify="right", no_wrap=True)
     if outcome.costs is not None:
         made.add_column("cost of 1,000 rows", justify="right")
     for row in document(outcome)["policies"]:

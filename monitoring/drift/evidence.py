@@ -15,7 +15,8 @@ import numpy.typing as npt
 from flywheel.statistics import Floats
 from monitoring.drift.tails import Looked
 
-SLOPES = np.array([1.0, 2.0, 4.0, -1.0, -2.0, -4.0])
+SLOPES = np.array([1.0, 2.0, 4.0, -1.0, -2.0, -4.0])  # first surprises, in standard deviations, that are bet on
+SLOPE_WEIGHTS = np.array([1.0, 2.0, 1.0, 1.0, 2.0, 1.0]) / 8  # most shifts that can be found at all are of the middle
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flywheel.statistics import Floats
-from monitoring.drift.evidence import Detectors, Strongest
+from monitoring.drift.evidence import SLOPE_WEIGHTS, Detectors, Strongest
 from monitoring.drift.relearning import Relearning
 from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.tails import Views
@@ -109,7 +109,7 @@ class KindWatch:
         """Return each stream's evidence, (n_streams,): nothing from detectors whose shift is below the least effect."""
         large = np.abs(self.detectors.effects()) >= self.least[:, None, None]
         e_values = np.where(large, np.exp(np.minimum(self.detectors.log_sum, GREATEST_LOG)), 0.0)
-        return np.asarray(e_values.mean(axis=2) @ VIEW_WEIGHTS)
+        return np.asarray(e_values @ SLOPE_WEIGHTS @ VIEW_WEIGHTS)
 
     def e_value(self) -> float:
         """Return the evidence of all streams together."""

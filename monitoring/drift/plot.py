@@ -13,7 +13,7 @@ from monitoring.drift.moved import Moved
 EVIDENCE, LIMIT, ALARM = "#1f5f8b", "#6b6b6b", "#b3261e"
 FLOOR = 0.1  # evidence below it is none, and a log axis has no end
 MOST_BARS, FEWEST_BARS = 8, 4
-SHORT = 62  # characters of a sentence beside its bar
+SHORT = 84  # characters of a sentence beside its bar
 
 
 def draw(decision: DriftDecision, title: str) -> bytes:

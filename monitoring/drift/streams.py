@@ -44,7 +44,7 @@ class Kind(StrEnum):
 
 # How much of the evidence each kind is given; where one is absent the others have its part.
 WEIGHTS = {
-    Kind.MEAN: 12.0,
+    Kind.MEAN: 16.0,
     Kind.SPREAD: 2.0,
     Kind.MISSING: 2.0,
     Kind.SHARE: 3.0,

@@ -13,6 +13,7 @@ from monitoring.windows.claims import Claims
 from monitoring.windows.index import Quarantined
 from monitoring.windows.window import Span
 
+NO_TRAINING = "Drift alone starts no training; harm does."
 EPOCH = date(1970, 1, 1)
 MOST_COLUMNS = 5  # of one alarm that get an alert each; the decision names all
 RECENT = timedelta(days=14)  # a change of the loss that lies farther back has been told
@@ -20,23 +21,23 @@ FEW_REPORTS, ODD = 5, 0.01  # of reports of outcomes: more odd ones than both ar
 LOUD = 0.05  # of rows: more unusual ones than that are a finding
 
 
-def of_drift(decision: DriftDecision, version: str, where: str, then: str) -> Iterator[Finding]:
+def of_drift(decision: DriftDecision, version: str, where: str) -> Iterator[Finding]:
     """Yield the columns that an alarm names, and those that vanished or changed type."""
     chance = f"which chance reaches {decision.settings.false_alarms_per_year:g} times a year at most"
-    for alarm in decision.alarms[-1:]:
+    for alarm in decision.alarms:
         sure = f"Evidence {alarm.e_value:,.3g}, an alarm from {decision.threshold:,.0f} on, {chance}."
         for moved in alarm.moved[:MOST_COLUMNS]:
             named = filter(None, (moved.stream.column, moved.stream.kind.value, moved.stream.detail))
             key = f"{' '.join(named)}{of_version(version)}"
             since = moved.since.isoformat()
-            yield Finding("drift", key, Severity.WARNING, moved.sentence, since, sure, where, then)
+            yield Finding("drift", key, Severity.WARNING, moved.sentence, since, sure, where, NO_TRAINING)
     told: dict[str, tuple[str, datetime]] = {}
     for look in decision.looks:
         for change in look.changes:
             told.setdefault(change.column, (change.sentence, look.start))
     for column, (sentence, start) in told.items():
         sure = "Certain: counted."
-        yield Finding("columns", column, Severity.CRITICAL, sentence, start.isoformat(), sure, where, then)
+        yield Finding("columns", column, Severity.CRITICAL, sentence, start.isoformat(), sure, where, NO_TRAINING)
 
 
 def of_version(version: str) -> str:
@@ -97,7 +98,8 @@ def of_inputs(inputs: Inputs, version: str, where: str) -> Iterator[Finding]:
     if inputs.unusual is not None and inputs.unusual > LOUD:
         what = f"{inputs.unusual:.0%} of the rows are stranger than all but one in a thousand were in training."
         look = f"flywheel log find {inputs.strangest}"
-        yield Finding("anomaly", version, Severity.WARNING, what, until, "Counted.", look, then)
+        sure = f"Counted. The strangest: {inputs.why}."
+        yield Finding("anomaly", version, Severity.WARNING, what, until, sure, look, then)
 
 
 def of_slices(slices: Slices, since: datetime, where: str) -> Iterator[Finding]:

@@ -26,7 +26,8 @@ class Inputs:
         jumps: Columns that are missing far more often than in training.
         stale: Times that are older than they were.
         unusual: Share of rows that are stranger than all but one in a thousand of training's; None without a profile.
-        strangest: What is strange about the strangest row, and its prediction id.
+        strangest: Prediction id of the strangest row, where there are any; '' without one.
+        why: What is strange about it.
         until: The newest row's event time.
     """
 
@@ -35,6 +36,7 @@ class Inputs:
     stale: tuple[Stale, ...]
     unusual: float | None
     strangest: str
+    why: str
     until: datetime
 
     def body(self) -> dict[str, object]:
@@ -45,6 +47,7 @@ class Inputs:
             "stale": [one.body() for one in self.stale],
             "unusual": self.unusual,
             "strangest": self.strangest,
+            "why": self.why,
             "until": self.until.isoformat(),
         }
 
@@ -63,17 +66,17 @@ def judge_inputs(version: str, rows: pl.DataFrame, package: ModelPackage) -> Inp
     until = rows["event_time"].max()
     assert isinstance(until, datetime)  # noqa: S101  # at least one row
     if not package.data_profile.is_file():
-        return Inputs(agreement, (), (), None, "", until)
+        return Inputs(agreement, (), (), None, "", "", until)
     profile, reference = read_data_profile(package.data_profile), pl.read_parquet(package.reference)
     anomalies = RowScorer.make(profile, reference).score(inputs)
     unusual = anomalies.unusual()
     strangest = int(anomalies.scores.argmax())
-    why = "; ".join(anomalies.why(strangest)) if unusual else ""
     return Inputs(
         agreement=agreement,
         jumps=missing_jumps(inputs, rows["event_time"], profile),
         stale=stale_times(inputs, rows["event_time"], reference, contract.event_time),
         unusual=len(unusual) / rows.height,
-        strangest=f"{rows['prediction_id'][strangest]}: {why}" if unusual else "",
+        strangest=str(rows["prediction_id"][strangest]) if unusual else "",
+        why="; ".join(anomalies.why(strangest)) if unusual else "",
         until=until,
     )

@@ -26,7 +26,7 @@ from monitoring.alerts.desk import Desk
 from monitoring.concept.days import Days
 from monitoring.concept.judgement import judge_losses
 from monitoring.drift.decision import DriftDecision
-from monitoring.job import Result, Training, consider_training, judge_window, known_of
+from monitoring.job import Result, judge_window, known_of, run_training
 from monitoring.look import findings as say
 from monitoring.look.drifting import judge_drift, state_path
 from monitoring.look.due import due_spans
@@ -41,6 +41,8 @@ from monitoring.performance.harm import Verdict
 from monitoring.performance.measure import MEASURES
 from monitoring.reports.metrics import publish
 from monitoring.reports.publication import Check
+from monitoring.retraining.policy import RetrainDecision
+from monitoring.retraining.retrain import claim
 from monitoring.windows.keys import CHAMPION, Key
 from monitoring.windows.packages import PackageLenses
 from monitoring.windows.store import BlockStore
@@ -92,15 +94,17 @@ class Look:
             self._judge_recent(recent.rows)
         looked.attempt("The windows", lambda: self._judge_windows(since, tell))
         self._judge_by_estimate()
+        request = Check(self._file, self._use_case, span, start_training=start_training)
         if start_training:
-            request = Check(self._file, self._use_case, span, start_training=True)
-            looked.training = looked.attempt("Training", lambda: self._train(request))
+            looked.decision = looked.attempt("The decision about training", lambda: self._decide(request))
         try:
             self._record()
+            self._show()
+            if looked.decision is not None:  # people know by now: a training may take hours
+                self._train(request, looked.decision)
         except sa.exc.SQLAlchemyError as fault:
             what = str(fault).splitlines()[0]
             raise StackError(f"The database of the events fails: {what}. See `flywheel status`.") from fault
-        self._show()
         return looked
 
     def _read(self, rows: pl.DataFrame) -> dict[str, ModelPackage]:
@@ -188,10 +192,20 @@ class Look:
                 append(connection, EventKind.MONITOR_WINDOW, self._use_case.name, MONITORING, {**body, **counts})
             looked.estimated = body
 
-    def _train(self, request: Check) -> Training:
-        alarms = [decision.reason for decision in self._looked.drift.values() if decision.alarms]
+    def _decide(self, request: Check) -> RetrainDecision:
+        drifted = [version for version, decision in self._looked.drift.items() if decision.alarms]
+        alarms = [f"Version {version} has drifted." for version in drifted]
         known = known_of(self._settings, request, drift=alarms[0] if alarms else None)
-        return consider_training(self._settings, self._engine, request, known)
+        return claim(self._engine, self._use_case, known)
+
+    def _train(self, request: Check, decision: RetrainDecision) -> None:
+        """Train where that was decided, and tell people how it ended."""
+        looked, name = self._looked, self._use_case.name
+        looked.training = run_training(self._settings, self._engine, request, decision)
+        then, fault = decision.next_sentence, looked.training.fault
+        found = list(say.of_training(decision.alert, fault, self._as_of, then))
+        policy = self._use_case.monitor.alerts
+        looked.alerts = Desk(self._engine).report(name, found, examined=("retraining",), policy=policy).of(name)
 
     def _record(self) -> None:
         """Write the event of what was judged, and those of alerts."""
@@ -213,11 +227,11 @@ class Look:
     def _findings(self) -> list[Finding]:
         looked, name, file = self._looked, self._use_case.name, str(self._file)
         where = f"flywheel monitor {file} --since {self._as_of - self._use_case.monitor.window:%Y-%m-%d}"
-        then = looked.training.decision.next_sentence if looked.training else "Nothing is trained by this look."
+        then = looked.decision.next_sentence if looked.decision else "Nothing is trained by this look."
         with self._engine.connect() as connection:
             found = say.standing(read_board(connection, name).of(name), looked.drift)
         for version, decision in looked.drift.items():
-            found += say.of_drift(decision, version, where, then)
+            found += say.of_drift(decision, version, where)
         harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
         found += [say.of_window(result.reason, span, result.report_url or where, then) for span, result in harmed[-1:]]
         if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:
@@ -231,8 +245,6 @@ class Look:
         found += say.of_outcomes(looked.update.claims, self._as_of, where)
         found += say.of_files(looked.update.quarantined, self._as_of)
         found += say.of_failures(looked.failures, self._as_of, file)
-        if looked.training is not None:
-            found += say.of_training(looked.training.decision.alert, looked.training.fault, self._as_of, then)
         return found
 
 

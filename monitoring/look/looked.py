@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeVar
+
+import structlog
 
 from flywheel.alerts import Alert
 from flywheel.errors import FlywheelError
@@ -11,12 +14,16 @@ from monitoring.concept.days import Days
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, Training
 from monitoring.look.inputs import Inputs
+from monitoring.performance.measure import MEASURES
 from monitoring.performance.outlook import Outlook
 from monitoring.performance.summary import Summary
+from monitoring.retraining.policy import RetrainDecision
 from monitoring.windows.update import Update
 from monitoring.windows.window import Counts, Span
 
+MONTH = timedelta(days=30)
 T = TypeVar("T")
+logger = structlog.get_logger()
 
 
 @dataclass
@@ -33,7 +40,8 @@ class Looked:
         summary: Realised, of the newest rows with outcomes.
         outlook: Estimated, of the champion's answers in the newest window that is over.
         estimated: The verdict on that window by its estimate, where outcomes are too few for one.
-        training: What was decided; None where it was not to be considered.
+        decision: About training; None where it was not to be considered.
+        training: What came of it.
         failures: Parts that failed, and why.
         alerts: That are open now.
     """
@@ -47,6 +55,7 @@ class Looked:
     summary: Summary | None = None
     outlook: Outlook | None = None
     estimated: Mapping[str, Any] | None = None
+    decision: RetrainDecision | None = None
     training: Training | None = None
     failures: list[tuple[str, str]] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
@@ -69,7 +78,6 @@ class Looked:
             "log": True,
             "outcomes": True,
             "look": True,
-            "retraining": self.training is not None,
         }
         return {kind for kind, was in judged.items() if was}
 
@@ -88,6 +96,7 @@ class Looked:
 
     def attempt(self, part: str, judge: Callable[[], T]) -> T | None:
         """Judge a part; None when that fails, which is noted."""
+        logger.info("judging", part=part)
         try:
             return judge()
         except FlywheelError as fault:
@@ -106,6 +115,8 @@ def figures(looked: Looked, use_case: UseCase) -> Mapping[str, float | None]:
     return {
         "loss": newest.loss if newest else None,
         "loss_reference": newest.reference if newest else None,
+        "loss_margin": _margin(newest, use_case),
+        "retrainings_left": _left(looked.decision, use_case),
         "loss_estimated": expected.get("log_loss"),
         "roc_auc": measured.get("roc_auc"),
         "cost": measured.get("cost"),
@@ -116,3 +127,18 @@ def figures(looked: Looked, use_case: UseCase) -> Mapping[str, float | None]:
         "concept_threshold": concept.threshold if concept else None,
         "every_seconds": use_case.monitor.every.total_seconds(),
     }
+
+
+def _margin(newest: Result | None, use_case: UseCase) -> float | None:
+    if newest is None or newest.reference is None:
+        return None
+    return MEASURES[use_case.task].tolerated(use_case.monitor.retrain.margin, newest.reference)
+
+
+def _left(decision: RetrainDecision | None, use_case: UseCase) -> float | None:
+    """Return how many trainings the month's budget has left."""
+    if decision is None:
+        return None
+    month = decision.evidence.now - MONTH
+    started = sum(one.as_of > month for one in decision.evidence.attempts) + decision.start
+    return max(use_case.monitor.retrain.max_per_month - started, 0)

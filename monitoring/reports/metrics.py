@@ -33,7 +33,7 @@ PREFIX = "flywheel_monitor_"
 def publish(
     home: Path, use_case: str, *, at: datetime, figures: Mapping[str, float | None], alerts: list[Alert]
 ) -> None:
-    """Write what a look found; figures that are None are left out, so that no old one stands for a new one.
+    """Write what a look found; a figure that is None keeps the value it had: nothing newer has been judged.
 
     Args:
         home: Of the stack.
@@ -45,6 +45,7 @@ def publish(
     file = Textfile(home, f"monitor-{use_case}")
     for name, text in GAUGES.items():
         value = figures.get(name)
+        value = file.former(PREFIX + name) if value is None else value
         if value is not None:
             Gauge(PREFIX + name, text, ["use_case"], registry=file.registry).labels(use_case).set(value)
     last = Gauge(

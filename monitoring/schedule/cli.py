@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flywheel.durations import duration_text
 from flywheel.settings import load_settings
 from flywheel.usecase import load_usecase
 
@@ -86,13 +87,16 @@ def run(name: Name) -> None:
     from monitoring.schedule.plan import open_schedule
 
     with open_schedule(load_settings()) as plan:
+        paused = any(one.name == name and one.next is None for one in plan.planned())
         plan.run(name, datetime.now(UTC))
+    if paused:
+        typer.echo(f"{name} was paused and is on the schedule again.")
     typer.echo(f"{name} is looked at within seconds; see logs/monitor-{name}.log and `flywheel alerts list`.")
 
 
 def _line(one: "Planned") -> str:
     following = "paused" if one.next is None else f"next {one.next:%Y-%m-%d %H:%M} UTC"
-    return f"{one.name}  every {one.every}  {following}  {one.file}"
+    return f"{one.name}  every {duration_text(one.every)}  {following}  {one.file}"
 
 
 def _document(one: "Planned") -> dict[str, object]:

@@ -16,6 +16,23 @@ import sqlalchemy as sa
 
 from flywheel.events import Event, EventKind, read_kinds
 
+# What a finding may be of, and a silence: see docs/alerts.md.
+TROUBLES = (
+    "anomaly",
+    "columns",
+    "concept",
+    "drift",
+    "freshness",
+    "log",
+    "look",
+    "loss",
+    "missing",
+    "outcomes",
+    "retraining",
+    "schedule",
+    "skew",
+    "slice",
+)
 EVERYWHERE = "alerts"  # the subject of a silence that holds for all use cases
 
 
@@ -35,7 +52,7 @@ class Finding:
     """Something that a look has found and somebody should know.
 
     Attributes:
-        kind: Of the trouble, such as drift, loss, concept, skew, data, report, retraining.
+        kind: Of the trouble: one of `TROUBLES`.
         key: Which one: a column, a slice, a version; '' when the use case is meant.
         severity: How soon somebody should look.
         what: The sentence that says what is wrong.

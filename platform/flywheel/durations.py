@@ -34,11 +34,12 @@ def read_duration(value: str) -> timedelta:
         raise ValueError("it is longer than time itself; " + UNIT_WANTED) from fault
 
 
-def _text(length: timedelta) -> str:
+def duration_text(length: timedelta) -> str:
+    """Write a length of time as `read_duration` reads it."""
     seconds = round(length.total_seconds())
     size, letter = next((size, letter) for size, letter in SECONDS if seconds % size == 0)
     return f"{seconds // size}{letter}"
 
 
 SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(_text, when_used="json")]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_text, when_used="json")]

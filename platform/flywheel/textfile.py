@@ -46,6 +46,11 @@ class Textfile:
                 (made.labels(**sample.labels) if labels else made).inc(sample.value)
         return made
 
+    def former(self, name: str) -> float | None:
+        """Return the value of a gauge of one series as the last process left it; None where there was none."""
+        family = self._former.get(name)
+        return family.samples[0].value if family is not None and len(family.samples) == 1 else None
+
     def write(self) -> None:
         """Replace the file. A full disk must not end the process that counts: it is logged, once."""
         try:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from flywheel import events
-from flywheel.alerts import EVERYWHERE, Alert, Silence, read_board
+from flywheel.alerts import EVERYWHERE, TROUBLES, Alert, Silence, read_board
 from flywheel.events import EventKind
 from flywheel.identities import SERVICES
 from registry.caller import conflict, denied, floor_policy, policy_of
@@ -37,11 +37,13 @@ def silence(
     """Record that nobody is told of what fits until a time (UTC); '' fits everything.
 
     Raises:
-        MlflowException: The actor may not (403), or the time is past or too far away (409).
+        MlflowException: The actor may not (403); the time is past or too far away, or there is no such kind (409).
     """
     now = datetime.now(UTC)
     if not now < until <= now + LONGEST_SILENCE:
         raise conflict(f"A silence ends within {LONGEST_SILENCE.days} days from now, not at {until:%Y-%m-%d %H:%M}.")
+    if kind and kind not in TROUBLES:
+        raise conflict(f"No alert is of kind '{kind}'. Kinds: {', '.join(TROUBLES)}.")
     subject = use_case or EVERYWHERE
     body = {"kind": kind, "key": key, "until": until.isoformat(), "because": because}
     what = f"Silencing alerts of {use_case or 'all use cases'}"

@@ -40,6 +40,7 @@ def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
         (span(as_of="2013-04-15"), "before the window's end"),
         ([*span(), "--json", "/nowhere/at/all.json"], "there is no folder /nowhere/at"),
         ([*span(), "--since", "2013-04-01"], "Give --start and --end for one window"),
+        (["--since", "2014-01-01", "--as-of", "2013-01-01"], "does not lie before"),
         (["--start", "2013-04-01"], "Give --start and --end for one window"),
         (span(start=""), "Give --start and --end for one window"),
     ],

@@ -74,6 +74,7 @@ def test_what_cannot_be_reached_is_named_without_its_secret(
     assert "secret@" not in done.stderr
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader")  # MLflow 3.17 on SQLAlchemy 2.1, at its first import
 def test_a_fault_of_the_data_is_one_sentence_and_leaves_nothing(
     write_usecase: Callable[..., Path], tmp_path: Path
 ) -> None:

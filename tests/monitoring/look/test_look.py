@@ -166,6 +166,9 @@ def test_days_like_those_of_training_are_quiet_and_cost_nothing_twice(world: Wor
     assert again.windows == []
     assert len(again.drift["1"].looks) == 2  # the newest, which late rows may still change
     page = {family.name: family for family in TextfileCollector(world.settings.root).collect()}
+    losses = {sample.labels["use_case"]: sample.value for sample in page["flywheel_monitor_loss"].samples}
+    assert losses[world.name] == found.windows[-1][1].loss  # nothing newer has been judged
+    page = {family.name: family for family in TextfileCollector(world.settings.root).collect()}
     told_of = {sample.labels["use_case"]: sample.value for sample in page["flywheel_monitor_drift_evidence"].samples}
     assert 0 <= told_of[world.name] < 365
 
@@ -184,6 +187,7 @@ def test_a_shift_alarms_stays_open_and_trains_nothing_without_harm(world: World,
     assert found.training is not None
     assert not found.training.decision.start
     assert "Drift without harm starts nothing" in found.training.said
+    assert alert.finding.next == "Drift alone starts no training; harm does."
     world.fly(LIVE + 24 * DAY, 7, distance=600)
     for days in (29, 32):  # the alarm was one moment, and the model is as it was
         assert world.kinds(world.look(LIVE + days * DAY)) == ["drift"]
@@ -193,7 +197,14 @@ def test_a_shift_alarms_stays_open_and_trains_nothing_without_harm(world: World,
 def test_harm_is_critical_and_the_decision_to_train_stands_on_the_record(
     world: World, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitoring.job.retrain", lambda *_: "2")
+    known_before: list[str] = []
+
+    def train(*_: object) -> str:
+        with engine.connect() as connection:
+            known_before.extend(alert.finding.kind for alert in read_board(connection, world.name).of(world.name))
+        return "2"
+
+    monkeypatch.setattr("monitoring.job.retrain", train)
     world.fly(LIVE, 7)
     world.fly(LIVE + 7 * DAY, 14, late=0.7)
     found = world.look(LIVE + 22 * DAY, start_training=True)
@@ -203,6 +214,7 @@ def test_harm_is_critical_and_the_decision_to_train_stands_on_the_record(
     assert found.training is not None
     assert found.training.decision.start
     assert found.training.version == "2"
+    assert "loss" in known_before  # people need not wait for a training
     with engine.connect() as connection:
         (started,) = read(connection, EventKind.RETRAIN_STARTED, world.name)
     assert started.body["reason"] == "harm"

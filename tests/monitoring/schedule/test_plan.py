@@ -191,7 +191,7 @@ def test_the_commands_plan_list_and_remove(stack: Settings, file: Path, monkeypa
         assert result.exit_code == 0, result.output
         return result.output
 
-    assert said("add", str(file)).startswith(f"{name}  every 1 day")
+    assert said("add", str(file)).startswith(f"{name}  every 1d")
     assert len(started) == 1
     assert name in said("list", "--json")
     assert "is not looked at until" in said("pause", name)

@@ -116,6 +116,13 @@ def test_a_silence_must_end_in_time(server: Server, name: str, until: str, statu
     assert sentence in said["message"]
 
 
+def test_a_kind_that_no_alert_has_is_refused(server: Server, name: str) -> None:
+    until = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    status, said = post(server, "olga", "silences", use_case=name, kind="drfit", until=until, because="x")
+    assert status == 409
+    assert "No alert is of kind 'drfit'" in said["message"]
+
+
 def test_the_commands_say_the_same(home: None, server: Server, name: str, alert: str) -> None:
     told = run("alerts", "list", "--usecase", name, "--user", "olga")
     assert told.splitlines()[0].startswith(f"{alert}  warning   {name}  drift distance")
