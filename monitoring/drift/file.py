@@ -24,6 +24,7 @@ from flywheel.monitor_spec import Drift
 from flywheel.profiling.profile import profile_rows
 from flywheel.profiling.series import Series
 from flywheel.profiling.series_file import FORMAT, series_from
+from flywheel.profiling.watched import LABEL, PREDICTION
 from monitoring.drift.decision import DriftDecision, judge
 
 Table = pl.DataFrame | Series
@@ -78,7 +79,7 @@ def judge_files(request: Request) -> tuple[DriftDecision, dict[str, Any]]:
         raise UsageError("A file is named twice. Name the reference and each window once.")
     timed = request.event_time is not None or isinstance(first, Series)
     reference, live = _timed(request, first, rest) if timed else _in_order(first, rest)
-    decision = judge(reference, live, request.settings, seasons=timed)
+    decision = judge(reference, live, _settings(request, reference, rest), seasons=timed)
     if not timed:
         decision = replace(decision, notes=(*decision.notes, IN_ORDER))
     digests = {str(path): f"sha256:{hashlib.sha256(content).hexdigest()}" for path, content in contents.items()}
@@ -110,10 +111,32 @@ def _timed(request: Request, first: Table, rest: Sequence[Table]) -> tuple[Serie
         part if isinstance(part, Series) else _profiled(request, path, part, reference)
         for path, part in zip(request.windows, rest, strict=True)
     ]
+    for path, part in zip(request.windows, parts, strict=True):
+        _follows(path, part, reference)
     live = parts[0]
     for part in parts[1:]:
         live = live.merge(part)
     return reference, live
+
+
+def _follows(path: Path, window: Series, reference: Series) -> None:
+    last = reference.blocks[-1].start if reference.blocks else None
+    if last is not None and window.blocks and window.blocks[0].start <= last:
+        raise UsageError(
+            f"{path} has rows of {window.blocks[0].start:%Y-%m-%d}, and the reference goes on until {last:%Y-%m-%d}. "
+            "Windows come later than the reference: leave those rows out of one of them."
+        )
+
+
+def _settings(request: Request, reference: Series, windows: Sequence[Table]) -> Drift:
+    """Leave out answers that a profile has and rows of inputs have not; refuse to leave out what is not there."""
+    known = {name for block in reference.blocks for name in block.columns}
+    if unknown := [name for name in request.settings.exclude if name not in known]:
+        raise UsageError(f"The reference has no column '{unknown[0]}' to exclude. It has: {', '.join(sorted(known))}.")
+    frames = [frame for frame in windows if isinstance(frame, pl.DataFrame)]
+    told = {name for frame in frames for name in frame.columns}
+    absent = [name for name in (PREDICTION, LABEL) if frames and name in known and name not in told]
+    return request.settings.model_copy(update={"exclude": (*request.settings.exclude, *absent)})
 
 
 def _profiled(request: Request, path: Path, frame: pl.DataFrame, reference: Series | None = None) -> Series:
@@ -131,7 +154,10 @@ def _profiled(request: Request, path: Path, frame: pl.DataFrame, reference: Seri
 
 def _times(path: Path, times: pl.Series) -> pl.Series:
     if times.dtype == pl.String:
-        times = times.str.to_datetime(strict=False, time_unit="us")
+        try:
+            times = times.str.to_datetime(strict=False, time_unit="us")
+        except pl.exceptions.ComputeError:  # none of them looks like a time
+            times = pl.Series(times.name, [None] * len(times), pl.Datetime("us"))
     if isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None:
         times = times.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if times.dtype not in (pl.Date, pl.Datetime) or times.null_count():

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
+from flywheel.column_rules import ColumnType
 from flywheel.errors import FlywheelError, UsageError
 from flywheel.profiling.profile import profile_rows
 from flywheel.profiling.series_file import series_bytes
@@ -100,12 +101,38 @@ def test_a_picture_is_written(files: Path, tmp_path: Path) -> None:
         (lambda found: [found / "quiet.csv", found / "drifted.parquet", "--block", "day"], "--block day is wrong"),
         (lambda found: [found / "reference.blocks", found / "quiet.csv"], "needs --event-time"),
         (lambda found: [found / "quiet.csv", found / "reference.blocks"], "Name its --event-time"),
+        (
+            lambda found: [found / "drifted.parquet", found / "quiet.csv", "--event-time", "time"],
+            "Windows come later than the reference",
+        ),
+        (
+            lambda found: [found / "reference.parquet", found / "quiet.csv", "--event-time", "time", "--exclude", "x9"],
+            "The reference has no column 'x9' to exclude",
+        ),
     ],
 )
 def test_wrong_use_is_one_sentence(files: Path, change: Callable[[Path], list[object]], sentence: str) -> None:
     fault = run(*change(files)).exception
     assert isinstance(fault, UsageError)
     assert sentence in str(fault)
+
+
+def test_times_that_are_none_are_counted(files: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(files / "quiet.csv").with_columns(pl.lit("yesterday").alias("time"))
+    frame.write_csv(tmp_path / "words.csv")
+    fault = run(files / "reference.parquet", tmp_path / "words.csv", "--event-time", "time").exception
+    assert isinstance(fault, UsageError)
+    assert f"column 'time' is no time in {frame.height} rows" in str(fault)
+
+
+def test_answers_of_a_packages_profile_are_not_missed_in_rows_of_inputs(files: Path, tmp_path: Path) -> None:
+    rows = pl.read_parquet(files / "reference.parquet").with_columns(
+        pl.lit(0.3).alias("prediction"), pl.lit(value=True).alias("label")
+    )
+    kinds: dict[str, ColumnType] = {**Rows(21).types, "prediction": "double", "label": "boolean"}
+    (tmp_path / "package.blocks").write_bytes(series_bytes(profile_rows(rows, kinds, "time")))
+    result = run(tmp_path / "package.blocks", files / "quiet.csv", "--event-time", "time")
+    assert result.exit_code == 0, result.output
 
 
 def test_a_damaged_profile_is_told(files: Path, tmp_path: Path) -> None:
