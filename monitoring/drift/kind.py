@@ -72,7 +72,10 @@ class KindWatch:
         seen = int((history.designs != 0).any(axis=0).sum())
         whitener = Whitener(variances, history.floor, seen)
         beliefs = _beliefs(whitener, history, level)
-        log_prior = learned_prior(whitener, weights_of(streams))
+        # A stream that never varies, such as of values that are never missing, tells nothing of days.
+        varying = np.ptp(np.where(present, history.values, level), axis=0) > 0
+        importance = weights_of(streams) * (varying if varying.any() else 1.0)
+        log_prior = learned_prior(whitener, importance / importance.sum())
         scores = np.array([belief.forecast(log_prior).score for belief in beliefs])
         units = np.array([stream.unit for stream in streams])
         return cls(

@@ -46,12 +46,12 @@ class Kind(StrEnum):
 WEIGHTS = {
     Kind.MEAN: 16.0,
     Kind.SPREAD: 2.0,
-    Kind.MISSING: 2.0,
+    Kind.MISSING: 4.0,
     Kind.SHARE: 3.0,
     Kind.RARE: 0.5,
-    Kind.NEW: 1.0,
+    Kind.NEW: 2.0,
     Kind.TOGETHER: 1.0,
-    Kind.ROWS: 0.5,
+    Kind.ROWS: 0.25,
 }
 SHARES = (Kind.MISSING, Kind.SHARE, Kind.RARE, Kind.NEW)
 # Sampling variance of a stream times the rows of its block, at least: the log of a trimmed variance has 4 for a normal

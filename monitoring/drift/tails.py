@@ -22,6 +22,8 @@ SHAPES = np.array([(degrees, scale) for degrees in DEGREES for scale in SCALES])
 # Before anything was seen scores are thought standard, give or take a sixth, with tails rather heavy than not.
 PRIOR = -0.5 * (np.log(SHAPES[:, 1]) / 0.15) ** 2 - 0.5 * np.log(SHAPES[:, 0])
 ENOUGH = 64  # streams whose scores are learned from; more say the same at more cost
+# Tails are learned where scores are many; of how far they go the few beyond say little, so a part stays heavy for ever.
+UNKNOWN, HEAVY = 0.03, int(np.flatnonzero((SHAPES == (4.0, 1.0)).all(axis=1))[0])
 NEGLIGIBLE = 1e-3  # weight of a shape
 SHRINKAGE = 5.0  # blocks' worth of evidence that a stream shares nothing with the others
 AS_IF = 20.0  # blocks' worth of evidence that others explain nothing of a stream
@@ -60,7 +62,9 @@ class Tail:
         """Return scores as standard normal ones."""
         weights = np.exp(self.log_weights)
         kept = weights > NEGLIGIBLE * weights.max()
+        kept[HEAVY] = True
         part, shapes = weights[kept] / weights[kept].sum(), SHAPES[kept]
+        part = (1 - UNKNOWN) * part + UNKNOWN * (np.flatnonzero(kept) == HEAVY)
         beyond = stdtr(shapes[:, 0], -np.abs(scores)[:, None] / shapes[:, 1]) @ part
         return np.asarray(-np.sign(scores) * ndtri(np.maximum(beyond, SMALLEST)))
 

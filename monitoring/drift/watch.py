@@ -24,7 +24,7 @@ from monitoring.drift.streams import SOURCES, WEIGHTS, Kind, Reading, Source, St
 
 # The bound is not tight: at the threshold that theory gives, simulated years without change leave some of the
 # budget. At this part of it they leave less (benchmarks/drift_alarms.py), and changes are seen sooner.
-CALIBRATED = 0.8
+CALIBRATED = 0.7
 LEAST_BLOCKS = 28  # of a reference: four weeks, so that every weekday was seen four times
 YEAR = timedelta(days=365)
 
