@@ -2,8 +2,8 @@
 
     python -m benchmarks.drift_alarms [--json FILE] [--quick] [--plot FILE] [--processes N]
 
-Rows are drawn, profiled by the functions that monitoring uses, and judged day by day. Seeds are fixed, and none of them
-was looked at while the method was made.
+Rows are drawn, profiled by the functions that monitoring uses, and judged day by day. Seeds are fixed; threshold and
+weights were chosen on others.
 """
 
 import argparse

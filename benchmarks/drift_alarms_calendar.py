@@ -16,7 +16,7 @@ from monitoring.drift.watch import LEAST_BLOCKS, Watch, learn
 COUNTRY = "US"
 HOLIDAY, SEASON = 1.0, 0.5  # standard deviations of rows: of a holiday, and of the season between winter and summer
 COLUMNS = 5
-SEED = 6_000
+SEED = 16_000
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ TRIMMED = 0.1  # of rows on either side leave no mark on the spread, which the e
 ENDS = 3  # places on either side of the scale that lie too far apart to tell a spread
 SCATTERED = 0.9  # a column whose values nearly all are unknown to its scale is a key or free text
 LEAST_KNOWN = 28  # blocks in which a column must be known to be followed: as many as a reference must have
+# Rows of a usual block from which on more than means is followed: of one row a share is all or nothing, a spread naught.
+LEAST_SHARED = 20
 LEAST_VARIANCE = 1e-4  # of scores: what does not vary at all
 
 
@@ -170,6 +172,8 @@ def streams_of(reference: Series, exclude: tuple[str, ...] = (), sources: Mappin
         Stream(Kind.TOGETHER, one, "input", other) for place, one in enumerate(paired) for other in paired[place + 1 :]
     ]
     found[Kind.ROWS].append(Stream(Kind.ROWS, ""))
+    if reference.rows < LEAST_SHARED * len(reference.blocks):
+        found[Kind.SPREAD], found[Kind.TOGETHER] = [], []
     for kind in SHARES:
         found[kind] = _with_shares(found[kind], reference)
     return Streams({kind: tuple(streams) for kind, streams in found.items() if streams})
@@ -196,6 +200,7 @@ def _with_shares(streams: list[Stream], reference: Series) -> list[Stream]:
     return [
         replace(stream, share=Share.of(count / max(rows, 1), rows / blocks))
         for stream, (count, rows) in zip(streams, counts.tolist(), strict=True)
+        if rows >= LEAST_SHARED * blocks
     ]
 
 

@@ -19,7 +19,7 @@ from flywheel.profiling.scale import Scale
 from flywheel.profiling.series import Series
 from flywheel.statistics import Floats
 from monitoring.drift.decision import DriftDecision, Verdict, judge
-from monitoring.drift.streams import Kind
+from monitoring.drift.streams import Kind, streams_of
 from tests.monitoring.drift.rows import Rows
 
 DRIFT = Drift()
@@ -257,3 +257,9 @@ def test_an_excluded_column_is_not_watched() -> None:
     live = rows.live(reference, rows.days(60, 30, shifted(1.0)).drop("x3"))
     decision = judge(reference, live, Drift(exclude=("x2", "x3")))
     assert decision.verdict is Verdict.QUIET
+
+
+def test_of_blocks_with_a_handful_of_rows_only_means_are_followed() -> None:
+    frame = Rows(5, rows=3).days(0, 60)
+    streams = streams_of(profile_rows(frame, Rows(5).types, "time"))
+    assert set(streams.by_kind) <= {Kind.MEAN, Kind.ROWS}
