@@ -26,7 +26,7 @@ TRIMMED = 0.1  # of rows on either side leave no mark on the spread, which the e
 ENDS = 3  # places on either side of the scale that lie too far apart to tell a spread
 SCATTERED = 0.9  # a column whose values nearly all are unknown to its scale is a key or free text
 LEAST_KNOWN = 28  # blocks in which a column must be known to be followed: as many as a reference must have
-# Rows of a usual block from which on more than means is followed: of one row a share is all or nothing, a spread naught.
+# Rows of a usual block from which on more than means is followed: of one row a share is all or nothing.
 LEAST_SHARED = 20
 LEAST_VARIANCE = 1e-4  # of scores: what does not vary at all
 
