@@ -71,7 +71,9 @@ def test_status_shows_the_sections_of_installed_packages_below_the_parts(stack: 
     assert below[:2] == ["Serving", "Nothing is served. Train a version, have it approved, and run `flywheel deploy`."]
     assert below[-2:] == ["zz", "! No module named 'gone_for_good'."]
     document = json.loads(flywheel(stack, "status", "--json", PYTHONPATH=path).stdout)
-    assert (document[-2]["part"], document[-2]["healthy"], document[-2]["arms"]) == ("Serving", True, [])
+    by_part = {section["part"]: section for section in document}
+    assert (by_part["Serving"]["healthy"], by_part["Serving"]["arms"]) == (True, [])
+    assert [section["part"] for section in document][-3:] == ["Serving", "Monitoring", "zz"]
     assert document[-1] == {"part": "zz", "healthy": False, "reason": "No module named 'gone_for_good'."}
 
 

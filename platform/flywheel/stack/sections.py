@@ -13,6 +13,7 @@ from flywheel.errors import FlywheelError
 from flywheel.settings import Settings
 
 GROUP = "flywheel.status"
+ORDER = ("serving", "monitoring")  # as data flows; others' sections follow, by name
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ class Section:
 
 
 def sections(settings: Settings) -> list[Section]:
-    """Return the sections of all installed packages, by name."""
+    """Return the sections of all installed packages, in their order."""
     found = {point.name: point for point in entry_points(group=GROUP)}
-    return [_section(found[name], settings) for name in sorted(found)]
+    names = [*(name for name in ORDER if name in found), *sorted(found.keys() - set(ORDER))]
+    return [_section(found[name], settings) for name in names]
 
 
 def _section(point: EntryPoint, settings: Settings) -> Section:
