@@ -7,7 +7,6 @@ the last `PERIOD_SECONDS`, so a scrape never waits for a part that does not answ
 """
 
 import argparse
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from deploy.watching.programs import Programs, States
 from flywheel.errors import FlywheelError
 from flywheel.settings import Settings, load_settings
 from flywheel.stack.supervisor import program_states
+from flywheel.stopping import stop_on_signals
 from flywheel.telemetry import configure_logs
 from flywheel.textfile import TextfileCollector
 
@@ -80,9 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args(arguments)
     configure_logs(machine=True)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     try:
         settings = load_settings()
         exporter = Exporter(settings, stack_probes(settings), lambda: program_states(settings))

@@ -5,6 +5,7 @@ from being recorded; and a window that cannot be judged still gets its report.
 """
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -89,7 +90,8 @@ def check(settings: Settings, request: Check) -> Result:
             if not request.start_training:
                 said = "Training was not to be started." if result.verdict == Verdict.HARM else ""
                 return replace(result, training=said)
-            training = consider_training(settings, engine, request, known_of(settings, request))
+            known = known_of(settings, request, _answering(settings, request))
+            training = run_training(settings, engine, request, claim(engine, request.use_case, known))
             return replace(result, training=training.said, retrained_version=training.version, fault=training.fault)
     except sa.exc.SQLAlchemyError as fault:
         what = str(fault).splitlines()[0]
@@ -122,12 +124,25 @@ def judge_window(settings: Settings, engine: sa.Engine, request: Check) -> Resul
         return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
 
 
-def known_of(settings: Settings, request: Check, drift: str | None = None) -> Evidence:
-    """Return what a training may depend on beside the events: how old the newest version is, labels since, drift."""
+def _answering(settings: Settings, request: Check) -> dict[str, ModelPackage]:
+    """Return the packages of the versions that answered in a window."""
+    rows = read_window(PredictionLog(settings.root / "log"), request.use_case, request.span).rows
+    return read_packages(settings.root, request.use_case.name, digests_by_version(rows))
+
+
+def known_of(
+    settings: Settings, request: Check, packages: Mapping[str, ModelPackage], drift: str | None = None
+) -> Evidence:
+    """Return what a training may depend on beside the events: how old the newest version is, labels since, drift.
+
+    Args:
+        settings: Whose home.
+        request: What is checked.
+        packages: Of the versions that answered.
+        drift: What the drift alarm says.
+    """
     use_case, now = request.use_case, request.span.as_of
     log = PredictionLog(settings.root / "log")
-    answered = read_window(log, use_case, request.span).rows
-    packages = read_packages(settings.root, use_case.name, digests_by_version(answered))
     trained_at = max((package.lineage.as_of for package in packages.values()), default=None)
     if use_case.monitor.retrain.new_labels is None or trained_at is None or trained_at >= now:
         return Evidence(now, trained_at=trained_at, drift=drift)
@@ -193,11 +208,6 @@ class Training:
     decision: RetrainDecision
     version: str | None = None
     fault: str | None = None
-
-
-def consider_training(settings: Settings, engine: sa.Engine, request: Check, known: Evidence) -> Training:
-    """Decide about training, record it, and train where that is decided."""
-    return run_training(settings, engine, request, claim(engine, request.use_case, known))
 
 
 def run_training(settings: Settings, engine: sa.Engine, request: Check, decision: RetrainDecision) -> Training:

@@ -5,7 +5,6 @@ webhooks of the file that FLYWHEEL_HOOKS names.
 """
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from flywheel import events
 from flywheel.errors import FlywheelError
 from flywheel.settings import load_settings
 from flywheel.stack.registry_service import write_beat
+from flywheel.stopping import stop_on_signals
 from flywheel.telemetry import configure_logs
 from registry.burst import GATE_QUESTIONS, Burst
 from registry.guard.chain import ChainCheck
@@ -33,9 +33,7 @@ def main() -> None:
     """Lead until SIGTERM or Ctrl-C."""
     settings = load_settings()
     configure_logs(settings.log_level)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     engine = open_trail("flywheel-registry")
 
     def jobs(over: threading.Event) -> Sequence[Job]:

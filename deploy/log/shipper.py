@@ -9,9 +9,7 @@ offset), so a kill at any point repeats nothing and loses nothing.
 
 import argparse
 import random
-import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -30,6 +28,7 @@ from deploy.log.rotation import rotation
 from deploy.log.spools import Spools
 from deploy.log.tables import OutcomeTables
 from flywheel.errors import FlywheelError, StackError
+from flywheel.stopping import stop_on_signals
 from flywheel.storage import PredictionLog, TableName
 from flywheel.telemetry import configure_logs
 from flywheel.textfile import Textfile
@@ -161,9 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     configure_logs(machine=True)
     home = options.home.expanduser().resolve()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     try:
         if options.once:
             drain(home)

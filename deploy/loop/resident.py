@@ -8,7 +8,6 @@ the lock free in between, and stands by while it works.
 """
 
 import argparse
-import signal
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ from deploy.loop.reconcile import Hurry, Ticking
 from deploy.loop.standing import Standing
 from flywheel.errors import FlywheelError
 from flywheel.settings import Settings, load_settings
+from flywheel.stopping import stop_on_signals
 from flywheel.telemetry import configure_logs
 from flywheel.textfile import Textfile, textfile_path
 
@@ -136,9 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.loop.resident", description="The controller that stays.")
     parser.parse_args(arguments)
     configure_logs(machine=True)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     try:
         run(load_settings(), stop)
     except FlywheelError as fault:

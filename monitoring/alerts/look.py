@@ -55,7 +55,8 @@ def notice(before: Board, after: Board, use_case: str, *, now: datetime, policy:
     told += [(one, "resolved") for one in over if before.silence_of(one, now) is None]
     if not told:
         return None
-    grave = max((one.finding.severity for one, _ in told), key=RANK.__getitem__)
+    grave = gravest(one.finding for one, _ in told)
+    assert grave is not None  # noqa: S101  # something is told
     entries = [_entry(one, why) for one, why in told]
     body = {"severity": grave.value, "sentence": _sentence(use_case, told), "alerts": entries}
     return Change(EventKind.MONITOR_NOTICE, body)

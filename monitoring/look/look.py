@@ -195,7 +195,7 @@ class Look:
     def _decide(self, request: Check) -> RetrainDecision:
         drifted = [version for version, decision in self._looked.drift.items() if decision.alarms]
         alarms = [f"Version {version} has drifted." for version in drifted]
-        known = known_of(self._settings, request, drift=alarms[0] if alarms else None)
+        known = known_of(self._settings, request, self._packages, drift=alarms[0] if alarms else None)
         return claim(self._engine, self._use_case, known)
 
     def _train(self, request: Check, decision: RetrainDecision) -> None:

@@ -6,7 +6,6 @@ One of the stack's programs. Of several, one leads: APScheduler knows of no othe
 lock decides, and the others stand by.
 """
 
-import signal
 import sys
 import threading
 
@@ -17,6 +16,7 @@ from flywheel.database import open_database
 from flywheel.errors import FlywheelError
 from flywheel.locks import AdvisoryLock
 from flywheel.settings import Settings, load_settings
+from flywheel.stopping import stop_on_signals
 from flywheel.telemetry import configure_logs
 from monitoring.schedule.plan import make_scheduler
 
@@ -56,9 +56,7 @@ def _lead(engine: sa.Engine, stop: threading.Event, seconds: float) -> None:
 def main() -> int:
     """Run until SIGTERM or SIGINT; return the exit code."""
     configure_logs(machine=True)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     try:
         run(load_settings(), stop)
     except FlywheelError as fault:

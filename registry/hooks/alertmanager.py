@@ -5,7 +5,7 @@ Its API is POST /api/v2/alerts; an alert that is sent again with the same labels
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from flywheel.alerts import Severity
 from flywheel.events import Event, EventKind
 from registry.hooks.posting import check_url, origin, post
-from registry.hooks.receiver import Receiver, Secret
+from registry.hooks.receiver import Receiver, Secret, entries_of
 
 API = "/api/v2/alerts"
 HOLDS = timedelta(days=8)  # until an alert that is not told again ends by itself
@@ -66,7 +66,7 @@ class Alertmanager(Receiver):
 def alerts_of(event: Event) -> list[dict[str, Any]]:
     """Return an event as Alertmanager's alerts: those of a notice, or one for any other event."""
     if event.kind == EventKind.MONITOR_NOTICE:
-        return [alert for entry in _entries(event) for alert in _of_notice(event, entry)]
+        return [alert for entry in entries_of(event) for alert in _of_notice(event, entry)]
     labels = {
         "alertname": "FlywheelEvent",
         "kind": str(event.body.get("what", event.kind)),
@@ -75,11 +75,6 @@ def alerts_of(event: Event) -> list[dict[str, Any]]:
     }
     said = str(event.body.get("sentence") or event.body.get("reason") or event.kind)
     return [_alert(labels, {"summary": said}, event.at, event.at + ONE_TIME)]
-
-
-def _entries(event: Event) -> Iterable[Mapping[str, Any]]:
-    found: Iterable[Mapping[str, Any]] = event.body["alerts"]
-    return found
 
 
 def _of_notice(event: Event, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

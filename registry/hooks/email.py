@@ -2,7 +2,7 @@
 
 import smtplib
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from email.message import EmailMessage
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from flywheel.errors import TransientError
 from flywheel.events import Event, EventKind
 from registry.hooks.consumers import RefusedError
 from registry.hooks.posting import is_loopback
-from registry.hooks.receiver import Receiver, Secret, severity_of
+from registry.hooks.receiver import Receiver, Secret, entries_of, severity_of
 
 TIMEOUT = 15.0  # seconds, for each answer of the server
 Address = Annotated[str, Field(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$")]
@@ -105,15 +105,10 @@ def text(event: Event) -> str:
     if event.kind != EventKind.MONITOR_NOTICE:
         when = f"{event.at:%Y-%m-%d %H:%M} UTC"
         return f"{_sentence(event)}\n\n{event.kind} of {event.subject} by {event.actor} at {when}.\n"
-    return "\n".join(_paragraph(entry) for entry in _entries(event)) + (
+    return "\n".join(_paragraph(entry) for entry in entries_of(event)) + (
         f"\nAlerts of {event.subject}: flywheel alerts list --usecase {event.subject}\n"
         "To stop repeats: flywheel alerts acknowledge ALERT --because '…'\n"
     )
-
-
-def _entries(event: Event) -> Iterable[Mapping[str, Any]]:
-    found: Iterable[Mapping[str, Any]] = event.body["alerts"]
-    return found
 
 
 def _paragraph(entry: Mapping[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 import fnmatch
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -68,3 +69,8 @@ def severity_of(event: Event) -> Severity:
     if event.kind == EventKind.MONITOR_NOTICE:
         return Severity(event.body.get("severity", Severity.CRITICAL))
     return Severity.CRITICAL
+
+
+def entries_of(event: Event) -> list[Mapping[str, Any]]:
+    """Return the alerts that a notice tells of."""
+    return list(event.body["alerts"])
