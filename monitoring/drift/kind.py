@@ -1,7 +1,7 @@
 """The watch over the streams of one kind: forecast, scores, bets."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -101,7 +101,7 @@ class KindWatch:
     def take(self, values: Floats, design: Floats, noise: float) -> None:
         """Hold the next block's values (n_streams,) against what was expected, and bet."""
         forecast = self.whitener.step(values - self.level, design, noise).forecast(self.log_prior)
-        looked = self.views.look(forecast)
+        looked = self.views.look(forecast, self.moved.learning)
         self.detectors.step(looked)
         self.detectors.rest(self.moved.learning)
         for stream, shift, age in self.moved.step(looked):
@@ -129,12 +129,15 @@ class KindWatch:
         effect = found.effects().reshape(len(rows), -1)[rows, best]
         return Strongest(evidence, effect, error, found.age.reshape(len(rows), -1)[rows, best])
 
-    def settle(self, moved: Sequence[Stream]) -> None:
-        """Learn streams that moved anew, and begin all bets anew."""
-        strongest = self.strongest()
-        places = [number for number, stream in enumerate(self.streams) if stream in moved]
-        self.moved.begin(places, strongest)
-        self.detectors = Detectors.idle(len(self.streams), 2)
+    def settle(self, moved: Sequence[Stream], columns: Container[str]) -> None:
+        """Learn streams that moved anew, and begin the bets on all streams of these columns anew."""
+        self.moved.begin([number for number, stream in enumerate(self.streams) if stream in moved], self.strongest())
+        begun = [stream.column in columns or stream.detail in columns for stream in self.streams]
+        self.detectors.rest(np.array(begun))
+
+    def begin_anew(self) -> None:
+        """Learn every stream's level from the next blocks, whatever it was."""
+        self.moved.begin_anew()
 
 
 def numbers_of_columns(streams: Sequence[Stream]) -> npt.NDArray[np.int64]:
