@@ -1,6 +1,5 @@
 """The watch over the streams of one kind: forecast, scores, bets."""
 
-from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -19,6 +18,8 @@ TRUSTED = 120  # blocks of a reference, the newest, whose surprises tell how hea
 EARLY = 3  # the first third of a reference only teaches
 # The evidence of a kind is split between sources: one prediction counts for as much as half of all inputs.
 SOURCE_WEIGHTS = {"input": 2.0, "prediction": 1.0, "outcome": 1.0}
+# What never varied in the reference, such as of a column without missing values, needs little to stand out.
+CONSTANT = 0.25
 VIEW_WEIGHTS = np.array([0.3, 0.7])  # of a stream alone, and of what is left of it without the others
 GREATEST_LOG = 600.0  # beyond it an e-value is no number any more
 
@@ -74,7 +75,7 @@ class KindWatch:
         beliefs = _beliefs(whitener, history, level)
         # A stream that never varies, such as of values that are never missing, tells nothing of days.
         varying = np.ptp(np.where(present, history.values, level), axis=0) > 0
-        importance = weights_of(streams) * (varying if varying.any() else 1.0)
+        importance = weights_of(streams, varying) * (varying if varying.any() else 1.0)
         log_prior = learned_prior(whitener, importance / importance.sum())
         scores = np.array([belief.forecast(log_prior).score for belief in beliefs])
         units = np.array([stream.unit for stream in streams])
@@ -91,7 +92,7 @@ class KindWatch:
         )
 
     def __post_init__(self) -> None:
-        self.weights = weights_of(self.streams)
+        self.weights = weights_of(self.streams, self.views.varying)
 
     @property
     def terms(self) -> int:
@@ -148,11 +149,14 @@ def numbers_of_columns(streams: Sequence[Stream]) -> npt.NDArray[np.int64]:
     return np.array([numbers[stream.column] for stream in streams])
 
 
-def weights_of(streams: Sequence[Stream]) -> Floats:
-    """Return each stream's part of its kind's evidence, (n_streams,), together 1."""
-    counts = Counter(stream.source for stream in streams)
-    total = sum(SOURCE_WEIGHTS[source] for source in counts)
-    return np.array([SOURCE_WEIGHTS[stream.source] / total / counts[stream.source] for stream in streams])
+def weights_of(streams: Sequence[Stream], varying: npt.NDArray[np.bool_]) -> Floats:
+    """Return each stream's part of its kind's evidence, (n_streams,), together 1, from which have ever varied."""
+    own, sources = np.where(varying, 1.0, CONSTANT), np.array([stream.source for stream in streams])
+    parts = np.zeros(len(streams))
+    for source in np.unique(sources):
+        among = sources == source
+        parts[among] = SOURCE_WEIGHTS[source] * own[among] / own[among].sum()
+    return np.asarray(parts / parts.sum())
 
 
 def _beliefs(whitener: Whitener, history: History, level: Floats) -> list[Belief]:
