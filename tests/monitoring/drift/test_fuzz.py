@@ -18,7 +18,7 @@ from monitoring.drift.file import Request, judge_files
 from tests.monitoring.drift.rows import Rows
 
 DAYS, ROWS = 40, 3
-KINDS = [
+KINDS: list[pl.datatypes.DataTypeClass | pl.DataType] = [
     pl.Int8, pl.UInt64, pl.Int64, pl.Float32, pl.Float64, pl.Boolean, pl.String, pl.Date, pl.Datetime("ns"), pl.Time,
     pl.Duration, pl.Decimal(20, 3), pl.Binary, pl.Null, pl.Categorical, pl.List(pl.Int64), pl.Struct({"a": pl.Int8}),
 ]  # fmt: skip
