@@ -6,6 +6,8 @@ recent.py     what the newest answers are worth: realised, and estimated
 due.py        which windows have anything new, and their judgement
 drifting.py   a version's blocks against those it was trained on
 inputs.py     the newest rows: replayed, complete, fresh, usual
+outages.py    columns without values: since when, until when
+columns.py    what is told of them: one finding a trouble
 findings.py   decisions as findings, for alerts
 pages.py      what people see of it, in MLflow
 """

@@ -7,7 +7,11 @@ from typing import Any
 from flywheel.alerts import Alert, Finding, Severity
 from monitoring.concept.days import Days
 from monitoring.drift.decision import DriftDecision
+from monitoring.drift.moved import Moved
+from monitoring.drift.watch import Look
+from monitoring.look.columns import past
 from monitoring.look.inputs import Inputs
+from monitoring.look.outages import Outage
 from monitoring.performance.slices import Slices
 from monitoring.windows.claims import Claims
 from monitoring.windows.index import Quarantined
@@ -21,23 +25,50 @@ FEW_REPORTS, ODD = 5, 0.01  # of reports of outcomes: more odd ones than both ar
 LOUD = 0.05  # of rows: more unusual ones than that are a finding
 
 
-def of_drift(decision: DriftDecision, version: str, where: str) -> Iterator[Finding]:
-    """Yield the columns that an alarm names, and those that vanished or changed type."""
+def of_drift(decision: DriftDecision, version: str, where: str, *, recent: datetime) -> Iterator[Finding]:
+    """Yield what alarms name, of each stream the newest: where that is recent, or holds still.
+
+    Args:
+        decision: On the blocks that are new.
+        version: That answered.
+        where: What to look at.
+        recent: Since when an alarm is told although its stream has gone back since (naive UTC).
+    """
     chance = f"which chance reaches {decision.settings.false_alarms_per_year:g} times a year at most"
-    for alarm in decision.alarms:
-        sure = f"Evidence {alarm.e_value:,.3g}, an alarm from {decision.threshold:,.0f} on, {chance}."
-        for moved in alarm.moved[:MOST_COLUMNS]:
-            named = filter(None, (moved.stream.column, moved.stream.kind.value, moved.stream.detail))
-            key = f"{' '.join(named)}{of_version(version)}"
-            since = moved.since.isoformat()
-            yield Finding("drift", key, Severity.WARNING, moved.sentence, since, sure, where, NO_TRAINING)
-    told: dict[str, tuple[str, datetime]] = {}
-    for look in decision.looks:
-        for change in look.changes:
-            told.setdefault(change.column, (change.sentence, look.start))
-    for column, (sentence, start) in told.items():
-        sure = "Certain: counted."
-        yield Finding("columns", column, Severity.CRITICAL, sentence, start.isoformat(), sure, where, NO_TRAINING)
+    for key, (alarm, moved) in _newest(decision).items():
+        if alarm.start >= recent or _holds(decision, key):
+            sure = f"Evidence {alarm.e_value:,.3g}, an alarm from {decision.threshold:,.0f} on, {chance}."
+            name, since = f"{key}{of_version(version)}", moved.since.isoformat()
+            yield Finding("drift", name, Severity.WARNING, moved.sentence, since, sure, where, NO_TRAINING)
+
+
+def earlier(drift: Iterable[DriftDecision], outages: Iterable[Outage], recent: datetime) -> str:
+    """Count what began before `recent` (naive UTC) and is over: it opens no alert; '' without any."""
+    changes = len(past(outages, recent)) + sum(_past(decision, recent) for decision in drift)
+    if not changes:
+        return ""
+    what, are = ("1 change", "is") if changes == 1 else (f"{changes:,} changes", "are")
+    return f"{what} that began before {recent:%Y-%m-%d} {are} over: no alert, and all on the record."
+
+
+def _past(decision: DriftDecision, recent: datetime) -> int:
+    return sum(look.start < recent and not _holds(decision, key) for key, (look, _) in _newest(decision).items())
+
+
+def _newest(decision: DriftDecision) -> dict[str, tuple[Look, Moved]]:
+    """Return the newest alarm that names each stream among those it names first."""
+    return {_stream(moved): (alarm, moved) for alarm in decision.alarms for moved in alarm.moved[:MOST_COLUMNS]}
+
+
+def _holds(decision: DriftDecision, key: str) -> bool:
+    """Say whether the last alarm of a stream leaves it elsewhere than it was before the first."""
+    alarms = [moved for alarm in decision.alarms for moved in alarm.moved if _stream(moved) == key]
+    low, high = alarms[-1].interval
+    return not low <= alarms[0].before <= high
+
+
+def _stream(moved: Moved) -> str:
+    return " ".join(filter(None, (moved.stream.column, moved.stream.kind.value, moved.stream.detail)))
 
 
 def of_version(version: str) -> str:
@@ -89,9 +120,6 @@ def of_inputs(inputs: Inputs, version: str, where: str) -> Iterator[Finding]:
         look = f"flywheel log find {first.prediction_id}"
         since = first.event_time.isoformat()
         yield Finding("skew", version, Severity.CRITICAL, agreement.reason, since, sure, look, then)
-    for jump in inputs.jumps:
-        sure = f"A day in training has {jump.usual:.1%}, and {jump.limit:.1%} would be unusual."
-        yield Finding("missing", jump.column, Severity.WARNING, jump.reason, jump.day.isoformat(), sure, where, then)
     for one in inputs.stale:
         sure = f"{one.share:.0%} of the rows lie beyond what all but one in a thousand had."
         yield Finding("freshness", one.column, Severity.WARNING, one.reason, until, sure, where, then)

@@ -5,7 +5,7 @@ function that raises. What was judged is one event; what is wrong becomes alerts
 training, by the windows on record.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,11 @@ import sqlalchemy as sa
 from flywheel.alerts import Finding, read_board
 from flywheel.database import open_database
 from flywheel.errors import StackError
-from flywheel.events import EventKind, append
+from flywheel.events import EventKind, append, read
 from flywheel.identities import MONITORING
 from flywheel.package import ModelPackage
+from flywheel.profiling.series import Series
+from flywheel.profiling.series_file import read_series
 from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
 from flywheel.usecase import load_usecase
@@ -28,11 +30,13 @@ from monitoring.concept.judgement import judge_losses
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, judge_window, known_of, run_training
 from monitoring.look import findings as say
+from monitoring.look.columns import of_columns, of_missing, told_before
 from monitoring.look.drifting import judge_drift, state_path
 from monitoring.look.due import due_spans
 from monitoring.look.estimated import estimated_window
 from monitoring.look.inputs import judge_inputs
 from monitoring.look.looked import Looked, figures
+from monitoring.look.outages import outages
 from monitoring.look.pages import show
 from monitoring.look.recent import changes_of, outlook_of, summary_of
 from monitoring.packages import digests_by_version, find_package, read_packages
@@ -107,6 +111,11 @@ class Look:
             raise StackError(f"The database of the events fails: {what}. See `flywheel status`.") from fault
         return looked
 
+    @property
+    def _recent(self) -> datetime:
+        """Since when something that is over is told: as far back as the policy looks."""
+        return self._as_of - self._use_case.monitor.window * self._use_case.monitor.retrain.harm.of
+
     def _read(self, rows: pl.DataFrame) -> dict[str, ModelPackage]:
         return read_packages(self._settings.root, self._use_case.name, digests_by_version(rows))
 
@@ -129,6 +138,13 @@ class Look:
             decision = looked.attempt(f"Drift of version {version}", partial(self._drift, version))
             if decision is not None:
                 looked.drift[version] = decision
+        looked.outages = looked.attempt("The columns", lambda: outages(self._blocks(), self._as_of))
+
+    def _blocks(self) -> Iterator[tuple[Series, Series]]:
+        for version, package in self._packages.items():
+            live = self._store.series(Key(version, CHAMPION))
+            if package.blocks is not None and live is not None:
+                yield read_series(package.blocks), live
 
     def _drift(self, version: str) -> DriftDecision:
         key = Key(version, CHAMPION)
@@ -210,6 +226,7 @@ class Look:
     def _record(self) -> None:
         """Write the event of what was judged, and those of alerts."""
         looked, name = self._looked, self._use_case.name
+        looked.earlier = say.earlier(looked.drift.values(), looked.outages or (), self._recent)
         if looked.has_judged:
             with self._engine.begin() as connection:
                 body = {"as_of": self._as_of.isoformat(), **looked.body()}
@@ -228,10 +245,14 @@ class Look:
         looked, name, file = self._looked, self._use_case.name, str(self._file)
         where = f"flywheel monitor {file} --since {self._as_of - self._use_case.monitor.window:%Y-%m-%d}"
         then = looked.decision.next_sentence if looked.decision else "Nothing is trained by this look."
+        recent = self._recent
         with self._engine.connect() as connection:
-            found = say.standing(read_board(connection, name).of(name), looked.drift)
+            standing = read_board(connection, name).of(name)
+            told = told_before(read(connection, EventKind.MONITOR_ALERT_OPENED, name))
+        found = say.standing(standing, looked.drift)
         for version, decision in looked.drift.items():
-            found += say.of_drift(decision, version, where)
+            found += say.of_drift(decision, version, where, recent=recent)
+        found += of_columns(looked.outages or (), standing, told, recent=recent, where=where)
         harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
         found += [say.of_window(result.reason, span, result.report_url or where, then) for span, result in harmed[-1:]]
         if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:
@@ -240,6 +261,8 @@ class Look:
             found += say.of_concept(looked.concept, self._as_of, where, then)
         if looked.inputs is not None:
             found += say.of_inputs(looked.inputs, next(iter(self._packages)), where)
+            gone = {one.column for one in looked.outages or () if one.lasts}
+            found += of_missing(looked.inputs.jumps, gone, standing, where=where)
         if looked.summary is not None:
             found += say.of_slices(looked.summary.slices, self._as_of - self._use_case.monitor.window, where)
         found += say.of_outcomes(looked.update.claims, self._as_of, where)
