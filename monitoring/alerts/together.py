@@ -4,7 +4,7 @@ A join that fails takes eight columns with it: that is one trouble with one caus
 alert, so that people are told of it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flywheel.alerts import Alert
@@ -27,12 +27,15 @@ class Group:
     columns: tuple[str, ...]
 
 
-def together(found: Mapping[str, str], standing: Iterable[Alert]) -> list[Group]:
+def together(
+    found: Mapping[str, str], standing: Iterable[Alert], *, keyed: Callable[[Sequence[str]], str] | None = None
+) -> list[Group]:
     """Return the groups in which columns are told.
 
     Args:
         found: By column that something is wrong with, since when (ISO 8601).
         standing: Open alerts of the kind. Columns of one of them stay together in it; others are new.
+        keyed: Makes the key of a new group of its columns, in order; by default they are named.
     """
     left, groups, known = dict(found), list[Group](), sorted(standing, key=lambda one: (one.opened, one.id))
     for alert in known:
@@ -40,15 +43,15 @@ def together(found: Mapping[str, str], standing: Iterable[Alert]) -> list[Group]
         if kept:
             groups.append(Group(alert.finding.key, alert.finding.since, kept))
             left = {name: since for name, since in left.items() if name not in kept}
-    return groups + list(_new(left, {alert.finding.key for alert in known}))
+    return groups + list(_new(left, {alert.finding.key for alert in known}, keyed or named))
 
 
-def _new(found: Mapping[str, str], taken: Collection[str]) -> Iterator[Group]:
+def _new(found: Mapping[str, str], taken: Collection[str], keyed: Callable[[Sequence[str]], str]) -> Iterator[Group]:
     for since in sorted(set(found.values())):
         columns = tuple(sorted(name for name, began in found.items() if began == since))
-        key = named(columns)
+        key = keyed(columns)
         # The key of an alert most of whose columns are back: this is another one.
-        yield Group(f"{key}, since {since}" if key in taken else key, since, columns)
+        yield Group(f"since {since}: {key}" if key in taken else key, since, columns)
 
 
 def named(columns: Sequence[str]) -> str:

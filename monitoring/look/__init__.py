@@ -8,6 +8,7 @@ drifting.py   a version's blocks against those it was trained on
 inputs.py     the newest rows: replayed, complete, fresh, usual
 outages.py    columns without values: since when, until when
 columns.py    what is told of them: one finding a trouble
-findings.py   decisions as findings, for alerts
+alarms.py     what is told of drift: what holds or is recent
+findings.py   other decisions as findings, for alerts
 pages.py      what people see of it, in MLflow
 """

@@ -4,86 +4,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from flywheel.alerts import Alert, Finding, Severity
+from flywheel.alerts import Finding, Severity
 from monitoring.concept.days import Days
-from monitoring.drift.decision import DriftDecision
-from monitoring.drift.moved import Moved
-from monitoring.drift.watch import Look
-from monitoring.look.columns import past
 from monitoring.look.inputs import Inputs
-from monitoring.look.outages import Outage
 from monitoring.performance.slices import Slices
 from monitoring.windows.claims import Claims
 from monitoring.windows.index import Quarantined
 from monitoring.windows.window import Span
 
-NO_TRAINING = "Drift alone starts no training; harm does."
 EPOCH = date(1970, 1, 1)
-MOST_COLUMNS = 5  # of one alarm that get an alert each; the decision names all
 RECENT = timedelta(days=14)  # a change of the loss that lies farther back has been told
 FEW_REPORTS, ODD = 5, 0.01  # of reports of outcomes: more odd ones than both are a finding
 LOUD = 0.05  # of rows: more unusual ones than that are a finding
-
-
-def of_drift(decision: DriftDecision, version: str, where: str, *, recent: datetime) -> Iterator[Finding]:
-    """Yield what alarms name, of each stream the newest: where that is recent, or holds still.
-
-    Args:
-        decision: On the blocks that are new.
-        version: That answered.
-        where: What to look at.
-        recent: Since when an alarm is told although its stream has gone back since (naive UTC).
-    """
-    chance = f"which chance reaches {decision.settings.false_alarms_per_year:g} times a year at most"
-    for key, (alarm, moved) in _newest(decision).items():
-        if alarm.start >= recent or _holds(decision, key):
-            sure = f"Evidence {alarm.e_value:,.3g}, an alarm from {decision.threshold:,.0f} on, {chance}."
-            name, since = f"{key}{of_version(version)}", moved.since.isoformat()
-            yield Finding("drift", name, Severity.WARNING, moved.sentence, since, sure, where, NO_TRAINING)
-
-
-def earlier(drift: Iterable[DriftDecision], outages: Iterable[Outage], recent: datetime) -> str:
-    """Count what began before `recent` (naive UTC) and is over: it opens no alert; '' without any."""
-    changes = len(past(outages, recent)) + sum(_past(decision, recent) for decision in drift)
-    if not changes:
-        return ""
-    what, are = ("1 change", "is") if changes == 1 else (f"{changes:,} changes", "are")
-    return f"{what} that began before {recent:%Y-%m-%d} {are} over: no alert, and all on the record."
-
-
-def _past(decision: DriftDecision, recent: datetime) -> int:
-    return sum(look.start < recent and not _holds(decision, key) for key, (look, _) in _newest(decision).items())
-
-
-def _newest(decision: DriftDecision) -> dict[str, tuple[Look, Moved]]:
-    """Return the newest alarm that names each stream among those it names first."""
-    return {_stream(moved): (alarm, moved) for alarm in decision.alarms for moved in alarm.moved[:MOST_COLUMNS]}
-
-
-def _holds(decision: DriftDecision, key: str) -> bool:
-    """Say whether the last alarm of a stream leaves it elsewhere than it was before the first."""
-    alarms = [moved for alarm in decision.alarms for moved in alarm.moved if _stream(moved) == key]
-    low, high = alarms[-1].interval
-    return not low <= alarms[0].before <= high
-
-
-def _stream(moved: Moved) -> str:
-    return " ".join(filter(None, (moved.stream.column, moved.stream.kind.value, moved.stream.detail)))
-
-
-def of_version(version: str) -> str:
-    """Return how the key of a drift alert ends: what one version was trained on says nothing of the next."""
-    return f" (version {version})"
-
-
-def standing(alerts: Iterable[Alert], versions: Iterable[str]) -> list[Finding]:
-    """Return drift that was found before of versions that still answer: it holds until people close it.
-
-    An alarm is one moment, after which a watch takes the new level as usual; but the model was still trained on the
-    old one.
-    """
-    ends = tuple(of_version(version) for version in versions)
-    return [one.finding for one in alerts if one.finding.kind == "drift" and one.finding.key.endswith(ends)]
 
 
 def of_window(reason: str, span: Span, where: str, then: str) -> Finding:

@@ -30,6 +30,7 @@ from monitoring.concept.judgement import judge_losses
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, judge_window, known_of, run_training
 from monitoring.look import findings as say
+from monitoring.look.alarms import earlier, of_drift, standing_drift
 from monitoring.look.columns import of_columns, of_missing, told_before
 from monitoring.look.drifting import judge_drift, state_path
 from monitoring.look.due import due_spans
@@ -226,7 +227,7 @@ class Look:
     def _record(self) -> None:
         """Write the event of what was judged, and those of alerts."""
         looked, name = self._looked, self._use_case.name
-        looked.earlier = say.earlier(looked.drift.values(), looked.outages or (), self._recent)
+        looked.earlier = earlier(looked.drift.values(), looked.outages or (), self._recent)
         if looked.has_judged:
             with self._engine.begin() as connection:
                 body = {"as_of": self._as_of.isoformat(), **looked.body()}
@@ -249,9 +250,9 @@ class Look:
         with self._engine.connect() as connection:
             standing = read_board(connection, name).of(name)
             told = told_before(read(connection, EventKind.MONITOR_ALERT_OPENED, name))
-        found = say.standing(standing, looked.drift)
+        found = standing_drift(standing, looked.drift)
         for version, decision in looked.drift.items():
-            found += say.of_drift(decision, version, where, recent=recent)
+            found += of_drift(decision, version, standing, recent=recent, where=where)
         found += of_columns(looked.outages or (), standing, told, recent=recent, where=where)
         harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
         found += [say.of_window(result.reason, span, result.report_url or where, then) for span, result in harmed[-1:]]

@@ -80,7 +80,7 @@ def test_columns_that_vanish_anew_while_an_alert_of_their_name_is_open_are_told(
     looks.look(*(outage(name) for name in "abcd"))
     looks.look(outage("d", days=2), *(outage(name, lasts=False) for name in "abc"))
     again = [outage(name, first=3) for name in "abce"]
-    assert looks.look(outage("d", days=5), *again) == ["a, b, c and 1 more, since 2014-01-03T00:00:00"]
+    assert looks.look(outage("d", days=5), *again) == ["since 2014-01-03T00:00:00: a, b, c and 1 more"]
 
 
 def test_what_was_over_before_the_first_look_is_told_if_recent_and_counted_if_not() -> None:
