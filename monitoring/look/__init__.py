@@ -4,6 +4,7 @@ look.py       the order of things, and what a part that fails does to the others
 looked.py     what a look has found
 recent.py     what the newest answers are worth: realised, and estimated
 due.py        which windows have anything new, and their judgement
+budget.py     how drift and the losses share the budget of false alarms
 drifting.py   a version's blocks against those it was trained on
 inputs.py     the newest rows: replayed, complete, fresh, usual
 outages.py    columns without values: since when, until when

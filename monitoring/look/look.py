@@ -31,6 +31,7 @@ from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, judge_window, known_of, run_training
 from monitoring.look import findings as say
 from monitoring.look.alarms import earlier, of_drift, standing_drift
+from monitoring.look.budget import concept_alarms
 from monitoring.look.columns import of_columns, of_missing, told_before
 from monitoring.look.drifting import judge_drift, state_path
 from monitoring.look.due import due_spans
@@ -181,7 +182,7 @@ class Look:
         return judge_losses(
             with_losses(labelled, task, {version: self._packages[version].contract}),
             MEASURES[task],
-            false_alarms_per_year=self._use_case.monitor.drift.false_alarms_per_year,
+            false_alarms_per_year=concept_alarms(self._use_case.monitor.drift),
             complete_before=self._as_of - self._use_case.data.label.available_after,
         )
 
