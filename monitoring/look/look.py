@@ -6,7 +6,7 @@ training, by the windows on record.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from flywheel.usecase import load_usecase
 from monitoring.alerts.desk import Desk
 from monitoring.concept.days import Days
 from monitoring.concept.judgement import judge_losses
+from monitoring.concept.memory import FEW, LONG_MEMORY, MEMORY, begin_of, unseen_rows
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, judge_window, known_of, run_training
 from monitoring.look import findings as say
@@ -55,7 +56,6 @@ from monitoring.windows.store import BlockStore
 from monitoring.windows.update import Source, update_blocks
 from monitoring.windows.window import Span, read_window
 
-MEMORY = timedelta(days=180)  # of losses that are judged; what a use case has forgotten costs it nothing
 Tell = Callable[[Span, Result], None]
 
 
@@ -177,13 +177,18 @@ class Look:
         )
 
     def _losses(self, version: str, rows: pl.DataFrame) -> Days:
-        task = self._use_case.task
-        labelled = rows.filter(pl.col("outcome").is_not_null())
+        task, package, memory = self._use_case.task, self._packages[version], MEMORY
+        if rows.height < FEW:
+            memory, span = LONG_MEMORY, Span(self._as_of - LONG_MEMORY, self._as_of, self._as_of)
+            rows = read_window(self._log, self._use_case, span).rows.filter(pl.col("model_version") == version)
+        begin = begin_of(self._as_of, memory)
+        labelled = rows.filter(pl.col("outcome").is_not_null() & (pl.col("event_time") >= begin))
         return judge_losses(
-            with_losses(labelled, task, {version: self._packages[version].contract}),
+            with_losses(labelled, task, {version: package.contract}),
             MEASURES[task],
             false_alarms_per_year=concept_alarms(self._use_case.monitor.drift),
             complete_before=self._as_of - self._use_case.data.label.available_after,
+            tested=unseen_rows(version, package),
         )
 
     def _judge_windows(self, since: datetime | None, tell: Tell) -> None:
