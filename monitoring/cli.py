@@ -93,6 +93,7 @@ def _lines(name: str, looked: "Looked") -> list[str]:
     """Say what a look has found, a line each."""
     lines = [f"{name}: no window has anything new since the last look."] if not looked.windows else []
     lines += [f"{name}, version {version}: {one.reason}" for version, one in looked.drift.items()]
+    lines += [f"{name}: {looked.earlier}"] if looked.earlier else []
     if looked.concept is not None:
         lines.append(f"{name}, losses by day: {looked.concept.newest.reason}")
     if looked.outlook is not None:

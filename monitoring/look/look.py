@@ -5,8 +5,8 @@ function that raises. What was judged is one event; what is wrong becomes alerts
 training, by the windows on record.
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -16,23 +16,30 @@ import sqlalchemy as sa
 from flywheel.alerts import Finding, read_board
 from flywheel.database import open_database
 from flywheel.errors import StackError
-from flywheel.events import EventKind, append
+from flywheel.events import EventKind, append, read
 from flywheel.identities import MONITORING
 from flywheel.package import ModelPackage
+from flywheel.profiling.series import Series
+from flywheel.profiling.series_file import read_series
 from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
 from flywheel.usecase import load_usecase
 from monitoring.alerts.desk import Desk
 from monitoring.concept.days import Days
 from monitoring.concept.judgement import judge_losses
+from monitoring.concept.memory import FEW, LONG_MEMORY, MEMORY, begin_of, unseen_rows
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, judge_window, known_of, run_training
 from monitoring.look import findings as say
+from monitoring.look.alarms import earlier, of_drift, standing_drift
+from monitoring.look.budget import concept_alarms
+from monitoring.look.columns import of_columns, of_missing, told_before
 from monitoring.look.drifting import judge_drift, state_path
 from monitoring.look.due import due_spans
 from monitoring.look.estimated import estimated_window
 from monitoring.look.inputs import judge_inputs
 from monitoring.look.looked import Looked, figures
+from monitoring.look.outages import outages
 from monitoring.look.pages import show
 from monitoring.look.recent import changes_of, outlook_of, summary_of
 from monitoring.packages import digests_by_version, find_package, read_packages
@@ -49,7 +56,6 @@ from monitoring.windows.store import BlockStore
 from monitoring.windows.update import Source, update_blocks
 from monitoring.windows.window import Span, read_window
 
-MEMORY = timedelta(days=180)  # of losses that are judged; what a use case has forgotten costs it nothing
 Tell = Callable[[Span, Result], None]
 
 
@@ -107,6 +113,11 @@ class Look:
             raise StackError(f"The database of the events fails: {what}. See `flywheel status`.") from fault
         return looked
 
+    @property
+    def _recent(self) -> datetime:
+        """Since when something that is over is told: as far back as the policy looks."""
+        return self._as_of - self._use_case.monitor.window * self._use_case.monitor.retrain.harm.of
+
     def _read(self, rows: pl.DataFrame) -> dict[str, ModelPackage]:
         return read_packages(self._settings.root, self._use_case.name, digests_by_version(rows))
 
@@ -129,6 +140,13 @@ class Look:
             decision = looked.attempt(f"Drift of version {version}", partial(self._drift, version))
             if decision is not None:
                 looked.drift[version] = decision
+        looked.outages = looked.attempt("The columns", lambda: outages(self._blocks(), self._as_of))
+
+    def _blocks(self) -> Iterator[tuple[Series, Series]]:
+        for version, package in self._packages.items():
+            live = self._store.series(Key(version, CHAMPION))
+            if package.blocks is not None and live is not None:
+                yield read_series(package.blocks), live
 
     def _drift(self, version: str) -> DriftDecision:
         key = Key(version, CHAMPION)
@@ -159,13 +177,18 @@ class Look:
         )
 
     def _losses(self, version: str, rows: pl.DataFrame) -> Days:
-        task = self._use_case.task
-        labelled = rows.filter(pl.col("outcome").is_not_null())
+        task, package, memory = self._use_case.task, self._packages[version], MEMORY
+        if rows.height < FEW:
+            memory, span = LONG_MEMORY, Span(self._as_of - LONG_MEMORY, self._as_of, self._as_of)
+            rows = read_window(self._log, self._use_case, span).rows.filter(pl.col("model_version") == version)
+        begin = begin_of(self._as_of, memory)
+        labelled = rows.filter(pl.col("outcome").is_not_null() & (pl.col("event_time") >= begin))
         return judge_losses(
-            with_losses(labelled, task, {version: self._packages[version].contract}),
+            with_losses(labelled, task, {version: package.contract}),
             MEASURES[task],
-            false_alarms_per_year=self._use_case.monitor.drift.false_alarms_per_year,
+            false_alarms_per_year=concept_alarms(self._use_case.monitor.drift),
             complete_before=self._as_of - self._use_case.data.label.available_after,
+            tested=unseen_rows(version, package),
         )
 
     def _judge_windows(self, since: datetime | None, tell: Tell) -> None:
@@ -210,6 +233,7 @@ class Look:
     def _record(self) -> None:
         """Write the event of what was judged, and those of alerts."""
         looked, name = self._looked, self._use_case.name
+        looked.earlier = earlier(looked.drift.values(), looked.outages or (), self._recent)
         if looked.has_judged:
             with self._engine.begin() as connection:
                 body = {"as_of": self._as_of.isoformat(), **looked.body()}
@@ -228,10 +252,14 @@ class Look:
         looked, name, file = self._looked, self._use_case.name, str(self._file)
         where = f"flywheel monitor {file} --since {self._as_of - self._use_case.monitor.window:%Y-%m-%d}"
         then = looked.decision.next_sentence if looked.decision else "Nothing is trained by this look."
+        recent = self._recent
         with self._engine.connect() as connection:
-            found = say.standing(read_board(connection, name).of(name), looked.drift)
+            standing = read_board(connection, name).of(name)
+            told = told_before(read(connection, EventKind.MONITOR_ALERT_OPENED, name))
+        found = standing_drift(standing, looked.drift)
         for version, decision in looked.drift.items():
-            found += say.of_drift(decision, version, where)
+            found += of_drift(decision, version, standing, recent=recent, where=where)
+        found += of_columns(looked.outages or (), standing, told, recent=recent, where=where)
         harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
         found += [say.of_window(result.reason, span, result.report_url or where, then) for span, result in harmed[-1:]]
         if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:
@@ -240,6 +268,8 @@ class Look:
             found += say.of_concept(looked.concept, self._as_of, where, then)
         if looked.inputs is not None:
             found += say.of_inputs(looked.inputs, next(iter(self._packages)), where)
+            gone = {one.column for one in looked.outages or () if one.lasts}
+            found += of_missing(looked.inputs.jumps, gone, standing, where=where)
         if looked.summary is not None:
             found += say.of_slices(looked.summary.slices, self._as_of - self._use_case.monitor.window, where)
         found += say.of_outcomes(looked.update.claims, self._as_of, where)

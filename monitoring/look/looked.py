@@ -14,6 +14,7 @@ from monitoring.concept.days import Days
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, Training
 from monitoring.look.inputs import Inputs
+from monitoring.look.outages import Outage
 from monitoring.performance.measure import MEASURES
 from monitoring.performance.outlook import Outlook
 from monitoring.performance.summary import Summary
@@ -35,6 +36,8 @@ class Looked:
         counts: Of the newest rows.
         windows: That were due, with what came of them.
         drift: By version.
+        outages: Columns that have or had no values, of all versions; None where that could not be counted.
+        earlier: The sentence on what is over and opens no alert.
         concept: Of the champion's daily losses.
         inputs: Of the champion's newest rows.
         summary: Realised, of the newest rows with outcomes.
@@ -50,6 +53,8 @@ class Looked:
     counts: Counts | None = None
     windows: list[tuple[Span, Result]] = field(default_factory=list)
     drift: dict[str, DriftDecision] = field(default_factory=dict)
+    outages: tuple[Outage, ...] | None = None
+    earlier: str = ""
     concept: Days | None = None
     inputs: Inputs | None = None
     summary: Summary | None = None
@@ -70,7 +75,7 @@ class Looked:
         """The kinds of findings that this look could have made: alerts of others are left as they are."""
         judged = {
             "drift": bool(self.drift),
-            "columns": any(decision.looks for decision in self.drift.values()),
+            "columns": self.outages is not None,
             "loss": bool(self.windows),
             "slice": self.summary is not None,
             "concept": self.concept is not None,
@@ -85,6 +90,8 @@ class Looked:
         """Return what was judged as plain JSON, for an event and a page; windows have events of their own."""
         return {
             "drift": {version: decision.body() for version, decision in self.drift.items()},
+            "outages": [one.body() for one in self.outages or ()],
+            "earlier": self.earlier,
             "concept": None if self.concept is None else self.concept.body(),
             "inputs": None if self.inputs is None else self.inputs.body(),
             "summary": None if self.summary is None else self.summary.body(),
