@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from flywheel.package import Span
 from flywheel.profile import DataProfile, read_data_profile
+from flywheel.profiling.series import Series
 from flywheel.usecase import UseCase
 from training.candidate import Candidate, make_candidate, make_subject
 from training.checks.finding import CheckFailedError
@@ -41,6 +42,7 @@ from training.search.progress import SearchProgress
 from training.search.recorder import TrialRecorder
 from training.search.search import Found, search
 from training.search.trial import TrialReport, fit
+from training.unseen import unseen_answers
 
 _log = structlog.get_logger()
 
@@ -196,9 +198,7 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
             evaluation=studied.evaluation.document(),
             checks_html=checks_html(prepared.checked.report),
             data_profile=prepared.checked.profile,
-            blocks=reference_blocks(
-                prepared.split.rows, prepared.contract, prepared.usecase, test, studied.dataset.classes
-            ),
+            blocks=_blocks(prepared, studied),
             lock=lock,
             plots={_title(name): figure for name, figure in drawn.items() if name not in OF_THE_SEARCH},
         ),
@@ -223,6 +223,12 @@ def _last_fit(studied: Studied) -> object:
     """Fit the chosen parameters on all labelled rows: what is served knows the latest weeks."""
     plan, found, dataset = studied.plan, studied.found, studied.dataset
     return fit(found.family, found.params, dataset, dataset.everything, seed=plan.seed, threads=plan.threads).model
+
+
+def _blocks(prepared: Prepared, studied: Studied) -> Series:
+    candidate, plan, found = studied.candidate, studied.plan, studied.found
+    answers = unseen_answers(prepared, studied.dataset, candidate, plan=plan, found=found)
+    return reference_blocks(prepared.split.rows, prepared.contract, prepared.usecase, answers)
 
 
 def _documents(prepared: Prepared, folder: Path) -> dict[str, bytes]:
