@@ -1,4 +1,4 @@
-"""How a training tells whoever started it through `mlflow run` that it was refused: MLflow makes 1 of every exit code."""
+"""How a training tells who started it through `mlflow run` that it was refused: MLflow makes 1 of every exit code."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

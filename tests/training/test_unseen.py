@@ -1,8 +1,7 @@
-"""Answers for the reference: each from a fit that had not seen its row, from the first fold's end to the last row."""
+"""Answers for the reference: each of a fit that had not seen its row."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flywheel.errors import DataError
-from flywheel.usecase import UseCase, load_usecase, parse_usecase
+from flywheel.usecase import Task, UseCase, load_usecase, parse_usecase
 from monitoring.drift.streams import streams_of
 from tests.training.tiny_package import tiny_rows, write_usecase
 from training.candidate import Candidate, make_candidate
-from training.data.dataset import Dataset, Rows
-from training.data.split import Split, split
+from training.data.dataset import Columns, Dataset, Fold, Rows
 from training.families.catalogue import choose_families
 from training.packaging.blocks import reference_blocks
 from training.packaging.model_code import calibrate, predict_matrix
@@ -26,10 +23,9 @@ from training.prepare import Prepared, encode_rows, prepare
 from training.search.plan import SearchPlan, make_plan
 from training.search.search import Found
 from training.search.trial import fit
-from training.unseen import asked_rows, unseen_answers
+from training.unseen import turns, unseen_answers
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-START = datetime(2024, 1, 1)
 
 
 def places(rows: Rows) -> list[int]:
@@ -37,47 +33,51 @@ def places(rows: Rows) -> list[int]:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(1, 4), st.booleans())
-def test_each_fold_is_asked_about_later_rows_and_no_row_is_asked_about_twice(
-    seed: int, delay: int, folds: int, grouped: bool
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(1, 3), st.integers(5, 25), st.booleans())
+def test_no_fit_knows_a_row_or_its_group_and_each_row_is_asked_about_once(
+    seed: int, delay: int, folds: int, days: int, grouped: bool
 ) -> None:
-    made, rows = some_split(seed, delay, folds, grouped=grouped)
-    if made is None:
-        return
-    asked = asked_rows(made.folds, made.test, grouped=grouped)
-    told = [place for part in asked for place in places(part)]
-    assert told == sorted(set(told))
-    for fold, part in zip(made.folds, asked, strict=True):
-        assert min(places(part)) > max(places(fold.train))
-        assert set(places(part)) >= set(places(fold.validation))
-        if grouped:
-            known = set(rows[places(fold.train)]["who"])
-            assert known.isdisjoint(rows[places(part)]["who"])
-    assert told[-1] == rows.height - 1
-    if not grouped:
-        assert told == list(range(made.folds[0].train.stop, rows.height))
-
-
-def some_split(seed: int, delay: int, folds: int, *, grouped: bool) -> tuple[Split | None, pl.DataFrame]:
-    """Split hourly rows of which some belong together; None: groups have left a part without rows."""
     random, count = np.random.default_rng(seed), 2000
-    groups = random.integers(0, 1500, size=count)
-    rows = pl.DataFrame(
-        {"at": [START + timedelta(hours=hour) for hour in range(count)], "y": random.integers(0, 2, size=count)}
-        | {"who": groups.tolist()},
-        schema_overrides={"at": pl.Datetime("us")},
-    )
-    try:
-        return split(rows, split_case(delay, folds, grouped=grouped), START + timedelta(hours=count + delay)), rows
-    except DataError:
-        return None, rows
+    groups = pl.Series(random.integers(0, 900, size=count)) if grouped else None
+    parts = some_folds(count, delay, folds, days)
+    dataset = some_dataset(random.integers(0, 2, size=count).astype(float), parts)
+    asked: list[int] = []
+    for turn in turns(dataset, groups):
+        known, told = places(turn.known), places(turn.asked)
+        assert set(known).isdisjoint(told)
+        if groups is not None:
+            assert set(groups[known]).isdisjoint(groups[told])
+        asked += told
+    assert asked == sorted(set(asked))
+    if groups is None:
+        assert asked == list(range(count))
+        assert all(len(turn.known) >= count // 3 for turn in list(turns(dataset, groups))[:-1])
 
 
-def split_case(delay: int, folds: int, *, grouped: bool) -> UseCase:
-    label = {"column": "y", "available_after": f"{delay}h"}
-    data = {"source": {"kind": "csv", "path": "rows.csv"}, "event_time": "at", "label": label}
-    data |= {"group": "who"} if grouped else {}
-    return parse_usecase({"name": "some-case", "data": data, "train": {"validation": "5d", "folds": folds}}, "test")
+def some_folds(count: int, delay: int, folds: int, days: int) -> list[Fold]:
+    """Cut rows, one an hour, as a split does: gaps of `delay` rows, validations and a test of `days`."""
+    stop, made = count - 24 * days - delay, list[Fold]()
+    for _ in range(folds):
+        start = stop - 24 * days
+        made.append(Fold(Rows(0, start - delay), Rows(start, stop)))
+        stop = start
+    return made[::-1]
+
+
+def some_dataset(label: Any, folds: list[Fold], task: Task = "binary", classes: tuple[str, ...] = ()) -> Dataset:
+    count = len(label)
+    nothing = np.zeros((count, 1), dtype=np.float32)
+    return Dataset(task, Columns(("x",), (None,)), classes, nothing, label, np.arange(count), tuple(folds), "digest")
+
+
+def test_rows_of_which_half_never_saw_a_class_are_not_asked_about() -> None:
+    label = np.tile([0.0, 1.0, 2.0], 700)
+    label[1000:] %= 2
+    folds = some_folds(len(label), 24, 1, 10)
+    known = [turn.known for turn in turns(some_dataset(label, folds, "multiclass", ("a", "b", "c")), None)]
+    assert known == [Rows(0, 1050), folds[-1].train]
+    everywhere = some_dataset(np.tile([0.0, 1.0, 2.0], 700), folds, "multiclass", ("a", "b", "c"))
+    assert [turn.known for turn in turns(everywhere, None)] == [Rows(1050, 2100), *known]
 
 
 class Studied:
@@ -99,7 +99,7 @@ class Studied:
 @pytest.fixture(params=["binary", "multiclass", "regression"])
 def studied(request: pytest.FixtureRequest, tmp_path: Path) -> Studied:
     path = write_usecase(tmp_path / "case", request.param)
-    train = {"validation": "4d", "folds": 3, "families": ["hist_gradient_boosting"]}
+    train = {"validation": "3d", "folds": 3, "families": ["hist_gradient_boosting"]}
     document = {"name": "tiny", "task": request.param, "train": train}
     document["data"] = {
         "source": {"kind": "parquet", "path": "rows.parquet"},
@@ -110,19 +110,19 @@ def studied(request: pytest.FixtureRequest, tmp_path: Path) -> Studied:
     return Studied(path, tmp_path / "dataset", parse_usecase(document, "test"), trees=8)
 
 
-def test_each_answer_is_of_the_last_fit_that_knows_nothing_of_its_row_corrected_as_the_versions(
-    studied: Studied,
-) -> None:
+def test_each_answer_is_of_a_fit_that_does_not_know_its_row_corrected_as_the_versions(studied: Studied) -> None:
     answers, dataset, plan = studied.answers(), studied.dataset, studied.plan
-    folds, first = dataset.folds, dataset.folds[0].train.stop
-    assert answers.height == len(dataset.label) - first
+    count, train = len(dataset.label), dataset.folds[-1].train
+    assert answers.height == count
     assert answers["at"].is_sorted()
-    bounds = [first, *(fold.validation.start for fold in folds[1:]), len(dataset.label)]
-    for fold, (start, stop) in zip(folds, pairwise(bounds), strict=True):
-        model = fit(studied.found.family, studied.found.params, dataset, fold.train, seed=plan.seed, threads=1).model
+    cut = count // 2
+    assert train.stop > count * 2 / 3
+    fitted = [(Rows(cut, count), 0, cut), (Rows(0, cut), cut, train.stop), (train, train.stop, count)]
+    for rows, start, stop in fitted:
+        model = fit(studied.found.family, studied.found.params, dataset, rows, seed=plan.seed, threads=1).model
         raw = predict_matrix(model, dataset.matrix[start:stop], dataset.task)
         expected = calibrate(raw, studied.candidate.calibration)
-        given = answers["prediction"][start - first : stop - first]
+        given = answers["prediction"][start:stop]
         if dataset.task == "multiclass":
             assert given.to_list() == [dataset.classes[code] for code in expected.argmax(axis=1)]
         else:
@@ -153,21 +153,21 @@ def test_a_fit_that_learns_rows_by_heart_cannot_do_so_with_those_of_the_referenc
 
 
 @pytest.mark.parametrize(
-    ("example", "least", "followed"),
+    ("example", "days", "followed"),
     [
-        ("flights", 42, ["mean", "spread", "missing"]),
-        ("airports", 115, ["mean", "spread", "missing"]),
-        ("seattle-rain", 360, ["mean"]),  # a row a day has no spread
+        ("flights", 90, ["mean", "spread", "missing"]),
+        ("airports", 182, ["mean", "spread", "missing"]),
+        ("seattle-rain", 1095, ["mean"]),  # a row a day has no spread
     ],
 )
-def test_in_the_examples_so_many_days_know_answers_that_drift_follows_them(
-    example: str, least: int, followed: Sequence[str], tmp_path: Path
+def test_in_the_examples_every_day_knows_answers_and_drift_follows_them(
+    example: str, days: int, followed: Sequence[str], tmp_path: Path
 ) -> None:
     path = EXAMPLES / example / "usecase.yaml"
     studied = Studied(path, tmp_path / "dataset", load_usecase(path), trees=5)
     prepared = studied.prepared
     blocks = reference_blocks(prepared.split.rows, prepared.contract, prepared.usecase, studied.answers())
-    assert sum("prediction" in block.columns for block in blocks.blocks) >= least
+    assert sum("prediction" in block.columns for block in blocks.blocks) == days
     streams = streams_of(blocks).by_kind
     kinds = [kind.value for kind, found in streams.items() if any(one.source == "prediction" for one in found)]
     assert kinds == followed
