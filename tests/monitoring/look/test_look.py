@@ -33,7 +33,6 @@ from tests.monitoring.flights_log import CONTRACT, Flight, write_log
 from tests.monitoring.flights_package import USE_CASE, sign, write_model
 from training.checks.profiling import profile_data
 from training.packaging.blocks import reference_blocks
-from training.packaging.reference import TestRows
 
 BEGIN, LIVE, DAY = datetime(2013, 1, 1), datetime(2013, 4, 1), timedelta(days=1)
 PER_DAY = 60
@@ -107,10 +106,9 @@ def _fill(inside: Path, random: np.random.Generator) -> None:
     )
     (inside / "features.py").write_text(FEATURES)
     (inside / "data_profile.json").write_text(profile_data(frame, CONTRACT, "scheduled").model_dump_json())
-    tested = frame.tail(14 * PER_DAY)
-    test = TestRows(tested.drop("late"), tested["late"].to_numpy(), np.full(tested.height, 0.3))
     use_case = parse_usecase(USE_CASE | {"name": "look"}, "test")
-    blocks = reference_blocks(frame, CONTRACT, use_case, test, ())
+    answers = frame.tail(14 * PER_DAY).select("scheduled", prediction=pl.lit(0.3))
+    blocks = reference_blocks(frame, CONTRACT, use_case, answers)
     (inside / "blocks").write_bytes(series_bytes(blocks))
     sample = frame.tail(300).with_columns(prediction=pl.lit(0.3), label=pl.col("late").cast(pl.Int8)).drop("late")
     sample.write_parquet(inside / "reference.parquet")
