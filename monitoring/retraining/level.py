@@ -71,10 +71,11 @@ def learn(version: str, rows: pl.DataFrame, trained: UseCase, before: float, as_
         "event_time"
     )
     count, least = known.height, trained.monitor.min_outcomes
-    newest = known["event_time"].max()
+    newest = known["event_time"].max() or due - how.reach
+    assert isinstance(newest, datetime)  # noqa: S101  # the column holds nothing else
     if count < least:
         why = f"{count:,} outcomes of the last {how.reach.days} days are known, and it takes {least:,}."
-    elif isinstance(newest, datetime) and newest < due - spec.lasts:
+    elif newest < due - spec.lasts:
         why = f"No outcome is known of anything after {newest:%Y-%m-%d}."
     else:
         probability = raw(read_fields(known, "outputs", {"probability": "double"})["probability"], known)
