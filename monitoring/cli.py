@@ -100,6 +100,7 @@ def _lines(name: str, looked: "Looked") -> list[str]:
         lines += [f"{name}, estimated {one}: {it.reason}" for one, it in looked.outlook.forecasts.items()][:2]
     if looked.inputs is not None:
         lines.append(f"{name}, inputs: {looked.inputs.agreement.reason}")
+    lines += [f"{name}, version {one.version} is moved by {one.shift:+.3f}: {one.why}" for one in looked.recalibrated]
     lines += [f"{name}: {part} could not be judged: {reason}" for part, reason in looked.failures]
     if looked.training is not None and looked.training.said:
         lines.append(f"{name}: {looked.training.said}")

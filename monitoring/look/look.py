@@ -41,6 +41,7 @@ from monitoring.look.inputs import judge_inputs
 from monitoring.look.looked import Looked, figures
 from monitoring.look.outages import outages
 from monitoring.look.pages import show
+from monitoring.look.recalibrating import findings_of, recalibrate
 from monitoring.look.recent import changes_of, outlook_of, summary_of
 from monitoring.packages import digests_by_version, find_package, read_packages
 from monitoring.performance.answers import with_losses
@@ -100,6 +101,8 @@ class Look:
             self._judge_recent(recent.rows)
         looked.attempt("The windows", lambda: self._judge_windows(since, tell))
         self._judge_by_estimate()
+        move = partial(recalibrate, self._settings.root, self._engine, self._use_case, self._packages, self._as_of)
+        looked.recalibrated = looked.attempt("The recalibration", move) or []
         request = Check(self._file, self._use_case, span, start_training=start_training)
         if start_training:
             looked.decision = looked.attempt("The decision about training", lambda: self._decide(request))
@@ -274,6 +277,7 @@ class Look:
             found += say.of_slices(looked.summary.slices, self._as_of - self._use_case.monitor.window, where)
         found += say.of_outcomes(looked.update.claims, self._as_of, where)
         found += say.of_files(looked.update.quarantined, self._as_of)
+        found += findings_of(looked.recalibrated, where)
         found += say.of_failures(looked.failures, self._as_of, file)
         return found
 

@@ -18,6 +18,7 @@ from monitoring.look.outages import Outage
 from monitoring.performance.measure import MEASURES
 from monitoring.performance.outlook import Outlook
 from monitoring.performance.summary import Summary
+from monitoring.retraining.level import Learned
 from monitoring.retraining.policy import RetrainDecision
 from monitoring.windows.update import Update
 from monitoring.windows.window import Counts, Span
@@ -43,6 +44,7 @@ class Looked:
         summary: Realised, of the newest rows with outcomes.
         outlook: Estimated, of the champion's answers in the newest window that is over.
         estimated: The verdict on that window by its estimate, where outcomes are too few for one.
+        recalibrated: By how much versions' answers are moved until the next look.
         decision: About training; None where it was not to be considered.
         training: What came of it.
         failures: Parts that failed, and why.
@@ -60,6 +62,7 @@ class Looked:
     summary: Summary | None = None
     outlook: Outlook | None = None
     estimated: Mapping[str, Any] | None = None
+    recalibrated: list[Learned] = field(default_factory=list)
     decision: RetrainDecision | None = None
     training: Training | None = None
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -80,6 +83,7 @@ class Looked:
             "slice": self.summary is not None,
             "concept": self.concept is not None,
             **dict.fromkeys(("skew", "missing", "freshness", "anomaly"), self.inputs is not None),
+            "recalibration": bool(self.recalibrated),
             "log": True,
             "outcomes": True,
             "look": True,
@@ -97,6 +101,7 @@ class Looked:
             "summary": None if self.summary is None else self.summary.body(),
             "outlook": None if self.outlook is None else self.outlook.body(),
             "estimated": self.estimated,
+            "recalibrated": [one.body() for one in self.recalibrated],
             "outcomes": self.update.claims.body(),
             "failures": [{"part": part, "reason": reason} for part, reason in self.failures],
         }

@@ -28,6 +28,7 @@ TROUBLES = (
     "loss",
     "missing",
     "outcomes",
+    "recalibration",
     "retraining",
     "schedule",
     "skew",
