@@ -1,11 +1,11 @@
-"""One check of one window: read it, decide, report, record, and start a training when there is harm.
+"""One window judged: decision, report, record; and the training that the policy decides on.
 
 The decision comes first and waits for nothing: neither a report that fails nor an MLflow that is down keeps the event
 from being recorded; and a window that cannot be judged still gets its report.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,8 +15,7 @@ import sqlalchemy as sa
 import structlog
 
 from flywheel.connections import login
-from flywheel.database import open_database
-from flywheel.errors import FlywheelError, StackError
+from flywheel.errors import FlywheelError
 from flywheel.events import EventKind, append
 from flywheel.fields import read_fields
 from flywheel.identities import MONITORING, TRAINING
@@ -25,16 +24,15 @@ from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
 from flywheel.tracking import Tracking
 from flywheel.usecase import UseCase
-from monitoring.packages import digests_by_version, read_packages
+from monitoring.packages import Packages, digests_by_version
 from monitoring.performance.answers import with_losses
-from monitoring.performance.harm import Verdict
 from monitoring.performance.judgement import Judged, judge
 from monitoring.reports.process import ReportJob, ReportProcess
 from monitoring.reports.publication import Check, finish, publish, publish_unjudged
 from monitoring.reports.ui import FOLDER as WORKSPACE
 from monitoring.retraining.evidence import Evidence
 from monitoring.retraining.policy import RetrainDecision
-from monitoring.retraining.retrain import Retraining, claim, project_folder, retrain
+from monitoring.retraining.retrain import Retraining, retrain
 from monitoring.retraining.rows import RowWindow, choose_live_rows
 from monitoring.windows.window import Span, Window, read_window
 
@@ -57,6 +55,7 @@ class Result:
         run_id: Of monitoring's run.
         retrained_version: The version that a started training registered.
         training: What was done about training, in words; empty when the window gave no cause.
+        alert: Which alert a window judged by hand opened, or why none; those of a look's windows are the look's.
         fault: Why a started training ended without a version.
     """
 
@@ -73,44 +72,37 @@ class Result:
     run_id: str | None = None
     retrained_version: str | None = None
     training: str = ""
+    alert: str = ""
     fault: str | None = None
 
 
-def check(settings: Settings, request: Check) -> Result:
-    """Check one window from the log to the retraining.
+@dataclass(frozen=True)
+class Tools:
+    """What judging windows needs beside the log: packages, each checked once, and one process for all reports."""
 
-    Raises:
-        FlywheelError: The stack is not there, the log cannot be read, or a version in the window has no package.
-    """
-    if request.start_training:
-        project_folder(request.use_case_file)  # a harm must not be found before it turns out that nothing can train
-    try:
-        with open_database(settings, "monitoring") as engine:
-            result = judge_window(settings, engine, request)
-            if not request.start_training:
-                said = "Training was not to be started." if result.verdict == Verdict.HARM else ""
-                return replace(result, training=said)
-            known = known_of(settings, request, _answering(settings, request))
-            training = run_training(settings, engine, request, claim(engine, request.use_case, known))
-            return replace(result, training=training.said, retrained_version=training.version, fault=training.fault)
-    except sa.exc.SQLAlchemyError as fault:
-        what = str(fault).splitlines()[0]
-        raise StackError(f"The database of the events fails: {what}. `flywheel status` shows what is down.") from fault
+    packages: Packages
+    reports: ReportProcess
 
 
-def judge_window(settings: Settings, engine: sa.Engine, request: Check) -> Result:
+def judge_window(settings: Settings, engine: sa.Engine, request: Check, window: Window, tools: Tools) -> Result:
     """Judge one window, record it and show it; no training.
 
+    Args:
+        settings: Whose home.
+        engine: Of the database with the events, as monitoring.
+        request: What is checked.
+        window: Its rows.
+        tools: Where packages and reports come from.
+
     Raises:
-        FlywheelError: As `check`.
+        FlywheelError: A version in the window has no package, or was trained for another task.
     """
-    use_case, span = request.use_case, request.span
-    with ReportProcess(settings.root) as report, tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
-        log = PredictionLog(settings.root / "log")
-        window = read_window(log, use_case, span)
-        packages = read_packages(settings.root, use_case.name, digests_by_version(window.rows))
+    use_case, reports = request.use_case, tools.reports
+    reports.start()  # it imports while the window is judged
+    with tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
+        packages = tools.packages.answering(digests_by_version(window.rows))
         job = _report_job(settings, use_case, window, packages, Path(folder))
-        asked = report if job is not None and _ask(report, job) else None
+        asked = reports if job is not None and _ask(reports, job) else None
         try:
             judged = judge(window, packages, use_case)
         except FlywheelError as fault:
@@ -124,31 +116,26 @@ def judge_window(settings: Settings, engine: sa.Engine, request: Check) -> Resul
         return replace(result, run_id=page.run.run_id, report_url=finish(page, asked))
 
 
-def _answering(settings: Settings, request: Check) -> dict[str, ModelPackage]:
-    """Return the packages of the versions that answered in a window."""
-    rows = read_window(PredictionLog(settings.root / "log"), request.use_case, request.span).rows
-    return read_packages(settings.root, request.use_case.name, digests_by_version(rows))
-
-
 def known_of(
-    settings: Settings, request: Check, packages: Mapping[str, ModelPackage], drift: str | None = None
+    request: Check,
+    packages: Mapping[str, ModelPackage],
+    cut: Callable[[datetime, datetime], Window],
+    drift: str | None = None,
 ) -> Evidence:
     """Return what a training may depend on beside the events: how old the newest version is, labels since, drift.
 
     Args:
-        settings: Whose home.
         request: What is checked.
         packages: Of the versions that answered.
+        cut: Gives the window from a start to an end, as known at the request's time.
         drift: What the drift alarm says.
     """
     use_case, now = request.use_case, request.span.as_of
-    log = PredictionLog(settings.root / "log")
     trained_at = max((package.lineage.as_of for package in packages.values()), default=None)
     if use_case.monitor.retrain.new_labels is None or trained_at is None or trained_at >= now:
         return Evidence(now, trained_at=trained_at, drift=drift)
     # What happened within the delay before it was trained had no label then.
-    since = Span(trained_at - use_case.data.label.available_after, now, now)
-    labelled = read_window(log, use_case, since).counts.labelled
+    labelled = cut(trained_at - use_case.data.label.available_after, now).counts.labelled
     return Evidence(now, trained_at=trained_at, new_labels=labelled, drift=drift)
 
 

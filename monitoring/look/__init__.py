@@ -1,9 +1,13 @@
 """One look at a use case: all that monitoring knows, at one time; what the schedule does, and people by hand.
 
 look.py       the order of things, and what a part that fails does to the others: nothing
-looked.py     what a look has found
+by_hand.py    one window that a person names, and what follows from it
+again.py      a look where nothing has changed: what the last one found, told again
+kept.py       what a look leaves for that; lasting.py says until when it holds
+parts.py      what each part is called; telling.py shows it on a terminal
+looked.py     what a look has found; told.py says it in lines
 recent.py     what the newest answers are worth: realised, and estimated
-due.py        which windows have anything new, and their judgement
+due.py        which windows have anything new
 budget.py     how drift and the losses share the budget of false alarms
 drifting.py   a version's blocks against those it was trained on
 inputs.py     the newest rows: replayed, complete, fresh, usual

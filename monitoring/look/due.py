@@ -1,35 +1,47 @@
-"""Which windows of the log have anything new, and their judgement, the oldest first."""
+"""Which windows of the log have anything new to judge, the oldest first."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from flywheel.events import EventKind, read
-from flywheel.storage import PredictionLog
 from flywheel.usecase import UseCase
 from monitoring.windows.grid import is_due, judged, windows
-from monitoring.windows.window import Span, read_window
+from monitoring.windows.window import Window
 
 
-def due_spans(
-    engine: sa.Engine, log: PredictionLog, use_case: UseCase, *, since: datetime | None, as_of: datetime
-) -> Iterator[Span]:
-    """Yield the windows that have something new to judge, in order.
+def first_start(use_case: UseCase, *, since: datetime | None, as_of: datetime) -> datetime:
+    """Return from when on windows are due (naive UTC).
+
+    Args:
+        use_case: Its window, and on how many of the last its policy looks back.
+        since: What a person asked for; None: as many windows as the policy looks back on.
+        as_of: Nothing known later is used.
+    """
+    length = use_case.monitor.window
+    first = since or as_of - length * (use_case.monitor.retrain.harm.of + 1)
+    return min((start for start, _ in windows(first, max(as_of, first + length), length)), default=first)
+
+
+def due_windows(
+    engine: sa.Engine, use_case: UseCase, cut: Callable[[datetime, datetime], Window], first: datetime, as_of: datetime
+) -> list[Window]:
+    """Return the windows that have something new, in order.
 
     Args:
         engine: Of the database with the events, as monitoring.
-        log: The prediction log.
         use_case: Its window and name.
-        since: From when on (naive UTC); by default as many of the last windows as the policy looks back on.
+        cut: Gives the window from a start to an end.
+        first: What `first_start` returns.
         as_of: Nothing known later is used (naive UTC).
     """
-    monitor = use_case.monitor
-    first = since or as_of - monitor.window * (monitor.retrain.harm.of + 1)
     with engine.connect() as connection:
         known = judged(read(connection, EventKind.MONITOR_WINDOW, use_case.name))
-    for start, end in windows(first, as_of, monitor.window):
-        span = Span(start, end, as_of)
-        counts = read_window(log, use_case, span).counts
-        if is_due((start, end), known, answered=counts.answered, labelled=counts.labelled):
-            yield span
+    spans = windows(first, as_of, use_case.monitor.window)
+    found = [cut(start, end) for start, end in spans]
+    return [
+        one
+        for one in found
+        if is_due((one.span.start, one.span.end), known, answered=one.counts.answered, labelled=one.counts.labelled)
+    ]

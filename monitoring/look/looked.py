@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-import structlog
-
 from flywheel.alerts import Alert
 from flywheel.errors import FlywheelError
 from flywheel.usecase import UseCase
@@ -15,6 +13,7 @@ from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, Training
 from monitoring.look.inputs import Inputs
 from monitoring.look.outages import Outage
+from monitoring.look.parts import Begin, Part, silent
 from monitoring.performance.measure import MEASURES
 from monitoring.performance.outlook import Outlook
 from monitoring.performance.summary import Summary
@@ -25,7 +24,6 @@ from monitoring.windows.window import Counts, Span
 
 MONTH = timedelta(days=30)
 T = TypeVar("T")
-logger = structlog.get_logger()
 
 
 @dataclass
@@ -49,6 +47,7 @@ class Looked:
         training: What came of it.
         failures: Parts that failed, and why.
         alerts: That are open now.
+        begin: Is told of each part as it begins.
     """
 
     update: Update = field(default_factory=Update)
@@ -67,6 +66,7 @@ class Looked:
     training: Training | None = None
     failures: list[tuple[str, str]] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    begin: Begin = silent
 
     @property
     def has_judged(self) -> bool:
@@ -106,13 +106,13 @@ class Looked:
             "failures": [{"part": part, "reason": reason} for part, reason in self.failures],
         }
 
-    def attempt(self, part: str, judge: Callable[[], T]) -> T | None:
-        """Judge a part; None when that fails, which is noted."""
-        logger.info("judging", part=part)
+    def attempt(self, part: Part, judge: Callable[[], T], of: str = "") -> T | None:
+        """Judge a part, of which `of` says which one; None when that fails, which is noted."""
+        self.begin(part.doing(of))
         try:
             return judge()
         except FlywheelError as fault:
-            self.failures.append((part, str(fault)))
+            self.failures.append((part.called(of), str(fault)))
             return None
 
 

@@ -30,21 +30,20 @@ def summary_of(rows: pl.DataFrame, use_case: UseCase, packages: Mapping[str, Mod
 
 
 def outlook_of(
-    rows: pl.DataFrame, use_case: UseCase, package: ModelPackage, *, as_of: datetime, changes: Sequence[datetime]
+    judged: pl.DataFrame, use_case: UseCase, package: ModelPackage, *, as_of: datetime, changes: Sequence[datetime]
 ) -> Outlook | None:
     """Estimate the newest window of one version by its answers alone; None for tasks that cannot be estimated.
 
     Args:
-        rows: All its answers (n_rows) of some windows, as `monitoring.windows.window.read_window` returns them.
+        judged: All its answers (n_rows) of some windows, as `monitoring.performance.answers.with_losses` returns them.
         use_case: Its task and window.
         package: Of the version.
         as_of: The newest window is the last of the grid that is over then (naive UTC).
         changes: Since when the losses are known to have changed.
     """
-    if use_case.task == "multiclass" or rows.is_empty():
+    if use_case.task == "multiclass" or judged.is_empty():
         return None
-    version, contract = str(rows["model_version"][0]), package.contract
-    judged = with_losses(rows, use_case.task, {version: contract})
+    version, contract = str(judged["model_version"][0]), package.contract
     if use_case.task == "regression":
         judged = judged.hstack(_inputs(judged, contract.event_time, package))
     sample = known_rows(version, pl.read_parquet(package.reference), use_case.task)

@@ -1,12 +1,15 @@
 """Evidently's reports on one window, for people to read: drift of the inputs, and quality where labels are known.
 
 Runs as a process of its own, `python -m monitoring.reports.report`: it imports Evidently (7 s, so it starts before the
-window is read), reads one JSON job from standard input, writes its files, and ends when its caller is gone. No decision
-depends on it: Evidently's tests make no allowance for many columns, many looks or rows of one day.
+window is read), reads jobs from standard input, a JSON line each, writes their files, and ends when its caller is gone.
+No decision depends on it: Evidently's tests make no allowance for many columns, many looks or rows of one day.
 """
 
+import contextlib
 import json
+import os
 import sys
+import traceback
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -181,11 +184,20 @@ def _plain(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Serve one job; standard input that ends before it means that the caller needs none."""
-    line = sys.stdin.readline()
-    if line:
-        files = build(ReportJob(**json.loads(line)))
-        sys.stdout.write(json.dumps([str(path) for path in files]) + "\n")
+    """Serve jobs, a line each, until standard input ends; a report that fails is answered with why."""
+    # What libraries print must not stand between the answers.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1) as answers, contextlib.redirect_stdout(sys.stderr):
+        for line in sys.stdin:
+            answers.write(json.dumps(_answer(line)) + "\n")
+
+
+def _answer(line: str) -> dict[str, Any]:
+    try:
+        return {"files": [str(path) for path in build(ReportJob(**json.loads(line)))]}
+    except Exception as fault:  # noqa: BLE001  # whatever Evidently raises over somebody's rows; the next may do
+        traceback.print_exc()
+        said = (str(fault).strip() or "no message").splitlines()[0].rstrip(".")
+        return {"fault": f"{type(fault).__name__}: {said}."}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Literal
 import polars as pl
 
 from flywheel.errors import UsageError
-from flywheel.records import answered, join_outcomes
+from flywheel.records import answered, join_outcomes, prediction_schema
 from flywheel.serving import SAFE_DEFAULT
 from flywheel.storage import PredictionLog, reading
 from flywheel.usecase import UseCase
@@ -81,6 +81,53 @@ class Window:
         return self.rows.filter(pl.col("outcome").is_not_null())
 
 
+@dataclass(frozen=True)
+class History:
+    """Answers with their outcomes as known at one time, read once, so that any number of windows are cut from them.
+
+    Attributes:
+        since: The first event time that was read.
+        as_of: What was known then (naive UTC).
+        rows: Answered predictions in order of event time, as in `Window`.
+        attempted: Event times of all attempts, answered or not.
+        due_before: Events up to this time should have their outcome.
+        next_known: When the first thing is known that is in the log and was left out; None where there is none.
+    """
+
+    since: datetime
+    as_of: datetime
+    rows: pl.DataFrame
+    attempted: pl.Series
+    due_before: datetime
+    next_known: datetime | None
+
+    def window(self, start: datetime, end: datetime) -> Window:
+        """Cut the window of events from `start` (included) to `end` (excluded), of which none lies before `since`."""
+        rows = self.rows.filter(pl.col("event_time").is_between(start, end, closed="left"))
+        records = int(self.attempted.is_between(start, end, closed="left").sum())
+        return Window(Span(start, end, self.as_of), rows, count(rows, records, self.due_before))
+
+
+def read_history(log: PredictionLog, use_case: UseCase, since: datetime, as_of: datetime) -> History:
+    """Read what was answered from `since` on, with outcomes as known at `as_of` (naive UTC).
+
+    Raises:
+        StackError: The log cannot be read.
+    """
+    with reading(use_case.name):
+        predictions = log.predictions(use_case.name, since, as_of)
+        reported = log.outcomes(use_case.name)
+        later = log.scan(use_case.name, "predictions", prediction_schema(None)).filter(pl.col("event_time") >= as_of)
+        waiting = [
+            later.select(pl.col("event_time").min()).collect().item(),
+            reported.filter(pl.col("time_known") > as_of)["time_known"].min(),
+        ]
+    rows = _joined(log, use_case, predictions, as_of, reported).sort("event_time", maintain_order=True)
+    next_known = min((one for one in waiting if one is not None), default=None)
+    due_before = as_of - use_case.data.label.available_after
+    return History(since, as_of, rows, predictions["event_time"], due_before, next_known)
+
+
 def read_window(log: PredictionLog, use_case: UseCase, span: Span, *, by: Clock = "event") -> Window:
     """Read one window.
 
@@ -93,13 +140,13 @@ def read_window(log: PredictionLog, use_case: UseCase, span: Span, *, by: Clock 
     Raises:
         StackError: The log cannot be read.
     """
+    if by == "event":
+        return read_history(log, use_case, span.start, span.as_of).window(span.start, span.end)
     with reading(use_case.name):
-        predictions = log.predictions(use_case.name, span.start if by == "event" else None, span.as_of)
-    when = pl.col("event_time" if by == "event" else "time_known")
-    within = (when >= span.start) & (when < span.end)
-    rows = _joined(log, use_case, predictions, span.as_of).filter(within).sort(when, "event_time")
-    records = rows.height if by == "known" else predictions.filter(within).height
-    return Window(span, rows, count(rows, records, span.as_of - use_case.data.label.available_after))
+        predictions = log.predictions(use_case.name, None, span.as_of)
+    known = pl.col("time_known").is_between(span.start, span.end, closed="left")
+    rows = _joined(log, use_case, predictions, span.as_of).filter(known).sort("time_known", "event_time")
+    return Window(span, rows, count(rows, rows.height, span.as_of - use_case.data.label.available_after))
 
 
 def read_newest(log: PredictionLog, use_case: UseCase, rows: int, as_of: datetime) -> Window | None:
@@ -119,14 +166,21 @@ def read_newest(log: PredictionLog, use_case: UseCase, rows: int, as_of: datetim
     return Window(span, newest, count(newest, newest.height, due_before))
 
 
-def _joined(log: PredictionLog, use_case: UseCase, predictions: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Return the answers of models among predictions, with their outcomes.
+def _joined(
+    log: PredictionLog,
+    use_case: UseCase,
+    predictions: pl.DataFrame,
+    as_of: datetime,
+    reported: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Return the answers of models among predictions, with their outcomes, which are read unless they are given.
 
     Predictions after a window belong to it as well: an outcome belongs to the last prediction of its entity, which may
     lie there.
     """
     with reading(use_case.name):
-        requests, reported = log.requests(use_case.name), log.outcomes(use_case.name)
+        requests = log.requests(use_case.name)
+        reported = log.outcomes(use_case.name) if reported is None else reported
     known = answered(predictions, requests).filter(pl.col("answered"))
     outcome = pl.col("label" if use_case.task == "multiclass" else "outcome")
     outcomes = reported.filter(outcome.is_not_null())

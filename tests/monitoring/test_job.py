@@ -23,7 +23,7 @@ from flywheel.profile import Reference
 from flywheel.settings import Settings
 from flywheel.tracking import Tracking
 from flywheel.usecase import load_usecase
-from monitoring.job import check
+from monitoring.look.by_hand import check
 from monitoring.reports.publication import Check
 from monitoring.retraining.evidence import Evidence
 from monitoring.retraining.policy import replay

@@ -27,7 +27,7 @@ from flywheel.errors import DataError
 from flywheel.profile import Reference
 from flywheel.storage import PredictionLog
 from flywheel.usecase import Task, parse_usecase
-from monitoring.packages import digests_by_version, read_packages
+from monitoring.packages import Packages, digests_by_version
 from monitoring.performance.harm import Decision, Verdict
 from monitoring.performance.judgement import judge, keyless_note
 from monitoring.windows.window import Span, read_window
@@ -159,7 +159,7 @@ def through_the_loop(
     pl.DataFrame(facts).write_csv(home / "outcomes.csv")
     assert record_file(home / "log", name, home / "outcomes.csv") == (len(rows), True)
     window = read_window(PredictionLog(home / "log"), use_case, Span(START, END, END))
-    packages = read_packages(home, name, digests_by_version(window.rows))
+    packages = Packages(home, name).answering(digests_by_version(window.rows))
     return judge(window, packages, use_case).decision
 
 
@@ -178,7 +178,7 @@ def test_a_version_of_another_task_is_a_fault_that_names_it(tmp_path: Path) -> N
     through_the_loop(tmp_path, CASES[2], CASES[2].truth)
     other = parse_usecase(USE_CASE | {"name": "loop-regression", "task": "binary"}, "here")
     window = read_window(PredictionLog(tmp_path / "log"), other, Span(START, END, END))
-    packages = read_packages(tmp_path, other.name, digests_by_version(window.rows))
+    packages = Packages(tmp_path, other.name).answering(digests_by_version(window.rows))
     with pytest.raises(DataError, match="Version 1 was trained for regression, and this use case is binary"):
         judge(window, packages, other)
 

@@ -92,7 +92,36 @@ def test_a_report_that_fails_says_where_to_read_why(tmp_path: Path) -> None:
             process.wait(timeout=120)
 
 
+def test_after_a_report_that_fails_the_same_process_makes_the_next(tmp_path: Path) -> None:
+    frame(1).write_parquet(tmp_path / "current.parquet")
+    frame(2).write_parquet(tmp_path / "reference.parquet")
+    with ReportProcess(tmp_path) as process:
+        for reference in ("nowhere.parquet", "reference.parquet"):
+            job = ReportJob(str(tmp_path / "current.parquet"), str(tmp_path / reference), str(tmp_path))
+            process.ask(job)
+            if reference == "nowhere.parquet":
+                with pytest.raises(FlywheelError, match=r"FileNotFoundError: .*monitor-report.log"):
+                    process.wait(timeout=120)
+                assert process.runs
+        assert [file.name for file in process.wait(timeout=120)][:1] == ["drift.html"]
+
+
+def test_a_report_that_takes_too_long_ends_its_process_and_says_so(tmp_path: Path) -> None:
+    with ReportProcess(tmp_path) as process:
+        process.ask(ReportJob("current", "reference", str(tmp_path)))
+        with pytest.raises(FlywheelError, match="not ready after 0 s"):
+            process.wait(timeout=0.01)
+        assert not process.runs
+
+
 def test_leaving_early_ends_the_process(tmp_path: Path) -> None:
     with ReportProcess(tmp_path) as process:
-        pass
-    assert process.ended
+        process.start()
+        assert process.runs
+    assert not process.runs
+
+
+def test_nothing_is_started_before_somebody_wants_a_report(tmp_path: Path) -> None:
+    with ReportProcess(tmp_path) as process:
+        assert not process.runs
+    assert not (tmp_path / "logs").exists()

@@ -9,6 +9,7 @@ from flywheel.profile import Reference
 from flywheel.profiling.profile import profile_rows
 from flywheel.profiling.scale import Scale
 from flywheel.profiling.series_file import series_bytes
+from monitoring.packages import Packages
 from monitoring.windows.keys import Key
 from monitoring.windows.packages import PackageLenses
 from monitoring.windows.store import BlockStore
@@ -36,7 +37,7 @@ def reference() -> bytes:
 
 def updated(home: Path, *versions: str) -> Update:
     log = write_log(home / "log", [Flight(version, AT, version=version) for version in versions])
-    source = Source(log, NAME, "binary", PackageLenses(home, NAME), timedelta(days=1))
+    source = Source(log, NAME, "binary", PackageLenses(Packages(home, NAME)), timedelta(days=1))
     return update_blocks(BlockStore(home, NAME), source, AT + DAY)
 
 

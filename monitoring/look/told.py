@@ -1,0 +1,37 @@
+"""What a look has found, in lines for people; made from its record, so that an earlier look can be told again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MOST_ESTIMATES = 2
+
+
+def lines(name: str, body: Mapping[str, Any]) -> list[str]:
+    """Say what the body of a look holds, a line each.
+
+    Args:
+        name: Of the use case.
+        body: As `monitoring.look.looked.Looked.body` returns it.
+    """
+    said = [f"{name}, version {version}: {one['reason']}" for version, one in body["drift"].items()]
+    said += [f"{name}: {body['earlier']}"] if body["earlier"] else []
+    if body["concept"] is not None:
+        newest = [body["concept"]["now"], *body["concept"]["alarms"]][-1]
+        said.append(f"{name}, losses by day: {newest['reason']}")
+    if body["outlook"] is not None:
+        forecasts = list(body["outlook"]["forecasts"].items())[:MOST_ESTIMATES]
+        said += [f"{name}, estimated {metric}: {one['reason']}" for metric, one in forecasts]
+    if body["inputs"] is not None:
+        said.append(f"{name}, inputs: {body['inputs']['agreement']['reason']}")
+    said += [
+        f"{name}, version {one['version']} is moved by {one['shift']:+.3f}: {one['why']}"
+        for one in body["recalibrated"]
+    ]
+    return said + [f"{name}: {one['part']} could not be judged: {one['reason']}" for one in body["failures"]]
+
+
+def open_alerts(name: str, count: int) -> str:
+    """Say how many alerts are open, and how to see them."""
+    if not count:
+        return f"{name}: no alert is open."
+    return f"{name}: {count} {'alert is' if count == 1 else 'alerts are'} open; see `flywheel alerts list`."
