@@ -17,6 +17,7 @@ from monitoring.performance.measure import MEASURES
 from monitoring.performance.outlook import Outlook
 from monitoring.performance.summary import Summary
 from monitoring.retraining.policy import RetrainDecision
+from monitoring.skew.release import Release
 from monitoring.windows.update import Update
 from monitoring.windows.window import Counts, Span
 
@@ -33,6 +34,7 @@ class Looked:
         counts: Of the newest rows.
         windows: That were due, with what came of them.
         drift: By version.
+        releases: By version that is new: its first live rows against those it was trained on.
         concept: Of the champion's daily losses.
         inputs: Of the champion's newest rows.
         summary: Realised, of the newest rows with outcomes.
@@ -49,6 +51,7 @@ class Looked:
     counts: Counts | None = None
     windows: list[tuple[Span, Result]] = field(default_factory=list)
     drift: dict[str, DriftDecision] = field(default_factory=dict)
+    releases: dict[str, Release] = field(default_factory=dict)
     concept: Days | None = None
     inputs: Inputs | None = None
     summary: Summary | None = None
@@ -71,6 +74,7 @@ class Looked:
         judged = {
             "drift": bool(self.drift),
             "columns": any(decision.looks for decision in self.drift.values()),
+            "release": bool(self.releases),
             "loss": bool(self.windows),
             "slice": self.summary is not None,
             "concept": self.concept is not None,
@@ -85,6 +89,7 @@ class Looked:
         """Return what was judged as plain JSON, for an event and a page; windows have events of their own."""
         return {
             "drift": {version: decision.body() for version, decision in self.drift.items()},
+            "releases": {version: release.body() for version, release in self.releases.items()},
             "concept": None if self.concept is None else self.concept.body(),
             "inputs": None if self.inputs is None else self.inputs.body(),
             "summary": None if self.summary is None else self.summary.body(),

@@ -28,6 +28,7 @@ TROUBLES = (
     "loss",
     "missing",
     "outcomes",
+    "release",
     "retraining",
     "schedule",
     "skew",
