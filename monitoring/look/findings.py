@@ -8,6 +8,7 @@ from flywheel.alerts import Finding, Severity
 from monitoring.concept.days import Days
 from monitoring.look.inputs import Inputs
 from monitoring.performance.slices import Slices
+from monitoring.skew.release import Release
 from monitoring.windows.claims import Claims
 from monitoring.windows.index import Quarantined
 from monitoring.windows.window import Span
@@ -60,6 +61,15 @@ def of_inputs(inputs: Inputs, version: str, where: str) -> Iterator[Finding]:
         look = f"flywheel log find {inputs.strangest}"
         sure = f"Counted. The strangest: {inputs.why}."
         yield Finding("anomaly", version, Severity.WARNING, what, until, sure, look, then)
+
+
+def of_release(release: Release, where: str) -> Iterator[Finding]:
+    """Yield that the first live rows of a version are unlike those it was trained on."""
+    if release.moved:
+        key, sure = f"version {release.version}", "Counted: farther than any stretch of as many days of training lay."
+        then = "Nothing by itself: where it is not the season, see how the service fills these columns."
+        since = release.start.isoformat()
+        yield Finding("release", key, Severity.WARNING, release.reason, since, sure, where, then)
 
 
 def of_slices(slices: Slices, since: datetime, where: str) -> Iterator[Finding]:

@@ -3,7 +3,8 @@
 A look reads months of rows, and most looks by hand come minutes after another. So the next one first asks whether
 anything that a look depends on has changed: the log, the packages, the use case, windows and trainings on record; and
 whether a moment has come at which the same rows say more, because a day, a window or a label's delay is over. Where
-nothing has, it tells again what was found. In doubt it looks.
+nothing has, it tells again what was found. In doubt it looks. (That some of the newest rows grow too old to be among
+them, and none come, is no news.)
 """
 
 import hashlib

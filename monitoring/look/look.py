@@ -47,6 +47,7 @@ from monitoring.look.pages import show
 from monitoring.look.parts import Begin, Part, silent
 from monitoring.look.recalibrating import findings_of, recalibrate
 from monitoring.look.recent import changes_of, outlook_of, summary_of
+from monitoring.look.released import first_release
 from monitoring.packages import Packages, digests_by_version
 from monitoring.performance.answers import with_losses
 from monitoring.performance.harm import Verdict
@@ -56,6 +57,7 @@ from monitoring.reports.process import ReportProcess
 from monitoring.reports.publication import Check
 from monitoring.retraining.policy import RetrainDecision
 from monitoring.retraining.retrain import claim
+from monitoring.skew.release import Release
 from monitoring.windows.keys import CHAMPION, Key
 from monitoring.windows.packages import PackageLenses
 from monitoring.windows.store import BlockStore
@@ -175,6 +177,7 @@ class Look:
             if decision is not None:
                 looked.drift[version] = decision
         looked.outages = looked.attempt(Part.COLUMNS, lambda: outages(self._blocks(), self._as_of))
+        self._judge_releases()
 
     def _blocks(self) -> Iterator[tuple[Series, Series]]:
         for version, package in self._packages.items():
@@ -191,6 +194,20 @@ class Look:
             changed=self._looked.update.changed.get(key, ()),
             as_of=self._as_of,
         )
+
+    def _judge_releases(self) -> None:
+        """Hold the first rows of versions that are new against those they were trained on."""
+        for version in dict.fromkeys([*self._packages, *(key.version for key in self._looked.update.changed)]):
+            judged = partial(self._release, version)
+            release = self._looked.attempt(Part.FIRST_WINDOWS, judged, f"of version {version}")
+            if release is not None:
+                self._looked.releases[version] = release
+
+    def _release(self, version: str) -> Release | None:
+        changed = {
+            start for key, starts in self._looked.update.changed.items() for start in starts if key.version == version
+        }
+        return first_release(self._store, version, self._kept_packages.find(version), changed, self._as_of)
 
     def _judge_recent(self, rows: pl.DataFrame) -> None:
         looked, use_case = self._looked, self._use_case
@@ -316,6 +333,8 @@ class Look:
         found += [say.of_window(result.reason, span, result.report_url or where, then) for span, result in harmed[-1:]]
         if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:
             found.append(say.of_estimate(looked.estimated, where, then))
+        for release in looked.releases.values():
+            found += say.of_release(release, where)
         if looked.concept is not None:
             found += say.of_concept(looked.concept, self._as_of, where, then)
         if looked.inputs is not None:

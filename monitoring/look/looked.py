@@ -19,6 +19,7 @@ from monitoring.performance.outlook import Outlook
 from monitoring.performance.summary import Summary
 from monitoring.retraining.level import Learned
 from monitoring.retraining.policy import RetrainDecision
+from monitoring.skew.release import Release
 from monitoring.windows.update import Update
 from monitoring.windows.window import Counts, Span
 
@@ -37,6 +38,7 @@ class Looked:
         drift: By version.
         outages: Columns that have or had no values, of all versions; None where that could not be counted.
         earlier: The sentence on what is over and opens no alert.
+        releases: By version that is new: its first live rows against those it was trained on.
         concept: Of the champion's daily losses.
         inputs: Of the champion's newest rows.
         summary: Realised, of the newest rows with outcomes.
@@ -56,6 +58,7 @@ class Looked:
     drift: dict[str, DriftDecision] = field(default_factory=dict)
     outages: tuple[Outage, ...] | None = None
     earlier: str = ""
+    releases: dict[str, Release] = field(default_factory=dict)
     concept: Days | None = None
     inputs: Inputs | None = None
     summary: Summary | None = None
@@ -79,6 +82,7 @@ class Looked:
         judged = {
             "drift": bool(self.drift),
             "columns": self.outages is not None,
+            "release": bool(self.releases),
             "loss": bool(self.windows),
             "slice": self.summary is not None,
             "concept": self.concept is not None,
@@ -96,6 +100,7 @@ class Looked:
             "drift": {version: decision.body() for version, decision in self.drift.items()},
             "outages": [one.body() for one in self.outages or ()],
             "earlier": self.earlier,
+            "releases": {version: release.body() for version, release in self.releases.items()},
             "concept": None if self.concept is None else self.concept.body(),
             "inputs": None if self.inputs is None else self.inputs.body(),
             "summary": None if self.summary is None else self.summary.body(),

@@ -11,6 +11,7 @@ from flywheel.usecase import UseCase
 from monitoring.concept.days import Days
 from monitoring.performance.answers import with_losses
 from monitoring.performance.estimation import known_rows
+from monitoring.performance.expected_classes import with_probabilities
 from monitoring.performance.outlook import Outlook, outlooks
 from monitoring.performance.summary import Summary, summarise
 from monitoring.windows.grid import windows
@@ -32,7 +33,7 @@ def summary_of(rows: pl.DataFrame, use_case: UseCase, packages: Mapping[str, Mod
 def outlook_of(
     judged: pl.DataFrame, use_case: UseCase, package: ModelPackage, *, as_of: datetime, changes: Sequence[datetime]
 ) -> Outlook | None:
-    """Estimate the newest window of one version by its answers alone; None for tasks that cannot be estimated.
+    """Estimate the newest window of one version by its answers alone; None without any.
 
     Args:
         judged: All its answers (n_rows) of some windows, as `monitoring.performance.answers.with_losses` returns them.
@@ -41,17 +42,25 @@ def outlook_of(
         as_of: The newest window is the last of the grid that is over then (naive UTC).
         changes: Since when the losses are known to have changed.
     """
-    if use_case.task == "multiclass" or judged.is_empty():
+    if judged.is_empty():
         return None
-    version, contract = str(judged["model_version"][0]), package.contract
-    if use_case.task == "regression":
+    version, contract, task = str(judged["model_version"][0]), package.contract, use_case.task
+    kept, reference = pl.read_parquet(package.reference), None
+    if task == "multiclass":  # the sample holds no probabilities of classes
+        judged, sample = with_probabilities(judged, {version: contract}), pl.DataFrame()
+        right = kept["prediction"].cast(pl.String) == kept["label"].cast(pl.String)
+        accuracy = float(right.sum()) / max(right.count(), 1)
+        reference = {"log_loss": package.profile.reference.loss, "accuracy": accuracy}
+    else:
+        sample = known_rows(version, kept, task)
+        if contract.event_time != "event_time":
+            sample = sample.rename({contract.event_time: "event_time"})
+    if task == "regression":
         judged = judged.hstack(_inputs(judged, contract.event_time, package))
-    sample = known_rows(version, pl.read_parquet(package.reference), use_case.task)
-    if contract.event_time != "event_time":
-        sample = sample.rename({contract.event_time: "event_time"})
     length = use_case.monitor.window
     spans = windows(as_of - WINDOWS * length, as_of, length)
-    return outlooks(judged, spans, sample, use_case.task, costs=use_case.evaluate.costs, changes=changes)[-1]
+    found = outlooks(judged, spans, sample, task, costs=use_case.evaluate.costs, changes=changes, reference=reference)
+    return found[-1] if found else None
 
 
 def changes_of(concept: Days | None) -> list[datetime]:

@@ -57,6 +57,7 @@ def outlooks(
     *,
     costs: Costs | None = None,
     changes: Sequence[datetime] = (),
+    reference: Mapping[str, float] | None = None,
 ) -> tuple[Outlook, ...]:
     """Estimate windows that follow each other.
 
@@ -70,8 +71,10 @@ def outlooks(
         task: Of the use case.
         costs: Of wrong decisions.
         changes: Since when concept drift is known, in any order.
+        reference: What the metrics were on rows that the versions had not seen; None: as on the sample.
     """
-    reference = {name: metric.value for name, metric in realised_metrics(sample, task, costs).items()}
+    if reference is None:
+        reference = {name: metric.value for name, metric in realised_metrics(sample, task, costs).items()}
     past: list[_Earlier] = []
     found = []
     for start, end in spans:

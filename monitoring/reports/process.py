@@ -57,6 +57,7 @@ class ReportProcess:
     def __init__(self, home: Path) -> None:
         self._home, self._log = home, home / "logs" / "monitor-report.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = False
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +93,11 @@ class ReportProcess:
             )
 
     def ask(self, job: ReportJob) -> None:
-        """Hand over a job; the report is made while the caller goes on, who waits for it before the next."""
+        """Hand over a job; the report is made while the caller goes on. One that nobody has waited for is given up."""
+        if self._asked:
+            self._end()  # else its answer would be taken for that of this job
         self.start()
+        self._asked = True
         assert self._process is not None  # noqa: S101  # started
         assert self._process.stdin is not None  # noqa: S101  # a pipe
         try:
@@ -111,6 +115,7 @@ class ReportProcess:
             FlywheelError: It failed or took too long.
         """
         answer = json.loads(self._line(time.monotonic() + timeout, timeout) or "{}")
+        self._asked = False
         if "files" not in answer:
             raise FlywheelError(f"The report failed: {answer.get('fault') or self._last_line()} See {self._log}.")
         return [Path(name) for name in answer["files"]]
@@ -132,6 +137,7 @@ class ReportProcess:
         return read.decode()
 
     def _end(self) -> None:
+        self._asked = False
         if self._process is None:
             return
         if self._process.poll() is None:

@@ -29,6 +29,7 @@ TROUBLES = (
     "missing",
     "outcomes",
     "recalibration",
+    "release",
     "retraining",
     "schedule",
     "skew",

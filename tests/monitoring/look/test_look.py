@@ -15,7 +15,8 @@ import yaml
 from flywheel.alerts import read_board
 from flywheel.connections import secrets
 from flywheel.digest import folder_digest
-from flywheel.events import EventKind, read
+from flywheel.events import EventKind, append, read
+from flywheel.identities import MONITORING
 from flywheel.package import INSIDE
 from flywheel.profile import Reference
 from flywheel.profiling.series_file import series_bytes
@@ -23,11 +24,15 @@ from flywheel.records import OUTCOMES
 from flywheel.settings import Settings
 from flywheel.storage import append_outcomes
 from flywheel.textfile import TextfileCollector
-from flywheel.usecase import parse_usecase
+from flywheel.usecase import load_usecase, parse_usecase
 from monitoring.drift.decision import Verdict
 from monitoring.job import Result
+from monitoring.look.again import unchanged
+from monitoring.look.kept import path_of, read_kept
 from monitoring.look.look import look
 from monitoring.look.looked import Looked
+from monitoring.look.parts import Begin, Part, silent
+from monitoring.reports.process import ReportProcess
 from monitoring.windows.window import Span
 from tests.monitoring.flights_log import CONTRACT, Flight, write_log
 from tests.monitoring.flights_package import USE_CASE, sign, write_model
@@ -79,13 +84,15 @@ class World:
         self.turn += 1
         write_log(self.settings.root / "log", flights, digest=self.digest, name=self.name, turn=self.turn)
 
-    def look(self, as_of: datetime, *, start_training: bool = False) -> Looked:
+    def look(self, as_of: datetime, *, start_training: bool = False, begin: Begin = silent) -> Looked:
         told: list[Result] = []
 
         def tell(_: Span, result: Result) -> None:
             told.append(result)
 
-        found = look(self.settings, self.file, since=None, as_of=as_of, start_training=start_training, tell=tell)
+        found = look(
+            self.settings, self.file, since=None, as_of=as_of, start_training=start_training, tell=tell, begin=begin
+        )
         assert [result for _, result in found.windows] == told
         return found
 
@@ -276,6 +283,101 @@ def test_a_damaged_file_of_the_log_is_critical_and_the_rest_is_judged(world: Wor
     assert found.update.quarantined
     critical = {one.finding.kind for one in found.alerts if one.finding.severity.value == "critical"}
     assert "log" in critical
+
+
+def test_the_last_look_is_told_again_until_something_else_may_be_found(world: World) -> None:
+    world.fly(LIVE, 20)
+    world.look(LIVE + 20 * DAY)
+    at = LIVE + 20 * DAY + timedelta(hours=6)  # the last day's outcomes are still to come
+    found = world.look(at)
+    kept = read_kept(path_of(world.settings.root, world.name))
+    assert kept is not None
+    assert kept.body == found.body()
+    assert kept.until is not None
+    assert at < kept.until <= at + DAY
+
+    def again(as_of: datetime, *, decides: bool = False) -> bool:
+        case = load_usecase(world.file)
+        return unchanged(world.settings, world.file, case, since=None, as_of=as_of, decides=decides) is not None
+
+    before = kept.until - timedelta(microseconds=1)
+    assert again(before)
+    assert not again(kept.until)
+    assert not again(before, decides=True)
+    slid = ("inputs", "summary")  # of the newest rows, of which some have grown too old meanwhile
+    assert {name: one for name, one in world.look(before).body().items() if name not in slid} == {
+        name: one for name, one in kept.body.items() if name not in slid
+    }
+    assert again(before)
+    world.fly(LIVE + 20 * DAY, 1)
+    assert not again(before)
+
+
+def test_a_window_that_somebody_judged_meanwhile_is_looked_at(world: World, engine: sa.Engine) -> None:
+    world.fly(LIVE, 14)
+    at = LIVE + 16 * DAY
+    case = load_usecase(world.file)
+    world.look(at)
+    assert unchanged(world.settings, world.file, case, since=None, as_of=at, decides=False) is not None
+    with engine.begin() as connection:
+        body = {"start": LIVE.isoformat(), "end": at.isoformat(), "as_of": at.isoformat(), "verdict": "harm"}
+        append(connection, EventKind.MONITOR_WINDOW, world.name, MONITORING, {**body, "answered": 1, "labelled": 1})
+    assert unchanged(world.settings, world.file, case, since=None, as_of=at, decides=False) is None
+
+
+def test_a_look_with_a_part_that_failed_is_made_again(world: World) -> None:
+    world.fly(LIVE, 14)
+    for folder in (world.settings.root / "packages" / world.name).glob("1-*"):
+        if folder.is_dir():
+            (folder / INSIDE / "blocks").write_bytes(b"damaged")
+    assert world.look(LIVE + 15 * DAY).failures
+    assert read_kept(path_of(world.settings.root, world.name)) is None
+
+
+def test_the_parts_are_told_as_they_begin_and_reports_start_for_windows_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    started: list[ReportProcess] = []
+    start = ReportProcess.start
+
+    def counted(reports: ReportProcess) -> None:
+        started.append(reports)
+        start(reports)
+
+    monkeypatch.setattr(ReportProcess, "start", counted)
+    world.fly(LIVE, 14)
+    world.look(LIVE + 15 * DAY, begin=said.append)
+    assert said[0] == Part.LOG.doing()
+    assert Part.DRIFT.doing("of version 1") in said
+    assert [one for one in said if one.startswith(Part.WINDOW.doing())]
+    assert started
+    started.clear()
+    world.look(LIVE + 15 * DAY)
+    assert not started
+
+
+def test_a_version_whose_first_days_are_unlike_its_training_is_told_once(world: World) -> None:
+    world.fly(LIVE, 3, distance=900)
+    found = world.look(LIVE + 4 * DAY)
+    assert [one.column for one in found.releases["1"].moved] == ["distance"]
+    (alert,) = [one for one in found.alerts if one.finding.kind == "release"]
+    assert alert.finding.what.startswith("The first 3 days of version 1 (180 rows) are unlike its training rows")
+    assert "'distance' has the median" in alert.finding.what
+    assert found.body()["releases"]["1"]["rows"] == 180
+    world.fly(LIVE + 3 * DAY, 20, distance=900)
+    assert "release" in world.kinds(world.look(LIVE + 24 * DAY))
+    world.fly(LIVE + 23 * DAY, 7, distance=900)
+    later = world.look(LIVE + 31 * DAY)
+    assert later.releases == {}  # they are long over; the alert stays until people close it or another version comes
+    assert "release" in world.kinds(later)
+
+
+def test_a_version_whose_first_days_are_like_its_training_is_no_alert(world: World) -> None:
+    world.fly(LIVE, 8)
+    found = world.look(LIVE + 9 * DAY)
+    assert found.releases["1"].reason.startswith("The first 7 days of version 1 (420 rows) are like its training rows")
+    assert "release" not in world.kinds(found)
 
 
 def test_outcomes_of_nobody_are_told(world: World) -> None:

@@ -106,6 +106,16 @@ def test_after_a_report_that_fails_the_same_process_makes_the_next(tmp_path: Pat
         assert [file.name for file in process.wait(timeout=120)][:1] == ["drift.html"]
 
 
+def test_a_report_that_nobody_waited_for_is_not_taken_for_the_next(tmp_path: Path) -> None:
+    frame(1).write_parquet(tmp_path / "current.parquet")
+    (tmp_path / "second").mkdir()
+    file = str(tmp_path / "current.parquet")
+    with ReportProcess(tmp_path) as process:
+        process.ask(ReportJob("nowhere.parquet", "nowhere.parquet", str(tmp_path)))
+        process.ask(ReportJob(file, file, str(tmp_path / "second")))
+        assert {path.parent.name for path in process.wait(timeout=120)} == {"second"}
+
+
 def test_a_report_that_takes_too_long_ends_its_process_and_says_so(tmp_path: Path) -> None:
     with ReportProcess(tmp_path) as process:
         process.ask(ReportJob("current", "reference", str(tmp_path)))
