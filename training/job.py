@@ -253,8 +253,8 @@ def _last_fit(studied: Studied) -> object:
 
 
 def _blocks(prepared: Prepared, studied: Studied) -> Series:
-    candidate, plan, found = studied.candidate, studied.plan, studied.found
-    answers = unseen_answers(prepared, studied.dataset, candidate, plan=plan, found=found)
+    calibration, plan, found = studied.candidate.calibration, studied.plan, studied.found
+    answers = unseen_answers(prepared, studied.dataset, calibration, plan=plan, found=found)
     return reference_blocks(prepared.split.rows, prepared.contract, prepared.usecase, answers)
 
 

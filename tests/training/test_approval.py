@@ -169,10 +169,12 @@ def test_the_same_on_newer_data_is_trained_and_passes_the_gate_until_the_champio
     assert read_package(folders["2"]).lineage.parent == "1"
 
 
-def test_a_person_trains_whatever_lies_there(project: Project) -> None:
-    edits_features(project, pytest.MonkeyPatch())
+def test_a_person_trains_whatever_lies_there(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.job.prepare", lambda *_: (_ for _ in ()).throw(RuntimeError("reads the data")))
+    edits_features(project, monkeypatch)
     try:
-        assert project.train(FIRST, like=False).name == "tiny"
+        with pytest.raises(RuntimeError, match="reads the data"):
+            project.train(FIRST, like=False)
     finally:
         project.git("checkout", "-q", "--", ".")
 
