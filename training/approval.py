@@ -77,9 +77,9 @@ def differences(here: Code, approved: Code) -> list[str]:
         "environment lock": (here.lock, approved.lock),
     }
     found = [_difference(name, *both) for name, both in named.items() if both[0] != both[1] or not both[0]]
-    return (
-        [*found, _difference("uncommitted changes", here.diff, approved.diff)] if here.diff != approved.diff else found
-    )
+    if here.diff != approved.diff:
+        found.append(_difference("uncommitted changes", here.diff or "none", approved.diff or "none"))
+    return found
 
 
 def check_code(usecase: UseCase, path: Path, as_of: datetime, champion: Predecessor | None) -> None:

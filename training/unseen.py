@@ -6,10 +6,9 @@ Cross-validatory choice and assessment of statistical predictions, JRSS B 36). A
 are. Nothing is measured by them but what is usual, so that a fit may know later rows. Two things differ from the
 version: a fit has half of the rows, and the correction was fitted on some that it is asked about.
 
-Every block has to know answers, and every season the fits. A watch over the newest 45 of 90 days' answers has a false
-alarm more nearly every year, even if they are the version's own to fresh rows (benchmarks/drift_answers.py); fits of
-one season alone are far off in the next (of delays at airports by 5 minutes in November, where fits of every other
-week are off by 1).
+Every block has to know answers, and every season the fits. A watch over the newest 45 of 90 days' answers has more
+false alarms, even if they are the version's own to fresh rows (benchmarks/drift_answers.py); fits of one season alone
+are far off in the next (delays at airports in November: 10 minutes instead of 5, which fits of every other week say).
 """
 
 from collections.abc import Iterator, Mapping
