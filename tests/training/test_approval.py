@@ -144,6 +144,14 @@ def test_data_that_are_not_newer_are_refused(project: Project, monkeypatch: pyte
         (project.folder / "rows.csv").write_text(rows)
 
 
+def test_without_a_repository_nothing_shows_what_was_approved(project: Project, tmp_path: Path) -> None:
+    case = load_usecase(project.file)
+    for name in ("usecase.yaml", "features.py"):
+        (tmp_path / name).write_bytes((project.folder / name).read_bytes())
+    with pytest.raises(NotApprovedError, match=r"commit nothing on record instead of [0-9a-f]{12}\. Let a person"):
+        check_code(case, tmp_path / "usecase.yaml", NEXT, project.champion(tmp_path / "versions"))
+
+
 def test_without_a_champion_a_person_trains_first(project: Project) -> None:
     with pytest.raises(NotApprovedError, match="'tiny' has no champion"):
         check_code(load_usecase(project.file), project.file, NEXT, None)
