@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flywheel.profiling.series_file import series_bytes, series_from
 from flywheel.usecase import Task, UseCase, load_usecase, parse_usecase
-from monitoring.drift.streams import streams_of
+from monitoring.drift.watch import learn
 from tests.training.tiny_package import tiny_rows, write_usecase
 from training.candidate import Candidate, make_candidate
 from training.data.dataset import Columns, Dataset, Rows
@@ -156,7 +156,7 @@ def test_in_the_examples_every_day_knows_answers_and_drift_follows_them(
     prepared = studied.prepared
     blocks = reference_blocks(prepared.split.rows, prepared.contract, prepared.usecase, studied.answers())
     assert sum("prediction" in block.columns for block in blocks.blocks) == days
-    streams = streams_of(blocks).by_kind
+    streams = learn(blocks, prepared.usecase.monitor.drift).streams.by_kind
     kinds = [kind.value for kind, found in streams.items() if any(one.source == "prediction" for one in found)]
     assert kinds == followed
 
