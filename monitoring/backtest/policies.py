@@ -113,4 +113,4 @@ def _every(name: str, known: dict[str, Policy]) -> Policy:
     words = name.split()
     if len(words) == 3 and (words[0], words[2]) == ("every", "days") and words[1].isdecimal() and int(words[1]):
         return Policy(name, calendar(int(words[1])))
-    raise UsageError(f"There is no policy '{name}'. Choose of: {', '.join(known)}, every N days.")
+    raise UsageError(f"There is no policy '{name}'. Choose of: {'; '.join(known)}; every N days.")
