@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.goals import Goal, goal, write_goals
+from flywheel.monitor_spec import Recalibrate
 from flywheel.usecase import load_usecase
 from monitoring.backtest.plot import draw
 from monitoring.backtest.policies import Ensemble, Policy, calendar, long_and_short, standard
@@ -34,7 +35,7 @@ RECENT = 60  # days, of the short memory
 
 def policies(own: Mapping[str, Policy]) -> list[Policy]:
     """Return what is compared: the calendar, the use case's own rule, and what keeps to the budget's pace."""
-    pace = calendar(PACE)
+    pace, daily = calendar(PACE), Recalibration.of(Recalibrate())
     names = ("never", "monthly", "weekly", "harm")
     return [
         *(own[name] for name in names),
@@ -49,11 +50,11 @@ def policies(own: Mapping[str, Policy]) -> list[Policy]:
         Policy(f"every {PACE} days, since the change", pace.model_copy(update={"rows": "change_point"})),
         Policy(f"every {PACE} days, adaptive ensemble", pace, Ensemble(members=4, newcomer=0.5)),
         Policy(f"every {PACE} days, long and short", pace, long_and_short(pace, RECENT)),
-        Policy(f"every {PACE} days, recalibrated", pace, recalibration=Recalibration()),
-        Policy(f"every {PACE} days, long and short, recalibrated", pace, long_and_short(pace, RECENT), Recalibration()),
+        Policy(f"every {PACE} days, recalibrated", pace, recalibration=daily),
+        Policy(f"every {PACE} days, long and short, recalibrated", pace, long_and_short(pace, RECENT), daily),
         # What the recalibration does by itself, and with as many trainings as there are weeks.
-        Policy("never, recalibrated", own["never"].retrain, recalibration=Recalibration()),
-        Policy("weekly, recalibrated", own["weekly"].retrain, recalibration=Recalibration()),
+        Policy("never, recalibrated", own["never"].retrain, recalibration=daily),
+        Policy("weekly, recalibrated", own["weekly"].retrain, recalibration=daily),
     ]
 
 
