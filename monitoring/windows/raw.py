@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from flywheel.recalibration import LEAST, moved
+from flywheel.recalibration import LEAST, MOST, moved
 
 SHIFT = "shift"
 
@@ -18,5 +18,5 @@ def raw(answers: pl.Series, rows: pl.DataFrame) -> pl.Series:
     if SHIFT not in rows.columns or rows[SHIFT].is_null().all():
         return answers
     by, served = rows[SHIFT].fill_null(0).to_numpy(), answers.cast(pl.Float64).to_numpy()
-    back = moved(np.clip(served, LEAST, 1 - LEAST), np.exp(by))
+    back = moved(np.clip(served, LEAST, MOST), np.exp(by))
     return pl.Series(answers.name, np.where(by == 0, served, back)).fill_nan(None)
