@@ -4,7 +4,8 @@
 
 The first version is trained as of April 1 on January to March; every policy has the same features and parameters, sees
 a label a day after its flight, and is decided by the functions that run live. Trainings are counted from April on, the
-first one apart; each is one fit. With --folder a run that was ended goes on where it was.
+first one apart; each is one fit. A recalibration is replayed as it is served, learned from the newest version's own
+answers. With --folder a run that was ended goes on where it was.
 """
 
 import argparse
@@ -83,7 +84,9 @@ def replayed(folder: Path, processes: int, *, quick: bool) -> Outcome:
     use_case = load_usecase(USE_CASE)
     until, end = (QUICK_UNTIL, QUICK_END) if quick else (CHOOSE_UNTIL, END)
     chosen = policies(standard(use_case.monitor.retrain))
-    plan = Plan(USE_CASE, use_case, chosen, BEGIN, until, end, folder, processes=processes, most=MOST)
+    times = (BEGIN, until, end)
+    # What cannot be served is measured, and not recommended.
+    plan = Plan(USE_CASE, use_case, chosen, *times, folder, processes=processes, most=MOST, only_servable=True)
     with FitProgress() as told:
         return run(plan, told)
 
