@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from flywheel.alerts import Alert, Finding, Severity
+from monitoring.alerts.together import MOST_NAMED as COLUMNS_NAMED
 from monitoring.alerts.together import named, together
 from monitoring.drift.decision import DriftDecision
 from monitoring.drift.moved import Moved
@@ -15,6 +16,7 @@ from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.watch import Look
 from monitoring.look.columns import past
 from monitoring.look.outages import Outage
+from monitoring.rows.question import Asked, Question
 
 DRIFT = "drift"
 NO_TRAINING = "Drift alone starts no training; harm does."
@@ -23,7 +25,7 @@ Alarmed = Mapping[Stream, tuple[Look, Moved]]
 
 
 def of_drift(
-    decision: DriftDecision, version: str, standing: Iterable[Alert], *, recent: datetime, where: str
+    decision: DriftDecision, version: str, standing: Iterable[Alert], *, recent: datetime, asked: Asked
 ) -> Iterator[Finding]:
     """Yield what alarms name; columns that are missing more often since the same block are one finding.
 
@@ -32,7 +34,7 @@ def of_drift(
         version: That answered.
         standing: Open alerts of the use case.
         recent: Since when an alarm is told although its stream has gone back since (naive UTC).
-        where: What to look at.
+        asked: Writes the commands that show rows.
     """
     told = {
         stream: (look, moved)
@@ -44,8 +46,9 @@ def of_drift(
             name = " ".join(filter(None, (stream.column, stream.kind.value, stream.detail)))
             since, sure = moved.since.isoformat(), _sure(decision, look)
             key = f"{name}{of_version(version)}"
+            where = asked.command(moved.since, _rows_of(stream, version))
             yield Finding(DRIFT, key, Severity.WARNING, moved.sentence, since, sure, where, NO_TRAINING)
-    yield from _missing(decision, told, version, standing, where)
+    yield from _missing(decision, told, version, standing, asked)
 
 
 def standing_drift(alerts: Iterable[Alert], versions: Iterable[str]) -> list[Finding]:
@@ -90,7 +93,7 @@ def _past(decision: DriftDecision, recent: datetime) -> int:
 
 
 def _missing(
-    decision: DriftDecision, told: Alarmed, version: str, standing: Iterable[Alert], where: str
+    decision: DriftDecision, told: Alarmed, version: str, standing: Iterable[Alert], asked: Asked
 ) -> Iterator[Finding]:
     found = {stream.column: one for stream, one in told.items() if stream.kind is Kind.MISSING}
     end = of_version(version)
@@ -101,9 +104,20 @@ def _missing(
         look, most = max(of_group, key=lambda one: (one[1].log_e, one[1].stream.column))
         others = [name for name in group.columns if name != most.stream.column]
         more = f"; so did those of {named(others)}" if others else ""
-        since = min(moved.since for _, moved in of_group).isoformat()
+        since = min(moved.since for _, moved in of_group)
+        where = asked.command(since, Question(group.columns[:COLUMNS_NAMED], missing=True, version=version))
         what, sure = f"{most.sentence}{more}", _sure(decision, look)
-        yield Finding(DRIFT, group.key, Severity.WARNING, what, since, sure, where, NO_TRAINING, group.columns)
+        yield Finding(
+            DRIFT, group.key, Severity.WARNING, what, since.isoformat(), sure, where, NO_TRAINING, group.columns
+        )
+
+
+def _rows_of(stream: Stream, version: str) -> Question:
+    """Return the question for the rows that moved: those with a value whose share did, or with its columns."""
+    if stream.kind is Kind.SHARE:
+        return Question(having=((stream.column, stream.detail),), version=version)
+    other = (stream.detail,) if stream.kind is Kind.TOGETHER else ()
+    return Question(tuple(filter(None, (stream.column, *other))), version=version)
 
 
 def _sure(decision: DriftDecision, look: Look) -> str:

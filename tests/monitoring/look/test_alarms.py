@@ -1,6 +1,7 @@
 """What is told of drift: what holds or is recent, each stream once, what is missing together as one."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,11 @@ from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.watch import Look
 from monitoring.look.alarms import earlier, of_drift, standing_drift
 from monitoring.look.outages import Outage
+from monitoring.rows.question import Asked
 from tests.monitoring.alerts.test_look import NAME, World
 
 FIRST, DAY = datetime(2013, 4, 1), timedelta(days=1)
+ASKED = Asked(Path("usecase.yaml"), FIRST + 300 * DAY)
 
 
 def moved(column: str, day: int, *, level: float = 0.0, effect: float = 0.8, kind: Kind = Kind.MEAN) -> Moved:
@@ -28,7 +31,7 @@ def decision(*alarms: tuple[int, list[Moved]]) -> DriftDecision:
 
 def told(found: DriftDecision, recent: int, world: World | None = None) -> list[Finding]:
     standing = (world or World()).board.of(NAME)
-    return list(of_drift(found, "1", standing, recent=FIRST + recent * DAY, where="rows"))
+    return list(of_drift(found, "1", standing, recent=FIRST + recent * DAY, asked=ASKED))
 
 
 def test_an_old_shift_that_holds_is_told_and_one_that_went_back_is_counted() -> None:
