@@ -112,8 +112,8 @@ def _tell(found: "pl.DataFrame", sentences: list[str], limit: int, as_json: bool
     for sentence in sentences:
         typer.echo(f"{sentence}.")
     typer.echo(_table(shown))
-    if "prediction_id" in found.columns and found.height:
-        typer.echo(f"One of them whole: flywheel log find {shown['prediction_id'][0]}")
+    if known := shown["prediction_id"].drop_nulls().to_list():
+        typer.echo(f"One of them whole: flywheel log find {known[0]}")
 
 
 def _table(shown: "pl.DataFrame") -> str:

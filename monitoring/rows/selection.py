@@ -91,7 +91,7 @@ def _beside(column: str, values: pl.Series, profile: ColumnProfile | None) -> st
 def _here(values: pl.Series) -> Iterator[str]:
     yield f"{_share_missing(values):.1%} missing"
     if values.dtype.is_numeric() and values.drop_nulls().len():
-        yield _spread([float(values.drop_nans().quantile(share) or 0) for share in QUANTILES])
+        yield _spread([float(values.drop_nans().quantile(share, "linear") or 0) for share in QUANTILES])
     elif values.dtype in (pl.String, pl.Boolean):
         counts = values.cast(pl.String).drop_nulls().value_counts(sort=True).head(MOST_VALUES)
         yield _named([(str(name), count / len(values)) for name, count in counts.iter_rows()])

@@ -7,7 +7,7 @@ import polars as pl
 from flywheel.fields import read_fields
 from flywheel.package import ModelPackage
 from flywheel.profile import ColumnProfile, read_data_profile
-from flywheel.records import answered
+from flywheel.records import LOGGED_OUTCOMES, answered
 from flywheel.storage import PredictionLog, reading
 from flywheel.usecase import UseCase
 from monitoring.performance.answers import with_losses
@@ -54,7 +54,7 @@ def odd_reports(log: PredictionLog, use_case: UseCase, kind: str, span: Span) ->
     with reading(use_case.name):
         predictions = log.predictions(use_case.name, None, span.as_of)
         answers = answered(predictions, log.requests(use_case.name)).filter(pl.col("answered"))
-        reports = log.outcomes(use_case.name)
+        reports = log.scan(use_case.name, "outcomes", LOGGED_OUTCOMES).collect()
     own = (pl.col("time_known") >= span.start) & (pl.col("time_known") < span.end)
     found = flagged(reports, answers.select("prediction_id", "entity", "event_time"))
     said = "label" if use_case.task == "multiclass" else "outcome"
