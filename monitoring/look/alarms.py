@@ -41,13 +41,12 @@ def of_drift(
         for stream, (look, moved) in _newest(decision).items()
         if look.start >= recent or _holds(decision, stream)
     }
-    for stream, (look, moved) in told.items():
-        if stream.kind is not Kind.MISSING:
-            name = " ".join(filter(None, (stream.column, stream.kind.value, stream.detail)))
-            since, sure = moved.since.isoformat(), _sure(decision, look)
-            key = f"{name}{of_version(version)}"
-            where = asked.command(moved.since, _rows_of(stream, version))
-            yield Finding(DRIFT, key, Severity.WARNING, moved.sentence, since, sure, where, NO_TRAINING)
+    for name, streams in _named(told).items():
+        look, moved = told[streams[0]]
+        said = "; ".join(told[one][1].sentence for one in streams[:COLUMNS_NAMED])
+        since, sure = moved.since.isoformat(), _sure(decision, look)
+        where = asked.command(moved.since, _rows_of(streams[0], version))
+        yield Finding(DRIFT, f"{name}{of_version(version)}", Severity.WARNING, said, since, sure, where, NO_TRAINING)
     yield from _missing(decision, told, version, standing, asked)
 
 
@@ -90,6 +89,17 @@ def _holds(decision: DriftDecision, stream: Stream) -> bool:
 
 def _past(decision: DriftDecision, recent: datetime) -> int:
     return sum(look.start < recent and not _holds(decision, one) for one, (look, _) in _newest(decision).items())
+
+
+def _named(told: Alarmed) -> dict[str, list[Stream]]:
+    """Return the streams of each finding by its name: the shares of a column's values rise and fall together."""
+    names: dict[str, list[Stream]] = {}
+    for stream in told:
+        if stream.kind is not Kind.MISSING:
+            detail = "" if stream.kind is Kind.SHARE else stream.detail
+            name = " ".join(filter(None, (stream.column, stream.kind.value, detail)))
+            names.setdefault(name, []).append(stream)
+    return names
 
 
 def _missing(

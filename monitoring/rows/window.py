@@ -32,7 +32,8 @@ def window_rows(window: Window, use_case: UseCase, packages: Mapping[str, ModelP
     kinds = {
         column.name: column.type for one in contracts.values() for column in one.columns if column.name not in taken
     }
-    answers = judged.select(*KEPT, "prediction", pl.col("outcome").alias("label"), "loss")
+    label = pl.col("outcome") > 0.5 if use_case.task == "binary" else pl.col("outcome")  # 0 or 1
+    answers = judged.select(*KEPT, "prediction", label.alias("label"), "loss")
     return answers.hstack(read_fields(rows, "inputs", kinds))
 
 

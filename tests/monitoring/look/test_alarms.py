@@ -9,6 +9,7 @@ from flywheel.alerts import Finding
 from flywheel.monitor_spec import Drift
 from monitoring.drift.decision import DriftDecision, Verdict
 from monitoring.drift.moved import Moved
+from monitoring.drift.shares import Share
 from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.watch import Look
 from monitoring.look.alarms import earlier, of_drift, standing_drift
@@ -22,6 +23,11 @@ ASKED = Asked(Path("usecase.yaml"), FIRST + 300 * DAY)
 
 def moved(column: str, day: int, *, level: float = 0.0, effect: float = 0.8, kind: Kind = Kind.MEAN) -> Moved:
     return Moved(Stream(kind, column), FIRST + (day - 1) * DAY, 0.5, 9.0, level, effect, 0.1)
+
+
+def share(column: str, value: str) -> Moved:
+    stream = Stream(Kind.SHARE, column, detail=value, share=Share(0.5, odds=True))
+    return Moved(stream, FIRST + 4 * DAY, 0.5, 9.0, 0.0, 0.8, 0.1)
 
 
 def decision(*alarms: tuple[int, list[Moved]]) -> DriftDecision:
@@ -50,6 +56,15 @@ def test_a_recent_alarm_is_told_though_its_stream_went_back_and_the_newest_one_c
     (one,) = told(found, 59)
     assert one.since == (FIRST + 59 * DAY).isoformat()
     assert "moved by -0.80 sd" in one.what
+
+
+def test_the_values_of_one_column_are_one_alert() -> None:
+    shares = [share("label", "true"), share("label", "false"), share("carrier", "UA")]
+    label, carrier = told(decision((5, shares)), 0)
+    assert (label.key, carrier.key) == ("label share (version 1)", "carrier share (version 1)")
+    assert label.what.startswith("'true' in 'label' went from 50.00% to ")
+    assert "; 'false' in 'label' went from" in label.what
+    assert "--having label=true --version 1" in label.look_at
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
