@@ -11,6 +11,7 @@ from registry.caller import caller, floor_policy
 from registry.review import render
 from registry.store.opened import gate_store
 
+REPORT = " Report: "  # between a sentence and the address of a report
 TONES = {Severity.CRITICAL: "bad", Severity.WARNING: "warn", Severity.INFO: ""}
 
 
@@ -33,6 +34,17 @@ class Shown:
     alert: Alert
     tone: str
     silence: Silence | None
+
+    @property
+    def what(self) -> str:
+        """The sentence, without the address of a report."""
+        return self.alert.finding.what.partition(REPORT)[0]
+
+    @property
+    def report(self) -> str:
+        """The address of a report; '' without one, or where it is none that a browser may follow."""
+        address = self.alert.finding.what.partition(REPORT)[2]
+        return address if address.startswith(("http://", "https://")) else ""
 
 
 def add_pages(app: Flask) -> None:

@@ -23,7 +23,16 @@ COMMAND = (
     "flywheel rows /work/a/very/long/folder/flights/usecase.yaml --start 2013-12-31 --end 2014-01-01 --column temp"
 )
 FOUND = (
-    Finding("loss", "", Severity.CRITICAL, "Log-loss 0.6 <b>is</b> higher", "2013-12-24", "sure", COMMAND, "nothing"),
+    Finding(
+        "loss",
+        "",
+        Severity.CRITICAL,
+        "Log-loss <b>is</b> high. Report: http://mlflow/#/1",
+        "2013-12-24",
+        "sure",
+        COMMAND,
+        "nothing",
+    ),
     Finding("drift", "distance mean (version 1)", Severity.WARNING, "'distance' moved", "2013-12-01", "e 812", "", ""),
     Finding("slice", "carrier=UA", Severity.INFO, "The worst part is carrier = UA", "2013-12-01", "", "", "nothing"),
 )
@@ -78,7 +87,8 @@ def test_what_is_open_is_listed_the_gravest_first_and_escaped(server: Server, na
     assert page.status_code == 200
     places = [page.text.index(f'id="alert-{one}"') for one in ids]
     assert places == sorted(places)
-    assert "Log-loss 0.6 &lt;b&gt;is&lt;/b&gt; higher" in page.text
+    assert "<h2>Log-loss &lt;b&gt;is&lt;/b&gt; high.</h2>" in page.text
+    assert '<a href="http://mlflow/#/1">In MLflow</a>' in page.text
     assert "3 of " in page.text
     only = server.call("olga", "GET", f"/flywheel/alerts?usecase={name}&severity=info").text
     assert [one in only for one in ids] == [False, False, True]
