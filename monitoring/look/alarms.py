@@ -5,13 +5,15 @@ one. So what was told stands until people close it or the version answers no mor
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from flywheel.alerts import Alert, Finding, Severity
+from flywheel.alerts import Alert, Finding, Severity, alert_id
+from flywheel.events import Event, EventKind
 from monitoring.alerts.together import MOST_NAMED as COLUMNS_NAMED
 from monitoring.alerts.together import named, together
 from monitoring.drift.decision import DriftDecision
 from monitoring.drift.moved import Moved
+from monitoring.drift.relearning import BLOCKS as RELEARNED
 from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.watch import Look
 from monitoring.look.columns import past
@@ -19,6 +21,7 @@ from monitoring.look.outages import Outage
 from monitoring.rows.question import Asked, Question
 
 DRIFT = "drift"
+ALERTED = (EventKind.MONITOR_ALERT_OPENED, EventKind.MONITOR_ALERT_CHANGED)
 NO_TRAINING = "Drift alone starts no training; harm does."
 MOST_NAMED = 5  # streams of one alarm that get an alert each; the decision names all
 Alarmed = Mapping[Stream, tuple[Look, Moved]]
@@ -54,6 +57,39 @@ def standing_drift(alerts: Iterable[Alert], versions: Iterable[str]) -> list[Fin
     """Return drift that was found before of versions that still answer: it holds until people close it."""
     ends = tuple(of_version(version) for version in versions)
     return [one.finding for one in alerts if one.finding.kind == DRIFT and one.finding.key.endswith(ends)]
+
+
+def closed_before(events: Iterable[Event]) -> dict[str, datetime]:
+    """Return since when what people closed had been, by alert.
+
+    Args:
+        events: Of one use case, in order; others than `ALERTED` and closings tell nothing.
+    """
+    since, closed = dict[str, datetime](), dict[str, datetime]()
+    for event in events:
+        if event.kind in ALERTED and event.body["kind"] == DRIFT:
+            since[str(event.body["id"])] = datetime.fromisoformat(event.body["since"])
+        elif event.kind is EventKind.ALERT_CLOSED and event.body["id"] in since:
+            closed[str(event.body["id"])] = since[str(event.body["id"])]
+    return closed
+
+
+def unanswered(
+    found: Iterable[Finding], use_case: str, closed: Mapping[str, datetime], every: timedelta
+) -> list[Finding]:
+    """Leave out drift that people have closed: blocks that late rows may change are judged, and alarm, several times.
+
+    A stream that moved is learned anew for `RELEARNED` blocks and gives no evidence meanwhile, so what begins later is
+    another change.
+
+    Args:
+        found: What alarms name.
+        use_case: Whose.
+        closed: What `closed_before` returns.
+        every: The length of a block.
+    """
+    names = [(one, closed.get(alert_id(use_case, one.kind, one.key))) for one in found]
+    return [one for one, was in names if was is None or datetime.fromisoformat(one.since) > was + RELEARNED * every]
 
 
 def earlier(drift: Iterable[DriftDecision], outages: Iterable[Outage], recent: datetime) -> str:

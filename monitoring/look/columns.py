@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, time, timedelta
 
 from flywheel.alerts import Alert, Finding, Severity
-from flywheel.events import Event
+from flywheel.events import Event, EventKind
 from monitoring.alerts.together import MOST_NAMED, Group, named, together
 from monitoring.drift.changes import Fault
 from monitoring.look.outages import Outage
@@ -27,11 +27,11 @@ def told_before(events: Iterable[Event]) -> dict[str, list[str]]:
     """Return since when each column lacked values, of all alerts that were ever opened for that.
 
     Args:
-        events: Alerts that were opened, of one use case.
+        events: Of one use case; others than openings tell nothing.
     """
     told: dict[str, list[str]] = {}
     for event in events:
-        if event.body.get("kind") == VANISHED:
+        if event.kind is EventKind.MONITOR_ALERT_OPENED and event.body.get("kind") == VANISHED:
             for column in event.body.get("columns", ()):
                 told.setdefault(str(column), []).append(str(event.body["since"]))
     return told

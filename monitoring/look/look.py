@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from flywheel.alerts import Finding, read_board
 from flywheel.database import open_database
 from flywheel.errors import StackError
-from flywheel.events import EventKind, append, read
+from flywheel.events import EventKind, append, read_kinds
 from flywheel.identities import MONITORING
 from flywheel.package import ModelPackage
 from flywheel.profiling.series import Series
@@ -31,7 +31,7 @@ from monitoring.concept.memory import FEW, LONG_MEMORY, MEMORY, begin_of, unseen
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, judge_window, known_of, run_training
 from monitoring.look import findings as say
-from monitoring.look.alarms import earlier, of_drift, standing_drift
+from monitoring.look.alarms import ALERTED, closed_before, earlier, of_drift, standing_drift, unanswered
 from monitoring.look.budget import concept_alarms
 from monitoring.look.columns import of_columns, of_missing, told_before
 from monitoring.look.drifting import judge_drift, state_path
@@ -256,11 +256,12 @@ class Look:
         then = looked.decision.next_sentence if looked.decision else "Nothing is trained by this look."
         with self._engine.connect() as connection:
             standing = read_board(connection, name).of(name)
-            told = told_before(read(connection, EventKind.MONITOR_ALERT_OPENED, name))
+            known = read_kinds(connection, (*ALERTED, EventKind.ALERT_CLOSED), (name,))
         found = standing_drift(standing, looked.drift)
         for version, decision in looked.drift.items():
-            found += of_drift(decision, version, standing, recent=recent, asked=asked)
-        found += of_columns(looked.outages or (), standing, told, recent=recent, asked=asked)
+            drifted = of_drift(decision, version, standing, recent=recent, asked=asked)
+            found += unanswered(drifted, name, closed_before(known), self._use_case.monitor.drift.block)
+        found += of_columns(looked.outages or (), standing, told_before(known), recent=recent, asked=asked)
         harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
         found += [say.of_window(result.reason, span, result.report_url, asked, then) for span, result in harmed[-1:]]
         if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:

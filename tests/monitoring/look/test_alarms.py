@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from flywheel.alerts import Finding
+from flywheel.events import EventKind
 from flywheel.monitor_spec import Drift
 from monitoring.drift.decision import DriftDecision, Verdict
 from monitoring.drift.moved import Moved
 from monitoring.drift.shares import Share
 from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.watch import Look
-from monitoring.look.alarms import earlier, of_drift, standing_drift
+from monitoring.look.alarms import closed_before, earlier, of_drift, standing_drift, unanswered
 from monitoring.look.outages import Outage
 from monitoring.rows.question import Asked
 from tests.monitoring.alerts.test_look import NAME, World
@@ -88,3 +89,18 @@ def test_an_alarm_that_is_judged_again_with_fewer_columns_stays_its_alert_and_st
     assert alert.finding.columns == ("b", "c")
     assert standing_drift(world.board.of(NAME), ["1", "2"]) == [alert.finding]
     assert standing_drift(world.board.of(NAME), ["2"]) == []
+
+
+def test_drift_that_people_closed_opens_anew_only_for_another_change() -> None:
+    world, alarm = World(), decision((40, [moved("a", 40)]))
+    world.look(*told(alarm, 0))
+    (name,) = world.board.alerts
+    world.say(EventKind.ALERT_CLOSED, {"id": name, "because": "on purpose"}, actor="olga")
+
+    def found(day: int) -> list[Finding]:
+        again = told(decision((day, [moved("a", day)])), 0)
+        return unanswered(again, NAME, closed_before(world.events), DAY)
+
+    assert found(40) == found(42) == found(38) == []  # late rows moved it by a day or two
+    assert [one.key for one in found(69)] == ["a mean (version 1)"]
+    assert unanswered(told(alarm, 0), NAME, {}, DAY) == told(alarm, 0)

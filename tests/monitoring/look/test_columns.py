@@ -36,7 +36,7 @@ class Looks:
         """Look; return what people are told has opened."""
         self.world.wait(days=1)
         standing = self.world.board.of(NAME)
-        told = told_before(one for one in self.world.events if one.kind == EventKind.MONITOR_ALERT_OPENED)
+        told = told_before(self.world.events)
         findings = list(of_columns(found, standing, told, recent=recent, asked=ASKED))
         body = self.world.look(*findings, examined=("columns",)) or {"alerts": []}
         return [entry["key"] for entry in body["alerts"] if entry["why"] == "opened"]
