@@ -49,8 +49,8 @@ def select(frame: pl.DataFrame, question: Question, profiles: Mapping[str, Colum
         rows = rows.filter(pl.any_horizontal(_missing(rows, name) for name in question.columns))
     if question.by:
         rows = rows.sort(question.by, descending=True, nulls_last=True, maintain_order=True)
-    columns = dict.fromkeys((*question.columns, *(column for column, _ in question.having)))
-    sentences = [_beside(column, own[column], profiles.get(column)) for column in columns]
+    columns = {**dict.fromkeys(question.columns, ""), **dict(question.having)}
+    sentences = [_beside(own[column], profiles.get(column), value) for column, value in columns.items()]
     shown = [ID, "event_time", "model_version", *ANSWERS, *(name for name in columns if name not in ANSWERS)]
     return Selection(rows.select(shown), own.height, tuple(sentences))
 
@@ -82,28 +82,33 @@ def _fits(rows: pl.DataFrame, column: str, value: str) -> pl.Expr:
     return above & (pl.col(column) <= float(high)) if high else above
 
 
-def _beside(column: str, values: pl.Series, profile: ColumnProfile | None) -> str:
-    """Say what a column looks like here and in training."""
-    here = f"'{column}': {'; '.join(_here(values))}"
-    return here if profile is None else f"{here}. In training: {'; '.join(_there(values, profile))}"
+def _beside(values: pl.Series, profile: ColumnProfile | None, value: str) -> str:
+    """Say what a column looks like here and in training; of text the share of `value`, '' for the commonest ones."""
+    names = [value] if value else _commonest(values)
+    here = f"'{values.name}': {'; '.join(_here(values, names))}"
+    return here if profile is None else f"{here}. In training: {'; '.join(_there(values, profile, names))}"
 
 
-def _here(values: pl.Series) -> Iterator[str]:
+def _commonest(values: pl.Series) -> list[str]:
+    counted = values.cast(pl.String).drop_nulls().value_counts(sort=True, name="rows").head(MOST_VALUES)
+    return [str(name) for name in counted[values.name].to_list()]
+
+
+def _here(values: pl.Series, names: Sequence[str]) -> Iterator[str]:
     yield f"{_share_missing(values):.1%} missing"
     if values.dtype.is_numeric() and values.drop_nulls().len():
         yield _spread([float(values.drop_nans().quantile(share, "linear") or 0) for share in QUANTILES])
     elif values.dtype in (pl.String, pl.Boolean):
-        counts = values.cast(pl.String).drop_nulls().value_counts(sort=True).head(MOST_VALUES)
-        yield _named([(str(name), count / len(values)) for name, count in counts.iter_rows()])
+        texts = values.cast(pl.String)
+        yield _named([(name, float((texts == name).sum()) / max(len(texts), 1)) for name in names])
 
 
-def _there(values: pl.Series, profile: ColumnProfile) -> Iterator[str]:
+def _there(values: pl.Series, profile: ColumnProfile, names: Sequence[str]) -> Iterator[str]:
     yield f"{profile.missing_share:.1%} missing"
     if profile.quantiles and values.dtype.is_numeric():
         yield _spread([profile.quantiles[round(share * (len(profile.quantiles) - 1))] for share in QUANTILES])
     elif profile.categories:
-        counts = values.cast(pl.String).drop_nulls().value_counts(sort=True).head(MOST_VALUES)
-        yield _named([(name, profile.categories.get(name, 0.0)) for name in counts[values.name].to_list()])
+        yield _named([(name, profile.categories.get(name, 0.0)) for name in names])
 
 
 def _share_missing(values: pl.Series) -> float:

@@ -68,6 +68,8 @@ def test_columns_stand_beside_those_of_training() -> None:
         "'carrier': 25.0% missing; 'UA' 50.0%, 'AA' 25.0%. In training: 0.0% missing; 'UA' 70.0%, 'AA' 20.0%",
     )
     assert found.of == 4
+    (said,) = select(FRAME, Question(having=(("carrier", "AA"),)), PROFILES).sentences
+    assert said == "'carrier': 25.0% missing; 'AA' 25.0%. In training: 0.0% missing; 'AA' 20.0%"
     assert found.rows.columns[-2:] == ["distance", "carrier"]
 
 
