@@ -257,10 +257,11 @@ class Look:
         with self._engine.connect() as connection:
             standing = read_board(connection, name).of(name)
             known = read_kinds(connection, (*ALERTED, EventKind.ALERT_CLOSED), (name,))
-        found = standing_drift(standing, looked.drift)
+        found = list[Finding]()
         for version, decision in looked.drift.items():
             drifted = of_drift(decision, version, standing, recent=recent, asked=asked)
             found += unanswered(drifted, name, closed_before(known), self._use_case.monitor.drift.block)
+        found += standing_drift(standing, looked.drift)  # of two of one kind and key the first counts: what is newer
         found += of_columns(looked.outages or (), standing, told_before(known), recent=recent, asked=asked)
         harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
         found += [say.of_window(result.reason, span, result.report_url, asked, then) for span, result in harmed[-1:]]

@@ -55,7 +55,8 @@ def test_a_column_that_vanished_shows_rows_without_it(world: World, typed: Typed
     assert said.startswith(f"240 of 240 rows of {world.name} from 2013-04-11 to 2013-04-15, the oldest first.")
     assert "'distance': 100.0% missing. In training: 0.0% missing; median 49" in said
     (one,) = [line for line in said.splitlines() if line.startswith("One of them whole: ")]
-    assert "distance" not in json.loads(typed(one.removeprefix("One of them whole: ")))["inputs"]
+    shown = typed(one.removeprefix("One of them whole: "))
+    assert "distance" not in json.loads(shown[shown.index("\n{") if shown[0] != "{" else 0 :])["inputs"]
 
 
 def test_drift_shows_the_column_beside_training_and_a_slice_the_rows_with_the_greatest_loss(
