@@ -21,12 +21,14 @@ from flywheel.recalibration import KEY, Recalibrated, path_of, read_key
 from flywheel.usecase import UseCase, parse_usecase
 from monitoring.look.recalibrating import Handover, findings_of, recalibrate
 from monitoring.retraining.level import Learned
+from monitoring.rows.question import Asked
 from tests.deploy.conftest import ENVIRONMENT, ROOT, wait_for
 from tests.deploy.shop import REFERENCE
 from tests.monitoring.flights_log import Flight, write_log
 from tests.monitoring.flights_package import USE_CASE, write_model
 
 BEGIN, DAY, NAME = datetime(2013, 4, 1), timedelta(days=1), "moved"
+HERE = Asked(Path("usecase.yaml"), datetime(2013, 5, 1))
 LEARNED = Learned("1", 0.25, 0.0, 1.0, 500, datetime(2013, 4, 9), "Since.", is_renewed=True)
 # Hands over one shift after another, none of which is news, until it is killed.
 WRITER = """
@@ -144,21 +146,21 @@ def test_without_new_outcomes_what_there_is_is_not_renewed_and_people_are_told(w
     world.fly(0, 10)
     (learned,) = world.look(11)
     before = world.held()
-    assert list(findings_of([learned], "here")) == []
+    assert list(findings_of([learned], BEGIN, HERE)) == []
     world.fly(16, 1)  # without it nobody would have been answered lately
     (late,) = world.look(16)
     assert world.held() == before
-    (finding,) = findings_of([late], "here")
+    (finding,) = findings_of([late], BEGIN, HERE)
     assert (finding.kind, finding.key) == ("recalibration", "1")
     assert "is not renewed. No outcome is known of anything after 2013-04-10." in finding.what
-    assert list(findings_of([replace(late, before=0.0)], "here")) == []
+    assert list(findings_of([replace(late, before=0.0)], BEGIN, HERE)) == []
 
 
 def test_a_shift_at_its_bound_is_told(world: World, told: Told) -> None:
     world.fly(0, 12, late=1.0)
     (learned,) = world.look(13)
     assert learned.shift == 0.5
-    (finding,) = findings_of([learned], "here")
+    (finding,) = findings_of([learned], BEGIN, HERE)
     assert "moved by +0.50, as far as its package allows" in finding.what
 
 
