@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks.concept_drift_days import day_rows
 from benchmarks.concept_drift_detectors import ADWIN, DETECTORS, OTHERS, OURS, first
 from benchmarks.concept_drift_losses import loss_rows
+from benchmarks.concept_drift_small import small_rows
 from benchmarks.concept_drift_worlds import STATIONARY, Step, errors
 from flywheel.goals import Goal, goal, write_goals
 
@@ -50,6 +51,7 @@ def main() -> None:
     rates = [null_row(name, rate, many) for rate in RATES for name in DETECTORS]
     others = [row for steps_of_one in OTHER_STEPS for row in step_rows(steps_of_one, streams // 4)]
     rows = [*steps, *nulls, *rates, *others, *loss_rows(5 * days, SEED), *day_rows(days, SEED)]
+    rows += small_rows(5 * days, SEED)
     goals = measured_goals(steps, nulls[0])
     show(rows, goals)
     print(f"took {time.monotonic() - began:.0f} s")

@@ -9,8 +9,9 @@ import typer
 
 from flywheel import edge
 from flywheel.connections import QUIET
+from flywheel.refusal import refusal_told
 from flywheel.usecase import load_usecase
-from training.arguments import parse_as_of, parse_length, parse_trials, with_rows
+from training.arguments import parse_as_of, parse_length, parse_like, parse_trials, with_rows
 
 MANNERS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -33,12 +34,13 @@ def train(
     trials: Annotated[str, typer.Option(help="How many trials, instead of the use case's number.")] = "",
     window: Annotated[str, typer.Option(help="Train on this much history (90d), instead of train.window.")] = "",
     half_life: Annotated[str, typer.Option(help="Rows of this age weigh half (60d), instead of train.half_life.")] = "",
+    like: Annotated[str, typer.Option(help="champion: train its code on newer data, or nothing (for services).")] = "",
 ) -> None:
     """Tune, evaluate and register one version of a use case.
 
     Example: python -m training --usecase examples/flights/usecase.yaml --as-of 2013-04-01 --trials 10
     """
-    moment, count = parse_as_of(as_of), parse_trials(trials)
+    moment, count, only_like = parse_as_of(as_of), parse_trials(trials), parse_like(like)
     lengths = {"window": parse_length("window", window), "half_life": parse_length("half_life", half_life)}
     spec = with_rows(load_usecase(usecase), lengths)
     # Imports of 1 s and of 9 s, behind the checks that need not wait for them.
@@ -49,7 +51,8 @@ def train(
     from training.job import train as run  # noqa: PLC0415
     from training.summary import summary  # noqa: PLC0415
 
-    done = run(spec, usecase, url, as_of=moment, trials=count)
+    with refusal_told(os.environ):
+        done = run(spec, usecase, url, as_of=moment, trials=count, like_champion=only_like)
     typer.echo(f"{done.name} version {done.version} ({done.semver}): {summary(done.evaluation)} (run {done.run_id}).")
 
 

@@ -38,6 +38,17 @@ def parse_trials(text: str) -> int | None:
     return int(text)
 
 
+def parse_like(text: str) -> bool:
+    """Say whether only what the champion was made of may be trained; empty is no.
+
+    Raises:
+        UsageError: It names anything but the champion.
+    """
+    if text.strip() not in ("", "champion"):
+        raise UsageError(f"like '{text}' is nothing to train like. Write champion, or leave it out.")
+    return bool(text.strip())
+
+
 def parse_length(name: str, text: str) -> timedelta | None:
     """Read a length of time such as 90d; empty is None.
 

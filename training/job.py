@@ -15,9 +15,12 @@ import mlflow
 import structlog
 from mlflow.tracking import MlflowClient
 
+from flywheel.errors import NotApprovedError
 from flywheel.package import Span
 from flywheel.profile import DataProfile, read_data_profile
+from flywheel.profiling.series import Series
 from flywheel.usecase import UseCase
+from training.approval import check_code, check_newer
 from training.candidate import Candidate, make_candidate, make_subject
 from training.checks.finding import CheckFailedError
 from training.checks.report import checks_html
@@ -41,6 +44,7 @@ from training.search.progress import SearchProgress
 from training.search.recorder import TrialRecorder
 from training.search.search import Found, search
 from training.search.trial import TrialReport, fit
+from training.unseen import unseen_answers
 
 _log = structlog.get_logger()
 
@@ -71,7 +75,13 @@ class Studied:
 
 
 def train(
-    usecase: UseCase, path: Path, url: str, *, as_of: datetime | None = None, trials: int | None = None
+    usecase: UseCase,
+    path: Path,
+    url: str,
+    *,
+    as_of: datetime | None = None,
+    trials: int | None = None,
+    like_champion: bool = False,
 ) -> Trained:
     """Tune, evaluate, package, log and register.
 
@@ -81,13 +91,18 @@ def train(
         url: Of the database where Optuna keeps the study.
         as_of: Naive UTC; nothing known later is used.
         trials: Instead of the use case's number.
+        like_champion: Train the champion's code and environment on newer data, or nothing: see `training.approval`.
 
     Raises:
+        NotApprovedError: Something is not the champion's; nothing was searched.
         FlywheelError: A check of the data, the features or the split failed, or the search found nothing.
     """
     with tempfile.TemporaryDirectory(prefix="flywheel-") as place:
         folder = Path(place)
         before = find_predecessors(usecase.name, folder / "versions")
+        if like_champion:
+            with _refusing(usecase, moment_of(usecase, as_of)):
+                check_code(usecase, path, moment_of(usecase, as_of), before.champion)
         try:
             prepared = prepare(usecase, path, as_of, last_profile(before))
         except CheckFailedError as fault:
@@ -96,6 +111,9 @@ def train(
                 raise
         if prepared.warning is not None:
             _log.warning("source", reason=prepared.warning)
+        if like_champion and before.champion is not None:
+            with _refusing(usecase, prepared.as_of):
+                check_newer(prepared.split.rows[prepared.split.time].item(-1), before.champion)
         with _run(usecase, prepared.as_of) as run_id:
             studied = _study(prepared, before, folder / "dataset", url, trials)
             return _publish(prepared, before, studied, folder / "package", run_id)
@@ -115,6 +133,17 @@ def _run(usecase: UseCase, as_of: datetime) -> Iterator[str]:
         mlflow.set_experiment(usecase.name)
     with mlflow.start_run(run_name=f"{usecase.name} as of {as_of:%Y-%m-%d}") as run:
         yield run.info.run_id
+
+
+@contextmanager
+def _refusing(usecase: UseCase, as_of: datetime) -> Iterator[None]:
+    """Let a refusal end a run that fails and says why: people find it where trainings are."""
+    try:
+        yield
+    except NotApprovedError as fault:
+        with _run(usecase, as_of):
+            mlflow.set_tag("refused", str(fault))
+            raise
 
 
 def _study(prepared: Prepared, before: Predecessors, folder: Path, url: str, trials: int | None) -> Studied:
@@ -196,9 +225,7 @@ def _publish(prepared: Prepared, before: Predecessors, studied: Studied, folder:
             evaluation=studied.evaluation.document(),
             checks_html=checks_html(prepared.checked.report),
             data_profile=prepared.checked.profile,
-            blocks=reference_blocks(
-                prepared.split.rows, prepared.contract, prepared.usecase, test, studied.dataset.classes
-            ),
+            blocks=_blocks(prepared, studied),
             lock=lock,
             plots={_title(name): figure for name, figure in drawn.items() if name not in OF_THE_SEARCH},
         ),
@@ -223,6 +250,12 @@ def _last_fit(studied: Studied) -> object:
     """Fit the chosen parameters on all labelled rows: what is served knows the latest weeks."""
     plan, found, dataset = studied.plan, studied.found, studied.dataset
     return fit(found.family, found.params, dataset, dataset.everything, seed=plan.seed, threads=plan.threads).model
+
+
+def _blocks(prepared: Prepared, studied: Studied) -> Series:
+    candidate, plan, found = studied.candidate, studied.plan, studied.found
+    answers = unseen_answers(prepared, studied.dataset, candidate, plan=plan, found=found)
+    return reference_blocks(prepared.split.rows, prepared.contract, prepared.usecase, answers)
 
 
 def _documents(prepared: Prepared, folder: Path) -> dict[str, bytes]:

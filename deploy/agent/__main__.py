@@ -3,7 +3,7 @@
     python -m deploy.agent --package DIR --usecase NAME --version V --digest D --port P --spool DIR
                            --backend mlflow --scorer URL[,URL…] | --backend onnx
                            | --backend constant --answer JSON  [--serving JSON]
-                           [--otlp URL --trace-percent N]
+                           [--recalibration FILE --recalibration-key FILE] [--otlp URL --trace-percent N]
 
 SIGTERM: `/ping` says no, so that the router looks elsewhere; then no new connection is taken, what is in flight is
 finished and recorded, and the process ends with 0.
@@ -17,6 +17,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from deploy.agent.backends.pool import Pool
 from deploy.agent.backends.worker import Worker
 from deploy.agent.dataplane import DataPlane
 from deploy.agent.health import Health
+from deploy.agent.level import Level, level_of
 from deploy.agent.limits import Limits
 from deploy.agent.outcomes import OutcomeSpool
 from deploy.agent.package import ServedPackage, check_digest, read_served
@@ -77,6 +79,7 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
         tracing = opened.enter_context(_tracing(options))
         spool = opened.enter_context(Spool(options.spool, contract, limits))
         async with _backend(options, package.contract) as backend:
+            level = _level(options, identity, package.contract, metrics)
             dataplane = DataPlane(
                 identity,
                 package.contract,
@@ -86,6 +89,7 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
                 width=backend.width,
                 remote=backend.remote,
                 metrics=metrics,
+                level=level,
             )
             can_record = spool.is_writable if not limits.unlogged else lambda: True
             health = Health(backend, dataplane.validate(package.example), can_record)
@@ -109,7 +113,7 @@ async def _serve(options: argparse.Namespace, serving: UseCaseServing) -> None:
             for collector in (SpoolCollector(options.spool, identity.use_case, identity.version), gpus):
                 metrics.add(collector)
             work = (dataplane.batcher.run(), health.run(), watch_loop(metrics), gpus.run())
-            tasks = [asyncio.create_task(one) for one in work]
+            tasks = [asyncio.create_task(one) for one in (*work, *([level.run()] if level is not None else []))]
             async with _grpc_door(
                 options, limits, dataplane=dataplane, health=health, metrics=metrics, tracing=tracing
             ):
@@ -172,6 +176,16 @@ def _backend(options: argparse.Namespace, contract: Contract) -> Backend:
     return Onnx(options.package, contract)
 
 
+def _level(options: argparse.Namespace, identity: Identity, contract: Contract, metrics: Metrics) -> Level | None:
+    """Return what moves answers, with what counts now, so that the first answer is moved already."""
+    file = options.recalibration if options.backend != "constant" else None  # what was declared is no estimate
+    files = file, options.recalibration_key
+    level = level_of(options.package, identity, [output.name for output in contract.outputs], files, metrics)
+    if level is not None:
+        level.look(datetime.now(UTC))
+    return level
+
+
 async def _until_signalled(tasks: Sequence["asyncio.Task[None]"]) -> None:
     """Return at SIGTERM or SIGINT; raise what ended one of the tasks, without which this agent is of no use."""
     came = asyncio.Event()
@@ -202,6 +216,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--spool", type=Path, required=True, help="folder for prediction records")
     parser.add_argument("--outcomes", type=Path, help="folder for outcomes; without, POST /feedback does not exist")
+    parser.add_argument("--recalibration", type=Path, help="file of the shift; without, answers are never moved")
+    parser.add_argument("--recalibration-key", type=Path, help="file of the key that it is signed with")
     parser.add_argument("--otlp", type=collector_url, help="OTLP/HTTP collector; without, nothing is traced")
     parser.add_argument("--trace-percent", type=float, default=1.0, help="of what no caller decides about (1)")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds between SIGTERM and closing the door")

@@ -12,6 +12,7 @@ import structlog
 import uuid_utils
 
 from deploy.agent.batching import Batcher, Failure, Job, Score
+from deploy.agent.level import Level
 from deploy.agent.limits import Limits
 from deploy.agent.outputs import Outputs
 from deploy.agent.recording import Asked, Caller, Finished, Identity, Recorder
@@ -71,6 +72,7 @@ class DataPlane:
         width: Calls of `score` in flight at once.
         remote: `score` waits for another process.
         metrics: Is told of queue and calls.
+        level: By how much answers are moved; None: never.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class DataPlane:
         width: int = 1,
         remote: bool = False,
         metrics: Metrics | None = None,
+        level: Level | None = None,
     ) -> None:
         self.identity = identity
         self.contract = contract
@@ -91,6 +94,7 @@ class DataPlane:
         self._append = append
         self._deadline_seconds = limits.deadline_seconds
         self._ignore_unknown = limits.ignore_unknown
+        self._level = level
         self._unlogged, self._metrics, self._gap = limits.unlogged, metrics, Gap(identity.use_case, identity.version)
         self.batcher: Batcher[Asked] = Batcher(score, self._settle, limits, width=width, remote=remote, metrics=metrics)
 
@@ -127,9 +131,12 @@ class DataPlane:
         return trace.timed("validate", self.validate, rows)
 
     def _settle(self, finished: Finished) -> None:
-        """Record first, in one write, then answer."""
+        """Move the answers by what counts now, record them, in one write, then answer."""
+        shift = 0.0
+        if self._level is not None:
+            finished, shift = self._level.moved(finished)
         try:
-            self._write(self._recorder.lines(finished), finished)
+            self._write(self._recorder.lines(finished, shift), finished)
         except OSError as fault:
             finished = self._unrecorded(finished, fault)
         else:

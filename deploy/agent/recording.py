@@ -84,11 +84,13 @@ class Recorder:
             "cache_hit": False,
         }
 
-    def lines(self, finished: Finished) -> bytes:
-        """Return whole lines of what finished now: nearly always one."""
+    def lines(self, finished: Finished, shift: float = 0.0) -> bytes:
+        """Return whole lines of what finished now, nearly always one; `shift` is what its answers were moved by."""
         columns = _requests(finished) | self._rows(finished) | self._results(finished)
         count = len(columns["row"])
         shared = self._shared | {"recorded_time": datetime.now(UTC).replace(tzinfo=None)}
+        if shift:
+            shared["shift"] = shift
         return b"".join(_written(shared, columns, count)) if count else b""
 
     def _rows(self, finished: Finished) -> Columns:

@@ -11,6 +11,7 @@ from deploy.desired import Served
 from deploy.local import limited
 from deploy.local.choice import Name
 from deploy.local.places import Agent, Worker, program_name
+from flywheel.recalibration import KEY, path_of
 from flywheel.serving import Observability, Resources, UseCaseServing
 from flywheel.settings import Settings
 from flywheel.stack.supervisor import Program
@@ -109,6 +110,8 @@ def agent_program(settings: Settings, version: Version, agent: Agent) -> Program
     speak = [sys.executable, "-m", "deploy.agent", "--package", str(version.folder), "--usecase", served.usecase]
     speak += ["--version", served.version, "--digest", served.digest, "--spool", str(spool)]
     speak += ["--outcomes", str(settings.root / "outcomes" / spool.name)]
+    speak += ["--recalibration", str(path_of(settings.root, served.usecase, served.version))]
+    speak += ["--recalibration-key", str(settings.root / KEY)]
     speak += ["--port", str(agent.http), "--grpc-port", str(agent.grpc)]
     speak += ["--backend", version.backend, "--serving", version.settings, *version.traces]
     if version.scorers:

@@ -19,6 +19,7 @@ SHARED = (
     "recorded_time",
     "online_features",
     "cache_hit",
+    "shift",
 )
 REQUIRED = ("schema_version", "request_id", "attempt", "row", "prediction_id", "event_time", "recorded_time", "status")
 

@@ -19,7 +19,7 @@ from monitoring.backtest.policies import Policy
 from monitoring.backtest.scene import Replayed, Scene, Training
 from monitoring.retraining.evidence import Attempt, End, Evidence, Looked
 from monitoring.retraining.policy import RetrainDecision, decide
-from monitoring.retraining.recalibration import HORIZON, shift, shifted
+from monitoring.retraining.recalibration import shift, shifted
 
 
 def replay(scene: Scene, policy: Policy) -> Replayed:
@@ -96,7 +96,7 @@ class _Life:
         how, history = self.policy.recalibration, self.scene.history
         if how is None:
             return
-        begin, known = max(self.first, history.place(now - HORIZON * how.half_life * DAY)), history.known(now)
+        begin, known = max(self.first, history.place(now - how.reach)), history.known(now)
         label, raw = history.label[begin:known], self.raw[begin - self.first : known - self.first]
         newest = micros(now) // (DAY // MICROSECOND)
         by = shift(label, raw, newest - history.day[begin:known], how, task=history.task)

@@ -23,6 +23,7 @@ class Plan:
         whiten: Whether a loss may resemble the one before it, as days do; then innovations are judged.
         name: Of the mean loss, for sentences.
         unit: Of what one loss is, for sentences: labels, days.
+        positive: Whether no mean can lie below 0, so that no interval may.
     """
 
     per_false_alarm: float = 7.5e6  # ADWIN's defaults were measured to give as many: 33 in 250 million
@@ -31,6 +32,7 @@ class Plan:
     whiten: bool = False
     name: str = "mean loss"
     unit: str = "labels"
+    positive: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no test can keep."""

@@ -1,12 +1,13 @@
 """What the test says: a verdict with its sentence, since when, the mean loss before and after, and the evidence."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95  # two-sided
+LARGEST_LOG = 300.0  # beyond it a ratio is no number any more
 
 
 class Verdict(StrEnum):
@@ -26,6 +27,13 @@ class Mean:
     mean: float | None
     low: float | None = None
     high: float | None = None
+
+    def above_zero(self) -> "Mean":
+        """Return it with its interval on the logarithmic scale (the delta method), which cannot reach below 0."""
+        if self.mean is None or self.mean <= 0 or self.high is None:
+            return self
+        ratio = math.exp(min((self.high - self.mean) / self.mean, LARGEST_LOG))
+        return replace(self, low=self.mean / ratio, high=self.mean * ratio)
 
     def text(self, unit: str) -> str:
         """Write it for a sentence."""

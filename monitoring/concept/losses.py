@@ -179,7 +179,8 @@ class LossTest:
 
     def _mean(self, tally: Floats) -> Mean:
         inflation = 1.0 if self._state.scale is None else self._state.scale.inflation
-        return mean_of(int(tally[COUNT]), float(tally[TOTAL]), float(tally[SQUARES]), inflation=inflation)
+        mean = mean_of(int(tally[COUNT]), float(tally[TOTAL]), float(tally[SQUARES]), inflation=inflation)
+        return mean.above_zero() if self.plan.positive else mean
 
     def _sentence(self, parts: tuple[Mean, Mean], since: int, *, rose: bool) -> str:
         plan, (before, later) = self.plan, parts

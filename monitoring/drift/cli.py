@@ -32,6 +32,7 @@ def drift(
 ) -> None:
     """Judge whether windows have drifted from a reference, within a budget of false alarms."""
     from monitoring.drift.file import Request, judge_files, settings_of
+    from monitoring.drift.wording import alarm_in_words
 
     settings = settings_of(
         block=block,
@@ -47,5 +48,7 @@ def drift(
         from monitoring.drift.plot import draw
 
         plot.write_bytes(draw(decision, f"{reference.name} and what came after"))
-    typer.echo(json.dumps(document, indent=1) if as_json else "\n".join([decision.reason, *decision.notes]))
+    alarms = [f"- {alarm_in_words(look)}" for look in decision.alarms] if len(decision.alarms) > 1 else []
+    lines = [decision.reason, *alarms, *decision.notes]
+    typer.echo(json.dumps(document, indent=1) if as_json else "\n".join(lines))
     raise typer.Exit(EXIT_CODES[decision.verdict.value])

@@ -5,7 +5,6 @@ A decision is a function of two profiles and the settings, so the same record gi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
 from enum import StrEnum
 from typing import Any
 
@@ -15,8 +14,7 @@ from flywheel.profiling.series import Series
 from monitoring.drift.moved import Moved
 from monitoring.drift.streams import SOURCES, Source
 from monitoring.drift.watch import LEAST_BLOCKS, Look, Watch, learn
-
-MOST_NAMED = 3  # in the sentence; the record names all
+from monitoring.drift.wording import reason_of
 
 
 class Verdict(StrEnum):
@@ -36,7 +34,7 @@ class DriftDecision:
 
     Args:
         verdict: Drift, quiet, or not yet.
-        reason: One sentence.
+        reason: What was found, in a sentence or two: of several alarms the newest, which the record all has.
         settings: Budget, least effect, and what is left out.
         threshold: E-value at which there is an alarm; None without a watch.
         looks: The blocks judged, in order of time.
@@ -130,7 +128,7 @@ def decide(watch: Watch, looks: Sequence[Look]) -> DriftDecision:
     alarms, changes = [look for look in looks if look.alarm], [change for look in looks for change in look.changes]
     return DriftDecision(
         Verdict.DRIFT if alarms or changes else Verdict.QUIET,
-        _reason(watch, looks),
+        reason_of(looks, watch.threshold, watch.settings.false_alarms_per_year),
         watch.settings,
         watch.threshold,
         tuple(looks),
@@ -142,29 +140,6 @@ def decide(watch: Watch, looks: Sequence[Look]) -> DriftDecision:
 def undecided(reason: str, settings: Drift) -> DriftDecision:
     """Return the decision that none can be made yet."""
     return DriftDecision(Verdict.UNDECIDED, reason, settings)
-
-
-def _reason(watch: Watch, looks: Sequence[Look]) -> str:
-    changes = list(dict.fromkeys(change.sentence for look in looks for change in look.changes))
-    alarms = [look for look in looks if look.alarm]
-    budget = watch.settings.false_alarms_per_year
-    if not alarms:
-        best = max(look.e_value for look in looks)
-        quiet = (
-            f"No drift in {_counted(len(looks), 'block')}: evidence of {best:,.3g} at most, where"
-            f" {watch.threshold:,.0f} is an alarm, due {budget:g} times a year at most by chance."
-        )
-        return " ".join([*changes, quiet])
-    return " ".join([*changes, *(_alarm_sentence(look, watch.threshold) for look in alarms[:MOST_NAMED])])
-
-
-def _alarm_sentence(look: Look, threshold: float) -> str:
-    named = "; ".join(f"{one.sentence} since {_moment(one.since)}" for one in look.moved[:MOST_NAMED])
-    more = len(look.moved) - MOST_NAMED
-    others = f"; and {_counted(more, 'more change')}" if more > 0 else ""
-    return (
-        f"Drift on {_moment(look.start)}: {named}{others}. Evidence {look.e_value:,.3g}, {threshold:,.0f} is an alarm."
-    )
 
 
 def _notes(watch: Watch) -> tuple[str, ...]:
@@ -187,11 +162,3 @@ def _alarm(look: Look) -> dict[str, Any]:
         "since": min(one.since for one in look.moved).isoformat() if look.moved else look.start.isoformat(),
         "moved": [one.body() for one in look.moved],
     }
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _moment(moment: datetime) -> str:
-    return moment.date().isoformat() if moment.time() == time() else moment.isoformat(" ", "minutes")

@@ -73,6 +73,11 @@ class Detectors:
         self.log_sum[streams] = -np.inf
         self.log_best[streams] = -np.inf
 
+    def fade(self, kept: float) -> None:
+        """Keep this part of all evidence."""
+        with np.errstate(divide="ignore"):
+            self.log_sum += np.log(kept)
+
     def effects(self) -> Floats:
         """Return the shift since each detector's likeliest start, in units of the stream."""
         return np.asarray(self.moved / np.maximum(self.certain, 1e-300))

@@ -1,7 +1,6 @@
 """The watch over the streams of one kind: forecast, scores, bets."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,6 +18,8 @@ TRUSTED = 120  # blocks of a reference, the newest, whose surprises tell how hea
 EARLY = 3  # the first third of a reference only teaches
 # The evidence of a kind is split between sources: one prediction counts for as much as half of all inputs.
 SOURCE_WEIGHTS = {"input": 2.0, "prediction": 1.0, "outcome": 1.0}
+# What never varied in the reference, such as of a column without missing values, needs little to stand out.
+CONSTANT = 0.25
 VIEW_WEIGHTS = np.array([0.3, 0.7])  # of a stream alone, and of what is left of it without the others
 GREATEST_LOG = 600.0  # beyond it an e-value is no number any more
 
@@ -74,7 +75,7 @@ class KindWatch:
         beliefs = _beliefs(whitener, history, level)
         # A stream that never varies, such as of values that are never missing, tells nothing of days.
         varying = np.ptp(np.where(present, history.values, level), axis=0) > 0
-        importance = weights_of(streams) * (varying if varying.any() else 1.0)
+        importance = weights_of(streams, varying) * (varying if varying.any() else 1.0)
         log_prior = learned_prior(whitener, importance / importance.sum())
         scores = np.array([belief.forecast(log_prior).score for belief in beliefs])
         units = np.array([stream.unit for stream in streams])
@@ -91,7 +92,7 @@ class KindWatch:
         )
 
     def __post_init__(self) -> None:
-        self.weights = weights_of(self.streams)
+        self.weights = weights_of(self.streams, self.views.varying)
 
     @property
     def terms(self) -> int:
@@ -101,7 +102,7 @@ class KindWatch:
     def take(self, values: Floats, design: Floats, noise: float) -> None:
         """Hold the next block's values (n_streams,) against what was expected, and bet."""
         forecast = self.whitener.step(values - self.level, design, noise).forecast(self.log_prior)
-        looked = self.views.look(forecast)
+        looked = self.views.look(forecast, self.moved.learning)
         self.detectors.step(looked)
         self.detectors.rest(self.moved.learning)
         for stream, shift, age in self.moved.step(looked):
@@ -110,9 +111,12 @@ class KindWatch:
 
     def e_values(self) -> Floats:
         """Return each stream's evidence, (n_streams,): nothing from detectors whose shift is below the least effect."""
-        large = np.abs(self.detectors.effects()) >= self.least[:, None, None]
-        e_values = np.where(large, np.exp(np.minimum(self.detectors.log_sum, GREATEST_LOG)), 0.0)
+        e_values = np.where(self._large, np.exp(np.minimum(self.detectors.log_sum, GREATEST_LOG)), 0.0)
         return np.asarray(e_values @ SLOPE_WEIGHTS @ VIEW_WEIGHTS)
+
+    @property
+    def _large(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(np.abs(self.detectors.effects()) >= self.least[:, None, None])
 
     def e_value(self) -> float:
         """Return the evidence of all streams together."""
@@ -121,7 +125,7 @@ class KindWatch:
     def strongest(self) -> Strongest:
         """Return what the best detector of each stream has found."""
         found, rows = self.detectors, np.arange(len(self.streams))
-        log_sum = found.log_sum.reshape(len(rows), -1)
+        log_sum = np.where(self._large, found.log_sum, -np.inf).reshape(len(rows), -1)
         best = log_sum.argmax(axis=1)
         with np.errstate(divide="ignore"):
             error = 1 / np.sqrt(found.certain.reshape(len(rows), -1)[rows, best])
@@ -129,12 +133,15 @@ class KindWatch:
         effect = found.effects().reshape(len(rows), -1)[rows, best]
         return Strongest(evidence, effect, error, found.age.reshape(len(rows), -1)[rows, best])
 
-    def settle(self, moved: Sequence[Stream]) -> None:
-        """Learn streams that moved anew, and begin all bets anew."""
-        strongest = self.strongest()
-        places = [number for number, stream in enumerate(self.streams) if stream in moved]
-        self.moved.begin(places, strongest)
-        self.detectors = Detectors.idle(len(self.streams), 2)
+    def settle(self, moved: Sequence[Stream], columns: Container[str]) -> None:
+        """Learn streams that moved anew, and begin the bets on all streams of these columns anew."""
+        self.moved.begin([number for number, stream in enumerate(self.streams) if stream in moved], self.strongest())
+        begun = [stream.column in columns or stream.detail in columns for stream in self.streams]
+        self.detectors.rest(np.array(begun))
+
+    def begin_anew(self) -> None:
+        """Learn every stream's level from the next blocks, whatever it was."""
+        self.moved.begin_anew()
 
 
 def numbers_of_columns(streams: Sequence[Stream]) -> npt.NDArray[np.int64]:
@@ -145,11 +152,14 @@ def numbers_of_columns(streams: Sequence[Stream]) -> npt.NDArray[np.int64]:
     return np.array([numbers[stream.column] for stream in streams])
 
 
-def weights_of(streams: Sequence[Stream]) -> Floats:
-    """Return each stream's part of its kind's evidence, (n_streams,), together 1."""
-    counts = Counter(stream.source for stream in streams)
-    total = sum(SOURCE_WEIGHTS[source] for source in counts)
-    return np.array([SOURCE_WEIGHTS[stream.source] / total / counts[stream.source] for stream in streams])
+def weights_of(streams: Sequence[Stream], varying: npt.NDArray[np.bool_]) -> Floats:
+    """Return each stream's part of its kind's evidence, (n_streams,), together 1, from which have ever varied."""
+    own, sources = np.where(varying, 1.0, CONSTANT), np.array([stream.source for stream in streams])
+    parts = np.zeros(len(streams))
+    for source in np.unique(sources):
+        among = sources == source
+        parts[among] = SOURCE_WEIGHTS[source] * own[among] / own[among].sum()
+    return np.asarray(parts / parts.sum())
 
 
 def _beliefs(whitener: Whitener, history: History, level: Floats) -> list[Belief]:

@@ -52,6 +52,12 @@ class Relearning:
             self.moved[stream] = strongest.effect[stream] * self.certain[stream]
             self.age[stream] = strongest.age[stream]
 
+    def begin_anew(self) -> None:
+        """Begin with all streams and what the next blocks show of them."""
+        self.left[:] = BLOCKS
+        for known in (self.moved, self.certain, self.age):
+            known[:] = 0.0
+
     def step(self, looked: Looked) -> Iterator[tuple[int, float, int]]:
         """Add a block; yield each stream that has been learned, how far it has moved, and since how many blocks."""
         learning = self.learning

@@ -107,17 +107,19 @@ class Views:
         own = Tail.of(scores[:, varying])
         return cls(own, Tail.of((rest / left)[:, varying]), columns, np.asarray(shared), np.asarray(left), varying)
 
-    def look(self, forecast: Forecast) -> "Looked":
-        """Look at one block in both ways, and learn from it."""
-        shared = self.shared * mean_of_others(forecast.score[None], self.columns)[0]
+    def look(self, forecast: Forecast, moved: npt.NDArray[np.bool_]) -> "Looked":
+        """Look at one block in both ways, and learn from it: not from streams that have `moved`, (n_streams,)."""
+        usual = np.where(moved, 0.0, forecast.score)
+        shared = self.shared * mean_of_others(usual[None], self.columns)[0]
         rest = (forecast.score - shared) / self.left
         scores = np.stack([self.own.normal(forecast.score), self.rest.normal(rest)], axis=1)
         surprises = np.stack([forecast.surprise, forecast.surprise - shared * forecast.deviation], axis=1)
         scales = np.stack(
             [forecast.deviation * self.own.scale, forecast.deviation * self.left * self.rest.scale], axis=1
         )
-        self.own.learn(forecast.score[self.varying])
-        self.rest.learn(rest[self.varying])
+        taught = self.varying & ~moved
+        self.own.learn(forecast.score[taught])
+        self.rest.learn(rest[taught])
         return Looked(scores, surprises, scales, forecast.lasting)
 
 

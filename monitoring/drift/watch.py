@@ -1,7 +1,8 @@
 """A watch over all streams of a use case: learns a reference, takes block after block, alarms within a budget.
 
 What it costs does not depend on how long it has watched. After an alarm the columns that moved are taken at their new
-level, so that an alarm is told once and a second change is a second alarm.
+level, so that an alarm is told once and a second change is a second alarm. An alarm spends evidence: at least as much
+as the threshold is gone, and what other columns have beyond it stays, so a noisy column hides no other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,6 +82,11 @@ class Watch:
         """The e-value that is reached `false_alarms_per_year` times a year at most, while nothing changes."""
         return CALIBRATED * (YEAR / self.calendar.every) / self.settings.false_alarms_per_year
 
+    @property
+    def e_value(self) -> float:
+        """The evidence of all streams together."""
+        return float(sum(part * self.kinds[kind].e_value() for kind, part in self._parts().items()))
+
     def take(self, block: Block, *, whole: bool = True) -> Look:
         """Take the next block in order of time.
 
@@ -110,16 +116,26 @@ class Watch:
         return self._look(block, changes)
 
     def _look(self, block: Block, changes: tuple[Change, ...]) -> Look:
-        e_value = sum(part * self.kinds[kind].e_value() for kind, part in self._parts().items())
+        e_value = self.e_value
         moved: tuple[Moved, ...] = ()
         if e_value >= self.threshold:
             moved = self.ranked(block.start, self.threshold)
-            for watch in self.kinds.values():
-                watch.settle([one.stream for one in moved])
+            self._spend(e_value, [one.stream for one in moved])
         unseen = self.calendar.unseen(block.start, self.reference)
-        return Look(
-            block.start, block.rows, float(e_value), bool(e_value >= self.threshold), moved, changes, tuple(unseen)
-        )
+        return Look(block.start, block.rows, e_value, e_value >= self.threshold, moved, changes, tuple(unseen))
+
+    def _spend(self, e_value: float, moved: Sequence[Stream]) -> None:
+        """Take the threshold's worth of evidence: all of the columns that moved, and of the others what is short of it.
+
+        The evidence less what alarms have spent grows by one a block at most while nothing changes, as before any.
+        """
+        columns = {stream.column for stream in moved}
+        for watch in self.kinds.values():
+            watch.settle(moved, columns)
+        left = self.e_value
+        kept = min(1.0, (e_value - self.threshold) / left) if left else 0.0
+        for watch in self.kinds.values():
+            watch.detectors.fade(kept)
 
     def ranked(self, start: datetime, threshold: float | None = None) -> tuple[Moved, ...]:
         """Rank streams by their part of the evidence up to the block that begins at `start`; see `ranked_streams`."""
@@ -178,6 +194,7 @@ def learn(
         history = History(values, designs[:, :terms], noise, gaps, floor)
         variances = calendar.variances()[:terms]
         watch.kinds[kind] = KindWatch.learn(kind, followed, history, variances, settings.least_effect)
+    watch.kinds[Kind.ROWS].begin_anew()  # what is asked says nothing of how much there was to train on
     return watch
 
 

@@ -8,8 +8,12 @@ parts.py      what each part is called; telling.py shows it on a terminal
 looked.py     what a look has found; told.py says it in lines
 recent.py     what the newest answers are worth: realised, and estimated
 due.py        which windows have anything new
+budget.py     how drift and the losses share the budget of false alarms
 drifting.py   a version's blocks against those it was trained on
 inputs.py     the newest rows: replayed, complete, fresh, usual
-findings.py   decisions as findings, for alerts
+outages.py    columns without values: since when, until when
+columns.py    what is told of them: one finding a trouble
+alarms.py     what is told of drift: what holds or is recent
+findings.py   other decisions as findings, for alerts
 pages.py      what people see of it, in MLflow
 """

@@ -19,6 +19,7 @@ from flywheel.profiling.watched import LABEL
 from monitoring.drift.decision import DriftDecision, decide, undecided
 from monitoring.drift.state import watch_bytes, watch_from
 from monitoring.drift.watch import LEAST_BLOCKS, Watch, learn
+from monitoring.look.budget import drift_settings
 from monitoring.windows.index import put
 
 LATE_BLOCKS = 2  # after which rows that come late are rare
@@ -39,7 +40,7 @@ def judge_drift(
     Raises:
         IntegrityError: The package's blocks are damaged.
     """
-    settings, delay = package.usecase.monitor.drift, package.usecase.data.label.available_after
+    settings, delay = drift_settings(package.usecase.monitor.drift), package.usecase.data.label.available_after
     if package.blocks is None:
         return undecided("Its package is of an earlier release and holds no blocks: train it anew.", settings)
     reference = read_series(package.blocks)
@@ -64,7 +65,7 @@ def judge_drift(
 
 def _watch(package: ModelPackage, reference: Series, state: Path, changed: Iterable[datetime]) -> Watch:
     """Return the watch as it was kept, or a new one where it no longer holds."""
-    settings = package.usecase.monitor.drift
+    settings = drift_settings(package.usecase.monitor.drift)
     try:
         kept = watch_from(state.read_bytes(), str(state))
         starts = tuple(block.start for block in reference.blocks)

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from flywheel.alerts import Alert, Finding, Severity
+from flywheel.alerts import Finding, Severity
 from monitoring.concept.days import Days
-from monitoring.drift.decision import DriftDecision
 from monitoring.look.inputs import Inputs
 from monitoring.performance.slices import Slices
 from monitoring.skew.release import Release
@@ -14,46 +13,10 @@ from monitoring.windows.claims import Claims
 from monitoring.windows.index import Quarantined
 from monitoring.windows.window import Span
 
-NO_TRAINING = "Drift alone starts no training; harm does."
 EPOCH = date(1970, 1, 1)
-MOST_COLUMNS = 5  # of one alarm that get an alert each; the decision names all
 RECENT = timedelta(days=14)  # a change of the loss that lies farther back has been told
 FEW_REPORTS, ODD = 5, 0.01  # of reports of outcomes: more odd ones than both are a finding
 LOUD = 0.05  # of rows: more unusual ones than that are a finding
-
-
-def of_drift(decision: DriftDecision, version: str, where: str) -> Iterator[Finding]:
-    """Yield the columns that an alarm names, and those that vanished or changed type."""
-    chance = f"which chance reaches {decision.settings.false_alarms_per_year:g} times a year at most"
-    for alarm in decision.alarms:
-        sure = f"Evidence {alarm.e_value:,.3g}, an alarm from {decision.threshold:,.0f} on, {chance}."
-        for moved in alarm.moved[:MOST_COLUMNS]:
-            named = filter(None, (moved.stream.column, moved.stream.kind.value, moved.stream.detail))
-            key = f"{' '.join(named)}{of_version(version)}"
-            since = moved.since.isoformat()
-            yield Finding("drift", key, Severity.WARNING, moved.sentence, since, sure, where, NO_TRAINING)
-    told: dict[str, tuple[str, datetime]] = {}
-    for look in decision.looks:
-        for change in look.changes:
-            told.setdefault(change.column, (change.sentence, look.start))
-    for column, (sentence, start) in told.items():
-        sure = "Certain: counted."
-        yield Finding("columns", column, Severity.CRITICAL, sentence, start.isoformat(), sure, where, NO_TRAINING)
-
-
-def of_version(version: str) -> str:
-    """Return how the key of a drift alert ends: what one version was trained on says nothing of the next."""
-    return f" (version {version})"
-
-
-def standing(alerts: Iterable[Alert], versions: Iterable[str]) -> list[Finding]:
-    """Return drift that was found before of versions that still answer: it holds until people close it.
-
-    An alarm is one moment, after which a watch takes the new level as usual; but the model was still trained on the
-    old one.
-    """
-    ends = tuple(of_version(version) for version in versions)
-    return [one.finding for one in alerts if one.finding.kind == "drift" and one.finding.key.endswith(ends)]
 
 
 def of_window(reason: str, span: Span, where: str, then: str) -> Finding:
@@ -90,9 +53,6 @@ def of_inputs(inputs: Inputs, version: str, where: str) -> Iterator[Finding]:
         look = f"flywheel log find {first.prediction_id}"
         since = first.event_time.isoformat()
         yield Finding("skew", version, Severity.CRITICAL, agreement.reason, since, sure, look, then)
-    for jump in inputs.jumps:
-        sure = f"A day in training has {jump.usual:.1%}, and {jump.limit:.1%} would be unusual."
-        yield Finding("missing", jump.column, Severity.WARNING, jump.reason, jump.day.isoformat(), sure, where, then)
     for one in inputs.stale:
         sure = f"{one.share:.0%} of the rows lie beyond what all but one in a thousand had."
         yield Finding("freshness", one.column, Severity.WARNING, one.reason, until, sure, where, then)

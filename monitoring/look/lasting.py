@@ -14,10 +14,13 @@ from monitoring.windows.window import History
 
 
 def may_be_kept(looked: Looked) -> bool:
-    """Say whether a look was whole: what failed is tried again, and a training that runs may end at any time."""
+    """Say whether a look was whole, and leaves nothing that the next must renew.
+
+    What failed is tried again, a training that runs may end at any time, and a shift fades unless looks renew it.
+    """
     attempts = looked.decision.evidence.attempts if looked.decision is not None else ()
     runs = any(attempt.end is End.RUNNING for attempt in attempts)
-    return not looked.failures and not looked.update.quarantined and not runs
+    return not (looked.failures or looked.update.quarantined or looked.recalibrated or runs)
 
 
 def holds_until(

@@ -5,9 +5,9 @@ function that raises. What was judged is one event; what is wrong becomes alerts
 training, by the windows on record.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,18 +17,24 @@ import sqlalchemy as sa
 from flywheel.alerts import Finding, read_board
 from flywheel.database import open_database
 from flywheel.errors import StackError
-from flywheel.events import EventKind, append
+from flywheel.events import EventKind, append, read
 from flywheel.identities import MONITORING
 from flywheel.package import ModelPackage
+from flywheel.profiling.series import Series
+from flywheel.profiling.series_file import read_series
 from flywheel.settings import Settings
 from flywheel.storage import PredictionLog
 from flywheel.usecase import load_usecase
 from monitoring.alerts.desk import Desk
 from monitoring.concept.days import Days
 from monitoring.concept.judgement import judge_losses
+from monitoring.concept.memory import FEW, LONG_MEMORY, MEMORY, begin_of, unseen_rows
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, Tools, judge_window, known_of, run_training
 from monitoring.look import findings as say
+from monitoring.look.alarms import earlier, of_drift, standing_drift
+from monitoring.look.budget import concept_alarms
+from monitoring.look.columns import of_columns, of_missing, told_before
 from monitoring.look.drifting import judge_drift, state_path
 from monitoring.look.due import due_windows, first_start
 from monitoring.look.estimated import estimated_window
@@ -36,8 +42,10 @@ from monitoring.look.inputs import judge_inputs
 from monitoring.look.kept import Kept, keep, last_seq, made_of, path_of
 from monitoring.look.lasting import holds_until, may_be_kept
 from monitoring.look.looked import Looked, figures
+from monitoring.look.outages import outages
 from monitoring.look.pages import show
 from monitoring.look.parts import Begin, Part, silent
+from monitoring.look.recalibrating import findings_of, recalibrate
 from monitoring.look.recent import changes_of, outlook_of, summary_of
 from monitoring.look.released import first_release
 from monitoring.packages import Packages, digests_by_version
@@ -56,7 +64,6 @@ from monitoring.windows.store import BlockStore
 from monitoring.windows.update import Source, update_blocks
 from monitoring.windows.window import History, Span, Window, read_history, read_window
 
-MEMORY = timedelta(days=180)  # of losses that are judged; what a use case has forgotten costs it nothing
 Tell = Callable[[Span, Result], None]
 
 
@@ -110,6 +117,8 @@ class Look:
                 self._judge_recent(recent.rows)
             self._judge_windows(due, tell, Tools(self._kept_packages, reports))
         self._judge_by_estimate()
+        move = partial(recalibrate, self._settings.root, self._engine, self._use_case, self._packages, self._as_of)
+        looked.recalibrated = looked.attempt(Part.RECALIBRATION, move) or []
         request = self._request(Span(self._as_of - length, self._as_of, self._as_of), start_training=start_training)
         if start_training:
             looked.decision = looked.attempt(Part.DECISION, lambda: self._decide(request))
@@ -123,6 +132,11 @@ class Look:
             what = str(fault).splitlines()[0]
             raise StackError(f"The database of the events fails: {what}. See `flywheel status`.") from fault
         return looked
+
+    @property
+    def _recent(self) -> datetime:
+        """Since when something that is over is told: as far back as the policy looks."""
+        return self._as_of - self._use_case.monitor.window * self._use_case.monitor.retrain.harm.of
 
     def _request(self, span: Span, *, start_training: bool = False) -> Check:
         return Check(self._file, self._use_case, span, start_training=start_training)
@@ -163,6 +177,13 @@ class Look:
             if decision is not None:
                 looked.drift[version] = decision
         self._judge_releases()
+        looked.outages = looked.attempt(Part.COLUMNS, lambda: outages(self._blocks(), self._as_of))
+
+    def _blocks(self) -> Iterator[tuple[Series, Series]]:
+        for version, package in self._packages.items():
+            live = self._store.series(Key(version, CHAMPION))
+            if package.blocks is not None and live is not None:
+                yield read_series(package.blocks), live
 
     def _drift(self, version: str) -> DriftDecision:
         key = Key(version, CHAMPION)
@@ -199,23 +220,29 @@ class Look:
         judged = looked.attempt(Part.LOSSES, lambda: self._with_losses(champion))
         if judged is None:
             return
-        looked.concept = looked.attempt(Part.LOSSES, lambda: self._losses(judged))
+        looked.concept = looked.attempt(Part.LOSSES, lambda: self._losses(judged, champion))
         changes = changes_of(looked.concept)
         looked.outlook = looked.attempt(
             Part.ESTIMATE, lambda: outlook_of(judged, use_case, package, as_of=self._as_of, changes=changes)
         )
 
     def _with_losses(self, version: str) -> pl.DataFrame:
-        """Return all that a version answered within memory, with its losses."""
-        rows = self._cut(self._as_of - MEMORY, self._as_of).rows.filter(pl.col("model_version") == version)
+        """Return all that a version answered within memory, a longer one where that is little, with its losses."""
+        own = pl.col("model_version") == version
+        rows = self._cut(self._as_of - MEMORY, self._as_of).rows.filter(own)
+        if rows.height < FEW:
+            rows = self._cut(self._as_of - LONG_MEMORY, self._as_of).rows.filter(own)
         return with_losses(rows, self._use_case.task, {version: self._packages[version].contract})
 
-    def _losses(self, judged: pl.DataFrame) -> Days:
+    def _losses(self, judged: pl.DataFrame, version: str) -> Days:
+        few = judged.filter(pl.col("event_time") >= self._as_of - MEMORY).height < FEW
+        begin = begin_of(self._as_of, LONG_MEMORY if few else MEMORY)
         return judge_losses(
-            judged.filter(pl.col("outcome").is_not_null()),
+            judged.filter(pl.col("outcome").is_not_null() & (pl.col("event_time") >= begin)),
             MEASURES[self._use_case.task],
-            false_alarms_per_year=self._use_case.monitor.drift.false_alarms_per_year,
+            false_alarms_per_year=concept_alarms(self._use_case.monitor.drift),
             complete_before=self._as_of - self._use_case.data.label.available_after,
+            tested=unseen_rows(version, self._packages[version]),
         )
 
     def _judge_windows(self, due: Sequence[Window], tell: Tell, tools: Tools) -> None:
@@ -262,6 +289,7 @@ class Look:
         """Write the event of what was judged, and those of alerts."""
         looked, name = self._looked, self._use_case.name
         looked.begin(Part.RECORD.doing())
+        looked.earlier = earlier(looked.drift.values(), looked.outages or (), self._recent)
         if looked.has_judged:
             with self._engine.begin() as connection:
                 body = {"as_of": self._as_of.isoformat(), **looked.body()}
@@ -293,10 +321,14 @@ class Look:
         looked, name, file = self._looked, self._use_case.name, str(self._file)
         where = f"flywheel monitor {file} --since {self._as_of - self._use_case.monitor.window:%Y-%m-%d}"
         then = looked.decision.next_sentence if looked.decision else "Nothing is trained by this look."
+        recent = self._recent
         with self._engine.connect() as connection:
-            found = say.standing(read_board(connection, name).of(name), looked.drift)
+            standing = read_board(connection, name).of(name)
+            told = told_before(read(connection, EventKind.MONITOR_ALERT_OPENED, name))
+        found = standing_drift(standing, looked.drift)
         for version, decision in looked.drift.items():
-            found += say.of_drift(decision, version, where)
+            found += of_drift(decision, version, standing, recent=recent, where=where)
+        found += of_columns(looked.outages or (), standing, told, recent=recent, where=where)
         harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
         found += [say.of_window(result.reason, span, result.report_url or where, then) for span, result in harmed[-1:]]
         if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:
@@ -307,10 +339,13 @@ class Look:
             found += say.of_concept(looked.concept, self._as_of, where, then)
         if looked.inputs is not None:
             found += say.of_inputs(looked.inputs, next(iter(self._packages)), where)
+            gone = {one.column for one in looked.outages or () if one.lasts}
+            found += of_missing(looked.inputs.jumps, gone, standing, where=where)
         if looked.summary is not None:
             found += say.of_slices(looked.summary.slices, self._as_of - self._use_case.monitor.window, where)
         found += say.of_outcomes(looked.update.claims, self._as_of, where)
         found += say.of_files(looked.update.quarantined, self._as_of)
+        found += findings_of(looked.recalibrated, where)
         found += say.of_failures(looked.failures, self._as_of, file)
         return found
 

@@ -12,10 +12,12 @@ from monitoring.concept.days import Days
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, Training
 from monitoring.look.inputs import Inputs
+from monitoring.look.outages import Outage
 from monitoring.look.parts import Begin, Part, silent
 from monitoring.performance.measure import MEASURES
 from monitoring.performance.outlook import Outlook
 from monitoring.performance.summary import Summary
+from monitoring.retraining.level import Learned
 from monitoring.retraining.policy import RetrainDecision
 from monitoring.skew.release import Release
 from monitoring.windows.update import Update
@@ -35,11 +37,14 @@ class Looked:
         windows: That were due, with what came of them.
         drift: By version.
         releases: By version that is new: its first live rows against those it was trained on.
+        outages: Columns that have or had no values, of all versions; None where that could not be counted.
+        earlier: The sentence on what is over and opens no alert.
         concept: Of the champion's daily losses.
         inputs: Of the champion's newest rows.
         summary: Realised, of the newest rows with outcomes.
         outlook: Estimated, of the champion's answers in the newest window that is over.
         estimated: The verdict on that window by its estimate, where outcomes are too few for one.
+        recalibrated: By how much versions' answers are moved until the next look.
         decision: About training; None where it was not to be considered.
         training: What came of it.
         failures: Parts that failed, and why.
@@ -52,11 +57,14 @@ class Looked:
     windows: list[tuple[Span, Result]] = field(default_factory=list)
     drift: dict[str, DriftDecision] = field(default_factory=dict)
     releases: dict[str, Release] = field(default_factory=dict)
+    outages: tuple[Outage, ...] | None = None
+    earlier: str = ""
     concept: Days | None = None
     inputs: Inputs | None = None
     summary: Summary | None = None
     outlook: Outlook | None = None
     estimated: Mapping[str, Any] | None = None
+    recalibrated: list[Learned] = field(default_factory=list)
     decision: RetrainDecision | None = None
     training: Training | None = None
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -73,12 +81,13 @@ class Looked:
         """The kinds of findings that this look could have made: alerts of others are left as they are."""
         judged = {
             "drift": bool(self.drift),
-            "columns": any(decision.looks for decision in self.drift.values()),
             "release": bool(self.releases),
+            "columns": self.outages is not None,
             "loss": bool(self.windows),
             "slice": self.summary is not None,
             "concept": self.concept is not None,
             **dict.fromkeys(("skew", "missing", "freshness", "anomaly"), self.inputs is not None),
+            "recalibration": bool(self.recalibrated),
             "log": True,
             "outcomes": True,
             "look": True,
@@ -90,11 +99,14 @@ class Looked:
         return {
             "drift": {version: decision.body() for version, decision in self.drift.items()},
             "releases": {version: release.body() for version, release in self.releases.items()},
+            "outages": [one.body() for one in self.outages or ()],
+            "earlier": self.earlier,
             "concept": None if self.concept is None else self.concept.body(),
             "inputs": None if self.inputs is None else self.inputs.body(),
             "summary": None if self.summary is None else self.summary.body(),
             "outlook": None if self.outlook is None else self.outlook.body(),
             "estimated": self.estimated,
+            "recalibrated": [one.body() for one in self.recalibrated],
             "outcomes": self.update.claims.body(),
             "failures": [{"part": part, "reason": reason} for part, reason in self.failures],
         }

@@ -28,7 +28,7 @@ def show(
         return None
     try:
         tracking = Tracking.from_login(login(settings, MONITORING))
-        reasons = " ".join(decision.reason for decision in judged.values())
+        reasons = " ".join(filter(None, (*(decision.reason for decision in judged.values()), body["earlier"])))
         tags = {NOTE: reasons, "verdict": next(iter(judged.values())).verdict.value}
         name = f"look {as_of:%Y-%m-%d %H:%M}"
         run = tracking.start_run(f"{use_case.name}-monitoring", name, tags, source="flywheel monitor")

@@ -15,6 +15,7 @@ def lines(name: str, body: Mapping[str, Any]) -> list[str]:
     """
     said = [f"{name}, version {version}: {one['reason']}" for version, one in body["drift"].items()]
     said += [f"{name}: {one['reason']}" for one in body["releases"].values()]
+    said += [f"{name}: {body['earlier']}"] if body["earlier"] else []
     if body["concept"] is not None:
         newest = [body["concept"]["now"], *body["concept"]["alarms"]][-1]
         said.append(f"{name}, losses by day: {newest['reason']}")
@@ -23,6 +24,10 @@ def lines(name: str, body: Mapping[str, Any]) -> list[str]:
         said += [f"{name}, estimated {metric}: {one['reason']}" for metric, one in forecasts]
     if body["inputs"] is not None:
         said.append(f"{name}, inputs: {body['inputs']['agreement']['reason']}")
+    said += [
+        f"{name}, version {one['version']} is moved by {one['shift']:+.3f}: {one['why']}"
+        for one in body["recalibrated"]
+    ]
     return said + [f"{name}: {one['part']} could not be judged: {one['reason']}" for one in body["failures"]]
 
 

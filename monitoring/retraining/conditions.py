@@ -17,7 +17,7 @@ from monitoring.retraining.evidence import Attempt, End, Evidence, Looked
 MONTH = timedelta(days=30)
 SHORTEST_WAIT = timedelta(hours=1)  # what is doubled after a failure where there is no cooldown
 MOST_DOUBLINGS = 4  # sixteen times the cooldown is long enough for somebody to have read the alert
-UNSUCCESSFUL = (End.FAILED, End.DIED)
+UNSUCCESSFUL = (End.FAILED, End.REFUSED, End.DIED)
 
 
 class Reason(StrEnum):

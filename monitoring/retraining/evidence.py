@@ -4,7 +4,7 @@ Times are naive UTC on the clock of the data (a window's as_of), except where a 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
@@ -20,6 +20,7 @@ class End(StrEnum):
     RUNNING = "running"  # started, and nothing was heard yet
     REGISTERED = "registered"  # it registered a version
     FAILED = "failed"  # it ended without one
+    REFUSED = "refused"  # training found that a person must train: code or environment are not the champion's
     DIED = "died"  # it never said how it ended, and its time is up
 
 
@@ -47,10 +48,11 @@ class Looked:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One retraining that was started: as of which time of the data, and how it ended."""
+    """One retraining that was started: as of which time of the data, how it ended, and why it was refused, if so."""
 
     as_of: datetime
     end: End
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Evidence:
         return cls(
             now=datetime.fromisoformat(body["now"]),
             windows=tuple(_looked(one) for one in body["windows"]),
-            attempts=tuple(Attempt(datetime.fromisoformat(one["as_of"]), End(one["end"])) for one in body["attempts"]),
+            attempts=tuple(_attempt(one) for one in body["attempts"]),
             trained_at=None if body["trained_at"] is None else datetime.fromisoformat(body["trained_at"]),
             new_labels=body["new_labels"],
             drift=body["drift"],
@@ -126,15 +128,19 @@ def attempts_of(events: Sequence[Event], clock: datetime) -> tuple[Attempt, ...]
             as_of = datetime.fromisoformat(event.body["as_of"])
             found.append(Attempt(as_of, End.DIED if died else End.RUNNING))
         elif event.kind == EventKind.RETRAIN_FINISHED:
-            _finish(found, datetime.fromisoformat(event.body["as_of"]), End(event.body["outcome"]))
+            _finish(found, _attempt({**event.body, "end": event.body["outcome"]}))
     return tuple(found)
 
 
-def _finish(found: list[Attempt], as_of: datetime, end: End) -> None:
+def _finish(found: list[Attempt], ended: Attempt) -> None:
     for place in reversed(range(len(found))):
-        if found[place].as_of == as_of:
-            found[place] = replace(found[place], end=end)
+        if found[place].as_of == ended.as_of:
+            found[place] = ended
             return
+
+
+def _attempt(body: Mapping[str, Any]) -> Attempt:
+    return Attempt(datetime.fromisoformat(body["as_of"]), End(body["end"]), str(body.get("reason") or ""))
 
 
 def _looked(body: Mapping[str, Any]) -> Looked:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flywheel.monitor_spec import Retrain
 from monitoring.retraining.conditions import UNSUCCESSFUL, Condition, Reason, guards, relevant_windows, triggers
-from monitoring.retraining.evidence import End, Evidence
+from monitoring.retraining.evidence import Attempt, End, Evidence
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,15 @@ def _alert(evidence: Evidence, reason: Reason | None, needed: tuple[Condition, .
     """Say what people should know: a failure, and harm that no training answers."""
     attempts = evidence.attempts
     if attempts and attempts[-1].end in UNSUCCESSFUL:
-        how = "died without a word" if attempts[-1].end == End.DIED else "failed"
         backoff = next(one for one in needed if one.name == "backoff")
-        return f"The retraining as of {attempts[-1].as_of:%Y-%m-%d} {how}. {backoff.sentence}"
+        return f"The retraining as of {attempts[-1].as_of:%Y-%m-%d} {_ended(attempts[-1])} {backoff.sentence}"
     budget = [one for one in needed if one.name in ("month", "total") and not one.met]
     if reason == Reason.HARM and budget:
         return f"There is harm, and no training answers it: {budget[0].sentence}"
     return None
+
+
+def _ended(attempt: Attempt) -> str:
+    if attempt.end == End.REFUSED:
+        return f"was refused: {attempt.reason}"
+    return "died without a word." if attempt.end == End.DIED else "failed."

@@ -5,19 +5,27 @@ correction is a shift on the scale of the canonical link (log-odds for probabili
 by one Newton step from no shift of the likelihood whose days are weighted by their age, with a prior of days on which
 nothing deviated (a normal prior of the shift: West, Harrison and Migon 1985, Dynamic generalized linear models and
 Bayesian forecasting, JASA 80, discount their information in the same way).
+
+The backtest and the look that writes what agents serve call the same two functions.
 """
 
+import math
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from flywheel.errors import UsageError
-from flywheel.statistics import SMALLEST_PROBABILITY, Floats
+from flywheel.monitor_spec import Recalibrate
+from flywheel.recalibration import LEAST, moved
+from flywheel.statistics import Floats
 from flywheel.usecase import Task
 
 Ages = npt.NDArray[np.int64]
-HORIZON = 10  # half-lives; what is older weighs less than a thousandth
+HORIZON = 10  # half-lives
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,22 @@ class Recalibration:
     Attributes:
         half_life: Days after which a day's deviation counts half.
         prior_days: Days without any deviation that are counted along with the known ones.
+        most: The greatest shift either way.
     """
 
     half_life: float = 2.0
     prior_days: float = 7.0
+    most: float = math.inf
+
+    @classmethod
+    def of(cls, said: Recalibrate) -> Self:
+        """Return what a use case says."""
+        return cls(said.half_life / DAY, said.prior_days, said.most)
+
+    @property
+    def reach(self) -> timedelta:
+        """How far back rows count; what is older weighs less than a thousandth."""
+        return HORIZON * self.half_life * DAY
 
 
 def shift(label: Floats, prediction: Floats, age: Ages, how: Recalibration, *, task: Task) -> float:
@@ -53,7 +73,8 @@ def shift(label: Floats, prediction: Floats, age: Ages, how: Recalibration, *, t
     total = float(weight @ information[days])
     # The prior's days are as large as the known ones are on average.
     prior = how.prior_days * total / float(weight.sum())
-    return float(weight @ residual[days]) / max(total + prior, 1e-12)
+    spoken = float(weight @ residual[days]) / max(total + prior, 1e-12)
+    return min(max(spoken, -how.most), how.most)
 
 
 def shifted(prediction: Floats, by: float, task: Task) -> Floats:
@@ -66,5 +87,4 @@ def shifted(prediction: Floats, by: float, task: Task) -> Floats:
         raise UsageError("A recalibration moves one number, and several classes have more. Choose another policy.")
     if task == "regression":
         return prediction + by
-    safe = np.clip(prediction, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    return np.asarray(1 / (1 + np.exp(-(np.log(safe) - np.log1p(-safe) + by))), dtype=np.float64)
+    return moved(np.clip(prediction, LEAST, 1 - LEAST), math.exp(-by))

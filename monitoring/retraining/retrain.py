@@ -16,13 +16,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from flywheel.connections import login
-from flywheel.errors import FlywheelError, UsageError
+from flywheel.errors import FlywheelError, NotApprovedError, UsageError
 from flywheel.events import EventKind, append, lock_head, read
 from flywheel.identities import MONITORING, TRAINING
+from flywheel.refusal import VARIABLE, take_refusal
 from flywheel.settings import Settings
 from flywheel.stack.processes import recorded_command
 from flywheel.usecase import UseCase
-from monitoring.retraining.evidence import Evidence, attempts_of, windows_of
+from monitoring.retraining.evidence import End, Evidence, attempts_of, windows_of
 from monitoring.retraining.policy import RetrainDecision, decide
 from monitoring.retraining.rows import ALL_ROWS, RowWindow
 
@@ -83,12 +84,24 @@ def claim(engine: sa.Engine, use_case: UseCase, known: Evidence) -> RetrainDecis
 
 
 def command_of(retraining: Retraining, project: Path) -> list[str]:
-    """Return the `mlflow run` of a retraining, to be started in the project's folder."""
+    """Return the `mlflow run` of a retraining, to be started in the project's folder.
+
+    It may train what the champion was made of, on newer data, and nothing else.
+    """
     file = retraining.use_case_file.resolve()
     path = file.relative_to(project) if file.is_relative_to(project) else file
     command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local"]
     command += ["--experiment-name", retraining.use_case.name]
-    return [*command, "-P", f"usecase={path}", "-P", f"as_of={retraining.as_of.isoformat()}", *_rows_of(retraining)]
+    return [
+        *command,
+        "-P",
+        f"usecase={path}",
+        "-P",
+        f"as_of={retraining.as_of.isoformat()}",
+        "-P",
+        "like=champion",
+        *_rows_of(retraining),
+    ]
 
 
 def _rows_of(retraining: Retraining) -> list[str]:
@@ -117,38 +130,44 @@ def retrain(
         The version it registered.
 
     Raises:
+        NotApprovedError: Training found something that is not the champion's, and trained nothing.
         FlywheelError: It failed, or registered nothing; the sentence names its log.
     """
-    name = retraining.use_case.name
+    name, title = retraining.use_case.name, f"Retraining {retraining.use_case.name} as of {retraining.as_of:%Y-%m-%d}"
     log = settings.root / "logs" / f"retrain-{name}-{retraining.as_of:%Y%m%dT%H%M%S}.log"
     began = time.monotonic()
     body: dict[str, str | float | None] = {"as_of": retraining.as_of.isoformat(), "log": log.name, "version": None}
+    end, refusal = End.FAILED, log.with_suffix(".refused")
     try:
         before = find_version()
-        code = _run(settings, retraining, log)
+        code = _run(settings, retraining, log, refusal)
         after = find_version() if code == 0 else None
         body["version"] = after if after != before else None
-        body["code"] = code
+        body["code"], body["reason"] = code, take_refusal(refusal)
+        end = End.REGISTERED if body["version"] else End.REFUSED if body["reason"] else End.FAILED
     finally:
-        body["outcome"] = "registered" if body["version"] else "failed"
+        body["outcome"] = end.value
         body["seconds"] = round(time.monotonic() - began, 1)
         with engine.begin() as connection:
             append(connection, EventKind.RETRAIN_FINISHED, name, MONITORING, body)
-    if body["version"] is None:
+    if end is End.REFUSED:
+        raise NotApprovedError(f"{title} was refused: {body['reason']}")
+    if end is End.FAILED:
         what = "registered no version" if code == 0 else f"failed with code {code}"
-        raise FlywheelError(f"Retraining {name} as of {retraining.as_of:%Y-%m-%d} {what}. Read {log}.")
+        raise FlywheelError(f"{title} {what}. Read {log}.")
     return str(body["version"])
 
 
-def _run(settings: Settings, retraining: Retraining, log: Path) -> int:
+def _run(settings: Settings, retraining: Retraining, log: Path, refusal: Path) -> int:
     project = project_folder(retraining.use_case_file)
     program = f"retrain-{retraining.use_case.name}"
     log.parent.mkdir(parents=True, exist_ok=True)
+    take_refusal(refusal)  # of one that was killed
     with log.open("ab") as output:
         process = subprocess.Popen(
             recorded_command(settings.root, program, command_of(retraining, project)),
             cwd=project,
-            env=_environment(settings),
+            env={**_environment(settings), VARIABLE: str(refusal)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -10,9 +10,11 @@ import polars as pl
 
 from flywheel.fields import read_fields
 from monitoring.skew.replay import Replayed, Replayer
+from monitoring.windows.raw import raw
 
 TOLERANCE = 1e-5  # of a number, absolute or relative: a graph's single precision; training measures parity by it too
 KEYS = ("prediction_id", "event_time")
+PROBABILITY = "probability"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def replay_rows(version: str, rows: pl.DataFrame, replayer: Replayer) -> Agreeme
     ordered = rows.sort("event_time", "prediction_id")
     again = replayer.replay(read_fields(ordered, "inputs", {column.name: column.type for column in contract.columns}))
     served = read_fields(ordered, "outputs", {output.name: output.type for output in contract.outputs})
+    if PROBABILITY in served.columns:  # as the model gave it; a decision follows from it
+        served = served.with_columns(raw(served[PROBABILITY], ordered))
     read = _online(ordered)
     features = _compare("feature", ordered, read, again.features)
     outputs = () if again.outputs is None else _compare("output", ordered, served, again.outputs)

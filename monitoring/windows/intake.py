@@ -13,9 +13,10 @@ from flywheel.serving import SAFE_DEFAULT
 from monitoring.windows.deliveries import KEYS, LINE, Deliveries
 from monitoring.windows.keys import Key, by_key
 from monitoring.windows.lens import Lenses
+from monitoring.windows.raw import SHIFT
 from monitoring.windows.reading import KINDS, Reader
 
-RECORD = (*KEYS, "event_time", "model_version", "arm", "status", "inputs", "outputs")
+RECORD = (*KEYS, "event_time", "model_version", "arm", "status", "inputs", "outputs", SHIFT)
 SHADOW = pl.col("arm").eq_missing("shadow")
 NOTHING = pl.DataFrame(schema={**{name: KINDS["predictions"][name] for name in KEYS}, COMMIT: pl.Int64()})
 

@@ -15,6 +15,7 @@ from flywheel.profiling.series import DAY, Series
 from flywheel.profiling.series_file import read_series
 from flywheel.profiling.watched import ANSWERS, LABEL, PREDICTION, input_types
 from flywheel.usecase import Task
+from monitoring.windows.raw import raw
 
 # By version; None for one whose package is not here.
 Lenses = Callable[[str], "Lens | None"]
@@ -44,8 +45,9 @@ class Lens:
         return "probability" if self.task == "binary" else "prediction"
 
     def table(self, records: pl.DataFrame) -> pl.DataFrame:
-        """Return what of records (n_rows) is profiled: their time, inputs and what was answered."""
+        """Return what of records (n_rows) is profiled: their time, inputs, and answers as the model gave them."""
         answers = read_fields(records, "outputs", {self.answer: ANSWERS[self.task][PREDICTION]}).to_series()
+        answers = raw(answers, records) if self.task == "binary" else answers
         inputs = read_fields(records, "inputs", self.inputs)
         return inputs.with_columns(answers.alias(PREDICTION), records["event_time"].alias(TIME))
 

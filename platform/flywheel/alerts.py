@@ -28,6 +28,7 @@ TROUBLES = (
     "loss",
     "missing",
     "outcomes",
+    "recalibration",
     "release",
     "retraining",
     "schedule",
@@ -61,6 +62,7 @@ class Finding:
         certainty: How sure that is, in words with numbers.
         look_at: Which rows or page to look at, as somebody would type or open it.
         next: What happens by itself, and when.
+        columns: All columns that it is about, where it is about columns.
     """
 
     kind: str
@@ -71,16 +73,19 @@ class Finding:
     certainty: str
     look_at: str
     next: str
+    columns: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return {**asdict(self), "severity": self.severity.value}
+        return {**asdict(self), "severity": self.severity.value, "columns": list(self.columns)}
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
         """Read what `body` returned; what is not there is empty."""
-        named = {name: str(body.get(name, "")) for name in cls.__dataclass_fields__ if name != "severity"}
-        return cls(**named, severity=Severity(body.get("severity", Severity.WARNING)))
+        others = ("severity", "columns")
+        named = {name: str(body.get(name, "")) for name in cls.__dataclass_fields__ if name not in others}
+        columns = tuple(str(name) for name in body.get("columns", ()))
+        return cls(**named, severity=Severity(body.get("severity", Severity.WARNING)), columns=columns)
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class Silence:
         id: Of the event that began it.
         use_case: Of which use case; '' for all.
         kind: Of which kind of trouble.
-        key: Of which column, slice or version.
+        key: Of which column, slice or version; of a column it fits alerts about nothing else.
         until: When it ends (UTC).
         by: Who said so.
         because: Why.
@@ -132,9 +137,10 @@ class Silence:
 
     def covers(self, alert: Alert, now: datetime) -> bool:
         """Say whether nobody is told of an alert at `now` (UTC)."""
-        wanted = (self.use_case, self.kind, self.key)
-        own = (alert.use_case, alert.finding.kind, alert.finding.key)
-        return now < self.until and all(want in ("", have) for want, have in zip(wanted, own, strict=True))
+        finding = alert.finding
+        keys = ("", finding.key, *finding.columns[:1]) if len(finding.columns) == 1 else ("", finding.key)
+        fits = self.use_case in ("", alert.use_case) and self.kind in ("", finding.kind) and self.key in keys
+        return fits and now < self.until
 
 
 @dataclass(frozen=True)

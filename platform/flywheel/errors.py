@@ -6,6 +6,7 @@
     ├── DataError                     a source, a column or a feature function
     ├── ContractError                 one request's row breaks the contract (carries field and rule)
     ├── IntegrityError                bytes, events or approvals that do not match
+    ├── NotApprovedError     exit 4   a service was to do what takes a person
     ├── StackError                    a part of the stack that does not start or answer
     └── TransientError                may pass by itself: worth another try
 
@@ -50,6 +51,12 @@ class ContractError(FlywheelError):
 
 class IntegrityError(FlywheelError):
     """Bytes, events or approvals that do not match what was recorded."""
+
+
+class NotApprovedError(FlywheelError):
+    """A service was asked to do what nobody has approved: it takes a person."""
+
+    exit_code = 4
 
 
 class StackError(FlywheelError):

@@ -71,6 +71,7 @@ class EventKind(StrEnum):
     MONITOR_ALERT_CHANGED = "monitor.alert_changed"
     MONITOR_ALERT_RESOLVED = "monitor.alert_resolved"
     MONITOR_NOTICE = "monitor.notice"
+    MONITOR_RECALIBRATED = "monitor.recalibrated"
     RETRAIN_DECIDED = "retrain.decided"
     RETRAIN_STARTED = "retrain.started"
     RETRAIN_FINISHED = "retrain.finished"

@@ -81,6 +81,23 @@ class Retrain(Strict):
         return self
 
 
+class Recalibrate(Strict):
+    """How answers may be moved between trainings: one shift of the log-odds, learned from the newest outcomes."""
+
+    most: float = Field(1.0, gt=0, le=4, description="The greatest shift either way, in log-odds.")
+    half_life: Duration = Field(
+        timedelta(days=2), gt=timedelta(0), description="After which a day's deviation counts half."
+    )
+    prior_days: float = Field(
+        7.0, ge=0, le=365, description="Days without any deviation that are counted along with the known ones."
+    )
+    lasts: Duration = Field(
+        timedelta(days=3),
+        gt=timedelta(0),
+        description="A shift that no look has renewed for so long fades to 0 within as long again.",
+    )
+
+
 class Alerts(Strict):
     """How often people are told of what monitoring has found; where it goes stands in the operator's hooks.yaml."""
 
@@ -98,3 +115,12 @@ class Monitor(Strict):
     drift: Drift = Field(Drift(), description="Alarms within a budget.")
     alerts: Alerts = Field(Alerts(), description="Who is told how often.")
     retrain: Retrain = Field(Retrain(), description="What harm leads to.")
+    recalibrate: Recalibrate | None = Field(
+        None, description="For binary: answers may be moved between trainings, so far; without it they never are."
+    )
+
+    @model_validator(mode="after")
+    def _renewed_in_time(self) -> Self:
+        if self.recalibrate is not None and self.recalibrate.lasts < self.every:
+            raise ValueError("recalibrate.lasts is shorter than `every`, so it would fade before each look; raise it")
+        return self

@@ -10,7 +10,7 @@
                       profile.json   reference profile (test rows); reference.parquet: a sample of those rows
                       answers.parquet     what the packaged model, fitted again on all rows, answers to that sample
                       data_profile.json   profile of all training rows' inputs
-                      blocks              the same rows block by block, with labels and the test rows' predictions
+                      blocks              the same rows block by block, with labels; answers of models new to the row
                       lineage.json   where it came from; requirements.lock: every library behind a prediction
                       evaluation.json, checks.html, card.md, card.html   how good it is, for people and machines
 

@@ -66,7 +66,11 @@ LOGGED_OUTCOMES = REPORTED.append(pa.field("recorded_time", TIME))
 
 
 def prediction_schema(contract: Contract | None) -> pa.Schema:
-    """Return the schema of prediction records, version 1; without a contract `inputs` and `outputs` have no fields."""
+    """Return the schema of prediction records, version 1; without a contract `inputs` and `outputs` have no fields.
+
+    `shift` is what the log-odds of the answer were moved by (see `flywheel.recalibration`); null: it is as the model
+    gave it.
+    """
     columns = contract.columns if contract is not None else ()
     outputs = contract.outputs if contract is not None else ()
     return pa.schema(
@@ -94,6 +98,7 @@ def prediction_schema(contract: Contract | None) -> pa.Schema:
             "error": pa.string(),
             "latency_ms": pa.float64(),
             "cache_hit": pa.bool_(),
+            "shift": pa.float64(),
         }
     )
 

@@ -221,6 +221,12 @@ class UseCase(Strict):
         return self
 
     @model_validator(mode="after")
+    def _one_level(self) -> Self:
+        if self.monitor.recalibrate is not None and self.task != "binary":
+            raise ValueError(f"monitor.recalibrate moves the log-odds of yes or no, and task {self.task} has none")
+        return self
+
+    @model_validator(mode="after")
     def _no_password(self) -> Self:
         # The file travels with every version.
         for source in (self.data.source, *(join.source for join in self.data.joins)):

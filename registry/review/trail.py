@@ -12,8 +12,8 @@ from flywheel.events import EVENTS, Event, EventKind
 
 OF_MODEL = 50  # events whose subject is the model itself, newest
 OF_VERSION = 2000  # far beyond what people and gates say of one version
-# Monitoring writes one of each a window, and the page is not about traffic.
-LEFT_OUT = (str(EventKind.MONITOR_WINDOW), str(EventKind.RETRAIN_DECIDED))
+# Monitoring writes one of each a window or a look, and the page is not about traffic.
+LEFT_OUT = (str(EventKind.MONITOR_WINDOW), str(EventKind.MONITOR_RECALIBRATED), str(EventKind.RETRAIN_DECIDED))
 
 
 def read_trail(connection: sa.Connection, name: str, version: str) -> list[Event]:

@@ -141,6 +141,13 @@ def _retrained(body: Body) -> str:
     return f"finished training again: version {made} was registered" if made else "finished training again, in vain"
 
 
+def _recalibrated(body: Body) -> str:
+    before, now = (body.get(key) for key in ("before", "shift"))
+    if not isinstance(before, float) or not isinstance(now, float):
+        return "moved its answers"
+    return f"moved its answers by {now:+.3f} in log-odds, before by {before:+.3f}"
+
+
 def _expired(body: Body) -> str:
     rows = body.get("rows")
     count = rows.get("predictions") if isinstance(rows, Mapping) else None
@@ -208,6 +215,7 @@ WORDS: Mapping[str, Words] = {
     EventKind.MONITOR_ALERT_CHANGED: _said("looked at an alert again"),
     EventKind.MONITOR_ALERT_RESOLVED: _said("found an alert to be over"),
     EventKind.MONITOR_NOTICE: _said("told people of alerts"),
+    EventKind.MONITOR_RECALIBRATED: _recalibrated,
     EventKind.RETRAIN_DECIDED: _said("decided about training again"),
     EventKind.RETRAIN_STARTED: _said("started training again"),
     EventKind.RETRAIN_FINISHED: _retrained,

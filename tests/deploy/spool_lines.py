@@ -13,6 +13,7 @@ SHARED = (
     "recorded_time",
     "online_features",
     "cache_hit",
+    "shift",
 )
 Record = dict[str, Any]
 

@@ -22,7 +22,7 @@ from training.packaging.blocks import reference_blocks
 from training.packaging.lineage import file_digest, package_versions, python_version, span
 from training.packaging.model_code import encode, predict_matrix
 from training.packaging.package import PackageParts
-from training.packaging.reference import TestRows
+from training.packaging.reference import TestRows, predicted
 
 START = datetime(2024, 1, 1)
 ROWS, TEST = 600, 200
@@ -143,6 +143,7 @@ def tiny_parts(
     fitted = chosen.fit(params, data)
     test = slice(ROWS - TEST, ROWS)
     tested = TestRows(inputs[test], label[test], predict_matrix(fitted.model, data.matrix[test], task))
+    answers = inputs[test].select("at").with_columns(predicted(tested.prediction, task, classes))
     return PackageParts(
         usecase=usecase,
         usecase_path=path,
@@ -159,7 +160,7 @@ def tiny_parts(
         evaluation=evaluation or {},
         checks_html="<p>All rows keep the contract.</p>",
         data_profile=NoProfile(),
-        blocks=reference_blocks(rows, contract, usecase, tested, classes),
+        blocks=reference_blocks(rows, contract, usecase, answers),
         lock="mlflow==3.17.2\n",
         plots={},
     )

@@ -7,20 +7,17 @@ from flywheel.profiling.profile import profile_rows
 from flywheel.profiling.series import Series
 from flywheel.profiling.watched import ANSWERS, LABEL, PREDICTION, input_types
 from flywheel.usecase import UseCase
-from training.packaging.reference import TestRows, predicted
 
 
-def reference_blocks(
-    rows: pl.DataFrame, contract: Contract, usecase: UseCase, test: TestRows, classes: tuple[str, ...]
-) -> Series:
+def reference_blocks(rows: pl.DataFrame, contract: Contract, usecase: UseCase, answers: pl.DataFrame) -> Series:
     """Profile what a version was trained on, ready for its package.
 
     Args:
         rows: All labelled rows (n_rows, …): the contract's columns and the label.
         contract: Says which columns are inputs, and when a row was.
         usecase: Names the label, the task, and how long a block is.
-        test: The test rows with the answers of the model that has not seen them: of other rows there is none.
-        classes: Names of the codes, for multiclass.
+        answers: (n_answers, 2): event time, and `prediction` as it is logged, of a model that has not seen the row.
+            See `training.unseen`: what was answered to rows that a fit has seen is no measure for later answers.
 
     Returns:
         The inputs and `label` of all rows, and `prediction` where there is one.
@@ -29,6 +26,5 @@ def reference_blocks(
     inputs = profile_rows(rows, input_types(contract), time, every=every)
     label = rows.select(pl.col(time), pl.col(usecase.data.label.column).alias(LABEL))
     labels = profile_rows(label, {LABEL: kinds[LABEL]}, time, every=every)
-    answers = test.inputs.select(time).with_columns(predicted(test, usecase.task, classes))
     predictions = profile_rows(answers, {PREDICTION: kinds[PREDICTION]}, time, every=every)
     return inputs.beside(labels).beside(predictions).published()

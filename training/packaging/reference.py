@@ -11,6 +11,7 @@ import polars as pl
 
 from flywheel.contract import Contract
 from flywheel.profile import Profile, Reference
+from flywheel.profiling.watched import PREDICTION
 from flywheel.statistics import Floats, area_under_curve, clustered_error
 from flywheel.usecase import Task
 from training.checks.profiling import profile_column
@@ -33,11 +34,17 @@ class TestRows:
     prediction: Floats
 
 
-def predicted(rows: TestRows, task: Task, classes: tuple[str, ...]) -> pl.Series:
-    """Return the prediction of each row as it is logged: a number, or the class with the highest probability."""
+def predicted(prediction: Floats, task: Task, classes: tuple[str, ...]) -> pl.Series:
+    """Return predictions as they are logged: numbers, or the class with the highest probability.
+
+    Args:
+        prediction: (n_rows,) or (n_rows, n_classes), calibrated.
+        task: Of the use case.
+        classes: Names of the codes, for multiclass.
+    """
     if task == "multiclass":
-        return pl.Series("prediction", np.asarray(classes, dtype=object)[rows.prediction.argmax(axis=1)], pl.String)
-    return pl.Series("prediction", rows.prediction)
+        return pl.Series(PREDICTION, np.asarray(classes, dtype=object)[prediction.argmax(axis=1)], pl.String)
+    return pl.Series(PREDICTION, prediction)
 
 
 def labelled(rows: TestRows, task: Task, classes: tuple[str, ...]) -> pl.Series:
@@ -55,7 +62,7 @@ def sampled(rows: TestRows, *, seed: int) -> pl.Series:
 
 def reference_sample(rows: TestRows, places: pl.Series, task: Task, classes: tuple[str, ...]) -> pl.DataFrame:
     """Return the test rows at `places`: inputs, `prediction` and `label`, no key."""
-    return rows.inputs.with_columns(predicted(rows, task, classes), labelled(rows, task, classes))[places]
+    return rows.inputs.with_columns(predicted(rows.prediction, task, classes), labelled(rows, task, classes))[places]
 
 
 def make_profile(rows: TestRows, contract: Contract, task: Task, classes: tuple[str, ...]) -> Profile:
@@ -65,7 +72,7 @@ def make_profile(rows: TestRows, contract: Contract, task: Task, classes: tuple[
     """
     times = rows.inputs[contract.event_time]
     losses = row_losses(task, rows.label, rows.prediction)
-    prediction = predicted(rows, task, classes)
+    prediction = predicted(rows.prediction, task, classes)
     return Profile(
         rows=rows.inputs.height,
         start=times.item(0),

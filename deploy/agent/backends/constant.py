@@ -76,7 +76,7 @@ def _implied(package: Path, declared: float | str, contract: Contract) -> dict[s
     if isinstance(declared, str):
         return _certain(declared, names)
     found: dict[str, Any] = {name: declared for name in (PROBABILITY, "prediction") if name in names}
-    if "decision" in names and (threshold := _threshold(package)) is not None:
+    if "decision" in names and (threshold := decision_threshold(package)) is not None:
         found["decision"] = declared >= threshold
     return found
 
@@ -91,7 +91,7 @@ def _certain(declared: str, names: list[str]) -> dict[str, Any]:
     return {"prediction": declared, **chances, chosen: CERTAIN}
 
 
-def _threshold(package: Path) -> float | None:
+def decision_threshold(package: Path) -> float | None:
     """Return from which probability on the version decides for yes; None where its package does not say."""
     try:
         threshold = json.loads((package / INSIDE / "decision.json").read_text())["threshold"]

@@ -37,6 +37,14 @@ class Metrics:
         self._unlogged = Counter(
             "flywheel_unlogged_answers_total", "Answers given without a record.", names, registry=self.registry
         ).labels(*known)
+        self._moved = self._gauge("flywheel_recalibration_shift", "Log-odds that answers are moved by.", known)
+        self._fresh = self._gauge("flywheel_recalibration_weight", "1 while a shift lasts, less as it fades.", known)
+        self._shift_refused = Counter(
+            "flywheel_recalibrations_refused_total",
+            "Files of a shift that were not believed.",
+            names,
+            registry=self.registry,
+        ).labels(*known)
         self._known = known
 
     def answered(self, protocol: str, arm: str | None, status: int, seconds: float) -> None:
@@ -64,6 +72,15 @@ class Metrics:
     def unlogged(self, answers: int) -> None:
         """Count answers that were given without a record."""
         self._unlogged.inc(answers)
+
+    def moves(self, shift: float, weight: float) -> None:
+        """Say by how much answers are moved, and what of that shift counts still."""
+        self._moved.set(shift)
+        self._fresh.set(weight)
+
+    def shift_refused(self) -> None:
+        """Count a file of a shift that was not believed."""
+        self._shift_refused.inc()
 
     def loop_lag(self, seconds: float) -> None:
         """Say how late the event loop is."""

@@ -12,6 +12,7 @@ from flywheel.profiling.scores import CategoryScores
 from flywheel.profiling.spans import Spans
 
 BOOLEANS = {0: False, 1: True}
+WORDLESS = (pl.Binary, pl.Object, pl.Duration)  # what is nested aside
 
 
 def profile_names(
@@ -31,7 +32,7 @@ def profile_names(
 
 def _texts(frame: pl.DataFrame, name: str, kind: ColumnType) -> pl.Series:
     """Return a column as text (n_rows,), null where a row has none, or has nothing of this kind."""
-    if name not in frame.columns or frame[name].dtype.is_nested() or frame[name].dtype in (pl.Binary, pl.Object):
+    if name not in frame.columns or frame[name].dtype.is_nested() or frame[name].dtype in WORDLESS:
         return pl.Series(name, [None] * frame.height, pl.String)
     values = frame[name]
     if kind == "boolean" and values.dtype.is_numeric():

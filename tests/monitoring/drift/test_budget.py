@@ -31,12 +31,12 @@ def learned(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> KindWa
 
 
 def alarms_of(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[int]:
-    """Return the live days with an alarm, all bets being begun anew after each."""
+    """Return the live days with an alarm, each of which spends as much evidence as it takes."""
     watch, found = learned(values[:REFERENCE]), list[int]()
     for day, block in enumerate(values[REFERENCE:]):
         watch.take(block, np.ones(1), 1.0)
         if watch.e_value() >= THRESHOLD:
-            watch.settle([])
+            watch.detectors.fade(1 - THRESHOLD / watch.e_value())
             found.append(day)
     return found
 

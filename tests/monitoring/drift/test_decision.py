@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ from flywheel.profiling.series import Series
 from flywheel.statistics import Floats
 from monitoring.drift.decision import DriftDecision, Verdict, judge
 from monitoring.drift.streams import Kind, streams_of
+from monitoring.drift.watch import learn
 from tests.monitoring.drift.rows import Rows
 
 DRIFT = Drift()
@@ -38,6 +40,10 @@ def shifted(by: float, column: int = 2, from_day: int = 10) -> Callable[[Floats]
         values[from_day:, :, column] += by
 
     return change
+
+
+def moved_by(shift: Floats, values: Floats) -> None:
+    values += shift
 
 
 def first_moved(decision: DriftDecision) -> tuple[Kind, str]:
@@ -78,7 +84,7 @@ def test_missing_values_are_found() -> None:
     gone = pl.when(late & every_fifth).then(None).otherwise(pl.col("x1")).alias("x1")
     decision = judged(Rows(4), then=lambda frame: frame.with_columns(gone))
     assert first_moved(decision) == (Kind.MISSING, "x1")
-    assert "from 0.00% to 2" in decision.reason
+    assert "from 0.00% to 2" in decision.alarms[0].moved[0].sentence
 
 
 def test_a_new_category_is_found() -> None:
@@ -97,10 +103,52 @@ def test_a_correlation_that_goes_is_found_though_no_column_changes() -> None:
     assert decision.alarms[0].moved[0].stream.detail == "x1"
 
 
+def thinned(begin: datetime) -> Change:
+    """Keep one of three rows from a day on."""
+    few = (pl.col("time") < begin) | (pl.int_range(pl.len()) % 3 == 0)
+    return lambda frame: frame.filter(few)
+
+
 def test_rows_that_become_few_are_found() -> None:
-    few = (pl.col("time") < datetime(2024, 3, 11)) | (pl.int_range(pl.len()) % 3 == 0)
-    decision = judged(Rows(7), then=lambda frame: frame.filter(few))
+    rows = Rows(7)
+    _, reference = rows.reference()
+    live = rows.live(reference, thinned(datetime(2024, 4, 20))(rows.days(60, 70)))
+    decision = judge(reference, live, DRIFT)
     assert Kind.ROWS in [one.stream.kind for look in decision.alarms for one in look.moved]
+
+
+def test_fewer_rows_from_the_first_block_on_are_no_drift_since_traffic_is_not_training() -> None:
+    decision = judged(Rows(7), then=thinned(datetime(2024, 1, 1)))
+    assert decision.verdict is Verdict.QUIET
+
+
+@pytest.mark.parametrize("seed", [20, 25])
+def test_a_noisy_column_hides_no_other(seed: int) -> None:
+    """One column moves by much each month; another by little, for good."""
+
+    def change(values: Floats) -> None:
+        values[:, :, 3] += np.repeat([0.0, 1.5, -1.5, 1.5, -1.5], 30)[:, None]
+        values[20:, :, 2] += 0.3
+
+    rows = Rows(seed, rho=0.02)
+    _, reference = rows.reference()
+    decision = judge(reference, rows.live(reference, rows.days(60, 150, change)), DRIFT)
+    named = [{one.stream.column for one in look.moved} for look in decision.alarms]
+    assert {"x2"} <= set().union(*named)
+
+
+@settings(max_examples=15, phases=GENERATED)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_an_alarm_spends_the_threshold_and_no_column_gains_by_it(seed: int) -> None:
+    rows = Rows(seed % 1000)
+    _, reference = rows.reference()
+    shift = np.random.default_rng(seed).normal(0, 0.7, 4)
+    live = rows.live(reference, rows.days(60, 20, partial(moved_by, shift)))
+    watch = learn(reference, DRIFT)
+    for block in live.blocks:
+        look = watch.take(block)
+        if look.alarm:
+            assert watch.e_value <= max(look.e_value - watch.threshold, 0.0) * (1 + 1e-9)
 
 
 def test_a_shift_is_told_once_and_the_next_one_again() -> None:
@@ -210,7 +258,15 @@ def test_a_column_that_vanished_is_told_at_once_and_is_no_evidence() -> None:
     assert decision.verdict is Verdict.DRIFT
     assert not decision.alarms
     assert {(change.column, change.fault) for look in decision.looks for change in look.changes} == {("x2", "vanished")}
-    assert "Column 'x2' has no value in any row" in decision.reason
+    assert decision.reason.startswith("Column 'x2' has no value in any row in 40 blocks, the first on 2024-03-01.")
+    assert "Otherwise no drift in 40 blocks" in decision.reason
+
+
+def test_columns_that_vanish_on_one_day_are_one_sentence() -> None:
+    last = pl.col("time") < datetime(2024, 4, 9)
+    gone = [pl.when(last).then(name).alias(name) for name in ("x0", "x1", "x2", "x3")]
+    decision = judged(Rows(12), then=lambda frame: frame.with_columns(gone))
+    assert "Columns 'x0', 'x1', 'x2' and 1 more have no value in any row on 2024-04-09. See" in decision.reason
 
 
 def test_a_column_that_changed_type_is_told_at_once() -> None:

@@ -38,7 +38,6 @@ from tests.monitoring.flights_log import CONTRACT, Flight, write_log
 from tests.monitoring.flights_package import USE_CASE, sign, write_model
 from training.checks.profiling import profile_data
 from training.packaging.blocks import reference_blocks
-from training.packaging.reference import TestRows
 
 BEGIN, LIVE, DAY = datetime(2013, 1, 1), datetime(2013, 4, 1), timedelta(days=1)
 PER_DAY = 60
@@ -114,10 +113,9 @@ def _fill(inside: Path, random: np.random.Generator) -> None:
     )
     (inside / "features.py").write_text(FEATURES)
     (inside / "data_profile.json").write_text(profile_data(frame, CONTRACT, "scheduled").model_dump_json())
-    tested = frame.tail(14 * PER_DAY)
-    test = TestRows(tested.drop("late"), tested["late"].to_numpy(), np.full(tested.height, 0.3))
     use_case = parse_usecase(USE_CASE | {"name": "look"}, "test")
-    blocks = reference_blocks(frame, CONTRACT, use_case, test, ())
+    answers = frame.tail(14 * PER_DAY).select("scheduled", prediction=pl.lit(0.3))
+    blocks = reference_blocks(frame, CONTRACT, use_case, answers)
     (inside / "blocks").write_bytes(series_bytes(blocks))
     sample = frame.tail(300).with_columns(prediction=pl.lit(0.3), label=pl.col("late").cast(pl.Int8)).drop("late")
     sample.write_parquet(inside / "reference.parquet")
@@ -227,14 +225,30 @@ def test_harm_is_critical_and_the_decision_to_train_stands_on_the_record(
     assert started.body["reason"] == "harm"
 
 
-def test_a_column_that_vanished_is_told_and_the_rest_is_judged(world: World) -> None:
+def test_a_column_that_vanished_is_one_alert_and_the_rest_is_judged(world: World, engine: sa.Engine) -> None:
     world.fly(LIVE, 10)
     world.fly(LIVE + 10 * DAY, 4, missing=1.0)
     found = world.look(LIVE + 15 * DAY)
-    kinds = world.kinds(found)
-    assert "columns" in kinds
-    assert "missing" in kinds
-    assert any("'distance'" in one.finding.what for one in found.alerts)
+    assert "missing" not in world.kinds(found)
+    (alert,) = [one for one in found.alerts if one.finding.kind == "columns"]
+    assert alert.finding.what.startswith("Column 'distance' has no value in any row since 2013-04-11")
+    world.fly(LIVE + 14 * DAY, 1, missing=1.0)
+    again = world.look(LIVE + 16 * DAY)
+    assert [one.id for one in again.alerts if one.finding.kind == "columns"] == [alert.id]
+    assert told(engine, world.name).count("monitor.alert_opened") == len({one.id for one in again.alerts})
+
+
+def test_a_first_look_over_months_counts_what_is_over(world: World, engine: sa.Engine) -> None:
+    world.fly(LIVE, 10)
+    world.fly(LIVE + 10 * DAY, 2, missing=1.0)
+    world.fly(LIVE + 12 * DAY, 60)
+    found = world.look(LIVE + 73 * DAY)
+    assert found.alerts == []
+    assert found.earlier == "1 change that began before 2013-06-06 is over: no alert, and all on the record."
+    with engine.connect() as connection:
+        (event,) = read(connection, EventKind.MONITOR_LOOK, world.name)
+    assert event.body["earlier"] == found.earlier
+    assert [one["column"] for one in event.body["outages"]] == ["distance"]
 
 
 def test_a_damaged_package_is_told_and_keeps_nothing_else_from_being_judged(world: World, engine: sa.Engine) -> None:
