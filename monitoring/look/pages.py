@@ -55,13 +55,14 @@ def _start(
     """Start the run, with all that MLflow's list of runs shows: what was found comes first in its name."""
     name, verdicts = use_case.name, [decision.verdict for decision in judged.values()]
     verdict = (Verdict.DRIFT if Verdict.DRIFT in verdicts else verdicts[0]).value
-    note = "\n".join(f"- {text}" for text in [*lines(name, looked.body()), open_alerts(name, len(looked.alerts))])
+    said = [*lines(name, looked.body()), open_alerts(name, len(looked.alerts))]
+    note = "\n".join(f"- {text.removeprefix(name).lstrip(',: ')}" for text in said)
     tags = {NOTE: note, "verdict": verdict, "use_case": name, "window": f"look of {as_of:%Y-%m-%d %H:%M}"}
     title = f"{verdict}: look of {as_of:%Y-%m-%d %H:%M}, {name}"
     run = tracking.start_run(f"{name}-monitoring", title, tags, source="flywheel monitor")
     told = {key: value for key, value in figures(looked, use_case).items() if value is not None}
     tracking.log(run, {**told, "alerts": len(looked.alerts)}, {"as_of": as_of.isoformat()}, {})
     if looked.counts is not None:
-        newest = f"{name}, {as_of - use_case.monitor.window:%Y-%m-%d} to {as_of:%Y-%m-%d}"
+        newest = f"{as_of - use_case.monitor.window:%Y-%m-%d} to {as_of:%Y-%m-%d}"
         tracking.log_dataset(run, newest, f"{looked.counts.answered:,} answers", f"log of {name}")
     return run

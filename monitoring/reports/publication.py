@@ -61,7 +61,7 @@ def publish(settings: Settings, request: Check, judged: Judged) -> Page | None:
         page = _open(settings, request, decision.reason, decision.verdict.value)
         page.tracking.log(page.run, _metrics(judged), params, {})
         rows = f"{judged.window.counts.answered:,} answers"
-        page.tracking.log_dataset(page.run, title, rows, str(settings.root / "log" / request.use_case.name))
+        page.tracking.log_dataset(page.run, str(request.span), rows, f"log of {request.use_case.name}")
         page.tracking.upload(page.run, "decision.json", json.dumps(decision.body(), indent=2).encode())
         if judged.rows.height:
             page.tracking.upload(page.run, "loss_by_day.png", draw(judged.rows, decision, title, measure))
