@@ -177,8 +177,8 @@ class Look:
             decision = looked.attempt(Part.DRIFT, partial(self._drift, version), f"of version {version}")
             if decision is not None:
                 looked.drift[version] = decision
-        self._judge_releases()
         looked.outages = looked.attempt(Part.COLUMNS, lambda: outages(self._blocks(), self._as_of))
+        self._judge_releases()
 
     def _blocks(self) -> Iterator[tuple[Series, Series]]:
         for version, package in self._packages.items():

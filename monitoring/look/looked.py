@@ -36,9 +36,9 @@ class Looked:
         counts: Of the newest rows.
         windows: That were due, with what came of them.
         drift: By version.
-        releases: By version that is new: its first live rows against those it was trained on.
         outages: Columns that have or had no values, of all versions; None where that could not be counted.
         earlier: The sentence on what is over and opens no alert.
+        releases: By version that is new: its first live rows against those it was trained on.
         concept: Of the champion's daily losses.
         inputs: Of the champion's newest rows.
         summary: Realised, of the newest rows with outcomes.
@@ -56,9 +56,9 @@ class Looked:
     counts: Counts | None = None
     windows: list[tuple[Span, Result]] = field(default_factory=list)
     drift: dict[str, DriftDecision] = field(default_factory=dict)
-    releases: dict[str, Release] = field(default_factory=dict)
     outages: tuple[Outage, ...] | None = None
     earlier: str = ""
+    releases: dict[str, Release] = field(default_factory=dict)
     concept: Days | None = None
     inputs: Inputs | None = None
     summary: Summary | None = None
@@ -81,8 +81,8 @@ class Looked:
         """The kinds of findings that this look could have made: alerts of others are left as they are."""
         judged = {
             "drift": bool(self.drift),
-            "release": bool(self.releases),
             "columns": self.outages is not None,
+            "release": bool(self.releases),
             "loss": bool(self.windows),
             "slice": self.summary is not None,
             "concept": self.concept is not None,
@@ -98,9 +98,9 @@ class Looked:
         """Return what was judged as plain JSON, for an event and a page; windows have events of their own."""
         return {
             "drift": {version: decision.body() for version, decision in self.drift.items()},
-            "releases": {version: release.body() for version, release in self.releases.items()},
             "outages": [one.body() for one in self.outages or ()],
             "earlier": self.earlier,
+            "releases": {version: release.body() for version, release in self.releases.items()},
             "concept": None if self.concept is None else self.concept.body(),
             "inputs": None if self.inputs is None else self.inputs.body(),
             "summary": None if self.summary is None else self.summary.body(),

@@ -14,8 +14,8 @@ def lines(name: str, body: Mapping[str, Any]) -> list[str]:
         body: As `monitoring.look.looked.Looked.body` returns it.
     """
     said = [f"{name}, version {version}: {one['reason']}" for version, one in body["drift"].items()]
-    said += [f"{name}: {one['reason']}" for one in body["releases"].values()]
     said += [f"{name}: {body['earlier']}"] if body["earlier"] else []
+    said += [f"{name}: {one['reason']}" for one in body["releases"].values()]
     if body["concept"] is not None:
         newest = [body["concept"]["now"], *body["concept"]["alarms"]][-1]
         said.append(f"{name}, losses by day: {newest['reason']}")
