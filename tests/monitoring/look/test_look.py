@@ -26,6 +26,7 @@ from flywheel.storage import append_outcomes
 from flywheel.textfile import TextfileCollector
 from flywheel.usecase import load_usecase, parse_usecase
 from monitoring.drift.decision import Verdict
+from monitoring.drift.plot import draw
 from monitoring.job import Result
 from monitoring.look.again import unchanged
 from monitoring.look.by_hand import check
@@ -33,6 +34,7 @@ from monitoring.look.kept import path_of, read_kept
 from monitoring.look.look import look
 from monitoring.look.looked import Looked
 from monitoring.look.parts import Begin, Part, silent
+from monitoring.look.trail import evidence_before
 from monitoring.reports.process import ReportProcess
 from monitoring.reports.publication import Check
 from monitoring.windows.window import Span
@@ -420,6 +422,21 @@ def test_a_window_from_before_the_training_says_that_it_is_no_evidence(world: Wo
     found = check(world.settings, Check(world.file, case, span, start_training=True))
     assert found.verdict == "harm"
     assert found.training.startswith("No training starts: the window begins before 2013-03-31")
+
+
+def test_the_evidence_of_earlier_looks_is_found_again_each_block_as_it_was_judged_last(
+    world: World, engine: sa.Engine
+) -> None:
+    world.fly(LIVE, 10)
+    first = world.look(LIVE + 10 * DAY)
+    world.fly(LIVE + 10 * DAY, 3)
+    second = world.look(LIVE + 13 * DAY)
+    with engine.connect() as connection:
+        trail = evidence_before(connection, world.name)["1"]
+    judged = {look.start: look.e_value for found in (first, second) for look in found.drift["1"].looks}
+    assert trail == tuple(sorted(judged.items()))
+    assert len(trail) == 13
+    assert draw(second.drift["1"], "test", before=trail).startswith(b"\x89PNG")
 
 
 def test_outcomes_of_nobody_are_told(world: World) -> None:
