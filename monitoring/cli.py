@@ -14,6 +14,7 @@ from flywheel.settings import Settings, load_settings
 from flywheel.usecase import load_usecase
 from monitoring.backtest.cli import app as backtest_app
 from monitoring.drift.cli import app as drift_app
+from monitoring.look.parts import Part
 from monitoring.look.telling import Telling
 from monitoring.look.told import lines, open_alerts
 from monitoring.rows.cli import app as rows_app
@@ -95,6 +96,7 @@ class Asked:
 
 def _window(asked: Asked, start: datetime, end: datetime, telling: Telling) -> tuple[dict[str, Any], str | None]:
     """Judge one window; return the result as plain JSON, and why a training failed."""
+    telling.begin(Part.LOG.doing())
     # polars, SQLAlchemy and matplotlib: two seconds that `flywheel --help` does not need.
     from monitoring.look.by_hand import check
     from monitoring.reports.publication import Check
@@ -109,6 +111,7 @@ def _window(asked: Asked, start: datetime, end: datetime, telling: Telling) -> t
 
 def _look(asked: Asked, since: datetime | None, telling: Telling) -> tuple[dict[str, Any], str | None]:
     """Look once; return what was found as plain JSON, and why a training failed."""
+    telling.begin(Part.LAST.doing())
     # As above; and the second import costs a look where nothing has changed more than all the rest of it.
     from monitoring.look.again import unchanged
 

@@ -159,6 +159,7 @@ def _report_job(
         task=use_case.task,
         workspace=str(settings.root / WORKSPACE),
         use_case=use_case.name,
+        window=str(window.span),
         at=window.span.end.isoformat(),
     )
 

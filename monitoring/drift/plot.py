@@ -1,8 +1,9 @@
 """The picture of one decision: evidence over blocks against the threshold, and the columns that it comes from."""
 
 import io
+import textwrap
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
@@ -15,17 +16,29 @@ from monitoring.drift.wording import changes_in_words
 EVIDENCE, LIMIT, ALARM = "#1f5f8b", "#6b6b6b", "#b3261e"
 FLOOR = 0.1  # evidence below it is none, and a log axis has no end
 MOST_BARS, FEWEST_BARS = 8, 4
-SHORT = 84  # characters of a sentence beside its bar
+WIDE = 135  # characters of a line beside a bar
+ABOVE, LINE = 3.6, 0.2  # inches: of the upper half, and of a line
+SHOWN = timedelta(days=90)  # of evidence before the decision's own
 
 
-def draw(decision: DriftDecision, title: str) -> bytes:
-    """Draw a decision about at least one block as a PNG image."""
-    figure = Figure(figsize=(10, 6), dpi=120, layout="constrained")
-    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
-    _evidence(above, decision)
+def draw(decision: DriftDecision, title: str, before: Sequence[tuple[datetime, float]] = ()) -> bytes:
+    """Draw a decision about at least one block as a PNG image.
+
+    Args:
+        decision: At least one block.
+        title: What it is about.
+        before: Start and e-value of blocks that were judged before, in order of time.
+    """
+    told = [_wrapped(f"× {sentence}") for sentence in changes_in_words(decision.looks)[:MOST_BARS]]
+    shown = _shown(decision)[: MOST_BARS - len(told)]
+    words = [*told, *(_wrapped(f"{one.sentence}, since {one.since:%Y-%m-%d}") for one in shown)]
+    lines = max((text.count("\n") + 1 for text in words), default=1)
+    bars = max(len(words), FEWEST_BARS) * (0.15 + LINE * lines)
+    figure = Figure(figsize=(10, ABOVE + bars + 0.9), dpi=120, layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(ABOVE, bars))
+    _evidence(above, decision, before)
     above.set_title(f"{title}: {decision.verdict.value}", loc="left", fontweight="bold")
-    told = changes_in_words(decision.looks)[:MOST_BARS]
-    _columns(below, told, _shown(decision)[: MOST_BARS - len(told)], ALARM if decision.alarms else EVIDENCE)
+    _columns(below, words, [0.0] * len(told) + [one.part for one in shown], ALARM if decision.alarms else EVIDENCE)
     below.set_title("What moved" if decision.alarms else "Where most evidence lies", loc="left", fontsize=10)
     image = io.BytesIO()
     figure.savefig(image, format="png")
@@ -40,9 +53,17 @@ def _shown(decision: DriftDecision) -> tuple[Moved, ...]:
     return tuple(look.moved[0] for look in alarms[-MOST_BARS:])
 
 
-def _evidence(axes: Axes, decision: DriftDecision) -> None:
+def _wrapped(words: str) -> str:
+    return "\n".join(textwrap.wrap(words, WIDE))
+
+
+def _evidence(axes: Axes, decision: DriftDecision, before: Sequence[tuple[datetime, float]]) -> None:
     starts = [look.start for look in decision.looks]
     values = [max(look.e_value, FLOOR) for look in decision.looks]
+    earlier = [(start, max(value, FLOOR)) for start, value in before if starts[0] - SHOWN <= start < starts[0]]
+    if earlier:
+        times = [*(start for start, _ in earlier), starts[0]]
+        axes.semilogy(times, [*(value for _, value in earlier), values[0]], color=EVIDENCE, lw=1, alpha=0.45)
     axes.semilogy(starts, values, color=EVIDENCE, lw=1.5, marker="o" if len(starts) < 40 else "", ms=3)
     if decision.threshold is not None:
         budget = decision.settings.false_alarms_per_year
@@ -79,21 +100,14 @@ def _place(moment: datetime) -> float:
     return float(date2num(moment))
 
 
-def _columns(axes: Axes, told: Sequence[str], shown: Sequence[Moved], colour: str) -> None:
-    """List what is certain, then what moved by its part of the evidence."""
-    for place, sentence in enumerate(told):
-        axes.text(0.005, place, f"× {_cut(sentence)}", va="center", fontsize=9, color=ALARM)
-    places = range(len(told), len(told) + len(shown))
-    axes.barh(places, [one.part for one in shown], color=colour, alpha=0.35, height=0.7)
-    for place, one in zip(places, shown, strict=True):
-        axes.text(0.005, place, f"{_cut(one.sentence)}, since {one.since:%Y-%m-%d}", va="center", fontsize=9)
+def _columns(axes: Axes, words: Sequence[str], parts: Sequence[float], colour: str) -> None:
+    """Draw a bar for each part of the evidence, with its words; what vanished has a part of 0."""
+    axes.barh(range(len(parts)), parts, color=colour, alpha=0.35, height=0.8)
+    for place, (text, part) in enumerate(zip(words, parts, strict=True)):
+        axes.text(0.005, place, text, va="center", fontsize=9, linespacing=1.1, color="black" if part else ALARM)
     axes.set_xlim(0, 1)
     axes.set_xlabel("part of the evidence")
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.set_yticks([])
-    axes.set_ylim(max(len(told) + len(shown), FEWEST_BARS) - 0.5, -0.5)
+    axes.set_ylim(max(len(words), FEWEST_BARS) - 0.5, -0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= SHORT else words[: SHORT - 1] + "…"

@@ -31,7 +31,7 @@ def reason_of(looks: Sequence[Look], threshold: float, budget: float) -> str:
     best = max(look.e_value for look in looks)
     quiet = (
         f"o drift in {_counted(len(looks), 'block')}: evidence of {best:,.3g} at most, where {threshold:,.0f} is an"
-        f" alarm, due {budget:g} times a year at most by chance."
+        f" alarm, due {'once' if budget == 1 else f'{budget:g} times'} a year at most by chance."
     )
     return " ".join([*changes, f"Otherwise n{quiet}" if changes else f"N{quiet}"])
 

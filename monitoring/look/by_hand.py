@@ -83,6 +83,12 @@ def why(decision: RetrainDecision | None, result: Result, span: Span) -> str:
             f"No training starts: the window begins before {trained:%Y-%m-%d}, up to which the newest version was"
             " trained, so what it shows is no evidence about that version."
         )
+    newest = evidence.windows[-1] if evidence.windows else None
+    if newest is not None and newest.end > span.end and newest.verdict != Verdict.HARM:
+        return (
+            f"No training starts: the newest judged window, {newest.start:%Y-%m-%d} to {newest.end:%Y-%m-%d}, is"
+            f" {newest.verdict}, and harm counts where the newest window shows it."
+        )
     return decision.sentence
 
 

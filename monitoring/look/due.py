@@ -21,7 +21,7 @@ def first_start(use_case: UseCase, *, since: datetime | None, as_of: datetime) -
     """
     length = use_case.monitor.window
     first = since or as_of - length * (use_case.monitor.retrain.harm.of + 1)
-    return min((start for start, _ in windows(first, max(as_of, first + length), length)), default=first)
+    return windows(first, first + 2 * length, length)[0][0]
 
 
 def due_windows(

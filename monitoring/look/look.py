@@ -48,6 +48,7 @@ from monitoring.look.parts import Begin, Part, silent
 from monitoring.look.recalibrating import findings_of, recalibrate
 from monitoring.look.recent import changes_of, outlook_of, summary_of
 from monitoring.look.released import first_release
+from monitoring.look.trail import evidence_before
 from monitoring.packages import Packages, digests_by_version
 from monitoring.performance.answers import with_losses
 from monitoring.performance.harm import Verdict
@@ -305,7 +306,9 @@ class Look:
         told = figures(looked, self._use_case)
         looked.begin(Part.PAGES.doing())
         publish(self._settings.root, name, at=datetime.now(UTC), figures=told, alerts=looked.alerts)
-        show(self._settings, self._use_case, looked.body(), looked.drift, self._as_of)
+        with self._engine.connect() as connection:
+            trail = evidence_before(connection, name)
+        show(self._settings, self._use_case, looked, self._as_of, trail)
 
     def _keep(self, files: str, since: datetime | None) -> None:
         """Leave what was found to the next look, where it holds for a while."""

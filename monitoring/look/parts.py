@@ -9,6 +9,7 @@ Begin = Callable[[str], None]  # is told what begins now, in words
 class Part(Enum):
     """One part: its name, which alerts go by, and what is being done."""
 
+    LAST = ("The last look", "looking whether anything has changed since the last look")
     LOG = ("The newest rows", "reading the prediction log")
     PACKAGES = ("The packages", "checking the packages of the versions that answered")
     BLOCKS = ("The blocks", "profiling what is new")

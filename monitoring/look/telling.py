@@ -18,8 +18,6 @@ class Telling:
         self._status = Console(stderr=True).status("") if shown else None
 
     def __enter__(self) -> Self:
-        if self._status is not None:
-            self._status.start()
         return self
 
     def __exit__(
@@ -32,12 +30,10 @@ class Telling:
         """Say what begins now."""
         if self._status is not None:
             self._status.update(f"{what} …")
+            self._status.start()
 
     def line(self, text: str) -> None:
-        """Write a line of the result; the status stands aside, so that neither is broken by the other."""
-        if self._status is None:
-            typer.echo(text)
-            return
-        self._status.stop()
+        """Write a line of the result; the status is gone until something else begins, so that none breaks the other."""
+        if self._status is not None:
+            self._status.stop()
         typer.echo(text)
-        self._status.start()

@@ -36,6 +36,7 @@ class ReportJob:
         task: binary, multiclass or regression.
         workspace: Folder of Evidently's workspace, where the report is kept as well; '' for none.
         use_case: Names the workspace's project.
+        window: In words; of several reports on one window the workspace keeps the newest; '' keeps all.
         at: The end of the window (naive UTC, ISO 8601), at which the workspace's plots show it; '' for now.
     """
 
@@ -45,6 +46,7 @@ class ReportJob:
     task: str = "binary"
     workspace: str = ""
     use_case: str = ""
+    window: str = ""
     at: str = ""
 
 

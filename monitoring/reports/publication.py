@@ -60,6 +60,8 @@ def publish(settings: Settings, request: Check, judged: Judged) -> Page | None:
     try:
         page = _open(settings, request, decision.reason, decision.verdict.value)
         page.tracking.log(page.run, _metrics(judged), params, {})
+        rows = f"{judged.window.counts.answered:,} answers"
+        page.tracking.log_dataset(page.run, str(request.span), rows, f"log of {request.use_case.name}")
         page.tracking.upload(page.run, "decision.json", json.dumps(decision.body(), indent=2).encode())
         if judged.rows.height:
             page.tracking.upload(page.run, "loss_by_day.png", draw(judged.rows, decision, title, measure))
@@ -72,7 +74,7 @@ def publish(settings: Settings, request: Check, judged: Judged) -> Page | None:
 def publish_unjudged(settings: Settings, request: Check, fault: FlywheelError, report: ReportProcess | None) -> None:
     """Show the report on a window that cannot be judged, and why it cannot."""
     try:
-        finish(_open(settings, request, f"Not judged: {fault}", "none"), report)
+        finish(_open(settings, request, f"Not judged: {fault}", "not judged"), report)
     except FlywheelError as second:
         logger.warning("no page in MLflow", reason=str(second))
 
@@ -99,8 +101,11 @@ def finish(page: Page, report: ReportProcess | None) -> str:
 
 def _open(settings: Settings, request: Check, note: str, verdict: str) -> Page:
     tracking = Tracking.from_login(login(settings, MONITORING))
-    experiment, tags = f"{request.use_case.name}-monitoring", {NOTE: note, "verdict": verdict}
-    return Page(tracking, tracking.start_run(experiment, str(request.span), tags, source="flywheel monitor"))
+    name, window = request.use_case.name, str(request.span)
+    tags = {NOTE: note, "verdict": verdict, "window": window, "use_case": name}
+    # The verdict first: MLflow's list shows some twenty characters of a name.
+    title = f"{verdict}: {window}, {name}"
+    return Page(tracking, tracking.start_run(f"{name}-monitoring", title, tags, source="flywheel monitor"))
 
 
 def _metrics(judged: Judged) -> dict[str, float]:

@@ -6,8 +6,10 @@ No decision depends on it: Evidently's tests make no allowance for many columns,
 """
 
 import contextlib
+import html
 import json
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -42,11 +44,16 @@ NARROW = "<style>@media (max-width: 1000px) { body { zoom: 0.5 } }</style>"
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns the drift report shows, and which it leaves out because noise alone would alarm."""
+    """Which columns the drift report shows, and which it leaves out, each with the reason."""
 
     numerical: list[str]
     categorical: list[str]
-    left_out: list[str]
+    left_out: dict[str, str]
+
+    @property
+    def note(self) -> str:
+        """What is left out and why, for people; '' where nothing is."""
+        return "; ".join(f"{name}: {reason}" for name, reason in self.left_out.items())
 
 
 def sample(frame: pd.DataFrame) -> pd.DataFrame:
@@ -58,19 +65,28 @@ def columns_of(current: pd.DataFrame, reference: pd.DataFrame) -> Columns:
     """Sort the columns that both frames have by type; times and the label are no inputs."""
     numerical: list[str] = []
     categorical: list[str] = []
-    left_out: list[str] = []
-    rows = min(len(current), len(reference))
+    left_out: dict[str, str] = {}
     for name in reference.columns:
-        if name == LABEL or name not in current.columns or pd.api.types.is_datetime64_any_dtype(reference[name]):
+        if name == LABEL or pd.api.types.is_datetime64_any_dtype(reference[name]):
             continue
-        empty = current[name].isna().all() or reference[name].isna().all()
-        if pd.api.types.is_numeric_dtype(reference[name]) and not pd.api.types.is_bool_dtype(reference[name]):
-            (left_out if empty else numerical).append(name)
-        elif empty or max(current[name].nunique(), reference[name].nunique()) > rows / ROWS_PER_CATEGORY:
-            left_out.append(name)
+        is_number = pd.api.types.is_numeric_dtype(reference[name]) and not pd.api.types.is_bool_dtype(reference[name])
+        why = "the window has no such column" if name not in current.columns else ""
+        if why := why or _unfit(current[name], reference[name], is_number=is_number):
+            left_out[name] = why
         else:
-            categorical.append(name)
+            (numerical if is_number else categorical).append(name)
     return Columns(numerical, categorical, left_out)
+
+
+def _unfit(current: pd.Series, reference: pd.Series, *, is_number: bool) -> str:
+    """Say why a column is no matter for Evidently's tests; '' where it is one."""
+    for column, where in ((current, "window"), (reference, "reference")):
+        if column.isna().all():
+            return f"the {where} has no value of it"
+    values, rows = max(current.nunique(), reference.nunique()), min(len(current), len(reference))
+    if is_number or values <= rows / ROWS_PER_CATEGORY:
+        return ""
+    return f"{values:,} values in {rows:,} rows, where noise alone would look like drift"
 
 
 def drift(current: pd.DataFrame, reference: pd.DataFrame, at: datetime | None = None) -> tuple[Any, Columns]:
@@ -82,7 +98,7 @@ def drift(current: pd.DataFrame, reference: pd.DataFrame, at: datetime | None = 
     names = columns.numerical + columns.categorical
     definition = DataDefinition(numerical_columns=columns.numerical, categorical_columns=columns.categorical)
     # Text: a list is taken here, and then its pages fail over it (evidently 0.7.23).
-    snapshot = Report([DataDriftPreset()], metadata={"left_out": ", ".join(columns.left_out)}).run(
+    snapshot = Report([DataDriftPreset()], metadata={"left_out": columns.note} if columns.note else {}).run(
         Dataset.from_pandas(_plain(current, columns), data_definition=definition),
         Dataset.from_pandas(_plain(reference[names], columns), data_definition=definition),
         timestamp=at,
@@ -153,12 +169,14 @@ def build(job: ReportJob) -> list[Path]:
     """Write `drift.html` and `drift.json`, and the same for `quality` where it can be told; returns the files."""
     current, reference = sample(pd.read_parquet(job.current)), sample(pd.read_parquet(job.reference))
     at = datetime.fromisoformat(job.at) if job.at else None
-    made = {"drift": drift(current, reference, at)[0], "quality": quality(current, reference, job.task, at)}
+    compared, columns = drift(current, reference, at)
+    made = {"drift": compared, "quality": quality(current, reference, job.task, at)}
     snapshots = {name: snapshot for name, snapshot in made.items() if snapshot is not None}
     written = []
     for name, snapshot in snapshots.items():
         page, figures = Path(job.folder) / f"{name}.html", Path(job.folder) / f"{name}.json"
-        page.write_text(snapshot.get_html_str(as_iframe=False).replace("<body", f"{NARROW}<body", 1))
+        text = snapshot.get_html_str(as_iframe=False).replace("<body", f"{NARROW}<body", 1)
+        page.write_text(_with_note(text, columns.note) if name == "drift" else text)
         figures.write_text(snapshot.json())
         written += [page, figures]
     if job.workspace:
@@ -166,10 +184,19 @@ def build(job: ReportJob) -> list[Path]:
     return written
 
 
+def _with_note(page: str, note: str) -> str:
+    """Say on a page of Evidently's what it does not show."""
+    if not note:
+        return page
+    said = f'<p style="font: 14px sans-serif; margin: 1em 2em">Left out: {html.escape(note)}.</p>'
+    return re.sub(r"<body[^>]*>", lambda found: found[0] + said, page, count=1)
+
+
 def _keep(job: ReportJob, snapshots: Mapping[str, Any]) -> None:
     """Put them into the workspace as well; the report stands without it."""
     try:
-        keep(Path(job.workspace), job.use_case, snapshots)
+        named = {f"{name}{f', {job.window}' if job.window else ''}": one for name, one in snapshots.items()}
+        keep(Path(job.workspace), job.use_case, named)
     except Exception as fault:  # noqa: BLE001  # whatever a workspace of another release raises
         sys.stderr.write(f"The workspace {job.workspace} does not take the report: {type(fault).__name__}: {fault}\n")
 

@@ -1,14 +1,17 @@
 """Evidently's workspace: the same reports as on monitoring's runs, over time, a project a use case.
 
     HOME/evidently        read by the program `evidently`, which `flywheel up` starts and `flywheel status` names
+    HOME/evidently/NAMES  which run has which name, by project: Evidently finds a run by its number alone
 
 Imported by the report's process alone, where Evidently is.
 """
 
 import fcntl
+import json
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ with warnings.catch_warnings():
     from evidently.sdk.panels import line_plot_panel
     from evidently.ui.workspace import Workspace
 
+NAMES = ".names.json"
 KEPT = 200  # runs of a project; older ones go, each is about a third of a megabyte
 PANELS = {
     "Share of columns that Evidently calls drifted": PanelMetric(
@@ -36,12 +40,13 @@ def open_workspace(folder: Path) -> Any:
 
 
 def keep(folder: Path, use_case: str, snapshots: Mapping[str, Any]) -> None:
-    """Add runs to a use case's project, which is made with its panels at the first.
+    """Add runs to a use case's project, which is made with its panels at the first; each in place of its namesake.
 
     Args:
         folder: Of the workspace.
         use_case: Names the project.
-        snapshots: Evidently's, by what they are about; each carries its own time.
+        snapshots: Evidently's, by what they are about, such as "drift, 2013-04-01 to 2013-05-01"; each carries its own
+            time. A name without a window is no other's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
@@ -53,8 +58,25 @@ def keep(folder: Path, use_case: str, snapshots: Mapping[str, Any]) -> None:
                 project.dashboard.add_panel(line_plot_panel(title=title, values=[metric], size="half"))
             project.save()
         for name, snapshot in snapshots.items():
-            workspace.add_run(project.id, snapshot, include_data=False, name=name)
+            added = workspace.add_run(project.id, snapshot, include_data=False, name=name)
+            _replace(folder, workspace, project.id, name, str(added.id))
         _forget_old(workspace, project.id)
+
+
+def _replace(folder: Path, workspace: Any, project: Any, name: str, run: str) -> None:
+    """Note whose name a run has, and remove the one that had it before: a window that is judged again is one window."""
+    if "," not in name:
+        return
+    path, names = folder / NAMES, dict[str, dict[str, str]]()
+    with suppress(OSError, ValueError):  # lost or damaged, it costs a report that stands there twice
+        names = json.loads(path.read_text())
+    own = names.setdefault(str(project), {})
+    before, own[name] = own.get(name), run
+    new = path.with_name(NAMES + ".new")
+    new.write_text(json.dumps(names))
+    new.replace(path)
+    if before in {str(one) for one in workspace.list_runs(project)}:
+        workspace.delete_run(project, uuid.UUID(before))
 
 
 def _forget_old(workspace: Any, project: Any) -> None:

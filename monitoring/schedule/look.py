@@ -15,6 +15,7 @@ import structlog
 from flywheel.alerts import Finding, Severity
 from flywheel.connections import QUIET
 from flywheel.database import open_database
+from flywheel.durations import duration_text
 from flywheel.errors import FlywheelError
 from flywheel.settings import Settings
 from flywheel.stack.processes import recorded_command
@@ -107,5 +108,5 @@ def finding(use_case: UseCase, file: Path, fault: str, now: datetime, log_file: 
         since=now.isoformat(timespec="seconds"),
         certainty="It has failed; nothing is known of what came in since.",
         look_at=f"{log_file}; by hand: flywheel monitor {file}",
-        next=f"The next look comes within {use_case.monitor.every}.",
+        next=f"The next look comes within {duration_text(use_case.monitor.every)}.",
     )

@@ -1,8 +1,8 @@
 """Training against the first live windows, column by column: how far each has moved, largest first.
 
-This measures; whether a move is more than chance is for the drift decision, which judges the first live blocks against
-the reference as it judges all others. What it adds: at a release the question is not "has the world changed" but "does
-the service get what training got", and the column that is shifted, empty or of another type says which join is wrong.
+This measures; whether a move is more than chance is for `release`. At a release the question is not "has the world
+changed", which the drift decision asks of all blocks, but "does the service get what training got", and the column that
+is shifted, empty or of another type says which join is wrong.
 """
 
 from dataclasses import asdict, dataclass

@@ -15,7 +15,7 @@ from monitoring.windows.index import Quarantined
 logger = structlog.get_logger()
 
 SCHEMAS = {"predictions": prediction_schema(None), "requests": REQUESTS, "outcomes": LOGGED_OUTCOMES}
-KINDS = {table: pl.DataFrame(schema.empty_table()).schema for table, schema in SCHEMAS.items()}
+KINDS = {table: pl.Schema(schema) for table, schema in SCHEMAS.items()}
 
 
 class Reader:

@@ -67,10 +67,10 @@ def first_line(fault: BaseException) -> str:
 
 def _files(table: DeltaTable) -> list[tuple[str, int | None]]:
     """Return the table's files with the number of the last append in each; None where the table does not say."""
-    actions = pa.table(table.get_add_actions(flatten=True))
+    actions = pl.DataFrame(table.get_add_actions(flatten=True))  # a table of Arrow's would import pandas: half a second
     key = f"max.{COMMIT}"
-    known = actions[key].to_pylist() if key in actions.column_names else [None] * actions.num_rows
-    return list(zip(map(unquote, actions["path"].to_pylist()), known, strict=True))
+    known = actions[key].to_list() if key in actions.columns else [None] * actions.height
+    return list(zip(map(unquote, actions["path"].to_list()), known, strict=True))
 
 
 def _newest_in(path: Path, known: int | None) -> int:

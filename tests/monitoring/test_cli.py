@@ -9,6 +9,7 @@ import pytest
 
 from flywheel.errors import FlywheelError, UsageError
 from monitoring.cli import app
+from monitoring.look.telling import Telling
 from monitoring.times import parse_time
 
 USE_CASE = Path(__file__).parents[2] / "examples" / "flights" / "usecase.yaml"
@@ -40,7 +41,12 @@ def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
         (span(as_of="2013-04-15"), "before the window's end"),
         ([*span(), "--json", "/nowhere/at/all.json"], "there is no folder /nowhere/at"),
         ([*span(), "--since", "2013-04-01"], "Give --start and --end for one window"),
-        (["--since", "2014-01-01", "--as-of", "2013-01-01"], "does not lie before"),
+        (
+            ["--since", "2014-01-01", "--as-of", "2013-01-01"],
+            "--since 2014-01-01 does not lie before --as-of 2013-01-01",
+        ),
+        (["--since", "2013-01-01", "--as-of", "2013-01-01"], "does not lie before --as-of"),
+        (["--since", "2999-01-01"], "--since 2999-01-01 does not lie before now"),
         (["--start", "2013-04-01"], "Give --start and --end for one window"),
         (span(start=""), "Give --start and --end for one window"),
     ],
@@ -60,6 +66,25 @@ def test_without_a_stack_the_sentence_says_how_to_start_one(tmp_path: Path, monk
     with pytest.raises(FlywheelError, match="flywheel up"):
         run(*span())
     assert not (tmp_path / "logs").exists()
+
+
+def test_what_is_going_on_is_shown_on_a_terminal_alone_and_results_always(capsys: pytest.CaptureFixture[str]) -> None:
+    with Telling(shown=False) as telling:
+        telling.begin("judging drift")
+        telling.line("quiet")
+    assert capsys.readouterr() == ("quiet\n", "")
+    with Telling(shown=True) as telling:
+        telling.line("quiet")
+    assert capsys.readouterr().out == "quiet\n"
+
+
+def test_to_tell_the_last_look_again_nothing_is_imported_that_reads_rows() -> None:
+    code = (
+        "import sys, monitoring.cli, monitoring.look.again;"
+        "print(*{'mlflow', 'pandas', 'polars', 'pyarrow', 'scipy', 'matplotlib', 'evidently'} & {*sys.modules})"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
 
 
 def test_help_imports_nothing_heavy() -> None:

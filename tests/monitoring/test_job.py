@@ -81,7 +81,12 @@ def test_a_quiet_window_has_its_event_its_page_and_its_report(
     rest = Tracking.from_login(login(stack, MONITORING)).rest
     run = rest.call("GET", "runs/get", run_id=result.run_id)["run"]
     assert run["info"]["status"] == "FINISHED"
-    assert {tag["key"]: tag["value"] for tag in run["data"]["tags"]}["mlflow.note.content"] == result.reason
+    tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+    assert tags["mlflow.note.content"] == result.reason
+    assert (tags["verdict"], tags["window"], tags["use_case"]) == ("quiet", "2013-04-01 to 2013-05-01", NAME)
+    assert run["info"]["run_name"] == f"quiet: 2013-04-01 to 2013-05-01, {NAME}"
+    (rows,) = run["inputs"]["dataset_inputs"]
+    assert (rows["dataset"]["name"], rows["dataset"]["digest"]) == ("2013-04-01 to 2013-05-01", "360 answers")
     files = rest.call("GET", "artifacts/list", run_id=result.run_id)["files"]
     assert {file["path"] for file in files} == {"decision.json", "evidently", "loss_by_day.png"}
 

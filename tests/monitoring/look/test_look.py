@@ -26,13 +26,17 @@ from flywheel.storage import append_outcomes
 from flywheel.textfile import TextfileCollector
 from flywheel.usecase import load_usecase, parse_usecase
 from monitoring.drift.decision import Verdict
+from monitoring.drift.plot import draw
 from monitoring.job import Result
 from monitoring.look.again import unchanged
+from monitoring.look.by_hand import check
 from monitoring.look.kept import path_of, read_kept
 from monitoring.look.look import look
 from monitoring.look.looked import Looked
 from monitoring.look.parts import Begin, Part, silent
+from monitoring.look.trail import evidence_before
 from monitoring.reports.process import ReportProcess
+from monitoring.reports.publication import Check
 from monitoring.windows.window import Span
 from tests.monitoring.flights_log import CONTRACT, Flight, write_log
 from tests.monitoring.flights_package import USE_CASE, sign, write_model
@@ -378,6 +382,61 @@ def test_a_version_whose_first_days_are_like_its_training_is_no_alert(world: Wor
     found = world.look(LIVE + 9 * DAY)
     assert found.releases["1"].reason.startswith("The first 7 days of version 1 (420 rows) are like its training rows")
     assert "release" not in world.kinds(found)
+
+
+def test_a_window_by_hand_opens_the_alert_where_it_is_the_newest_and_says_what_follows(
+    world: World, engine: sa.Engine
+) -> None:
+    world.fly(LIVE, 14, late=0.7)
+    world.fly(LIVE + 14 * DAY, 7)
+    case, at = load_usecase(world.file), LIVE + 22 * DAY
+
+    def judged(first: int, days: int, *, start_training: bool = False) -> Result:
+        span = Span(LIVE + first * DAY, LIVE + (first + days) * DAY, at)
+        return check(world.settings, Check(world.file, case, span, start_training=start_training))
+
+    harm = judged(0, 14)
+    assert harm.verdict == "harm"
+    assert harm.training == "Training was not to be started."
+    with engine.connect() as connection:
+        (alert,) = read_board(connection, world.name).of(world.name)
+    assert (alert.finding.kind, alert.finding.severity.value) == ("loss", "critical")
+    assert harm.alert == f"Alert {alert.id} (loss, critical) is open."
+    assert judged(14, 7).alert == ""  # the newest, and quiet: the alert is on its way out
+    with engine.connect() as connection:
+        (alert,) = read_board(connection, world.name).of(world.name)
+    assert alert.quiet == 1
+    older = judged(0, 14, start_training=True)
+    newer = "the window from 2013-04-15 to 2013-04-22 was judged too (quiet)"
+    assert older.alert == f"No alert: {newer}, and alerts tell of the newest."
+    assert older.training.startswith("No training starts: the newest judged window, 2013-04-15 to 2013-04-22, is quiet")
+    with engine.connect() as connection:
+        (alert,) = read_board(connection, world.name).of(world.name)
+    assert alert.quiet == 1
+
+
+def test_a_window_from_before_the_training_says_that_it_is_no_evidence(world: World) -> None:
+    world.fly(LIVE - 20 * DAY, 14, late=0.7)
+    case = load_usecase(world.file)
+    span = Span(LIVE - 20 * DAY, LIVE - 6 * DAY, LIVE)
+    found = check(world.settings, Check(world.file, case, span, start_training=True))
+    assert found.verdict == "harm"
+    assert found.training.startswith("No training starts: the window begins before 2013-03-31")
+
+
+def test_the_evidence_of_earlier_looks_is_found_again_each_block_as_it_was_judged_last(
+    world: World, engine: sa.Engine
+) -> None:
+    world.fly(LIVE, 10)
+    first = world.look(LIVE + 10 * DAY)
+    world.fly(LIVE + 10 * DAY, 3)
+    second = world.look(LIVE + 13 * DAY)
+    with engine.connect() as connection:
+        trail = evidence_before(connection, world.name)["1"]
+    judged = {look.start: look.e_value for found in (first, second) for look in found.drift["1"].looks}
+    assert trail == tuple(sorted(judged.items()))
+    assert len(trail) == 13
+    assert draw(second.drift["1"], "test", before=trail).startswith(b"\x89PNG")
 
 
 def test_outcomes_of_nobody_are_told(world: World) -> None:

@@ -55,6 +55,9 @@ def test_drift_and_quality_are_reported_with_unlabelled_rows_in_the_drift_only(t
     # Times are no inputs; every flight has another tail number; wind was never measured.
     assert columns == {"distance", "temp", "flight", "carrier", "holiday", "prediction"}
     assert metrics[0]["value"]["count"] >= 1
+    page = files[0].read_text()
+    assert "tailnum: 400 values in 400 rows, where noise alone would look like drift" in page
+    assert "wind: the window has no value of it" in page
 
 
 @pytest.mark.parametrize(("task", "figure"), [("multiclass", "Accuracy"), ("regression", "RMSE")])

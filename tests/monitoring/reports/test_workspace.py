@@ -56,6 +56,20 @@ def test_old_runs_go_the_newest_stay(home: Path, monkeypatch: pytest.MonkeyPatch
     assert after[:2] == before[-2:]
 
 
+def test_a_window_that_is_judged_again_is_there_once(home: Path) -> None:
+    made = open_workspace(home / FOLDER)
+    (project,) = [one for one in made.list_projects() if one.name == "flights"]
+    before = set(made.list_runs(project.id))
+    for window in ("2026-01-05 to 2026-01-12", "2026-01-12 to 2026-01-19", "2026-01-05 to 2026-01-12"):
+        keep(home / FOLDER, "flights", {f"drift, {window}": drift(frame(1), frame(0))[0]})
+    added = set(made.list_runs(project.id)) - before
+    names = sorted(made.get_run(project.id, run).name for run in added)
+    assert names == ["drift, 2026-01-05 to 2026-01-12", "drift, 2026-01-12 to 2026-01-19"]
+    (home / FOLDER / workspace.NAMES).write_text("damaged")
+    keep(home / FOLDER, "flights", {"drift, 2026-01-05 to 2026-01-12": drift(frame(1), frame(0))[0]})
+    assert len(set(made.list_runs(project.id)) - before) == 3  # twice, rather than none
+
+
 def test_a_workspace_that_cannot_be_written_costs_nobody_the_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

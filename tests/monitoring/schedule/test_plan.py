@@ -206,7 +206,7 @@ def test_a_real_look_of_a_use_case_that_nobody_has_asked_says_that_there_is_noth
 ) -> None:
     look(str(stack.root), str(file))
     said = (stack.root / "logs" / f"monitor-{load_usecase(file).name}.log").read_text()
-    assert "no window has anything new since the last look" in said
+    assert "no window has anything in it to judge" in said
 
 
 def test_the_commands_plan_list_and_remove(stack: Settings, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
