@@ -15,15 +15,11 @@ import numpy.typing as npt
 from flywheel.statistics import Floats
 from monitoring.drift.tails import Looked
 
-SLOPES = np.array([1.5, 3.0, -1.5, -3.0])  # first surprises, in standard deviations, that are bet on
-SLOPE_WEIGHTS = np.array([3.0, 1.0, 3.0, 1.0]) / 8  # most shifts that can be found at all are small
-# A sum that grows in leaps passes a threshold by far, and therefore seldom: by exp(-.583 leap) as often as the bound
-# says (Siegmund, Sequential Analysis, 1985, chapter 10; Pollak, Ann. Stat. 15, 1987). Streams whose shifts fade into a
-# lasting day effect leap little. So much of it is given back, which leaves room for what is learned only roughly.
-OVERSHOOT = 0.583 * 0.9
+SLOPES = np.array([1.0, 2.0, 4.0, -1.0, -2.0, -4.0])  # first surprises, in standard deviations, that are bet on
+SLOPE_WEIGHTS = np.array([1.0, 2.0, 1.0, 1.0, 2.0, 1.0]) / 8  # most shifts that can be found at all are of the middle
 # Where less than `SHORT` of a shift lasts, its evidence gathers over months, from the very days that say how long days
 # last: up to `FADING` of its log is lost each block, so that a level which wanders is no shift.
-SHORT, FADING = 0.4, 0.06
+SHORT, FADING = 0.4, 0.015
 USUAL = 100  # blocks by which it is told what usually lasts: a shift itself looks like a day that lasts
 
 
@@ -80,10 +76,6 @@ class Detectors:
         weight = np.where(begins, 1.0, lasting) / looked.scales[:, :, None] ** 2
         self.moved = np.where(begins, 0.0, self.moved) + weight * looked.surprises[:, :, None]
         self.certain = np.where(begins, 0.0, self.certain) + weight * np.where(begins, 1.0, lasting)
-
-    def log_evidence(self) -> Floats:
-        """Return the log of each detector's e-value, with what leaps over a threshold are worth."""
-        return np.asarray(self.log_sum + OVERSHOOT * np.abs(SLOPES) * self.lasting[:, None, None])
 
     def rest(self, streams: npt.NDArray[np.bool_]) -> None:
         """Take all evidence from streams (n_streams,) that are being learned anew."""

@@ -113,7 +113,7 @@ class KindWatch:
 
     def e_values(self) -> Floats:
         """Return each stream's evidence, (n_streams,): nothing from detectors whose shift is below the least effect."""
-        e_values = np.where(self._large, np.exp(np.minimum(self.detectors.log_evidence(), GREATEST_LOG)), 0.0)
+        e_values = np.where(self._large, np.exp(np.minimum(self.detectors.log_sum, GREATEST_LOG)), 0.0)
         return np.asarray(e_values @ SLOPE_WEIGHTS @ VIEW_WEIGHTS)
 
     @property
@@ -127,7 +127,7 @@ class KindWatch:
     def strongest(self) -> Strongest:
         """Return what the best detector of each stream has found."""
         found, rows = self.detectors, np.arange(len(self.streams))
-        log_sum = np.where(self._large, found.log_evidence(), -np.inf).reshape(len(rows), -1)
+        log_sum = np.where(self._large, found.log_sum, -np.inf).reshape(len(rows), -1)
         best = log_sum.argmax(axis=1)
         with np.errstate(divide="ignore"):
             error = 1 / np.sqrt(found.certain.reshape(len(rows), -1)[rows, best])
