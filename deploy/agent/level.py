@@ -146,17 +146,19 @@ def level_of(
     file, key = files
     if file is None or key is None or PROBABILITY not in outputs:
         return None
-    path = package / INSIDE / "usecase.yaml"
-    try:
-        allowed = load_usecase(path).monitor.recalibrate if path.is_file() else None
-    except SpecError as fault:  # of a release that knows more: the version serves, as it was trained
-        log.warning("answers are not recalibrated", reason=str(fault), version=identity.version)
-        return None
-    threshold = decision_threshold(package)
-    if allowed is not None and DECISION in outputs and threshold is None:
-        log.warning("answers are not recalibrated", reason="decision.json names no threshold", version=identity.version)
-        return None
+    allowed, threshold = _allowed_by(package), decision_threshold(package) if DECISION in outputs else None
     if allowed is None:
         return None
-    threshold = threshold if DECISION in outputs else None
+    if DECISION in outputs and threshold is None:
+        log.warning("answers are not recalibrated", reason="decision.json names no threshold", version=identity.version)
+        return None
     return Level(identity, allowed, threshold, file=file, key=key, metrics=metrics)
+
+
+def _allowed_by(package: Path) -> Recalibrate | None:
+    path = package / INSIDE / "usecase.yaml"
+    try:
+        return load_usecase(path).monitor.recalibrate if path.is_file() else None
+    except SpecError as fault:  # of a release that knows more: the version serves, as it was trained
+        log.warning("answers are not recalibrated", reason=str(fault))
+        return None

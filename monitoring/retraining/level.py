@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from flywheel.durations import duration_text
 from flywheel.fields import read_fields
 from flywheel.usecase import UseCase
 from monitoring.retraining.recalibration import Ages, Recalibration, shift
@@ -66,28 +67,32 @@ def learn(version: str, rows: pl.DataFrame, trained: UseCase, before: float, as_
     spec = trained.monitor.recalibrate
     assert spec is not None  # noqa: S101  # callers ask only for versions that allow one
     how, due = Recalibration.of(spec), as_of - trained.data.label.available_after
-    when = pl.col("event_time")
-    known = rows.filter(pl.col("outcome").is_not_null() & (when >= as_of - how.reach) & (when <= due)).sort(
-        "event_time"
-    )
-    count, least = known.height, trained.monitor.min_outcomes
-    newest = known["event_time"].max() or due - how.reach
+    span = pl.col("event_time").is_between(as_of - how.reach, due)
+    known = rows.filter(span & pl.col("outcome").is_not_null()).sort("event_time")
+    least, newest = trained.monitor.min_outcomes, known["event_time"].max() or due - how.reach
     assert isinstance(newest, datetime)  # noqa: S101  # the column holds nothing else
-    if count < least:
-        why = f"{count:,} outcomes of the last {how.reach.days} days are known, and it takes {least:,}."
+    missing = ""
+    if known.height < least:
+        missing = f"{known.height:,} outcomes of the last {duration_text(how.reach)} are known, and it takes {least:,}."
     elif newest < due - spec.lasts:
-        why = f"No outcome is known of anything after {newest:%Y-%m-%d}."
-    else:
-        probability = raw(read_fields(known, "outputs", {"probability": "double"})["probability"], known)
-        label = (known["outcome"] > 0.5).cast(pl.Float64).to_numpy()
-        answers = probability.to_numpy()
-        by = shift(label, answers, _ages(known, as_of), how, task="binary")
-        why = (
-            f"{count:,} outcomes up to {newest:%Y-%m-%d} have {label.mean():.3f} ones where {answers.mean():.3f} were "
-            f"foretold; the newest count most, and {how.prior_days:g} days without any deviation are counted along."
-        )
-        return Learned(version, by, before, spec.most, count, as_of, why, is_renewed=True)
-    return Learned(version, before, before, spec.most, count, as_of, why, is_renewed=False)
+        missing = f"No outcome is known of anything after {newest:%Y-%m-%d}."
+    if missing:
+        return Learned(version, before, before, spec.most, known.height, as_of, missing, is_renewed=False)
+    by, why = _learned(known, how, newest, as_of)
+    return Learned(version, by, before, spec.most, known.height, as_of, why, is_renewed=True)
+
+
+def _learned(known: pl.DataFrame, how: Recalibration, newest: datetime, as_of: datetime) -> tuple[float, str]:
+    """Return the shift that known outcomes speak for, and the sentence that says so."""
+    probability = raw(read_fields(known, "outputs", {"probability": "double"})["probability"], known).to_numpy()
+    label = (known["outcome"] > 0.5).cast(pl.Float64).to_numpy()
+    by = shift(label, probability, _ages(known, as_of), how, task="binary")
+    why = (
+        f"{known.height:,} outcomes up to {newest:%Y-%m-%d} have {label.mean():.3f} ones where "
+        f"{probability.mean():.3f} were foretold; the newest count most, and {how.prior_days:g} days without any "
+        "deviation are counted along."
+    )
+    return by, why
 
 
 def _ages(rows: pl.DataFrame, as_of: datetime) -> Ages:

@@ -92,9 +92,9 @@ def test_rows_without_an_outcome_say_nothing() -> None:
 @pytest.mark.parametrize(
     ("rows", "as_of", "why"),
     [
-        (days_of(1).head(99), BEGIN + 3 * DAY, "99 outcomes of the last 20 days are known, and it takes 100"),
+        (days_of(1).head(99), BEGIN + 3 * DAY, "99 outcomes of the last 20d are known, and it takes 100"),
         (days_of(10), BEGIN + 15 * DAY, "No outcome is known of anything after 2013-04-10"),
-        (days_of(10), BEGIN + 90 * DAY, "0 outcomes of the last 20 days"),
+        (days_of(10), BEGIN + 90 * DAY, "0 outcomes of the last 20d"),
     ],
 )
 def test_too_few_or_old_outcomes_renew_nothing(rows: pl.DataFrame, as_of: datetime, why: str) -> None:
