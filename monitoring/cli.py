@@ -17,6 +17,7 @@ from monitoring.drift.cli import app as drift_app
 from monitoring.look.parts import Part
 from monitoring.look.telling import Telling
 from monitoring.look.told import lines, open_alerts
+from monitoring.rows.cli import app as rows_app
 from monitoring.schedule.cli import app as schedule_app
 from monitoring.times import parse_time
 
@@ -28,6 +29,7 @@ app = typer.Typer()
 app.add_typer(schedule_app)
 app.add_typer(drift_app)
 app.add_typer(backtest_app)
+app.add_typer(rows_app)
 
 EXAMPLE = (
     "Example: flywheel monitor examples/flights/usecase.yaml --start 2013-04-01 --end 2013-05-01 --as-of 2013-05-02"

@@ -13,6 +13,7 @@ from registry.access import routes as access
 from registry.access.login import is_administrator
 from registry.access.sso import SsoDoor, sso_settings
 from registry.alerts import routes as alerts
+from registry.alerts.page import add_pages as add_alert_page
 from registry.caller import floor_policy
 from registry.doors.bodies import answer_faults, require_object
 from registry.doors.doorway import Doorway
@@ -43,6 +44,7 @@ def create_app(app: Flask = mlflow_app) -> FastAPI:
     sso = sso_settings(os.environ)
     add_review_pages(app)
     add_rollout_pages(app)
+    add_alert_page(app)
     for room in (access, alerts, gates, history, hooks, policy, rollouts, signing):
         room.add_routes(app)
     stamp_makers()

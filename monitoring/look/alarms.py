@@ -5,25 +5,30 @@ one. So what was told stands until people close it or the version answers no mor
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from flywheel.alerts import Alert, Finding, Severity
+from flywheel.alerts import Alert, Finding, Severity, alert_id
+from flywheel.events import Event, EventKind
+from monitoring.alerts.together import MOST_NAMED as COLUMNS_NAMED
 from monitoring.alerts.together import named, together
 from monitoring.drift.decision import DriftDecision
 from monitoring.drift.moved import Moved
+from monitoring.drift.relearning import BLOCKS as RELEARNED
 from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.watch import Look
 from monitoring.look.columns import past
 from monitoring.look.outages import Outage
+from monitoring.rows.question import Asked, Question
 
 DRIFT = "drift"
+ALERTED = (EventKind.MONITOR_ALERT_OPENED, EventKind.MONITOR_ALERT_CHANGED)
 NO_TRAINING = "Drift alone starts no training; harm does."
 MOST_NAMED = 5  # streams of one alarm that get an alert each; the decision names all
 Alarmed = Mapping[Stream, tuple[Look, Moved]]
 
 
 def of_drift(
-    decision: DriftDecision, version: str, standing: Iterable[Alert], *, recent: datetime, where: str
+    decision: DriftDecision, version: str, standing: Iterable[Alert], *, recent: datetime, asked: Asked
 ) -> Iterator[Finding]:
     """Yield what alarms name; columns that are missing more often since the same block are one finding.
 
@@ -32,26 +37,59 @@ def of_drift(
         version: That answered.
         standing: Open alerts of the use case.
         recent: Since when an alarm is told although its stream has gone back since (naive UTC).
-        where: What to look at.
+        asked: Writes the commands that show rows.
     """
     told = {
         stream: (look, moved)
         for stream, (look, moved) in _newest(decision).items()
         if look.start >= recent or _holds(decision, stream)
     }
-    for stream, (look, moved) in told.items():
-        if stream.kind is not Kind.MISSING:
-            name = " ".join(filter(None, (stream.column, stream.kind.value, stream.detail)))
-            since, sure = moved.since.isoformat(), _sure(decision, look)
-            key = f"{name}{of_version(version)}"
-            yield Finding(DRIFT, key, Severity.WARNING, moved.sentence, since, sure, where, NO_TRAINING)
-    yield from _missing(decision, told, version, standing, where)
+    for name, streams in _named(told).items():
+        look, moved = told[streams[0]]
+        said = "; ".join(told[one][1].sentence for one in streams[:COLUMNS_NAMED])
+        since, sure = moved.since.isoformat(), _sure(decision, look)
+        where = asked.command(moved.since, _rows_of(streams[0], version))
+        yield Finding(DRIFT, f"{name}{of_version(version)}", Severity.WARNING, said, since, sure, where, NO_TRAINING)
+    yield from _missing(decision, told, version, standing, asked)
 
 
 def standing_drift(alerts: Iterable[Alert], versions: Iterable[str]) -> list[Finding]:
     """Return drift that was found before of versions that still answer: it holds until people close it."""
     ends = tuple(of_version(version) for version in versions)
     return [one.finding for one in alerts if one.finding.kind == DRIFT and one.finding.key.endswith(ends)]
+
+
+def closed_before(events: Iterable[Event]) -> dict[str, datetime]:
+    """Return since when what people closed had been, by alert.
+
+    Args:
+        events: Of one use case, in order; others than `ALERTED` and closings tell nothing.
+    """
+    since, closed = dict[str, datetime](), dict[str, datetime]()
+    for event in events:
+        if event.kind in ALERTED and event.body["kind"] == DRIFT:
+            since[str(event.body["id"])] = datetime.fromisoformat(event.body["since"])
+        elif event.kind is EventKind.ALERT_CLOSED and event.body["id"] in since:
+            closed[str(event.body["id"])] = since[str(event.body["id"])]
+    return closed
+
+
+def unanswered(
+    found: Iterable[Finding], use_case: str, closed: Mapping[str, datetime], every: timedelta
+) -> list[Finding]:
+    """Leave out drift that people have closed: blocks that late rows may change are judged, and alarm, several times.
+
+    A stream that moved is learned anew for `RELEARNED` blocks and gives no evidence meanwhile, so what begins later is
+    another change.
+
+    Args:
+        found: What alarms name.
+        use_case: Whose.
+        closed: What `closed_before` returns.
+        every: The length of a block.
+    """
+    names = [(one, closed.get(alert_id(use_case, one.kind, one.key))) for one in found]
+    return [one for one, was in names if was is None or datetime.fromisoformat(one.since) > was + RELEARNED * every]
 
 
 def earlier(drift: Iterable[DriftDecision], outages: Iterable[Outage], recent: datetime) -> str:
@@ -89,8 +127,19 @@ def _past(decision: DriftDecision, recent: datetime) -> int:
     return sum(look.start < recent and not _holds(decision, one) for one, (look, _) in _newest(decision).items())
 
 
+def _named(told: Alarmed) -> dict[str, list[Stream]]:
+    """Return the streams of each finding by its name: the shares of a column's values rise and fall together."""
+    names: dict[str, list[Stream]] = {}
+    for stream in told:
+        if stream.kind is not Kind.MISSING:
+            detail = "" if stream.kind is Kind.SHARE else stream.detail
+            name = " ".join(filter(None, (stream.column, stream.kind.value, detail)))
+            names.setdefault(name, []).append(stream)
+    return names
+
+
 def _missing(
-    decision: DriftDecision, told: Alarmed, version: str, standing: Iterable[Alert], where: str
+    decision: DriftDecision, told: Alarmed, version: str, standing: Iterable[Alert], asked: Asked
 ) -> Iterator[Finding]:
     found = {stream.column: one for stream, one in told.items() if stream.kind is Kind.MISSING}
     end = of_version(version)
@@ -101,9 +150,20 @@ def _missing(
         look, most = max(of_group, key=lambda one: (one[1].log_e, one[1].stream.column))
         others = [name for name in group.columns if name != most.stream.column]
         more = f"; so did those of {named(others)}" if others else ""
-        since = min(moved.since for _, moved in of_group).isoformat()
+        since = min(moved.since for _, moved in of_group)
+        where = asked.command(since, Question(group.columns[:COLUMNS_NAMED], missing=True, version=version))
         what, sure = f"{most.sentence}{more}", _sure(decision, look)
-        yield Finding(DRIFT, group.key, Severity.WARNING, what, since, sure, where, NO_TRAINING, group.columns)
+        yield Finding(
+            DRIFT, group.key, Severity.WARNING, what, since.isoformat(), sure, where, NO_TRAINING, group.columns
+        )
+
+
+def _rows_of(stream: Stream, version: str) -> Question:
+    """Return the question for the rows that moved: those with a value whose share did, or with its columns."""
+    if stream.kind is Kind.SHARE:
+        return Question(having=((stream.column, stream.detail),), version=version)
+    other = (stream.detail,) if stream.kind is Kind.TOGETHER else ()
+    return Question(tuple(filter(None, (stream.column, *other))), version=version)
 
 
 def _sure(decision: DriftDecision, look: Look) -> str:

@@ -21,6 +21,7 @@ from monitoring.reports.publication import Check
 from monitoring.retraining.evidence import End, windows_of
 from monitoring.retraining.policy import RetrainDecision
 from monitoring.retraining.retrain import claim, project_folder
+from monitoring.rows.question import Asked
 from monitoring.windows.window import Span, read_window
 
 
@@ -62,7 +63,9 @@ def _check(settings: Settings, engine: sa.Engine, request: Check, begin: Begin) 
         return result
     begin(Part.TRAINING.doing())
     training = run_training(settings, engine, request, decision)
-    _tell(engine, request, list(say.of_training(decision.alert, training.fault, span.as_of, decision.next_sentence)))
+    logs = str(settings.root / "logs" / f"retrain-{use_case.name}-*.log")
+    then = decision.next_sentence
+    _tell(engine, request, list(say.of_training(decision.alert, training.fault, span.as_of, then, logs)))
     return replace(result, retrained_version=training.version, fault=training.fault)
 
 
@@ -101,9 +104,9 @@ def _report(engine: sa.Engine, request: Check, result: Result, decision: Retrain
         later = f"the window from {last.start:%Y-%m-%d} to {last.end:%Y-%m-%d} was judged too ({last.verdict})"
         return f"No alert: {later}, and alerts tell of the newest." if result.verdict == Verdict.HARM else ""
     then = decision.next_sentence if decision is not None else "Nothing is trained by this check."
-    where = result.report_url or f"flywheel monitor {request.use_case_file} --start {span.start} --end {span.end}"
-    harmed = result.verdict == Verdict.HARM
-    _tell(engine, request, [say.of_window(result.reason, span, where, then)] if harmed else [], examined=("loss",))
+    asked, harmed = Asked(request.use_case_file, span.as_of), result.verdict == Verdict.HARM
+    found = [say.of_window(result.reason, span, result.report_url, asked, then)] if harmed else []
+    _tell(engine, request, found, examined=("loss",))
     return f"Alert {alert_id(name, 'loss', '')} (loss, critical) is open." if harmed else ""
 
 

@@ -5,13 +5,14 @@ what lasts, or began within the windows that the policy looks back on, does; the
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, time, timedelta
 
 from flywheel.alerts import Alert, Finding, Severity
-from flywheel.events import Event
-from monitoring.alerts.together import Group, named, together
+from flywheel.events import Event, EventKind
+from monitoring.alerts.together import MOST_NAMED, Group, named, together
 from monitoring.drift.changes import Fault
 from monitoring.look.outages import Outage
+from monitoring.rows.question import Asked, Question
 from monitoring.skew.completeness import Jump
 
 VANISHED, MISSING = "columns", "missing"
@@ -26,11 +27,11 @@ def told_before(events: Iterable[Event]) -> dict[str, list[str]]:
     """Return since when each column lacked values, of all alerts that were ever opened for that.
 
     Args:
-        events: Alerts that were opened, of one use case.
+        events: Of one use case; others than openings tell nothing.
     """
     told: dict[str, list[str]] = {}
     for event in events:
-        if event.body.get("kind") == VANISHED:
+        if event.kind is EventKind.MONITOR_ALERT_OPENED and event.body.get("kind") == VANISHED:
             for column in event.body.get("columns", ()):
                 told.setdefault(str(column), []).append(str(event.body["since"]))
     return told
@@ -47,7 +48,7 @@ def of_columns(
     told: Mapping[str, Sequence[str]],
     *,
     recent: datetime,
-    where: str,
+    asked: Asked,
 ) -> Iterator[Finding]:
     """Yield the outages that last, and those that are over, recent and not told yet.
 
@@ -56,20 +57,20 @@ def of_columns(
         standing: Open alerts of the use case.
         told: What `told_before` returns.
         recent: Since when what is over is told nevertheless (naive UTC).
-        where: What to look at.
+        asked: Writes the commands that show rows.
     """
     lasting = {one.column: one for one in found if one.lasts}
     own = [alert for alert in standing if alert.finding.kind == VANISHED]
     for group in together({name: one.start.isoformat() for name, one in lasting.items()}, own):
-        yield _finding(group, [lasting[name] for name in group.columns], where)
+        yield _finding(group, [lasting[name] for name in group.columns], asked)
     newest = {one.column: one for one in found if not one.lasts and one.start >= recent and not _told(one, told)}
     over = {name: one for name, one in newest.items() if name not in lasting}
     for group in together({name: one.start.isoformat() for name, one in over.items()}, ()):
-        yield _finding(group, [over[name] for name in group.columns], where)
+        yield _finding(group, [over[name] for name in group.columns], asked)
 
 
 def of_missing(
-    jumps: Iterable[Jump], gone: Collection[str], standing: Sequence[Alert], *, where: str
+    jumps: Iterable[Jump], gone: Collection[str], standing: Sequence[Alert], *, asked: Asked
 ) -> Iterator[Finding]:
     """Yield what is missing far more often than in training, but for columns in `gone`: those are told already."""
     found = {jump.column: jump for jump in jumps if jump.column not in gone}
@@ -80,6 +81,8 @@ def of_missing(
         more = f"So with {len(of_group) - 1} more: {named(group.columns)}." if len(of_group) > 1 else ""
         sure = f"A day in training has {worst.usual:.1%}, and {worst.limit:.1%} would be unusual."
         said = " ".join(filter(None, (worst.reason, more)))
+        day = datetime.combine(worst.day, time())
+        where = asked.command(day, _without(group), day + timedelta(days=1))
         yield Finding(
             MISSING, group.key, Severity.WARNING, said, group.since, sure, where, NO_TRAINING, columns=group.columns
         )
@@ -89,8 +92,14 @@ def _told(one: Outage, told: Mapping[str, Sequence[str]]) -> bool:
     return any(one.start <= datetime.fromisoformat(since) < one.end for since in told.get(one.column, ()))
 
 
-def _finding(group: Group, found: Sequence[Outage], where: str) -> Finding:
+def _without(group: Group) -> Question:
+    return Question(group.columns[:MOST_NAMED], missing=True)
+
+
+def _finding(group: Group, found: Sequence[Outage], asked: Asked) -> Finding:
     lasts = found[0].lasts
+    start, end = min(one.start for one in found), max(one.end for one in found)
+    where = asked.command(start, _without(group), end)
     severity = Severity.CRITICAL if lasts else Severity.WARNING
     sure = f"Certain: counted in {max(one.rows for one in found):,} rows."
     return Finding(

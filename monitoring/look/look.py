@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from flywheel.alerts import Finding, read_board
 from flywheel.database import open_database
 from flywheel.errors import StackError
-from flywheel.events import EventKind, append, read
+from flywheel.events import EventKind, append, read_kinds
 from flywheel.identities import MONITORING
 from flywheel.package import ModelPackage
 from flywheel.profiling.series import Series
@@ -32,7 +32,7 @@ from monitoring.concept.memory import FEW, LONG_MEMORY, MEMORY, begin_of, unseen
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, Tools, judge_window, known_of, run_training
 from monitoring.look import findings as say
-from monitoring.look.alarms import earlier, of_drift, standing_drift
+from monitoring.look.alarms import ALERTED, closed_before, earlier, of_drift, standing_drift, unanswered
 from monitoring.look.budget import concept_alarms
 from monitoring.look.columns import of_columns, of_missing, told_before
 from monitoring.look.drifting import judge_drift, state_path
@@ -58,6 +58,7 @@ from monitoring.reports.process import ReportProcess
 from monitoring.reports.publication import Check
 from monitoring.retraining.policy import RetrainDecision
 from monitoring.retraining.retrain import claim
+from monitoring.rows.question import Asked
 from monitoring.skew.release import Release
 from monitoring.windows.keys import CHAMPION, Key
 from monitoring.windows.packages import PackageLenses
@@ -282,7 +283,8 @@ class Look:
             looked.begin(Part.TRAINING.doing())
         looked.training = run_training(self._settings, self._engine, request, decision)
         then, fault = decision.next_sentence, looked.training.fault
-        found = list(say.of_training(decision.alert, fault, self._as_of, then))
+        logs = str(self._settings.root / "logs" / f"retrain-{name}-*.log")
+        found = list(say.of_training(decision.alert, fault, self._as_of, then, logs))
         policy = self._use_case.monitor.alerts
         looked.alerts = Desk(self._engine).report(name, found, examined=("retraining",), policy=policy).of(name)
 
@@ -321,35 +323,36 @@ class Look:
         keep(path_of(self._settings.root, name), made)
 
     def _findings(self) -> list[Finding]:
-        looked, name, file = self._looked, self._use_case.name, str(self._file)
-        where = f"flywheel monitor {file} --since {self._as_of - self._use_case.monitor.window:%Y-%m-%d}"
+        looked, name, recent = self._looked, self._use_case.name, self._recent
+        asked, begin = Asked(self._file, self._as_of), self._as_of - self._use_case.monitor.window
         then = looked.decision.next_sentence if looked.decision else "Nothing is trained by this look."
-        recent = self._recent
         with self._engine.connect() as connection:
             standing = read_board(connection, name).of(name)
-            told = told_before(read(connection, EventKind.MONITOR_ALERT_OPENED, name))
-        found = standing_drift(standing, looked.drift)
+            known = read_kinds(connection, (*ALERTED, EventKind.ALERT_CLOSED), (name,))
+        found = list[Finding]()
         for version, decision in looked.drift.items():
-            found += of_drift(decision, version, standing, recent=recent, where=where)
-        found += of_columns(looked.outages or (), standing, told, recent=recent, where=where)
+            drifted = of_drift(decision, version, standing, recent=recent, asked=asked)
+            found += unanswered(drifted, name, closed_before(known), self._use_case.monitor.drift.block)
+        found += standing_drift(standing, looked.drift)  # of two of one kind and key the first counts: what is newer
+        found += of_columns(looked.outages or (), standing, told_before(known), recent=recent, asked=asked)
         harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
-        found += [say.of_window(result.reason, span, result.report_url or where, then) for span, result in harmed[-1:]]
+        found += [say.of_window(result.reason, span, result.report_url, asked, then) for span, result in harmed[-1:]]
         if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:
-            found.append(say.of_estimate(looked.estimated, where, then))
+            found.append(say.of_estimate(looked.estimated, asked, then))
         for release in looked.releases.values():
-            found += say.of_release(release, where)
+            found += say.of_release(release, asked)
         if looked.concept is not None:
-            found += say.of_concept(looked.concept, self._as_of, where, then)
+            found += say.of_concept(looked.concept, self._as_of, asked, then)
         if looked.inputs is not None:
-            found += say.of_inputs(looked.inputs, next(iter(self._packages)), where)
+            found += say.of_inputs(looked.inputs, next(iter(self._packages)), begin, asked)
             gone = {one.column for one in looked.outages or () if one.lasts}
-            found += of_missing(looked.inputs.jumps, gone, standing, where=where)
+            found += of_missing(looked.inputs.jumps, gone, standing, asked=asked)
         if looked.summary is not None:
-            found += say.of_slices(looked.summary.slices, self._as_of - self._use_case.monitor.window, where)
-        found += say.of_outcomes(looked.update.claims, self._as_of, where)
-        found += say.of_files(looked.update.quarantined, self._as_of)
-        found += findings_of(looked.recalibrated, where)
-        found += say.of_failures(looked.failures, self._as_of, file)
+            found += say.of_slices(looked.summary.slices, begin, asked)
+        found += say.of_outcomes(looked.update.claims, self._as_of, asked)
+        found += say.of_files(looked.update.quarantined, self._as_of, self._settings.root / "log" / name)
+        found += findings_of(looked.recalibrated, f"flywheel monitor {self._file} --since {begin:%Y-%m-%d}")
+        found += say.of_failures(looked.failures, self._as_of, self._file)
         return found
 
 

@@ -83,15 +83,13 @@ def resume(name: Name) -> None:
 
 @schedule.command(epilog="Example: flywheel schedule run flights-delay")
 def run(name: Name) -> None:
-    """Look as soon as the schedule's program sees it, within seconds."""
+    """Look as soon as the schedule's program sees it, within seconds; what is paused stays so."""
     from monitoring.schedule.plan import open_schedule
 
     with open_schedule(load_settings()) as plan:
-        paused = any(one.name == name and one.next is None for one in plan.planned())
-        plan.run(name, datetime.now(UTC))
-    if paused:
-        typer.echo(f"{name} was paused and is on the schedule again.")
-    typer.echo(f"{name} is looked at within seconds; see logs/monitor-{name}.log and `flywheel alerts list`.")
+        planned = plan.run(name, datetime.now(UTC))
+    paused = " It stays paused." if planned.next is None else ""
+    typer.echo(f"{name} is looked at within seconds; see logs/monitor-{name}.log and `flywheel alerts list`.{paused}")
 
 
 def _line(one: "Planned") -> str:

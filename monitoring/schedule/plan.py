@@ -5,7 +5,7 @@ still being looked at is not looked at again meanwhile.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from flywheel.database import open_database
@@ -27,6 +28,7 @@ from flywheel.usecase import UseCase
 
 SCHEMA, TABLE = "monitoring", "jobs"
 AT_ONCE = 2  # looks that run at the same time; others wait
+ONCE = "once:"  # begins the id of a look at a use case that is paused: no name of one has a colon
 LOOK = "monitoring.schedule.look:look"
 FIRST = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday: looks come at whole multiples of their time from here
 
@@ -98,7 +100,8 @@ class Schedule:
 
     def planned(self) -> list[Planned]:
         """Return all of it, by name."""
-        return sorted((_planned(job) for job in self._scheduler.get_jobs()), key=lambda one: one.name)
+        jobs = [job for job in self._scheduler.get_jobs() if not job.id.startswith(ONCE)]
+        return sorted((_planned(job) for job in jobs), key=lambda one: one.name)
 
     def remove(self, name: str) -> None:
         """Take a use case off the schedule.
@@ -110,6 +113,8 @@ class Schedule:
             self._scheduler.remove_job(name)
         except JobLookupError as fault:
             raise self._unknown(name) from fault
+        with suppress(JobLookupError):
+            self._scheduler.remove_job(f"{ONCE}{name}")
 
     def pause(self, name: str) -> None:
         """Keep a use case on the schedule without looks; raises as `remove`."""
@@ -126,11 +131,15 @@ class Schedule:
             raise self._unknown(name) from fault
 
     def run(self, name: str, now: datetime) -> Planned:
-        """Have the next look come at `now`; raises as `remove`."""
-        try:
+        """Have a look come at `now`; what is paused is looked at once and stays paused; raises as `remove`."""
+        job = self._scheduler.get_job(name)
+        if job is None:
+            raise self._unknown(name)
+        if _planned(job).next is not None:
             return _planned(self._scheduler.modify_job(name, next_run_time=now))
-        except JobLookupError as fault:
-            raise self._unknown(name) from fault
+        once = DateTrigger(now, timezone=UTC)
+        self._scheduler.add_job(LOOK, once, args=job.args, id=f"{ONCE}{name}", name=name, replace_existing=True)
+        return _planned(job)
 
     def _unknown(self, name: str) -> UsageError:
         known = ", ".join(one.name for one in self.planned()) or "nothing"

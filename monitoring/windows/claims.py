@@ -10,6 +10,7 @@ from flywheel.records import EVENT
 # Clocks that are further apart are not set by the same time.
 SKEW = timedelta(minutes=1)
 SAID = ["outcome", "label"]
+FLAGS = ["unknown", "before", "repeated", "corrected", "contradictory", "skewed"]
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,23 @@ def claims_of(outcomes: pl.DataFrame, answers: pl.DataFrame) -> Claims:
         outcomes: Reports (n, …) with the columns of `flywheel.records.OUTCOMES` and `recorded_time`.
         answers: Answered predictions (m, …) with `prediction_id`, `entity` and `event_time`.
     """
+    return Claims(outcomes.height, **_sums(flagged(outcomes, answers).select(FLAGS)))
+
+
+def flagged(outcomes: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """Return the reports (n, …) with a flag for each way to be odd, in order of the time known; see `claims_of`."""
     first = answers.group_by("entity").agg(pl.col("event_time").min().alias("first")).drop_nulls("entity")
     ids = answers.select("prediction_id", made="event_time").unique("prediction_id")
     held = outcomes.join(ids, on="prediction_id", how="left").join(first, on="entity", how="left")
     named = pl.col("prediction_id").is_not_null()
     since = pl.when(named).then("made").otherwise("first")
-    flags = held.select(
+    known = held.with_columns(
         unknown=since.is_null(),
         before=(pl.col("event_time") < since).fill_null(value=False),
         skewed=(pl.col("time_known") > pl.col("recorded_time") + SKEW).fill_null(value=False)
         | (pl.col("time_known") < pl.col("event_time")).fill_null(value=False),
     )
-    return Claims(outcomes.height, **_sums(flags), **_sums(_against_earlier(outcomes)))
+    return _against_earlier(known)
 
 
 def _against_earlier(outcomes: pl.DataFrame) -> pl.DataFrame:
@@ -70,7 +76,7 @@ def _against_earlier(outcomes: pl.DataFrame) -> pl.DataFrame:
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"last_{name}")) for name in SAID)
     at_once = known == pl.col("last_time_known")
     again = pl.col("again")
-    return before.select(
+    return before.with_columns(
         repeated=again & same, corrected=again & ~same & ~at_once, contradictory=again & ~same & at_once
     )
 

@@ -11,13 +11,15 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import structlog
 from deltalake import DeltaTable
 
+logger = structlog.get_logger()
 KEY = "prediction_id"
 
 
 def find_record(table: DeltaTable, folder: Path, prediction_id: str) -> dict[str, Any] | None:
-    """Return the record of a prediction, None where the table has none.
+    """Return the record of a prediction, None where no file that can be read has it; the others are told.
 
     Args:
         table: Of predictions, as it is now.
@@ -26,7 +28,11 @@ def find_record(table: DeltaTable, folder: Path, prediction_id: str) -> dict[str
     """
     files = pa.table(table.get_add_actions(flatten=True)).select(["path", f"min.{KEY}", f"max.{KEY}"])
     for name in files.filter(_may_hold(prediction_id))["path"].to_pylist():
-        found = _in_file(folder / unquote(name), prediction_id)
+        try:
+            found = _in_file(folder / unquote(name), prediction_id)
+        except (OSError, pa.ArrowException) as fault:  # the record may be in another one
+            logger.warning("a file of the prediction log cannot be read", file=name, reason=str(fault))
+            continue
         if found is not None:
             return found
     return None

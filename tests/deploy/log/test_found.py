@@ -23,17 +23,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def named(table: pa.Table, ids: list[str]) -> pa.Table:
+    """Give rows ids of requests and predictions, and a time."""
+    times = pa.array([AT] * len(ids), pa.timestamp("us"))
+    for name, values in (("request_id", pa.array(ids)), ("prediction_id", pa.array(ids)), ("recorded_time", times)):
+        table = table.set_column(table.schema.get_field_index(name), name, values)
+    return table
+
+
 def test_a_prediction_is_shown_with_its_request_and_its_outcomes(home: Path) -> None:
     log = PredictionLog(home / "log")
     for use_case, kind in (("other", "long"), ("tiny", "double")):
         table = rows(2, a=(kind, 1))  # type: ignore[arg-type]
-        place = table.schema.get_field_index("request_id")
-        ids = [f"{use_case}-{n}" for n in range(2)]
-        table = table.set_column(place, "request_id", pa.array(ids))
-        table = table.set_column(table.schema.get_field_index("prediction_id"), "prediction_id", pa.array(ids))
-        times = pa.array([AT] * 2, pa.timestamp("us"))
-        table = table.set_column(table.schema.get_field_index("recorded_time"), "recorded_time", times)
-        log.append(use_case, "predictions", table, "s", 1)
+        log.append(use_case, "predictions", named(table, [f"{use_case}-{n}" for n in range(2)]), "s", 1)
     request = {"request_id": "tiny-1", "time": AT - timedelta(minutes=17), "code": 200, "attempts": 1}
     log.append("tiny", "requests", pa.Table.from_pylist([request], REQUESTS), "r", 1)
     outcome = {"prediction_id": "tiny-1", "outcome": 1.0, "event_time": AT, "time_known": AT}
@@ -45,6 +47,19 @@ def test_a_prediction_is_shown_with_its_request_and_its_outcomes(home: Path) -> 
     assert [one["code"] for one in document["requests"]] == [200]
     assert [one["outcome"] for one in document["outcomes"]] == [1.0]
     assert not any("commit" in one for one in (document, *document["requests"], *document["outcomes"]))
+
+
+def test_a_damaged_file_of_another_use_case_keeps_nothing_from_being_found(home: Path) -> None:
+    log = PredictionLog(home / "log")
+    for use_case in ("broken", "tiny"):
+        log.append(use_case, "predictions", named(rows(2, a=("double", 1)), ["a", "c"]), "s", 1)
+    (damaged,) = (home / "log" / "broken" / "predictions").glob("*.parquet")
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    shown = CliRunner().invoke(app, ["log", "find", "c"])
+    assert shown.exit_code == 0, shown.output
+    assert '"use_case": "tiny"' in shown.output
+    absent = CliRunner().invoke(app, ["log", "find", "b"])
+    assert isinstance(absent.exception, UsageError)
 
 
 def test_what_is_not_there_is_one_sentence(home: Path) -> None:

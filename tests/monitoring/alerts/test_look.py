@@ -1,6 +1,7 @@
 """What looks make of findings: every alert once, told once, and over when it is over."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -118,6 +119,20 @@ def test_silence_keeps_it_open_and_tells_it_when_it_ends() -> None:
     assert whys(world.look(finding("", "loss"))) == ["opened"]
     world.wait(hours=6)
     assert whys(world.look(finding(), finding("", "loss"))) == ["opened"]
+
+
+def test_a_silence_of_a_column_covers_alerts_about_nothing_else() -> None:
+    world = World()
+    until = (NOON + timedelta(days=5)).isoformat()
+    world.say(EventKind.ALERT_SILENCED, {"kind": "columns", "key": "a", "until": until, "because": "a new sensor"})
+    alone = replace(finding("a, since 2026-01-01", "columns"), columns=("a",))
+    both = replace(finding("a and b", "columns"), columns=("a", "b"))
+    assert world.look(alone, examined=("columns",)) is None
+    body = world.look(alone, both, examined=("columns",))
+    assert body is not None
+    assert [entry["key"] for entry in body["alerts"]] == ["a and b"]
+    assert replayed(world) == world.board
+    assert world.board.alerts[alert_id(NAME, "columns", "a and b")].finding == both
 
 
 def test_a_silence_can_be_ended_before_its_time() -> None:

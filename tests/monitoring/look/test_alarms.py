@@ -1,24 +1,34 @@
 """What is told of drift: what holds or is recent, each stream once, what is missing together as one."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from flywheel.alerts import Finding
+from flywheel.events import EventKind
 from flywheel.monitor_spec import Drift
 from monitoring.drift.decision import DriftDecision, Verdict
 from monitoring.drift.moved import Moved
+from monitoring.drift.shares import Share
 from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.watch import Look
-from monitoring.look.alarms import earlier, of_drift, standing_drift
+from monitoring.look.alarms import closed_before, earlier, of_drift, standing_drift, unanswered
 from monitoring.look.outages import Outage
+from monitoring.rows.question import Asked
 from tests.monitoring.alerts.test_look import NAME, World
 
 FIRST, DAY = datetime(2013, 4, 1), timedelta(days=1)
+ASKED = Asked(Path("usecase.yaml"), FIRST + 300 * DAY)
 
 
 def moved(column: str, day: int, *, level: float = 0.0, effect: float = 0.8, kind: Kind = Kind.MEAN) -> Moved:
     return Moved(Stream(kind, column), FIRST + (day - 1) * DAY, 0.5, 9.0, level, effect, 0.1)
+
+
+def share(column: str, value: str) -> Moved:
+    stream = Stream(Kind.SHARE, column, detail=value, share=Share(0.5, odds=True))
+    return Moved(stream, FIRST + 4 * DAY, 0.5, 9.0, 0.0, 0.8, 0.1)
 
 
 def decision(*alarms: tuple[int, list[Moved]]) -> DriftDecision:
@@ -28,7 +38,7 @@ def decision(*alarms: tuple[int, list[Moved]]) -> DriftDecision:
 
 def told(found: DriftDecision, recent: int, world: World | None = None) -> list[Finding]:
     standing = (world or World()).board.of(NAME)
-    return list(of_drift(found, "1", standing, recent=FIRST + recent * DAY, where="rows"))
+    return list(of_drift(found, "1", standing, recent=FIRST + recent * DAY, asked=ASKED))
 
 
 def test_an_old_shift_that_holds_is_told_and_one_that_went_back_is_counted() -> None:
@@ -47,6 +57,15 @@ def test_a_recent_alarm_is_told_though_its_stream_went_back_and_the_newest_one_c
     (one,) = told(found, 59)
     assert one.since == (FIRST + 59 * DAY).isoformat()
     assert "moved by -0.80 sd" in one.what
+
+
+def test_the_values_of_one_column_are_one_alert() -> None:
+    shares = [share("label", "true"), share("label", "false"), share("carrier", "UA")]
+    label, carrier = told(decision((5, shares)), 0)
+    assert (label.key, carrier.key) == ("label share (version 1)", "carrier share (version 1)")
+    assert label.what.startswith("'true' in 'label' went from 50.00% to ")
+    assert "; 'false' in 'label' went from" in label.what
+    assert "--having label=true --version 1" in label.look_at
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
@@ -70,3 +89,18 @@ def test_an_alarm_that_is_judged_again_with_fewer_columns_stays_its_alert_and_st
     assert alert.finding.columns == ("b", "c")
     assert standing_drift(world.board.of(NAME), ["1", "2"]) == [alert.finding]
     assert standing_drift(world.board.of(NAME), ["2"]) == []
+
+
+def test_drift_that_people_closed_opens_anew_only_for_another_change() -> None:
+    world, alarm = World(), decision((40, [moved("a", 40)]))
+    world.look(*told(alarm, 0))
+    (name,) = world.board.alerts
+    world.say(EventKind.ALERT_CLOSED, {"id": name, "because": "on purpose"}, actor="olga")
+
+    def found(day: int) -> list[Finding]:
+        again = told(decision((day, [moved("a", day)])), 0)
+        return unanswered(again, NAME, closed_before(world.events), DAY)
+
+    assert found(40) == found(42) == found(38) == []  # late rows moved it by a day or two
+    assert [one.key for one in found(69)] == ["a mean (version 1)"]
+    assert unanswered(told(alarm, 0), NAME, {}, DAY) == told(alarm, 0)

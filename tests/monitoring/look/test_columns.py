@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from random import Random
 
 from hypothesis import given
@@ -12,10 +13,12 @@ from flywheel.alerts import Finding, Severity
 from flywheel.events import EventKind
 from monitoring.look.columns import of_columns, of_missing, past, told_before
 from monitoring.look.outages import Outage
+from monitoring.rows.question import Asked
 from monitoring.skew.completeness import Jump
 from tests.monitoring.alerts.test_look import NAME, World
 
 FIRST, DAY = datetime(2013, 12, 31), timedelta(days=1)
+ASKED = Asked(Path("/rain/usecase.yaml"), FIRST + 30 * DAY)
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib")
 
 
@@ -33,8 +36,8 @@ class Looks:
         """Look; return what people are told has opened."""
         self.world.wait(days=1)
         standing = self.world.board.of(NAME)
-        told = told_before(one for one in self.world.events if one.kind == EventKind.MONITOR_ALERT_OPENED)
-        findings = list(of_columns(found, standing, told, recent=recent, where="rows"))
+        told = told_before(self.world.events)
+        findings = list(of_columns(found, standing, told, recent=recent, asked=ASKED))
         body = self.world.look(*findings, examined=("columns",)) or {"alerts": []}
         return [entry["key"] for entry in body["alerts"] if entry["why"] == "opened"]
 
@@ -53,8 +56,12 @@ def test_eight_columns_of_one_day_are_one_critical_alert_that_names_three_and_co
         " still writes it."
     )
     assert set(found.columns) == set(WEATHER)
+    assert found.look_at == (
+        "flywheel rows /rain/usecase.yaml --start 2013-12-31 --end 2014-01-01 --column dewp --column humid --column"
+        " precip --missing"
+    )
     assert looks.look(*(outage(name, days=2) for name in WEATHER)) == []
-    assert looks.open == [found]
+    assert [one.columns for one in looks.open] == [found.columns]
 
 
 def test_columns_that_come_back_leave_the_alert_and_the_last_one_ends_it() -> None:
@@ -151,10 +158,10 @@ def jump(column: str, share: float, day: int = 0) -> Jump:
 
 
 def test_columns_that_miss_more_together_are_one_finding_without_those_that_are_gone() -> None:
-    (found,) = of_missing([jump("a", 0.5), jump("b", 0.9), jump("c", 1.0)], {"c"}, (), where="rows")
+    (found,) = of_missing([jump("a", 0.5), jump("b", 0.9), jump("c", 1.0)], {"c"}, (), asked=ASKED)
     assert found.columns == ("a", "b")
     assert found.what == "'b' is missing. So with 1 more: a and b."
-    assert list(of_missing([jump("c", 1.0)], {"c"}, (), where="rows")) == []
+    assert list(of_missing([jump("c", 1.0)], {"c"}, (), asked=ASKED)) == []
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.floats(0.2, 1), st.integers(0, 5)), max_size=6))
@@ -163,9 +170,9 @@ def test_missing_columns_that_a_sliding_window_dates_anew_stay_in_their_alerts(
 ) -> None:
     world = World()
     jumps = [jump(name, share, day) for name, (share, day) in found.items()]
-    world.look(*of_missing(jumps, (), (), where="rows"), examined=("missing",))
+    world.look(*of_missing(jumps, (), (), asked=ASKED), examined=("missing",))
     opened = dict(world.board.alerts)
     assert len(opened) == len({day for _, day in found.values()})
     later = [jump(name, share, 6) for name, (share, _) in reversed(list(found.items()))]
-    assert world.look(*of_missing(later, (), world.board.of(NAME), where="rows"), examined=("missing",)) is None
+    assert world.look(*of_missing(later, (), world.board.of(NAME), asked=ASKED), examined=("missing",)) is None
     assert set(world.board.alerts) == set(opened)

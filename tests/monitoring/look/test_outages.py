@@ -75,6 +75,9 @@ def test_one_row_a_day_is_no_outage_until_chance_cannot_be_it() -> None:
 
 def test_versions_that_follow_each_other_have_one_outage_and_a_version_without_the_column_ends_it() -> None:
     old, new = live({"a": [False, True, True]}), live({"a": [False] * 3 + [True] * 3})
+    few = series([block(one.start, {"a": 5}, rows=5) for one in old.blocks[1:]])
+    (same,) = outages([(reference("a"), old), (reference("a"), few)], EVER)
+    assert same.rows == 80  # of the version that comes first: who answers most
     later = series([block(one.start, {"a": 40, "b": 0}) for one in new.blocks[3:]])
     (found,) = outages([(reference("a"), old), (reference("a"), later)], EVER)
     assert (found.start, found.end, found.lasts) == (FIRST + DAY, FIRST + 6 * DAY, True)

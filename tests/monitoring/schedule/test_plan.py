@@ -19,7 +19,7 @@ from flywheel.settings import Settings
 from flywheel.usecase import load_usecase
 from monitoring.cli import app
 from monitoring.schedule.look import LookFailedError, look
-from monitoring.schedule.plan import open_schedule
+from monitoring.schedule.plan import FIRST, open_schedule
 from monitoring.schedule.resident import run
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "seattle-rain" / "usecase.yaml"
@@ -78,7 +78,7 @@ def test_what_is_planned_is_there_for_the_next_process_and_can_be_changed(stack:
 def test_what_is_not_planned_is_named_with_what_is(stack: Settings, file: Path) -> None:
     with open_schedule(stack) as schedule:
         schedule.add(load_usecase(file), file)
-        for change in (schedule.remove, schedule.pause, schedule.resume):
+        for change in (schedule.remove, schedule.pause, schedule.resume, lambda name: schedule.run(name, FIRST)):
             with pytest.raises(UsageError, match=r"'nowhere' is not on the schedule; rain-\w+ is"):
                 change("nowhere")
 
@@ -128,6 +128,35 @@ def test_looks_missed_for_days_are_caught_up_once_and_none_runs_beside_another(
         following = schedule.planned()[0].next
     assert following is not None
     assert (following.hour, following.minute, following.second) == (0, 0, 0)
+
+
+def test_a_look_at_what_is_paused_comes_once_and_leaves_it_paused(
+    stack: Settings, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LOOKED.clear()
+    monkeypatch.setattr("monitoring.schedule.plan.LOOK", f"{__name__}:counted")
+    name = load_usecase(file).name
+    with open_schedule(stack) as schedule:
+        schedule.add(load_usecase(file), file)
+        schedule.pause(name)
+        for _ in range(3):  # asked for thrice before anybody looks
+            assert schedule.run(name, datetime.now(UTC)).next is None
+        assert [one.name for one in schedule.planned()] == [name]
+    stop = threading.Event()
+    resident = threading.Thread(target=run, args=(stack, stop, 0.1))
+    resident.start()
+    try:
+        until(lambda: LOOKED)
+    finally:
+        stop.set()
+        resident.join(30)
+    assert len(LOOKED) == 1
+    with open_schedule(stack) as schedule:
+        assert schedule.planned()[0].next is None
+        schedule.run(name, datetime.now(UTC))
+        schedule.remove(name)  # and the look that was asked for with it
+        assert schedule.planned() == []
+        assert schedule._scheduler.get_jobs() == []
 
 
 def test_of_two_programs_one_leads_and_the_other_takes_over(
@@ -197,6 +226,10 @@ def test_the_commands_plan_list_and_remove(stack: Settings, file: Path, monkeypa
     assert "is not looked at until" in said("pause", name)
     assert "paused" in said("list")
     assert "next 2" in said("resume", name)
+    assert "stays paused" not in said("run", name)
+    said("pause", name)
     assert "within seconds" in said("run", name)
+    assert "It stays paused." in said("run", name)
+    assert "paused" in said("list")
     assert "by hand only" in said("remove", name)
     assert "Nothing is looked at" in said("list")
