@@ -62,6 +62,7 @@ bench: install ## measure the data plane, training, the canary's judge, rollouts
 	python -m benchmarks.canary $(if $(JSON),--json $(basename $(JSON))-canary.json)
 	python -m benchmarks.rollout $(if $(JSON),--json $(basename $(JSON))-rollout.json)
 	python -m benchmarks.drift_alarms $(if $(JSON),--json $(basename $(JSON))-drift-alarms.json)
+	python -m benchmarks.drift_answers $(if $(JSON),--json $(basename $(JSON))-drift-answers.json)
 	python -m benchmarks.drift_speed $(if $(JSON),--json $(basename $(JSON))-drift-speed.json)
 	python -m benchmarks.concept_drift $(if $(JSON),--json $(basename $(JSON))-concept-drift.json)
 	python -m benchmarks.flights_backtest $(if $(JSON),--json $(basename $(JSON))-backtest.json)

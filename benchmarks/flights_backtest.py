@@ -4,7 +4,8 @@
 
 The first version is trained as of April 1 on January to March; every policy has the same features and parameters, sees
 a label a day after its flight, and is decided by the functions that run live. Trainings are counted from April on, the
-first one apart; each is one fit. With --folder a run that was ended goes on where it was.
+first one apart; each is one fit. A recalibration is replayed as it is served, learned from the newest version's own
+answers. With --folder a run that was ended goes on where it was.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.goals import Goal, goal, write_goals
+from flywheel.monitor_spec import Recalibrate
 from flywheel.usecase import load_usecase
 from monitoring.backtest.plot import draw
 from monitoring.backtest.policies import Ensemble, Policy, calendar, long_and_short, standard
@@ -34,7 +36,7 @@ RECENT = 60  # days, of the short memory
 
 def policies(own: Mapping[str, Policy]) -> list[Policy]:
     """Return what is compared: the calendar, the use case's own rule, and what keeps to the budget's pace."""
-    pace = calendar(PACE)
+    pace, daily = calendar(PACE), Recalibration.of(Recalibrate())
     names = ("never", "monthly", "weekly", "harm")
     return [
         *(own[name] for name in names),
@@ -49,11 +51,11 @@ def policies(own: Mapping[str, Policy]) -> list[Policy]:
         Policy(f"every {PACE} days, since the change", pace.model_copy(update={"rows": "change_point"})),
         Policy(f"every {PACE} days, adaptive ensemble", pace, Ensemble(members=4, newcomer=0.5)),
         Policy(f"every {PACE} days, long and short", pace, long_and_short(pace, RECENT)),
-        Policy(f"every {PACE} days, recalibrated", pace, recalibration=Recalibration()),
-        Policy(f"every {PACE} days, long and short, recalibrated", pace, long_and_short(pace, RECENT), Recalibration()),
+        Policy(f"every {PACE} days, recalibrated", pace, recalibration=daily),
+        Policy(f"every {PACE} days, long and short, recalibrated", pace, long_and_short(pace, RECENT), daily),
         # What the recalibration does by itself, and with as many trainings as there are weeks.
-        Policy("never, recalibrated", own["never"].retrain, recalibration=Recalibration()),
-        Policy("weekly, recalibrated", own["weekly"].retrain, recalibration=Recalibration()),
+        Policy("never, recalibrated", own["never"].retrain, recalibration=daily),
+        Policy("weekly, recalibrated", own["weekly"].retrain, recalibration=daily),
     ]
 
 
@@ -82,7 +84,9 @@ def replayed(folder: Path, processes: int, *, quick: bool) -> Outcome:
     use_case = load_usecase(USE_CASE)
     until, end = (QUICK_UNTIL, QUICK_END) if quick else (CHOOSE_UNTIL, END)
     chosen = policies(standard(use_case.monitor.retrain))
-    plan = Plan(USE_CASE, use_case, chosen, BEGIN, until, end, folder, processes=processes, most=MOST)
+    times = (BEGIN, until, end)
+    # What cannot be served is measured, and not recommended.
+    plan = Plan(USE_CASE, use_case, chosen, *times, folder, processes=processes, most=MOST, only_servable=True)
     with FitProgress() as told:
         return run(plan, told)
 

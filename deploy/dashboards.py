@@ -83,6 +83,9 @@ VERSION = Dashboard(
         Panel("Refusals by rule", "reqps", ((rate("flywheel_refusals_total", "rule"), "{{rule}}"),)),
         Panel("Rows in a call of the model, mean", "short", ((mean("flywheel_batch_rows", BOTH), SERVED),)),
         Panel("Time of a call of the model, mean", "s", ((mean("flywheel_scoring_seconds", BOTH), SERVED),)),
+        Panel(
+            "Answers are moved by, log-odds", "short", ((f"flywheel_recalibration_shift{{{SCOPE}}}", "{{instance}}"),)
+        ),
         Panel("Event loop's lag", "s", ((f"flywheel_event_loop_lag_seconds{{{SCOPE}}}", "{{instance}}"),)),
         Panel("CPU of agents", "percentunit", (('rate(process_cpu_seconds_total{job="agent"}[5m])', "{{instance}}"),)),
     ),

@@ -77,9 +77,9 @@ def differences(here: Code, approved: Code) -> list[str]:
         "environment lock": (here.lock, approved.lock),
     }
     found = [_difference(name, *both) for name, both in named.items() if both[0] != both[1] or not both[0]]
-    return (
-        [*found, _difference("uncommitted changes", here.diff, approved.diff)] if here.diff != approved.diff else found
-    )
+    if here.diff != approved.diff:
+        found.append(_difference("uncommitted changes", here.diff or "none", approved.diff or "none"))
+    return found
 
 
 def check_code(usecase: UseCase, path: Path, as_of: datetime, champion: Predecessor | None) -> None:
@@ -101,7 +101,8 @@ def check_code(usecase: UseCase, path: Path, as_of: datetime, champion: Predeces
     lineage = champion.package.lineage
     found = differences(code_here(usecase, path, lineage.flavor), code_of(lineage))
     if found:
-        raise _refusal(champion, found, f"Let a person train it, or check out {_short(lineage.git_commit or '')}.")
+        checkout = f", or check out {_short(lineage.git_commit)}" if lineage.git_commit else ""
+        raise _refusal(champion, found, f"Let a person train it{checkout}.")
     if as_of <= lineage.as_of:
         raise _refusal(champion, [f"data as of {as_of:%Y-%m-%d %H:%M} and not later"], "Let a person train it.")
 

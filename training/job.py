@@ -100,23 +100,32 @@ def train(
     with tempfile.TemporaryDirectory(prefix="flywheel-") as place:
         folder = Path(place)
         before = find_predecessors(usecase.name, folder / "versions")
-        if like_champion:
-            with _refusing(usecase, moment_of(usecase, as_of)):
-                check_code(usecase, path, moment_of(usecase, as_of), before.champion)
-        try:
-            prepared = prepare(usecase, path, as_of, last_profile(before))
-        except CheckFailedError as fault:
-            with _run(usecase, moment_of(usecase, as_of)):  # which fails, and keeps the report for who mends the data
-                mlflow.log_text(checks_html(fault.report), "checks.html")
-                raise
+        prepared = _checked(usecase, path, moment_of(usecase, as_of), before, like_champion=like_champion)
         if prepared.warning is not None:
             _log.warning("source", reason=prepared.warning)
-        if like_champion and before.champion is not None:
-            with _refusing(usecase, prepared.as_of):
-                check_newer(prepared.split.rows[prepared.split.time].item(-1), before.champion)
         with _run(usecase, prepared.as_of) as run_id:
             studied = _study(prepared, before, folder / "dataset", url, trials)
             return _publish(prepared, before, studied, folder / "package", run_id)
+
+
+def _checked(usecase: UseCase, path: Path, as_of: datetime, before: Predecessors, *, like_champion: bool) -> Prepared:
+    """Check all that can be checked before a fit; a refusal ends a run, which fails and keeps what people need."""
+    champion = before.champion
+    try:
+        if like_champion:
+            check_code(usecase, path, as_of, champion)
+        prepared = prepare(usecase, path, as_of, last_profile(before))
+        if like_champion and champion is not None:
+            check_newer(prepared.split.rows[prepared.split.time].item(-1), champion)
+    except CheckFailedError as fault:
+        with _run(usecase, as_of):
+            mlflow.log_text(checks_html(fault.report), "checks.html")
+            raise
+    except NotApprovedError as fault:
+        with _run(usecase, as_of):
+            mlflow.set_tag("refused", str(fault))
+            raise
+    return prepared
 
 
 def last_profile(before: Predecessors) -> DataProfile | None:
@@ -133,17 +142,6 @@ def _run(usecase: UseCase, as_of: datetime) -> Iterator[str]:
         mlflow.set_experiment(usecase.name)
     with mlflow.start_run(run_name=f"{usecase.name} as of {as_of:%Y-%m-%d}") as run:
         yield run.info.run_id
-
-
-@contextmanager
-def _refusing(usecase: UseCase, as_of: datetime) -> Iterator[None]:
-    """Let a refusal end a run that fails and says why: people find it where trainings are."""
-    try:
-        yield
-    except NotApprovedError as fault:
-        with _run(usecase, as_of):
-            mlflow.set_tag("refused", str(fault))
-            raise
 
 
 def _study(prepared: Prepared, before: Predecessors, folder: Path, url: str, trials: int | None) -> Studied:
@@ -253,8 +251,8 @@ def _last_fit(studied: Studied) -> object:
 
 
 def _blocks(prepared: Prepared, studied: Studied) -> Series:
-    candidate, plan, found = studied.candidate, studied.plan, studied.found
-    answers = unseen_answers(prepared, studied.dataset, candidate, plan=plan, found=found)
+    calibration, plan, found = studied.candidate.calibration, studied.plan, studied.found
+    answers = unseen_answers(prepared, studied.dataset, calibration, plan=plan, found=found)
     return reference_blocks(prepared.split.rows, prepared.contract, prepared.usecase, answers)
 
 

@@ -1,24 +1,26 @@
 """What models that have not seen a row answer to it: the measure for the answers that a version will give.
 
-The version itself is fitted on all labelled rows, and knows them. So each row is asked of a fit that does not
-(cross-validation; Stone 1974, Cross-validatory choice and assessment of statistical predictions, JRSS B 36): rows
-behind the last fold's train part of the candidate, which was fitted on that part, and those of the train part of fits
-on the other half. All answers are corrected as the version's are. Nothing is measured by them but what is usual, so
-that a fit may know later rows.
+The version itself is fitted on all labelled rows, and knows them. So the chosen parameters are fitted twice more, on
+the rows of every other week, and each fit is asked about the weeks between (cross-validation; Stone 1974,
+Cross-validatory choice and assessment of statistical predictions, JRSS B 36). Answers are corrected as the version's
+are. Nothing is measured by them but what is usual, so that a fit may know later rows. Two things differ from the
+version: a fit has half of the rows, and the correction was fitted on some that it is asked about.
 
-All blocks have to know answers: a watch that knows those of the newest 45 of 90 days alone has a false alarm more
-nearly every year, even where they are the version's own to fresh rows. With answers on all days, by fits of half the
-rows, it has none of that (benchmarks/drift_answers.py).
+Every block has to know answers, and every season the fits. A watch over the newest 45 of 90 days' answers has 0.9 to
+1.3 false alarms a year, even if they are the version's own to fresh rows, and 0.1 with answers of all days
+(benchmarks/drift_answers.py); fits of one season alone are far off in the next (delays at airports in November: 10
+minutes instead of 5, which fits of every other week say).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from flywheel.statistics import Floats
-from training.candidate import Candidate
 from training.data.dataset import Dataset, Rows
 from training.data.prediction import predict_matrix
 from training.packaging.model_code import calibrate
@@ -28,7 +30,8 @@ from training.search.plan import SearchPlan
 from training.search.search import Found
 from training.search.trial import fit
 
-MOST = 2 / 3  # of the rows may lie before a cut: behind it there is enough to learn from
+WEEK = 7 * 86_400_000_000  # microseconds
+HALVES = 2
 
 
 @dataclass(frozen=True)
@@ -40,54 +43,54 @@ class Turn:
 
 
 def unseen_answers(
-    prepared: Prepared, dataset: Dataset, candidate: Candidate, *, plan: SearchPlan, found: Found
+    prepared: Prepared, dataset: Dataset, calibration: Mapping[str, Any], *, plan: SearchPlan, found: Found
 ) -> pl.DataFrame:
-    """Ask about each labelled row a fit that has not seen it, the candidate or one of two more.
+    """Ask about each labelled row a fit that has not seen it.
 
-    Left out are rows whose group a fit knows, and those whose fit would know one class only, or not all of them.
+    Args:
+        prepared: Has the rows; of a use case with groups no fit knows the group of a row that it is asked about.
+        dataset: The same rows, encoded.
+        calibration: Of the version.
+        plan: Seed and threads of the fits.
+        found: Family and parameters.
 
     Returns:
-        Event time and `prediction`, as it is logged, in order of time: (n_answers, 2).
+        Event time and `prediction`, as it is logged, in order of time: (n_answers, 2). Rows are left out where the
+        other half knows one class only, or not all of them.
     """
     split, group = prepared.split, prepared.usecase.data.group
     parts = []
-    for turn in turns(dataset, None if group is None else split.rows[group]):
-        if turn.known is dataset.folds[-1].train:
-            model = candidate.model
-        else:
-            model = fit(found.family, found.params, dataset, turn.known, seed=plan.seed, threads=plan.threads).model
+    for turn in turns(dataset, halves(dataset.time, None if group is None else split.rows[group])):
+        model = fit(found.family, found.params, dataset, turn.known, seed=plan.seed, threads=plan.threads).model
         raw = predict_matrix(model, turn.asked.take(dataset.matrix), dataset.task)
-        logged = predicted(calibrate(raw, candidate.calibration), dataset.task, dataset.classes)
+        logged = predicted(calibrate(raw, dict(calibration)), dataset.task, dataset.classes)
         parts.append(split.frame(turn.asked).select(split.time).with_columns(logged))
-    return pl.concat(parts)
+    return pl.concat(parts).sort(split.time) if parts else split.rows.head(0).select(split.time, prediction=None)
 
 
-def turns(dataset: Dataset, groups: pl.Series | None) -> Iterator[Turn]:
-    """Yield who is asked about what, in order of time; the last is the candidate.
+def halves(time: npt.NDArray[np.int64], groups: pl.Series | None) -> npt.NDArray[np.int64]:
+    """Return the half, 0 or 1, that each row belongs to: by weeks in turn, and a group as a whole.
 
     Args:
-        dataset: The encoded rows and their folds.
-        groups: Of each row, (n_rows,): what a fit must not know of the rows that it is asked about; None: no groups.
+        time: (n_rows,) event times in microseconds since 1970.
+        groups: Of each row, (n_rows,); a row without one stands for itself.
     """
-    train, count = dataset.folds[-1].train, len(dataset.label)
-    cut = train.stop if train.stop <= MOST * count else count // 2
-    plan = [(Rows(cut, count), Rows(0, cut)), (Rows(0, cut), Rows(cut, train.stop)), (train, Rows(train.stop, count))]
-    for known, stretch in plan:
-        asked = strangers(stretch, known, groups)
-        if len(asked) and (known is train or teaches(known.take(dataset.label), dataset.n_classes)):
-            yield Turn(known, asked)
+    half = time // WEEK % HALVES
+    if groups is None:
+        return half
+    place = groups.rank("dense").cast(pl.Int64).fill_null(-1).to_numpy()
+    return np.where(place < 0, half, place % HALVES)
 
 
-def strangers(asked: Rows, known: Rows, groups: pl.Series | None) -> Rows:
-    """Return those of the rows asked about whose group is not among the known ones; rows without one are strangers."""
-    if groups is None or not len(asked):
-        return asked
-    theirs = groups.slice(asked.start, len(asked))
-    seen = known.take(np.arange(len(groups)))
-    new = ~theirs.is_in(groups[seen].drop_nulls().unique().implode()).fill_null(value=False)
-    return asked if new.all() else Rows(asked.start, asked.stop, asked.start + new.arg_true().cast(pl.Int64).to_numpy())
+def turns(dataset: Dataset, half: npt.NDArray[np.int64]) -> Iterator[Turn]:
+    """Yield one fit a half, asked about the other, where it knows enough to answer."""
+    for number in range(HALVES):
+        known, asked = np.flatnonzero(half != number), np.flatnonzero(half == number)
+        if len(asked) and teaches(dataset.label[known], dataset.n_classes):
+            count = len(half)
+            yield Turn(Rows(0, count, known), Rows(0, count, asked))
 
 
 def teaches(label: Floats, n_classes: int) -> bool:
-    """Say whether a fit on these labels, (n_rows,), could answer: for `n_classes` above 0 it must have seen each."""
+    """Say whether a fit on these labels, (n_rows,), could answer: it has seen all `n_classes`, or two numbers."""
     return len(np.unique(label)) >= max(n_classes, 2)

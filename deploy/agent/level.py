@@ -8,6 +8,7 @@ import asyncio
 import math
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -19,7 +20,7 @@ from deploy.agent.telemetry.metrics import Metrics
 from flywheel.errors import FlywheelError, IntegrityError, SpecError
 from flywheel.monitor_spec import Recalibrate
 from flywheel.package import INSIDE
-from flywheel.recalibration import LEAST, Recalibrated, moved, read_key, weight
+from flywheel.recalibration import LEAST, MOST, Recalibrated, moved, read_key, weight
 from flywheel.usecase import load_usecase
 
 PERIOD_SECONDS = 1.0
@@ -120,8 +121,11 @@ class Level:
         return outcome if isinstance(outcome, Failure) else [self._outputs(one) for one in outcome]
 
     def _outputs(self, outputs: Outputs) -> Outputs:
-        probability = float(outputs[PROBABILITY])
-        now = moved(min(max(probability, LEAST), 1 - LEAST), self._against)
+        # Once an answer: the copy and the formula are half a microsecond, and `min` and `max` would be another quarter.
+        probability: Any = outputs[PROBABILITY]
+        if not LEAST <= probability <= MOST:
+            probability = LEAST if probability < LEAST else MOST
+        now = moved(probability, self._against)
         if self._threshold is None:
             return {**outputs, PROBABILITY: now}
         return {**outputs, PROBABILITY: now, DECISION: now >= self._threshold}

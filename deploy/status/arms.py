@@ -48,6 +48,7 @@ class Arm:
         queue_rows: Rows that wait; None where no agent answers.
         log_lag_seconds: Age of the use case's oldest record that is not in the log; None where it cannot be told.
         spooled: What lies in the version's spools.
+        shift: By how much its answers are moved, in log-odds.
     """
 
     use_case: str
@@ -61,6 +62,7 @@ class Arm:
     queue_rows: float | None
     log_lag_seconds: float | None
     spooled: Spooled
+    shift: float = 0.0
 
 
 def arms_of(
@@ -91,6 +93,7 @@ def arms_of(
         queue_rows=sum(page.queue_rows for page in pages) if pages else None,
         log_lag_seconds=now.lags.get(place.served.usecase),
         spooled=spooled,
+        shift=max((page.shift for page in pages), key=abs, default=0.0),
     )
     shadow = _figures(names, now, earlier, shadow=True)
     percent = max(mirrored, split.mirror_percent) if split is not None and role == CHALLENGER else 0.0

@@ -65,12 +65,14 @@ class Page:
         ready: Whether it welcomes traffic.
         queue_rows: Rows that wait to be scored.
         arms: Its traffic by arm.
+        shift: By how much its answers are moved, in log-odds.
     """
 
     started: float
     ready: bool
     queue_rows: float
     arms: Mapping[str, Traffic] = field(default_factory=dict)
+    shift: float = 0.0
 
     def since(self, earlier: "Page | None") -> Mapping[str, Traffic]:
         """Return its traffic since an earlier page; since its start where that page was another process's."""
@@ -95,7 +97,8 @@ def read_page(text: str) -> Page:
             arm = sample.labels.get("arm", "none")
             arms[arm] = arms.get(arm, Traffic()).plus(counted)
     started = single.get("process_start_time_seconds", 0.0)
-    return Page(started, single["flywheel_ready"] == 1, single.get("flywheel_queue_rows", 0.0), arms)
+    queue, shift = (single.get(name, 0.0) for name in ("flywheel_queue_rows", "flywheel_recalibration_shift"))
+    return Page(started, single["flywheel_ready"] == 1, queue, arms, shift)
 
 
 def read_values(text: str, name: str, label: str) -> dict[str, float]:

@@ -14,7 +14,7 @@ from deploy.status.controller import controller_state
 from deploy.status.reading import read
 from deploy.status.recent import minute_ago
 from deploy.status.spooled import quarantined_lines, spooled
-from deploy.status.view import controller_line, rollout_lines, shown
+from deploy.status.view import controller_line, rollout_lines, shift_lines, shown
 from flywheel.errors import SpecError
 from flywheel.serving import Serving, load_serving
 from flywheel.settings import Settings
@@ -58,7 +58,12 @@ def serving(settings: Settings, clock: Callable[[], float] = time.time) -> Secti
         "Serving",
         faults,
         lambda width: "\n".join(
-            [shown(arms, width) if arms else NOTHING, *rollout_lines(standing), controller_line(controller)]
+            [
+                shown(arms, width) if arms else NOTHING,
+                *shift_lines(arms),
+                *rollout_lines(standing),
+                controller_line(controller),
+            ]
         ),
         {
             "controller": {"at_work": controller.at_work, **asdict(controller)},

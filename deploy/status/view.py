@@ -65,6 +65,15 @@ def _without_log(one: Progress) -> str:
     return brief if "\n" not in one.reason else f"{brief} `flywheel logs {one.usecase}` shows its log."
 
 
+def shift_lines(arms: Sequence[Arm]) -> list[str]:
+    """Say of each version whose answers are moved by how much."""
+    moved = {(arm.use_case, arm.version): arm.shift for arm in arms if arm.shift}
+    return [
+        f"{name}: version {version} is recalibrated, its answers are moved by {shift:+.3f} in log-odds."
+        for (name, version), shift in moved.items()
+    ]
+
+
 def controller_line(state: ControllerState) -> str:
     """Say whether a controller is at work."""
     if state.last_pass_seconds_ago is None:

@@ -52,7 +52,7 @@ def backtest(
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise UsageError(f"--json {json_file}: there is no folder {json_file.parent}. Make it first.")
     spec = load_usecase(use_case)
-    known = standard(spec.monitor.retrain, spec.task)
+    known = standard(spec.monitor.retrain, spec.task, spec.monitor.recalibrate)
     folder = output or load_settings().root / "backtests" / spec.name
     plan = Plan(
         file=use_case,

@@ -53,7 +53,7 @@ def _gains(axes: Axes, outcome: Outcome, colours: Colours) -> None:
         week, losses = outcome.scores.weekly_losses(name)
         is_best = name == outcome.recommendation.policy
         axes.plot(week, reference - losses, label=name, color=colours[name], lw=2.6 if is_best else 1.1)
-    axes.set_ylabel(f"loss less than {base}'s (mean of a week)")
+    axes.set_ylabel(f"gain over {base} (loss, mean of a week)")
     title = f"{outcome.plan.use_case.name}: what policies gain; chosen left of the line, reported right of it"
     axes.set_title(title, loc="left", fontsize="medium")
     axes.legend(frameon=False, fontsize="small", ncols=2)

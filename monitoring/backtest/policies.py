@@ -1,11 +1,12 @@
 """What is replayed: ways to retrain, by name; each is a use case's own `monitor.retrain`, and how versions are used."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from flywheel.errors import UsageError
-from flywheel.monitor_spec import Retrain
+from flywheel.monitor_spec import Recalibrate, Retrain
 from flywheel.usecase import Task
 from monitoring.backtest.history import DAY
 from monitoring.retraining.recalibration import Recalibration
@@ -55,8 +56,11 @@ class Policy:
 
     @property
     def is_servable(self) -> bool:
-        """Whether a use case can have it as things stand: a package holds one version, which answers as it is."""
-        return self.ensemble is None and self.recalibration is None
+        """Whether a use case can have it as things stand.
+
+        A package holds one version; what moves its answers is bounded, which only log-odds are (`monitor.recalibrate`).
+        """
+        return self.ensemble is None and (self.recalibration is None or math.isfinite(self.recalibration.most))
 
     def rows_of(self, number: int) -> Retrain:
         """Return what chooses the rows of a policy's training, counted from 0."""
@@ -69,14 +73,16 @@ def calendar(days: int, most: int | None = None) -> Retrain:
     return Retrain(margin=NO_HARM, max_age=days * DAY, cooldown=ALWAYS, max_per_month=31, max_total=most)
 
 
-def standard(own: Retrain, task: Task = "binary") -> dict[str, Policy]:
+def standard(own: Retrain, task: Task = "binary", served: Recalibrate | None = None) -> dict[str, Policy]:
     """Return the policies that everybody is shown, by name.
 
     Args:
         own: The use case's.
+        served: The use case's `monitor.recalibrate`; None: one with its defaults is shown.
         task: Several classes have no one number that could change or be corrected, so they get fewer.
     """
     month = calendar(30)
+    daily = Recalibration.of(served or Recalibrate()) if task == "binary" else Recalibration()
     found = [
         Policy("never", Retrain(margin=NO_HARM, max_total=0)),
         Policy("monthly", month),
@@ -89,7 +95,7 @@ def standard(own: Retrain, task: Task = "binary") -> dict[str, Policy]:
     if task != "multiclass":
         found += [
             Policy("monthly, since the last change", month.model_copy(update={"rows": "change_point"})),
-            Policy("monthly, recalibrated each day", month, recalibration=Recalibration()),
+            Policy("monthly, recalibrated each day", month, recalibration=daily),
         ]
     return {policy.name: policy for policy in found}
 
@@ -113,4 +119,4 @@ def _every(name: str, known: dict[str, Policy]) -> Policy:
     words = name.split()
     if len(words) == 3 and (words[0], words[2]) == ("every", "days") and words[1].isdecimal() and int(words[1]):
         return Policy(name, calendar(int(words[1])))
-    raise UsageError(f"There is no policy '{name}'. Choose of: {', '.join(known)}, every N days.")
+    raise UsageError(f"There is no policy '{name}'. Choose of: {'; '.join(known)}; every N days.")

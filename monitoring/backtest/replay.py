@@ -92,11 +92,14 @@ class _Life:
         self.trainings.append(Training(now, reason, window.sentence))
 
     def recalibrate(self, now: datetime) -> None:
-        """Move the answers of the day that begins now by what is known of the days before."""
+        """Move the answers of the day that begins now by what is known of the newest version's own, as a look does."""
         how, history = self.policy.recalibration, self.scene.history
         if how is None:
             return
-        begin, known = max(self.first, history.place(now - how.reach)), history.known(now)
+        reach = history.place(max(now - how.reach, self.trainings[-1].as_of))
+        begin, known = max(self.first, reach), history.known(now)
+        if known - begin < self.scene.use_case.monitor.min_outcomes:
+            return  # it answers as it was trained
         label, raw = history.label[begin:known], self.raw[begin - self.first : known - self.first]
         newest = micros(now) // (DAY // MICROSECOND)
         by = shift(label, raw, newest - history.day[begin:known], how, task=history.task)

@@ -93,7 +93,8 @@ def run(plan: Plan, told: Callable[[bool], None] = lambda _: None) -> Outcome:
     plan.folder.mkdir(parents=True, exist_ok=True)
     data = plan.folder / history_name(plan)
     # Labels of the last rows are known a while after the end.
-    encode(plan.file, (plan.end + plan.use_case.data.label.available_after).isoformat(), data)
+    known = plan.end + plan.use_case.data.label.available_after
+    encode(plan.file, known.isoformat(), data, plan.begin.isoformat())
     history = open_history(data, plan.use_case.data.label.available_after)
     check_span(history, plan)
     with TrainingProcesses(plan.file, data, plan.processes) as trainer:

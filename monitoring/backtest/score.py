@@ -50,6 +50,11 @@ class Difference:
     low: float
     high: float
 
+    @property
+    def gain(self) -> str:
+        """The same for people, as what the first gains: above 0, it is better."""
+        return f"{-self.mean:+.4f} [{-self.high:+.4f}, {-self.low:+.4f}]"
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -149,9 +154,9 @@ class Scores:
         said = f"'{best}' had the least loss until {choose.end:%Y-%m-%d} ({self.loss(best, choose):.4f})"
         if most is not None:
             said += f" of the policies that keep to {most} training{'' if most == 1 else 's'}"
-        shown = [f"{one.mean:+.4f} [{one.low:+.4f}, {one.high:+.4f}] against {name}" for name, one in against.items()]
+        shown = [f"{one.gain} over {name}" for name, one in against.items()]
         sentence = f"{said}; afterwards its loss was {self.loss(best, report):.4f}"
-        sentence += f": {', '.join(shown)}." if shown else "."
+        sentence += f", a gain of {', '.join(shown)}." if shown else "."
         if not self.replayed[best].policy.is_servable:
             served = next((name for name in ranked if self.replayed[name].policy.is_servable), None)
             sentence += " It cannot be served yet" + (f"; of those that can, '{served}' was best." if served else ".")

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitoring.backtest.run import Outcome
+from monitoring.backtest.score import Difference
 
 
 def show(outcome: Outcome, console: Console | None = None) -> None:
@@ -33,12 +34,12 @@ def rough_shares(outcome: Outcome) -> str | None:
 
 
 def table(outcome: Outcome) -> Table:
-    """Return one line a policy: trainings, loss and cost of both parts, and what it does against weekly."""
+    """Return one line a policy: trainings, loss and cost of both parts, and what it gains over weekly."""
     made = Table(title=_title(outcome), title_justify="left")
     made.add_column("policy", no_wrap=True)
     for name in ("trainings", "loss, chosen on", "loss, reported", "share of weekly's gain"):
         made.add_column(name, justify="right")
-    made.add_column("loss above weekly's, 95 %", justify="right", no_wrap=True)
+    made.add_column("gain over weekly, 95 %", justify="right", no_wrap=True)
     if outcome.costs is not None:
         made.add_column("cost of 1,000 rows", justify="right")
     for row in document(outcome)["policies"]:
@@ -49,7 +50,7 @@ def table(outcome: Outcome) -> Table:
             f"{row['loss_choose']:.4f}",
             f"{row['loss_report']:.4f}",
             "" if row["share_of_weekly_gain"] is None else f"{row['share_of_weekly_gain']:.2f}",
-            _interval(row["against_weekly"]),
+            _gain(row["against_weekly"]),
         ]
         if outcome.costs is not None:
             cells.append("" if row["cost_report"] is None else f"{row['cost_report']:,.1f}")
@@ -58,7 +59,7 @@ def table(outcome: Outcome) -> Table:
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
-    """Return everything as plain JSON."""
+    """Return everything as plain JSON; `against` are differences of losses, of which less is better."""
     return {
         "use_case": outcome.plan.use_case.name,
         "from": outcome.choose.begin.isoformat(),
@@ -91,10 +92,9 @@ def _row(outcome: Outcome, name: str) -> dict[str, Any]:
     }
 
 
-def _interval(difference: dict[str, float] | None) -> str:
-    if difference is None:
-        return ""
-    return f"{difference['mean']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
+def _gain(difference: dict[str, float] | None) -> str:
+    """Write a difference of losses as what is gained: as in the plot, more is better."""
+    return "" if difference is None else Difference(**difference).gain
 
 
 def _title(outcome: Outcome) -> str:

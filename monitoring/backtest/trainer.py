@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from flywheel.errors import DataError, StackError
+from flywheel.errors import DataError, StackError, UsageError
 
 ENCODE, REFIT = "training.encode", "training.refit"
 
@@ -135,18 +135,21 @@ class TrainingProcesses:
         return process
 
 
-def encode(usecase: Path, as_of: str, folder: Path) -> None:
+def encode(usecase: Path, as_of: str, folder: Path, begin: str = "") -> None:
     """Let training read, check and encode the history into `folder`, unless it lies there already.
 
     Raises:
+        UsageError: A first training cannot be as of `begin`; nothing was encoded.
         DataError: Training says that the data is not as declared.
     """
     if (folder / "dataset.json").is_file():  # it is written last
         return
-    command = [*_command(ENCODE, usecase, folder), "--as-of", as_of]
+    command = [*_command(ENCODE, usecase, folder), "--as-of", as_of, "--begin", begin]
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     if ended.returncode:
         said = (ended.stderr.strip() or "it said nothing").splitlines()[-1]
+        if ended.returncode == UsageError.exit_code:
+            raise UsageError(said)
         raise DataError(f"The history of {usecase} cannot be encoded: {said}")
 
 

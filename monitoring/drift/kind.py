@@ -77,7 +77,9 @@ class KindWatch:
         varying = np.ptp(np.where(present, history.values, level), axis=0) > 0
         importance = weights_of(streams, varying) * (varying if varying.any() else 1.0)
         log_prior = learned_prior(whitener, importance / importance.sum())
-        scores = np.array([belief.forecast(log_prior).score for belief in beliefs])
+        forecasts = [belief.forecast(log_prior) for belief in beliefs]
+        scores = np.array([forecast.score for forecast in forecasts])
+        lasting = np.mean([forecast.lasting for forecast in forecasts[-len(forecasts) // 2 :]], axis=0)
         units = np.array([stream.unit for stream in streams])
         return cls(
             kind,
@@ -87,7 +89,7 @@ class KindWatch:
             Views.of(scores, numbers_of_columns(streams)),
             level,
             least * units,
-            Detectors.idle(len(streams), 2),
+            Detectors.idle(lasting, 2),
             Relearning.of(len(streams)),
         )
 
@@ -111,7 +113,7 @@ class KindWatch:
 
     def e_values(self) -> Floats:
         """Return each stream's evidence, (n_streams,): nothing from detectors whose shift is below the least effect."""
-        e_values = np.where(self._large, np.exp(np.minimum(self.detectors.log_sum, GREATEST_LOG)), 0.0)
+        e_values = np.where(self._large, np.exp(np.minimum(self.detectors.log_evidence(), GREATEST_LOG)), 0.0)
         return np.asarray(e_values @ SLOPE_WEIGHTS @ VIEW_WEIGHTS)
 
     @property
@@ -125,7 +127,7 @@ class KindWatch:
     def strongest(self) -> Strongest:
         """Return what the best detector of each stream has found."""
         found, rows = self.detectors, np.arange(len(self.streams))
-        log_sum = np.where(self._large, found.log_sum, -np.inf).reshape(len(rows), -1)
+        log_sum = np.where(self._large, found.log_evidence(), -np.inf).reshape(len(rows), -1)
         best = log_sum.argmax(axis=1)
         with np.errstate(divide="ignore"):
             error = 1 / np.sqrt(found.certain.reshape(len(rows), -1)[rows, best])

@@ -22,9 +22,9 @@ from monitoring.drift.tails import Tail, Views
 from monitoring.drift.watch import Watch
 from monitoring.drift.whitening import Whitener
 
-FORMAT, VERSION = "flywheel-drift", 1
+FORMAT, VERSION = "flywheel-drift", 2
 WHITENER = ("floor", "state", "covariance", "gain", "doubt", "squares", "log_spread", "count")
-DETECTORS = ("log_sum", "log_best", "age", "moved", "certain")
+DETECTORS = ("log_sum", "log_best", "age", "moved", "certain", "lasting")
 RELEARNING = ("left", "moved", "certain", "age")
 
 

@@ -23,9 +23,6 @@ from monitoring.drift.kind import History, KindWatch
 from monitoring.drift.moved import Moved, ranked_streams
 from monitoring.drift.streams import SOURCES, WEIGHTS, Kind, Reading, Source, Stream, Streams, streams_of
 
-# The bound is not tight: at the threshold that theory gives, simulated years without change leave some of the
-# budget. At this part of it they leave less (benchmarks/drift_alarms.py), and changes are seen sooner.
-CALIBRATED = 0.7
 LEAST_BLOCKS = 28  # of a reference: four weeks, so that every weekday was seen four times
 YEAR = timedelta(days=365)
 
@@ -80,7 +77,7 @@ class Watch:
     @property
     def threshold(self) -> float:
         """The e-value that is reached `false_alarms_per_year` times a year at most, while nothing changes."""
-        return CALIBRATED * (YEAR / self.calendar.every) / self.settings.false_alarms_per_year
+        return (YEAR / self.calendar.every) / self.settings.false_alarms_per_year
 
     @property
     def e_value(self) -> float:

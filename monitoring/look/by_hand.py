@@ -63,9 +63,9 @@ def _check(settings: Settings, engine: sa.Engine, request: Check, begin: Begin) 
         return result
     begin(Part.TRAINING.doing())
     training = run_training(settings, engine, request, decision)
-    logs = str(settings.root / "logs" / f"retrain-{use_case.name}-*.log")
-    then = decision.next_sentence
-    _tell(engine, request, list(say.of_training(decision.alert, training.fault, span.as_of, then, logs)))
+    logs = say.training_logs(settings.root, use_case.name)
+    found = list(say.of_training(decision.alert, training.fault, span.as_of, decision.next_sentence, logs))
+    _tell(engine, request, found)
     return replace(result, retrained_version=training.version, fault=training.fault)
 
 
@@ -104,9 +104,14 @@ def _report(engine: sa.Engine, request: Check, result: Result, decision: Retrain
         later = f"the window from {last.start:%Y-%m-%d} to {last.end:%Y-%m-%d} was judged too ({last.verdict})"
         return f"No alert: {later}, and alerts tell of the newest." if result.verdict == Verdict.HARM else ""
     then = decision.next_sentence if decision is not None else "Nothing is trained by this check."
-    asked, harmed = Asked(request.use_case_file, span.as_of), result.verdict == Verdict.HARM
-    found = [say.of_window(result.reason, span, result.report_url, asked, then)] if harmed else []
-    _tell(engine, request, found, examined=("loss",))
+    asked = Asked(request.use_case_file, span.as_of)
+    harmed = result.verdict == Verdict.HARM
+    _tell(
+        engine,
+        request,
+        [say.of_window(result.reason, span, result.report_url, asked, then)] if harmed else [],
+        examined=("loss",),
+    )
     return f"Alert {alert_id(name, 'loss', '')} (loss, critical) is open." if harmed else ""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.alerts import Finding, Severity
+from monitoring.alerts.together import MOST_NAMED
 from monitoring.concept.days import Days
 from monitoring.concept.finding import Verdict
 from monitoring.look.inputs import Inputs
@@ -21,7 +22,6 @@ EPOCH = date(1970, 1, 1)
 RECENT = timedelta(days=14)  # a change of the loss that lies farther back has been told
 FEW_REPORTS, ODD = 5, 0.01  # of reports of outcomes: more odd ones than both are a finding
 LOUD = 0.05  # of rows: more unusual ones than that are a finding
-MOST_SHOWN = 3  # columns of rows that a finding asks to see
 
 
 def of_window(reason: str, span: Span, report: str | None, asked: Asked, then: str) -> Finding:
@@ -81,9 +81,9 @@ def of_release(release: Release, asked: Asked) -> Iterator[Finding]:
     if release.moved:
         key, sure = f"version {release.version}", "Counted: farther than any stretch of as many days of training lay."
         then = "Nothing by itself: where it is not the season, see how the service fills these columns."
-        question = Question(tuple(one.column for one in release.moved[:MOST_SHOWN]), version=release.version)
-        where, since = asked.command(release.start, question, release.end), release.start.isoformat()
-        yield Finding("release", key, Severity.WARNING, release.reason, since, sure, where, then)
+        columns = tuple(one.column for one in release.moved[:MOST_NAMED])
+        where = asked.command(release.start, Question(columns, version=release.version), release.end)
+        yield Finding("release", key, Severity.WARNING, release.reason, release.start.isoformat(), sure, where, then)
 
 
 def of_slices(slices: Slices, since: datetime, asked: Asked) -> Iterator[Finding]:
@@ -129,6 +129,11 @@ def of_failures(failures: Sequence[tuple[str, str]], as_of: datetime, file: Path
         what = f"{part} could not be judged: {reason}"
         then, sure = "It is tried again at the next look.", "It has failed; nothing is known of it."
         yield Finding("look", part, Severity.WARNING, what, as_of.isoformat(), sure, look, then)
+
+
+def training_logs(home: Path, use_case: str) -> str:
+    """Return the pattern of the files that trainings which monitoring started leave in a home."""
+    return str(home / "logs" / f"retrain-{use_case}-*.log")
 
 
 def of_training(alert: str | None, fault: str | None, as_of: datetime, then: str, logs: str) -> Iterator[Finding]:

@@ -283,7 +283,7 @@ class Look:
             looked.begin(Part.TRAINING.doing())
         looked.training = run_training(self._settings, self._engine, request, decision)
         then, fault = decision.next_sentence, looked.training.fault
-        logs = str(self._settings.root / "logs" / f"retrain-{name}-*.log")
+        logs = say.training_logs(self._settings.root, name)
         found = list(say.of_training(decision.alert, fault, self._as_of, then, logs))
         policy = self._use_case.monitor.alerts
         looked.alerts = Desk(self._engine).report(name, found, examined=("retraining",), policy=policy).of(name)
@@ -351,7 +351,7 @@ class Look:
             found += say.of_slices(looked.summary.slices, begin, asked)
         found += say.of_outcomes(looked.update.claims, self._as_of, asked)
         found += say.of_files(looked.update.quarantined, self._as_of, self._settings.root / "log" / name)
-        found += findings_of(looked.recalibrated, f"flywheel monitor {self._file} --since {begin:%Y-%m-%d}")
+        found += findings_of(looked.recalibrated, begin, asked)
         found += say.of_failures(looked.failures, self._as_of, self._file)
         return found
 

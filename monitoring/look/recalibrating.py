@@ -25,6 +25,7 @@ from flywheel.usecase import UseCase
 from monitoring.packages import digests_by_version
 from monitoring.retraining.level import Learned, learn
 from monitoring.retraining.recalibration import Recalibration
+from monitoring.rows.question import LOSS, Asked, Question
 from monitoring.windows.index import put
 from monitoring.windows.window import Span, read_window
 
@@ -130,14 +131,15 @@ def _key(home: Path) -> bytes:
     return read_key(home / KEY)
 
 
-def findings_of(learned: Iterable[Learned], where: str) -> Iterator[Finding]:
-    """Yield shifts that have reached their bound, and those that nothing renews."""
+def findings_of(learned: Iterable[Learned], since: datetime, asked: Asked) -> Iterator[Finding]:
+    """Yield shifts that have reached their bound, and those that nothing renews; the newest rows begin at `since`."""
     for one in learned:
-        since, then = one.as_of.isoformat(), "It fades to 0 unless a look renews it."
+        at, then = one.as_of.isoformat(), "It fades to 0 unless a look renews it."
+        where = asked.command(since, Question(by=LOSS, version=one.version))
         if one.is_renewed and one.is_bounded:
             what = f"The answers of version {one.version} are moved by {one.shift:+.2f}, as far as its package allows."
             then = "It stays there. Train a version that knows the newest outcomes."
-            yield Finding("recalibration", one.version, Severity.WARNING, what, since, one.why, where, then)
+            yield Finding("recalibration", one.version, Severity.WARNING, what, at, one.why, where, then)
         elif not one.is_renewed and one.before:
             what = f"The shift of version {one.version}, {one.before:+.2f}, is not renewed. {one.why}"
-            yield Finding("recalibration", one.version, Severity.WARNING, what, since, "Counted.", where, then)
+            yield Finding("recalibration", one.version, Severity.WARNING, what, at, "Counted.", where, then)

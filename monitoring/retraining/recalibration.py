@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from flywheel.errors import UsageError
 from flywheel.monitor_spec import Recalibrate
-from flywheel.recalibration import LEAST, moved
+from flywheel.recalibration import LEAST, MOST, moved
 from flywheel.statistics import Floats
 from flywheel.usecase import Task
 
@@ -87,4 +87,4 @@ def shifted(prediction: Floats, by: float, task: Task) -> Floats:
         raise UsageError("A recalibration moves one number, and several classes have more. Choose another policy.")
     if task == "regression":
         return prediction + by
-    return moved(np.clip(prediction, LEAST, 1 - LEAST), math.exp(-by))
+    return moved(np.clip(prediction, LEAST, MOST), math.exp(-by))

@@ -92,23 +92,15 @@ def command_of(retraining: Retraining, project: Path) -> list[str]:
     path = file.relative_to(project) if file.is_relative_to(project) else file
     command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local"]
     command += ["--experiment-name", retraining.use_case.name]
-    return [
-        *command,
-        "-P",
-        f"usecase={path}",
-        "-P",
-        f"as_of={retraining.as_of.isoformat()}",
-        "-P",
-        "like=champion",
-        *_rows_of(retraining),
-    ]
+    told = [f"usecase={path}", f"as_of={retraining.as_of.isoformat()}", "like=champion", *_rows_of(retraining)]
+    return [*command, *(word for parameter in told for word in ("-P", parameter))]
 
 
 def _rows_of(retraining: Retraining) -> list[str]:
     """Say which history as training takes it; what the use case says itself stays where nothing is said."""
     start, half_life = retraining.rows.start, retraining.rows.half_life
-    window = [] if start is None else ["-P", f"window={_seconds(retraining.as_of - start)}"]
-    return window if half_life is None else [*window, "-P", f"half_life={_seconds(half_life)}"]
+    window = [] if start is None else [f"window={_seconds(retraining.as_of - start)}"]
+    return window if half_life is None else [*window, f"half_life={_seconds(half_life)}"]
 
 
 def _seconds(length: timedelta) -> str:

@@ -47,7 +47,9 @@ class Lens:
     def table(self, records: pl.DataFrame) -> pl.DataFrame:
         """Return what of records (n_rows) is profiled: their time, inputs, and answers as the model gave them."""
         answers = read_fields(records, "outputs", {self.answer: ANSWERS[self.task][PREDICTION]}).to_series()
-        answers = raw(answers, records) if self.task == "binary" else answers
+        if self.task == "binary":
+            points = next((one.quantiles for one in self.scale.columns if one.name == PREDICTION), ())
+            answers = raw(answers, records, points)
         inputs = read_fields(records, "inputs", self.inputs)
         return inputs.with_columns(answers.alias(PREDICTION), records["event_time"].alias(TIME))
 

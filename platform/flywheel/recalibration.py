@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 P = TypeVar("P", float, "Floats")
 KEY = Path("run/recalibration.key")
 KEY_BYTES = 32
-LEAST = 1e-15  # what is moved is at least so far from 0 and 1, as losses have it
+LEAST, MOST = 1e-15, 1 - 1e-15  # between which what is moved must lie, as losses have it
 SLACK = timedelta(minutes=5)  # that the clock of whoever wrote may be ahead
 STEPS = 100  # of fading, so that agents agree though they look at different moments
 AGAIN = "The next look writes it anew."
@@ -36,7 +36,7 @@ def moved(probability: P, against: float) -> P:
     With odds o = p / (1 - p) and a shift s, expit(logit(p) + s) = 1 / (1 + exp(-s) / o).
 
     Args:
-        probability: At least `LEAST` from 0 and 1.
+        probability: From `LEAST` to `MOST`.
         against: exp(-s); moving by its inverse goes back.
     """
     return 1 / (1 + (1 - probability) / probability * against)

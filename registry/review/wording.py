@@ -137,6 +137,8 @@ def _rolled_back(body: Body) -> str:
 
 
 def _retrained(body: Body) -> str:
+    if body.get("outcome") == "refused":
+        return "did not train again: it takes a person"
     made = _text(body, "version")
     return f"finished training again: version {made} was registered" if made else "finished training again, in vain"
 

@@ -10,15 +10,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.agent.grpc.open_inference_pb2 import ModelInferResponse
+from deploy.agent.grpc.service import NAME
 from deploy.agent.package import CONTRACT as CONTRACT_FILE
 from flywheel.contract import Output
 from flywheel.digest import folder_digest
 from flywheel.package import INSIDE
 from flywheel.recalibration import KEY_BYTES, Recalibrated, moved
-from tests.deploy.conftest import RunningAgent, row, wait_for
+from tests.deploy.agent.grpc.test_service import typed
+from tests.deploy.conftest import RunningAgent, free_port, row, wait_for
 from tests.deploy.tiny_contract import CONTRACT
 
 USE_CASE = """
@@ -62,6 +66,14 @@ def ask_v2(agent: RunningAgent, chance: float = 0.45) -> tuple[float, bool]:
     return found["probability"], found["decision"]
 
 
+def ask_grpc(port: int) -> float:
+    """Ask about a chance of .25 through gRPC."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        infer: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{NAME}/ModelInfer")
+        answer = ModelInferResponse.FromString(infer(typed(1).SerializeToString(), timeout=10))
+    return next(output.contents.fp64_contents[0] for output in answer.outputs if output.name == "probability")
+
+
 def figure(agent: RunningAgent, name: str) -> float:
     with urllib.request.urlopen(f"{agent.url}/metrics", timeout=10) as response:  # noqa: S310  # http, of our own
         families = text_string_to_metric_families(response.read().decode())
@@ -74,9 +86,11 @@ def test_a_shift_reaches_answers_without_a_restart_and_a_damaged_file_changes_no
     file, key = tmp_path / "1.json", tmp_path / "key"
     key.write_text(KEY.hex())
     options = ("--recalibration", str(file), "--recalibration-key", str(key))
-    agent = start_agent(tiny_scorer, package=package, options=options)
+    port = free_port()
+    agent = start_agent(tiny_scorer, package=package, options=(*options, "--grpc-port", str(port)))
     pid = agent.process.pid
     assert ask(agent) == ask_v2(agent) == (0.45, False)
+    assert ask_grpc(port) == 0.25
 
     def tell(shift: float, **changes: Any) -> bytes:
         now = datetime.now(UTC)
@@ -91,6 +105,7 @@ def test_a_shift_reaches_answers_without_a_restart_and_a_damaged_file_changes_no
     wait_for(lambda: ask(agent)[0] != 0.45, "a first shift", 10)
     expected = (moved(0.45, math.exp(-0.5)), True)
     assert ask(agent) == ask_v2(agent) == expected
+    assert ask_grpc(port) == moved(0.25, math.exp(-0.5))
     many = post(agent, "/invocations", {"instances": [row(chance=0.45), row(chance=0.1)]})["predictions"]
     assert [one["probability"] for one in many] == [expected[0], moved(0.1, math.exp(-0.5))]
 

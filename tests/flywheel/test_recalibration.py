@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flywheel.errors import IntegrityError, SpecError
-from flywheel.recalibration import KEY_BYTES, LEAST, Recalibrated, moved, path_of, read_key, weight
+from flywheel.recalibration import KEY_BYTES, LEAST, MOST, Recalibrated, moved, path_of, read_key, weight
 from flywheel.usecase import parse_usecase
 
 KEY, OTHER = b"k" * KEY_BYTES, b"o" * KEY_BYTES
@@ -19,7 +19,7 @@ TOLD = Recalibrated(
     use_case="flights", version="3", digest="sha256:0", shift=-0.25, as_of=datetime(2013, 5, 1), made=NOW
 )
 shifts = st.floats(-4, 4)
-chances = st.floats(LEAST, 1 - LEAST)
+chances = st.floats(LEAST, MOST)
 CASE = {
     "name": "flights",
     "data": {"source": {"kind": "csv", "path": "x"}, "event_time": "t", "label": {"column": "y"}},
@@ -30,7 +30,7 @@ CASE = {
 def test_what_was_moved_can_be_moved_back_to_a_part_in_a_million_million(probability: float, shift: float) -> None:
     served = moved(probability, math.exp(-shift))
     assert 0 < served <= 1
-    assert abs(moved(min(max(served, LEAST), 1 - LEAST), math.exp(shift)) - probability) < 1e-12
+    assert abs(moved(min(max(served, LEAST), MOST), math.exp(shift)) - probability) < 1e-12
 
 
 @given(st.floats(1e-9, 1 - 1e-9), shifts)

@@ -75,6 +75,14 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {f"flywheel_unlogged_answers_total{{{KNOWN}}}": "0x118 5 9"},
         {f"flywheel_unlogged_answers_total{{{KNOWN}}}": "5x120"},
     ),
+    "FlywheelRecalibrationFades": (
+        {f"flywheel_recalibration_weight{{{KNOWN}}}": "1x60 0.9x60"},
+        {f"flywheel_recalibration_weight{{{KNOWN}}}": "0.5x60 0x60"},
+    ),
+    "FlywheelRecalibrationRefused": (
+        {f"flywheel_recalibrations_refused_total{{{KNOWN}}}": "0x118 1 1"},
+        {f"flywheel_recalibrations_refused_total{{{KNOWN}}}": "1x120"},
+    ),
     "FlywheelSpoolNotWritable": (
         {f"flywheel_spool_writable{{{KNOWN}}}": "0x120"},
         {f"flywheel_spool_writable{{{KNOWN}}}": "1x120"},

@@ -121,9 +121,7 @@ def test_what_is_not_the_champions_is_refused_before_any_fit_and_registers_nothi
     head, versions = lineage.git_commit, project.versions()
     changes(project, monkeypatch)
     try:
-        with pytest.raises(
-            NotApprovedError, match=rf"{part} [0-9a-f]{{12}} instead of ([0-9a-f]{{12}}|nothing)"
-        ) as told:
+        with pytest.raises(NotApprovedError, match=rf"{part} [0-9a-f]{{12}} instead of ([0-9a-f]{{12}}|none)") as told:
             project.train(NEXT)
     finally:
         project.git("reset", "-q", "--hard", str(head))
@@ -144,6 +142,14 @@ def test_data_that_are_not_newer_are_refused(project: Project, monkeypatch: pyte
             project.train(NEXT)
     finally:
         (project.folder / "rows.csv").write_text(rows)
+
+
+def test_without_a_repository_nothing_shows_what_was_approved(project: Project, tmp_path: Path) -> None:
+    case = load_usecase(project.file)
+    for name in ("usecase.yaml", "features.py"):
+        (tmp_path / name).write_bytes((project.folder / name).read_bytes())
+    with pytest.raises(NotApprovedError, match=r"commit nothing on record instead of [0-9a-f]{12}\. Let a person"):
+        check_code(case, tmp_path / "usecase.yaml", NEXT, project.champion(tmp_path / "versions"))
 
 
 def test_without_a_champion_a_person_trains_first(project: Project) -> None:
@@ -169,10 +175,12 @@ def test_the_same_on_newer_data_is_trained_and_passes_the_gate_until_the_champio
     assert read_package(folders["2"]).lineage.parent == "1"
 
 
-def test_a_person_trains_whatever_lies_there(project: Project) -> None:
-    edits_features(project, pytest.MonkeyPatch())
+def test_a_person_trains_whatever_lies_there(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.job.prepare", lambda *_: (_ for _ in ()).throw(RuntimeError("reads the data")))
+    edits_features(project, monkeypatch)
     try:
-        assert project.train(FIRST, like=False).name == "tiny"
+        with pytest.raises(RuntimeError, match="reads the data"):
+            project.train(FIRST, like=False)
     finally:
         project.git("checkout", "-q", "--", ".")
 

@@ -43,6 +43,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], code: int, words
         (["--usecase", "usecase.yaml", "--trials", "many"], "trials 'many' is no whole number"),
         (["--usecase", "usecase.yaml", "--window", "long"], "window 'long' is no length of time"),
         (["--usecase", "usecase.yaml", "--half-life", "0d"], "half_life '0d' is no time at all"),
+        (["--usecase", "usecase.yaml", "--like", "2"], "like '2' is nothing to train like. Write champion"),
     ],
 )
 def test_wrong_use_ends_with_2(
@@ -84,6 +85,17 @@ def test_a_fault_of_the_data_is_one_sentence_and_leaves_nothing(
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     assert client.search_registered_models() == []
     assert client.search_runs([found.experiment_id for found in client.search_experiments()]) == []
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader")
+def test_a_refusal_ends_with_4_and_is_told_to_who_started_it(
+    write_usecase: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_usecase()
+    told = tmp_path / "told"
+    done = run(tmp_path, "--usecase", "usecase.yaml", "--like", "champion", FLYWHEEL_REFUSAL=str(told))
+    assert_one_sentence(done, 4, "'tiny' has no champion")
+    assert done.stderr == f"Error: {told.read_text()}\n"
 
 
 def test_debug_shows_where_it_happened(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flywheel.profiling.series_file import series_bytes, series_from
 from flywheel.usecase import Task, UseCase, load_usecase, parse_usecase
-from monitoring.drift.streams import streams_of
+from monitoring.drift.watch import learn
 from tests.training.tiny_package import tiny_rows, write_usecase
 from training.candidate import Candidate, make_candidate
-from training.data.dataset import Columns, Dataset, Fold, Rows
+from training.data.dataset import Columns, Dataset, Rows
 from training.families.catalogue import choose_families
 from training.packaging.blocks import reference_blocks
 from training.packaging.model_code import calibrate, predict_matrix
@@ -23,8 +24,9 @@ from training.prepare import Prepared, encode_rows, prepare
 from training.search.plan import SearchPlan, make_plan
 from training.search.search import Found
 from training.search.trial import fit
-from training.unseen import turns, unseen_answers
+from training.unseen import WEEK, halves, turns, unseen_answers
 
+HOUR = 3_600_000_000
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -33,51 +35,39 @@ def places(rows: Rows) -> list[int]:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(1, 3), st.integers(5, 25), st.booleans())
-def test_no_fit_knows_a_row_or_its_group_and_each_row_is_asked_about_once(
-    seed: int, delay: int, folds: int, days: int, grouped: bool
-) -> None:
-    random, count = np.random.default_rng(seed), 2000
-    groups = pl.Series(random.integers(0, 900, size=count)) if grouped else None
-    parts = some_folds(count, delay, folds, days)
-    dataset = some_dataset(random.integers(0, 2, size=count).astype(float), parts)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.booleans())
+def test_no_fit_knows_a_row_or_its_group_and_each_row_is_asked_about_once(seed: int, hours: int, grouped: bool) -> None:
+    random, count = np.random.default_rng(seed), 1000
+    time = np.sort(random.integers(0, hours * 10 * HOUR, size=count))
+    named = [None if number % 7 == 0 else f"g{number}" for number in random.integers(0, 300, size=count)]
+    groups = pl.Series(named, dtype=pl.String) if grouped else None
+    dataset = some_dataset(random.integers(0, 2, size=count).astype(float))
     asked: list[int] = []
-    for turn in turns(dataset, groups):
+    for turn in turns(dataset, halves(time, groups)):
         known, told = places(turn.known), places(turn.asked)
         assert set(known).isdisjoint(told)
         if groups is not None:
-            assert set(groups[known]).isdisjoint(groups[told])
+            assert (set(groups[known]) - {None}).isdisjoint(groups[told])
         asked += told
-    assert asked == sorted(set(asked))
-    if groups is None:
-        assert asked == list(range(count))
-        assert all(len(turn.known) >= count // 3 for turn in list(turns(dataset, groups))[:-1])
+    assert len(asked) == len(set(asked))
+    assert len(asked) in (0, count)
+    assert len(asked) == count or hours * 10 * HOUR < 2 * WEEK
 
 
-def some_folds(count: int, delay: int, folds: int, days: int) -> list[Fold]:
-    """Cut rows, one an hour, as a split does: gaps of `delay` rows, validations and a test of `days`."""
-    stop, made = count - 24 * days - delay, list[Fold]()
-    for _ in range(folds):
-        start = stop - 24 * days
-        made.append(Fold(Rows(0, start - delay), Rows(start, stop)))
-        stop = start
-    return made[::-1]
-
-
-def some_dataset(label: Any, folds: list[Fold], task: Task = "binary", classes: tuple[str, ...] = ()) -> Dataset:
+def some_dataset(label: Any, task: Task = "binary", classes: tuple[str, ...] = ()) -> Dataset:
     count = len(label)
     nothing = np.zeros((count, 1), dtype=np.float32)
-    return Dataset(task, Columns(("x",), (None,)), classes, nothing, label, np.arange(count), tuple(folds), "digest")
+    return Dataset(task, Columns(("x",), (None,)), classes, nothing, label, np.arange(count), (), "digest")
 
 
-def test_rows_of_which_half_never_saw_a_class_are_not_asked_about() -> None:
-    label = np.tile([0.0, 1.0, 2.0], 700)
-    label[1000:] %= 2
-    folds = some_folds(len(label), 24, 1, 10)
-    known = [turn.known for turn in turns(some_dataset(label, folds, "multiclass", ("a", "b", "c")), None)]
-    assert known == [Rows(0, 1050), folds[-1].train]
-    everywhere = some_dataset(np.tile([0.0, 1.0, 2.0], 700), folds, "multiclass", ("a", "b", "c"))
-    assert [turn.known for turn in turns(everywhere, None)] == [Rows(1050, 2100), *known]
+def test_rows_of_which_the_other_half_never_saw_a_class_are_not_asked_about() -> None:
+    half, names = np.arange(2000) // 100 % 2, ("a", "b", "c")
+    label = np.tile([0.0, 1.0], 1000)
+    label[half == 1] += np.arange(1000) % 3 == 0
+    (turn,) = turns(some_dataset(label, "multiclass", names), half)
+    assert set(half[places(turn.known)]) == {1}
+    assert len(list(turns(some_dataset(np.arange(2000) % 3 * 1.0, "multiclass", names), half))) == 2
+    assert list(turns(some_dataset(np.full(2000, 3.5), "regression"), half)) == []
 
 
 class Studied:
@@ -93,7 +83,8 @@ class Studied:
         self.candidate: Candidate = make_candidate(self.prepared, self.dataset, self.plan, self.found)
 
     def answers(self) -> pl.DataFrame:
-        return unseen_answers(self.prepared, self.dataset, self.candidate, plan=self.plan, found=self.found)
+        how = self.candidate.calibration
+        return unseen_answers(self.prepared, self.dataset, how, plan=self.plan, found=self.found)
 
 
 @pytest.fixture(params=["binary", "multiclass", "regression"])
@@ -110,19 +101,16 @@ def studied(request: pytest.FixtureRequest, tmp_path: Path) -> Studied:
     return Studied(path, tmp_path / "dataset", parse_usecase(document, "test"), trees=8)
 
 
-def test_each_answer_is_of_a_fit_that_does_not_know_its_row_corrected_as_the_versions(studied: Studied) -> None:
+def test_each_answer_is_of_a_fit_on_the_other_weeks_corrected_as_the_versions(studied: Studied) -> None:
     answers, dataset, plan = studied.answers(), studied.dataset, studied.plan
-    count, train = len(dataset.label), dataset.folds[-1].train
-    assert answers.height == count
-    assert answers["at"].is_sorted()
-    cut = count // 2
-    assert train.stop > count * 2 / 3
-    fitted = [(Rows(cut, count), 0, cut), (Rows(0, cut), cut, train.stop), (train, train.stop, count)]
-    for rows, start, stop in fitted:
+    assert answers["at"].to_list() == studied.prepared.split.rows["at"].to_list()
+    week = answers["at"].dt.epoch("d").to_numpy() // 7
+    for parity in (0, 1):
+        known, asked = np.flatnonzero(week % 2 != parity), np.flatnonzero(week % 2 == parity)
+        rows = Rows(0, len(week), known)
         model = fit(studied.found.family, studied.found.params, dataset, rows, seed=plan.seed, threads=1).model
-        raw = predict_matrix(model, dataset.matrix[start:stop], dataset.task)
-        expected = calibrate(raw, studied.candidate.calibration)
-        given = answers["prediction"][start:stop]
+        expected = calibrate(predict_matrix(model, dataset.matrix[asked], dataset.task), studied.candidate.calibration)
+        given = answers["prediction"].gather(asked)
         if dataset.task == "multiclass":
             assert given.to_list() == [dataset.classes[code] for code in expected.argmax(axis=1)]
         else:
@@ -168,6 +156,18 @@ def test_in_the_examples_every_day_knows_answers_and_drift_follows_them(
     prepared = studied.prepared
     blocks = reference_blocks(prepared.split.rows, prepared.contract, prepared.usecase, studied.answers())
     assert sum("prediction" in block.columns for block in blocks.blocks) == days
-    streams = streams_of(blocks).by_kind
+    streams = learn(blocks, prepared.usecase.monitor.drift).streams.by_kind
     kinds = [kind.value for kind, found in streams.items() if any(one.source == "prediction" for one in found)]
     assert kinds == followed
+
+
+def test_blocks_of_a_version_whose_halves_cannot_answer_know_no_answers(
+    studied: Studied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, contract = studied.prepared.split.rows, studied.prepared.contract
+    monkeypatch.setattr("training.unseen.teaches", lambda label, n_classes: False)
+    nothing = studied.answers()
+    blocks = reference_blocks(rows, contract, studied.prepared.usecase, nothing)
+    assert sum(block.rows for block in blocks.blocks) == rows.height
+    assert not any("prediction" in block.columns for block in blocks.blocks)
+    assert series_from(series_bytes(blocks, dense=True), "test").rows == rows.height

@@ -39,6 +39,7 @@ class Metrics:
         ).labels(*known)
         self._moved = self._gauge("flywheel_recalibration_shift", "Log-odds that answers are moved by.", known)
         self._fresh = self._gauge("flywheel_recalibration_weight", "1 while a shift lasts, less as it fades.", known)
+        self._fresh.set(1)
         self._shift_refused = Counter(
             "flywheel_recalibrations_refused_total",
             "Files of a shift that were not believed.",

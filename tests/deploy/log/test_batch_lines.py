@@ -26,6 +26,7 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=5)
 MAYBE = st.none() | TEXT
 MOMENT = st.datetimes(datetime(1678, 1, 1), datetime(2262, 1, 1))
 Finished = tuple[list[ValidRow], Asked, Outcome]
+SHIFT = st.just(0.0) | st.floats(-4, 4)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -62,7 +63,7 @@ def finished(draw: st.DrawFn) -> Finished:
     return some, Asked(caller, ids), draw(failure | st.tuples(*(outputs() for _ in some)).map(list))
 
 
-def expected(some: list[ValidRow], asked: Asked, outcome: Outcome) -> list[dict[str, Any]]:
+def expected(some: list[ValidRow], asked: Asked, outcome: Outcome, shift: float) -> list[dict[str, Any]]:
     nothing: dict[str, None] = dict.fromkeys(one.name for one in CLASSES.outputs)
     return [
         {
@@ -87,33 +88,39 @@ def expected(some: list[ValidRow], asked: Asked, outcome: Outcome) -> list[dict[
             "status": "failed" if isinstance(outcome, Failure) else "scored",
             "error": f"{outcome.rule}: {outcome.message}" if isinstance(outcome, Failure) else None,
             "cache_hit": False,
+            "shift": shift or None,
         }
         for index, row in enumerate(some)
     ]
 
 
-def lines_of(batch: list[Finished]) -> bytes:
+def lines_of(batch: list[Finished], shift: float = 0.0) -> bytes:
     async def written() -> bytes:
         now = time.monotonic()
         jobs = [(Job(some, asked, now, math.inf), outcome) for some, asked, outcome in batch]
-        return Recorder(Identity("tiny", "1", "d"), CLASSES).lines(jobs)
+        return Recorder(Identity("tiny", "1", "d"), CLASSES).lines(jobs, shift)
 
     return asyncio.run(written())
 
 
 @settings(max_examples=60, deadline=None)
-@given(batches=st.lists(st.lists(finished(), max_size=3), min_size=1, max_size=3), longest=st.integers(1, 3000))
-def test_what_an_agent_records_is_what_the_shipper_reads(batches: list[list[Finished]], longest: int) -> None:
+@given(
+    batches=st.lists(st.tuples(st.lists(finished(), max_size=3), SHIFT), min_size=1, max_size=3),
+    longest=st.integers(1, 3000),
+)
+def test_what_an_agent_records_is_what_the_shipper_reads(
+    batches: list[tuple[list[Finished], float]], longest: int
+) -> None:
     before = datetime.now(UTC).replace(tzinfo=None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recording, "LINE_BYTES", longest)
-        content = b"".join(lines_of(batch) for batch in batches)
+        content = b"".join(lines_of(batch, shift) for batch, shift in batches)
     table, rejected = parse_predictions(content, SCHEMA)
     assert rejected == []
     read = table.to_pylist()
     assert all(before <= one.pop("recorded_time") <= datetime.now(UTC).replace(tzinfo=None) for one in read)
     assert all(one.pop("latency_ms") >= 0 for one in read)
-    assert read == [one for batch in batches for job in batch for one in expected(*job)]
+    assert read == [one for batch, shift in batches for job in batch for one in expected(*job, shift)]
 
 
 def test_a_line_is_no_longer_than_the_shipper_reads_in_one_go_while_there_are_records_to_split() -> None:

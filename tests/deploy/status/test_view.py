@@ -1,12 +1,14 @@
 """The tables of `flywheel status`: they fit where they can, and cut nothing where they cannot."""
 
+from dataclasses import replace
+
 import pytest
 
 from deploy.loop.progress import Progress
 from deploy.loop.rollout import Phase
 from deploy.status.arms import Arm, Figures
 from deploy.status.spooled import Spooled
-from deploy.status.view import rollout_lines, shown
+from deploy.status.view import rollout_lines, shift_lines, shown
 
 LONG = "a-use-case-whose-name-is-as-long-as-a-name-of-a-use-case-may-b"
 BUSY = Figures(61.7, 1234.5, 0.00123, 0.0123, 0.105)
@@ -55,6 +57,14 @@ def test_a_rollout_is_told_in_one_line_and_where_its_log_is() -> None:
         "flights: version 1 is live. Version 2 was rolled back: it did not start. "
         "`flywheel logs flights` shows its log."
     ]
+
+
+def test_what_is_recalibrated_is_told_once_a_version_and_nothing_else_is() -> None:
+    moved = [*(replace(one, shift=-0.25) for one in ARMS[1:3]), ARMS[0]]
+    assert shift_lines(moved) == [
+        "flights-delay: version 13 is recalibrated, its answers are moved by -0.250 in log-odds."
+    ]
+    assert shift_lines(ARMS) == []
 
 
 @pytest.mark.parametrize("width", [1, 20, 80, 120])

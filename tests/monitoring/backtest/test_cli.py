@@ -14,7 +14,10 @@ TIMES = ["--from", "2013-04-01", "--choose-until", "2013-08-01", "--to", "2014-0
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([*TIMES, "--policy", "every few days"], "There is no policy 'every few days'. Choose of: never, monthly"),
+        (
+            [*TIMES, "--policy", "every few days"],
+            "There is no policy 'every few days'. Choose of: never; monthly; weekly;",
+        ),
         ([*TIMES, "--policy", "every 0 days"], "There is no policy 'every 0 days'"),
         (["--from", "2013-04-01", "--choose-until", "2013-03-01", "--to", "2014-01-01"], "must follow each other"),
         (["--from", "spring", "--choose-until", "2013-03-01", "--to", "2014-01-01"], "--from 'spring' is no time"),

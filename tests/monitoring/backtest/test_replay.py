@@ -6,18 +6,21 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.errors import UsageError
-from flywheel.monitor_spec import Harm, Retrain
+from flywheel.monitor_spec import Harm, Recalibrate, Retrain
 from monitoring.backtest.fits import Fits
 from monitoring.backtest.history import DAY, MICROSECOND, History, micros
 from monitoring.backtest.policies import Policy, calendar, standard
 from monitoring.backtest.replay import replay
 from monitoring.backtest.scene import Replayed, Scene, Training
 from monitoring.retraining.evidence import Looked
+from monitoring.retraining.level import learn
+from monitoring.retraining.recalibration import Recalibration, shifted
 from tests.monitoring.backtest.histories import DELAY, START, ShareTrainer, history, use_case
 
 BEGIN, END = START + 60 * DAY, START + 200 * DAY
@@ -116,6 +119,45 @@ def test_labels_that_are_not_known_yet_change_nothing_before_they_are(
     answered = rows.place(at + DAY) - rows.place(BEGIN)  # the day that begins then is answered by what is known then
     assert np.array_equal(first.prediction[:answered], second.prediction[:answered])
     assert _until(first, at) == _until(second, at)
+
+
+def test_what_is_replayed_is_what_a_look_would_hand_over_each_day(tmp_path: Path) -> None:
+    rows, policy = history(STEP), POLICIES["monthly, recalibrated each day"]
+    made = played(policy, rows, tmp_path)
+    raw = played(replace(policy, recalibration=None), rows, tmp_path).prediction
+    case = use_case(min_outcomes=50)
+    case = case.model_copy(update={"monitor": case.monitor.model_copy(update={"recalibrate": Recalibrate()})})
+    first, shifts = rows.place(BEGIN), []
+    times = pl.Series(rows.time).cast(pl.Datetime("us"))
+    for day in range((END - BEGIN).days):
+        now = BEGIN + day * DAY
+        trained = max(one.as_of for one in made.trainings if one.as_of <= now)
+        own = slice(rows.place(trained), rows.place(now))
+        answers = raw[own.start - first : own.stop - first]
+        log = pl.DataFrame(
+            {
+                "event_time": times[own],
+                "outputs": pl.DataFrame({"probability": answers}).to_struct(),
+                "outcome": rows.label[own],
+                "shift": pl.Series([None] * len(answers), dtype=pl.Float64),
+            }
+        )
+        shifts.append(learn("1", log, case, 0.0, now).shift)
+        today = slice(rows.place(now) - first, rows.place(now + DAY) - first)
+        assert made.prediction[today] == pytest.approx(
+            shifted(raw[today], shifts[-1], "binary") if shifts[-1] else raw[today], abs=1e-12
+        )
+    assert max(shifts) > 0.2  # behind the step
+    assert 0.0 in shifts[1:]  # on the first days of each version
+
+
+def test_a_recalibration_can_be_served_where_it_is_bounded_and_one_version_answers() -> None:
+    assert POLICIES["monthly, recalibrated each day"].is_servable
+    assert POLICIES["monthly, recalibrated each day"].recalibration == Recalibration(most=1.0)
+    assert not POLICIES["monthly, adaptive ensemble"].is_servable
+    assert not standard(OWN, "regression")["monthly, recalibrated each day"].is_servable
+    own = standard(OWN, "binary", Recalibrate(most=0.3, half_life=timedelta(days=4)))["monthly, recalibrated each day"]
+    assert own.recalibration == Recalibration(half_life=4, most=0.3)
 
 
 def _until(replayed: Replayed, at: datetime) -> tuple[list[Training], list[Looked]]:

@@ -40,7 +40,11 @@ def test_the_best_of_the_first_part_is_recommended_and_reported_on_the_second(re
     assert (found.policy, found.runner_up) == ("weekly", "monthly")
     assert found.share == 1.0
     assert found.against["never"].high < 0
-    assert "afterwards its loss was" in found.sentence
+    assert f"a gain of {found.against['monthly'].gain} over monthly" in found.sentence
+    gains = {name: one.gain for name, one in found.against.items()}
+    assert gains["never"].startswith("+")  # as in the plot, more is better
+    low, high = gains["never"].split("[")[1].rstrip("]").split(", ")
+    assert 0 < float(low) < float(high)
 
 
 def test_policies_that_train_faster_than_the_budget_allows_are_not_chosen(replayed: list[Replayed]) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import yaml
 
-from flywheel.errors import DataError, StackError
+from flywheel.errors import DataError, StackError, UsageError
 from flywheel.usecase import load_usecase
 from monitoring.backtest.history import open_history
 from monitoring.backtest.policies import chosen, standard
@@ -101,6 +101,13 @@ def test_a_source_that_is_not_as_declared_is_told_in_trainings_words(file: Path,
     broken.write_text(text)
     with pytest.raises(DataError, match="punctual"):
         encode(broken, END.isoformat(), tmp_path / "encoded")
+
+
+@pytest.mark.parametrize("begin", ["2013-01-09", "2013-05-01"])
+def test_a_beginning_out_of_reach_is_refused_before_anything_is_encoded(file: Path, tmp_path: Path, begin: str) -> None:
+    with pytest.raises(UsageError, match=f"from 2013-01-01 to 2013-04-29, and --from {begin} must lie"):
+        encode(file, "2013-04-30T23:00:00", tmp_path / "encoded", begin)
+    assert not (tmp_path / "encoded").exists()
 
 
 def test_a_backtest_ends_alike_whether_it_was_killed_or_not(file: Path, encoded: Path, tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from scipy import stats
 
 from monitoring.drift.kind import History, KindWatch
 from monitoring.drift.streams import Kind, Stream
-from monitoring.drift.watch import CALIBRATED
 
 STREAMS, REFERENCE, YEAR, YEARS = 8, 90, 365, 4
-THRESHOLD = 365 * CALIBRATED
+THRESHOLD = 365
 NOISE = 0.001  # sampling variance of a block, a hundredth of what days do
 
 

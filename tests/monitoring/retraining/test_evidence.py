@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flywheel.events import Event, EventKind
-from monitoring.retraining.evidence import LONGEST_TRAINING, End, attempts_of, windows_of
+from monitoring.retraining.evidence import LONGEST_TRAINING, Attempt, End, Evidence, attempts_of, windows_of
 
 START = datetime(2013, 5, 2)
 CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,6 +39,14 @@ def test_each_start_has_the_end_that_names_its_time() -> None:
     later = START + timedelta(days=30)
     events = [started(START), finished(START, "failed"), started(later), finished(later, "registered")]
     assert [one.end for one in attempts_of(events, CLOCK)] == [End.FAILED, End.REGISTERED]
+
+
+def test_a_refusal_keeps_its_reason_and_events_of_earlier_releases_have_none() -> None:
+    refused = event(EventKind.RETRAIN_FINISHED, as_of=START.isoformat(), outcome="refused", reason="Another commit.")
+    assert attempts_of([started(START), refused], CLOCK) == (Attempt(START, End.REFUSED, "Another commit."),)
+    read = Evidence(START, attempts=(Attempt(START, End.FAILED),)).body()
+    del read["attempts"][0]["reason"]
+    assert Evidence.from_body(read).attempts == (Attempt(START, End.FAILED),)
 
 
 def test_a_second_start_of_the_same_time_has_its_own_end() -> None:

@@ -110,6 +110,14 @@ def test_failures_double_the_wait_and_ask_for_an_alert_and_a_success_ends_that()
     assert decide(after("harm", attempts=better), policy).alert is None
 
 
+def test_a_refusal_counts_as_a_failure_and_its_alert_says_why() -> None:
+    policy = Retrain(harm=Harm(windows=1, of=1), cooldown=2 * DAY)
+    refused = decide(after("harm", attempts=(Attempt(START + 6 * DAY, End.REFUSED, "Another commit."),)), policy)
+    assert (refused.start, refused.next_at) == (False, START + 10 * DAY)
+    assert str(refused.alert).startswith("The retraining as of 2013-05-07 was refused: Another commit.")
+    assert replay(json.loads(json.dumps(refused.body()))) == refused
+
+
 def test_harm_that_meets_a_spent_budget_asks_for_an_alert() -> None:
     spent = decide(
         after("harm", attempts=(Attempt(START - 90 * DAY, End.REGISTERED),)),
@@ -150,7 +158,7 @@ steps = st.lists(
     st.tuples(
         st.integers(0, 14),  # days to the next look
         st.sampled_from(["harm", "harm", "harm", "quiet", "too few"]),
-        st.sampled_from([End.REGISTERED, End.REGISTERED, End.FAILED, End.DIED]),
+        st.sampled_from([End.REGISTERED, End.REGISTERED, End.FAILED, End.REFUSED, End.DIED]),
         st.integers(0, 2),  # looks that it runs
     ),
     min_size=15,
@@ -203,7 +211,7 @@ def test_a_failure_keeps_the_next_one_waiting_twice_the_cooldown(
 ) -> None:
     for decision in lived(policy, looks):
         attempts = decision.evidence.attempts
-        if decision.start and attempts and attempts[-1].end in (End.FAILED, End.DIED):
+        if decision.start and attempts and attempts[-1].end in (End.FAILED, End.REFUSED, End.DIED):
             assert decision.evidence.now - attempts[-1].as_of >= wait_after(1, policy)
             assert decision.alert is not None
 

@@ -26,7 +26,7 @@ def test_the_command_is_what_a_person_would_type_in_the_projects_folder(tmp_path
     command = command_of(Retraining(file, USE_CASE, START), tmp_path)
     assert command[1:] == [
         "-m", "mlflow", "run", ".", "--env-manager", "local", "--experiment-name", "flights-delay",
-        "-P", "usecase=examples/flights/usecase.yaml", "-P", "as_of=2013-05-02T00:00:00",
+        "-P", "usecase=examples/flights/usecase.yaml", "-P", "as_of=2013-05-02T00:00:00", "-P", "like=champion",
     ]  # fmt: skip
 
 

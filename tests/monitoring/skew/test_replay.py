@@ -120,6 +120,17 @@ def test_an_answer_that_the_model_would_not_give_is_found(tmp_path: Path) -> Non
     assert difference.prediction_id == "p007"
 
 
+def test_answers_that_were_recalibrated_are_compared_as_the_model_gave_them(tmp_path: Path) -> None:
+    rows, shift = served(), pl.when(pl.col("prediction_id") >= "p020").then(0.5)
+    chance = pl.col("outputs").struct.field("probability")
+    odds = chance / (1 - chance) * shift.otherwise(0.0).exp()
+    moved = rows.with_columns(pl.struct((odds / (1 + odds)).alias("probability")).alias("outputs"))
+    assert not replayed(tmp_path / "untold", moved).agrees
+    assert replayed(tmp_path, moved.with_columns(shift.alias("shift"))).agrees
+    wrong = replayed(tmp_path / "wrong", rows.with_columns(shift.alias("shift")))
+    assert wrong.differences[0].rows == 30
+
+
 def test_the_last_bits_of_single_precision_are_no_difference(tmp_path: Path) -> None:
     rows = served()
     near = pl.struct((pl.col("outputs").struct.field("probability") * (1 + 3e-7)).alias("probability")).alias("outputs")

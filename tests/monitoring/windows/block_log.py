@@ -91,13 +91,13 @@ class BlockLog:
         self.log = PredictionLog(root / "log")
         self._numbers = count(1)
 
-    def append(self, table: TableName, rows: Iterable[Row]) -> None:
-        content = pa.Table.from_pylist(list(rows), SCHEMAS[table])
+    def append(self, table: TableName, rows: Iterable[Row], *, without: Sequence[str] = ()) -> None:
+        content = pa.Table.from_pylist(list(rows), SCHEMAS[table]).drop_columns(list(without))
         self.log.append(NAME, table, content, "test", next(self._numbers))
 
-    def answered(self, rows: Sequence[Row]) -> None:
-        """Append records and the lines that say that clients got them."""
-        self.append("predictions", rows)
+    def answered(self, rows: Sequence[Row], *, without: Sequence[str] = ()) -> None:
+        """Append records, without columns of a later release, and the lines that say that clients got them."""
+        self.append("predictions", rows, without=without)
         self.append("requests", [line(row) for row in rows])
 
 

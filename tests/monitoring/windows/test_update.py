@@ -1,5 +1,6 @@
 """The store of blocks: however rows arrive, its blocks are those of one read of everything."""
 
+import math
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flywheel.recalibration import LEAST, MOST, moved
 from flywheel.storage import PredictionLog
 from flywheel.usecase import parse_usecase
 from monitoring.windows.counting import counts_of
@@ -48,6 +50,28 @@ def test_a_day_of_answers_becomes_a_block_with_its_labels(tmp_path: Path) -> Non
     assert block.columns["colour"].share("red") == pytest.approx(1 / 3)
     assert block.numbers["prediction"].count == 30
     assert block.categories["colour"].other == 10  # green, which the reference does not know
+
+
+def test_blocks_hold_answers_as_the_model_gave_them_also_behind_a_table_without_shifts(tmp_path: Path) -> None:
+    # Each answer is one of the scale's quantiles; .7 is not: there the quantile is .7000000000000001.
+    rows, found = [record(number) for number in range(22) if number % 10 != 7], []
+    for shift in (None, 0.7):
+        root = tmp_path / f"by-{shift}"
+        log = BlockLog(root)
+        log.answered(rows[:10], without=("shift",))
+        log.answered([row if shift is None else moved_by(row, shift) for row in rows[10:]])
+        update(root, log)
+        series = BlockStore(root, NAME).series(CHAMPION)
+        assert series is not None
+        found.append(series.merged().numbers["prediction"])
+        assert log.log.predictions(NAME)["shift"].drop_nulls().to_list() == [shift] * (0 if shift is None else 10)
+    assert found[0].counts.tolist() == found[1].counts.tolist()
+    assert found[0].count == 20
+
+
+def moved_by(row: Row, shift: float) -> Row:
+    chance = min(max(row["outputs"]["probability"], LEAST), MOST)
+    return {**row, "outputs": {"probability": moved(chance, math.exp(-shift))}, "shift": shift}
 
 
 def test_late_rows_and_late_outcomes_reopen_their_blocks_and_no_others(tmp_path: Path) -> None:
