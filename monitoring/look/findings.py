@@ -79,7 +79,10 @@ def of_inputs(inputs: Inputs, version: str, since: datetime, asked: Asked) -> It
 def of_release(release: Release, asked: Asked) -> Iterator[Finding]:
     """Yield that the first live rows of a version are unlike those it was trained on."""
     if release.moved:
-        key, sure = f"version {release.version}", "Counted: farther than any stretch of as many days of training lay."
+        key, sure = (
+            f"version {release.version}",
+            "One release in a hundred, at most, is told of a move that chance made.",
+        )
         then = "Nothing by itself: where it is not the season, see how the service fills these columns."
         columns = tuple(one.column for one in release.moved[:MOST_NAMED])
         where = asked.command(release.start, Question(columns, version=release.version), release.end)
