@@ -45,13 +45,13 @@ def main() -> None:
     """Play all streams, print the tables, and write the figures."""
     options = _parse()
     began = time.monotonic()
-    streams, many, days = (40, 20, 10) if options.quick else (400, 400, 60)
+    streams, many, days, small = (40, 20, 10, 20) if options.quick else (400, 400, 60, 100)
     steps = step_rows((*GOAL_STEPS, SMALL), streams)
     nulls = [null_row(OURS, 0.2, COUNTED), *(null_row(name, 0.2, COUNTED) for name in (ADWIN, *OTHERS))]
     rates = [null_row(name, rate, many) for rate in RATES for name in DETECTORS]
     others = [row for steps_of_one in OTHER_STEPS for row in step_rows(steps_of_one, streams // 4)]
     rows = [*steps, *nulls, *rates, *others, *loss_rows(5 * days, SEED), *day_rows(days, SEED)]
-    rows += small_rows(5 * days, SEED)
+    rows += small_rows(small, SEED)
     goals = measured_goals(steps, nulls[0])
     show(rows, goals)
     print(f"took {time.monotonic() - began:.0f} s")

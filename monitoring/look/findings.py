@@ -48,7 +48,8 @@ def of_concept(days: Days, as_of: datetime, asked: Asked, then: str) -> Iterator
     since = EPOCH + timedelta(days=newest.since_mark)
     if EPOCH + timedelta(days=newest.at_mark) < (as_of - RECENT).date():
         return
-    sure = f"Evidence {newest.e_value:,.3g}, an alarm from {newest.threshold:,.0f} on."
+    first = f" The first {days.tested:,} days are those of its test rows." if days.tested else ""
+    sure = f"Evidence {newest.e_value:,.3g}, an alarm from {newest.threshold:,.0f} on.{first}"
     worse = newest.verdict is Verdict.WORSE
     severity, follows = (Severity.WARNING, then) if worse else (Severity.INFO, "Nothing: less loss does no harm.")
     where = asked.command(datetime.combine(since, time()) + timedelta(days=1), Question(by=LOSS))
