@@ -9,6 +9,7 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from flywheel.profile import Reference
 from flywheel.statistics import Floats
@@ -20,6 +21,7 @@ from monitoring.backtest.scene import Replayed, Scene, Training
 from monitoring.retraining.evidence import Attempt, End, Evidence, Looked
 from monitoring.retraining.policy import RetrainDecision, decide
 from monitoring.retraining.recalibration import shift, shifted
+from monitoring.windows.grid import counted_windows
 
 
 def replay(scene: Scene, policy: Policy) -> Replayed:
@@ -108,10 +110,18 @@ class _Life:
 
     def _judge_due(self, now: datetime) -> None:
         """Judge each window whose last labels are known by now; windows follow each other."""
-        length, delay = self.scene.use_case.monitor.window, self.scene.history.delay
-        while self.judged_until + length + delay <= now:
-            span = (self.judged_until, self.judged_until + length, now)
+        while (end := self._window_end()) is not None and end + self.scene.history.delay <= now:
+            span = (self.judged_until, end, now)
             margin = self.policy.retrain.margin
             answered = Answered(self.first, self.prediction, self.version)
             self.windows.append(judged(self.scene, answered, self.references, span, margin=margin))
-            self.judged_until += length
+            self.judged_until = end
+
+    def _window_end(self) -> datetime | None:
+        """Return when the next window is over: after its time or its answers; None where so many never come."""
+        history, monitor = self.scene.history, self.scene.use_case.monitor
+        if monitor.window_rows is None:
+            return self.judged_until + monitor.window
+        times = pl.Series(history.time[history.place(self.judged_until) :]).cast(pl.Datetime("us"))
+        spans = counted_windows(times, self.judged_until, monitor.window_rows)
+        return spans[0][1] if spans else None

@@ -60,6 +60,7 @@ from monitoring.retraining.policy import RetrainDecision
 from monitoring.retraining.retrain import claim
 from monitoring.rows.question import Asked
 from monitoring.skew.release import Release
+from monitoring.windows.counting import counts_by_key
 from monitoring.windows.keys import CHAMPION, Key
 from monitoring.windows.packages import PackageLenses
 from monitoring.windows.store import BlockStore
@@ -111,6 +112,7 @@ class Look:
                 reports.start()  # it imports while the other parts are judged
             if recent is not None and recent.rows.height:
                 looked.counts = recent.counts
+                looked.arms = counts_by_key(recent, self._use_case.data.label.available_after)
                 digests = digests_by_version(recent.rows)
                 self._packages = looked.attempt(Part.PACKAGES, lambda: self._kept_packages.answering(digests)) or {}
             if recent is None or recent.rows.height:  # blocks leave out what cannot be read, and windows cannot

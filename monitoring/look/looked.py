@@ -20,6 +20,7 @@ from monitoring.performance.summary import Summary
 from monitoring.retraining.level import Learned
 from monitoring.retraining.policy import RetrainDecision
 from monitoring.skew.release import Release
+from monitoring.windows.keys import Key
 from monitoring.windows.update import Update
 from monitoring.windows.window import Counts, Span
 
@@ -34,6 +35,7 @@ class Looked:
     Attributes:
         update: What was new in the log.
         counts: Of the newest rows.
+        arms: The same by version and arm: who waits for outcomes, and who never gets them.
         windows: That were due, with what came of them.
         drift: By version.
         outages: Columns that have or had no values, of all versions; None where that could not be counted.
@@ -54,6 +56,7 @@ class Looked:
 
     update: Update = field(default_factory=Update)
     counts: Counts | None = None
+    arms: dict[Key, Counts] = field(default_factory=dict)
     windows: list[tuple[Span, Result]] = field(default_factory=list)
     drift: dict[str, DriftDecision] = field(default_factory=dict)
     outages: tuple[Outage, ...] | None = None
@@ -97,6 +100,7 @@ class Looked:
     def body(self) -> dict[str, Any]:
         """Return what was judged as plain JSON, for an event and a page; windows have events of their own."""
         return {
+            "answers": [{**key._asdict(), **counts.body()} for key, counts in self.arms.items()],
             "drift": {version: decision.body() for version, decision in self.drift.items()},
             "outages": [one.body() for one in self.outages or ()],
             "earlier": self.earlier,

@@ -13,7 +13,8 @@ def lines(name: str, body: Mapping[str, Any]) -> list[str]:
         name: Of the use case.
         body: As `monitoring.look.looked.Looked.body` returns it.
     """
-    said = [f"{name}, version {version}: {one['reason']}" for version, one in body["drift"].items()]
+    said = [f"{name}, {_answers(one)}" for one in body["answers"]]
+    said += [f"{name}, version {version}: {one['reason']}" for version, one in body["drift"].items()]
     said += [f"{name}: {body['earlier']}"] if body["earlier"] else []
     said += [f"{name}: {one['reason']}" for one in body["releases"].values()]
     if body["concept"] is not None:
@@ -29,6 +30,13 @@ def lines(name: str, body: Mapping[str, Any]) -> list[str]:
         for one in body["recalibrated"]
     ]
     return said + [f"{name}: {one['part']} could not be judged: {one['reason']}" for one in body["failures"]]
+
+
+def _answers(one: Mapping[str, Any]) -> str:
+    awaited = f", {one['pending']:,} still to come" if one["pending"] else ""
+    never = f", {one['censored']:,} overdue" if one["censored"] else ""
+    whose = f"version {one['version']} ({one['arm']})"
+    return f"{whose}: {one['answered']:,} newest answers, outcomes of {one['labelled']:,}{awaited}{never}."
 
 
 def open_alerts(name: str, count: int) -> str:

@@ -10,7 +10,7 @@ import typer
 from flywheel.errors import UsageError
 from flywheel.settings import load_settings
 from flywheel.usecase import load_usecase
-from monitoring.rows.question import Question, read_having
+from monitoring.rows.question import KNOWN, Question, read_having
 from monitoring.times import parse_time
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ app = typer.Typer()
 EVER = timedelta(days=36_500)
 Limit = Annotated[int, typer.Option(min=1, help="Show so many at most.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
+BY_HELP = (
+    "Sort by `loss` or a column, the greatest first; by time by default. `known`: by when outcomes became known, and"
+    " the span is of these times."
+)
 EXAMPLE = (
     "Example: flywheel rows examples/flights/usecase.yaml --start 2013-06-01 --end 2013-06-08 --having carrier=UA"
     " --by loss"
@@ -38,7 +42,7 @@ def rows(
     having: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="Only such rows; also spans as slices name them.")
     ] = None,
-    by: Annotated[str, typer.Option(help="Sort by `loss` or a column, the greatest first; by time by default.")] = "",
+    by: Annotated[str, typer.Option(help=BY_HELP)] = "",
     version: Annotated[str, typer.Option(help="Only rows that it answered.")] = "",
     limit: Limit = 20,
     as_json: Json = False,
@@ -90,7 +94,7 @@ def _show(file: Path, span: "Span", question: Question, limit: int, as_json: boo
 
     settings, use_case = load_settings(), load_usecase(file)
     log = PredictionLog(settings.root / "log")
-    window = read_window(log, use_case, span)
+    window = read_window(log, use_case, span, by="known" if question.by == KNOWN else "event")
     packages = Packages(settings.root, use_case.name).answering(digests_by_version(window.rows))
     if not window.rows.height:
         raise UsageError(f"{use_case.name} answered nothing from {span}. Choose another --start and --end.")

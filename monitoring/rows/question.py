@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
-LOSS = "loss"
+LOSS, KNOWN = "loss", "known"
 ANSWERS = ("prediction", "label", LOSS)  # what a row has beside its inputs
 
 
@@ -18,7 +18,7 @@ class Question:
         columns: Inputs, `prediction` or `label`, that are shown and held against training.
         missing: Only rows in which one of them has no value.
         having: Only rows in which columns have these values.
-        by: By what they are sorted, the greatest first; '' by time.
+        by: By what they are sorted, the greatest first; '' by time; `KNOWN` by when outcomes became known.
         version: Only rows that this version answered; '' for all.
     """
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from flywheel.errors import UsageError
 from flywheel.profile import ColumnProfile
-from monitoring.rows.question import ANSWERS, LOSS, Question
+from monitoring.rows.question import ANSWERS, KNOWN, LOSS, Question
 
 ID = "prediction_id"
 SPAN = re.compile(r"^(?:≤ (?P<most>\S+)|> (?P<above>\S+)|(?P<low>\S+) to (?P<high>\S+))$")  # as slices are named
@@ -47,7 +47,7 @@ def select(frame: pl.DataFrame, question: Question, profiles: Mapping[str, Colum
     rows = own.filter(_fits(own, column, value) for column, value in question.having) if question.having else own
     if question.missing:
         rows = rows.filter(pl.any_horizontal(_missing(rows, name) for name in question.columns))
-    if question.by:
+    if question.by not in ("", KNOWN):
         rows = rows.sort(question.by, descending=True, nulls_last=True, maintain_order=True)
     columns = {**dict.fromkeys(question.columns, ""), **dict(question.having)}
     sentences = [_beside(own[column], profiles.get(column), value) for column, value in columns.items()]
@@ -56,7 +56,7 @@ def select(frame: pl.DataFrame, question: Question, profiles: Mapping[str, Colum
 
 
 def _check(frame: pl.DataFrame, question: Question) -> None:
-    asked = [*question.columns, *(column for column, _ in question.having), *filter(None, [question.by])]
+    asked = [*question.columns, *(column for column, _ in question.having), *({question.by} - {"", KNOWN})]
     for name in asked:
         if name not in frame.columns or name in (ID, "model_version"):
             known = ", ".join(one for one in frame.columns if one not in (ID, "event_time", "model_version"))
@@ -129,4 +129,6 @@ def ordered(question: Question) -> str:
     """Say how rows are ordered."""
     if question.by == LOSS:
         return "those with the greatest loss first"
+    if question.by == KNOWN:
+        return "in the order in which outcomes became known"
     return f"those with the greatest '{question.by}' first" if question.by else "the oldest first"

@@ -1,11 +1,14 @@
-"""Which windows are due: those of a fixed grid that are over, and not judged yet or known better since.
+"""Which windows are due: those that are over, and not judged yet or known better since.
 
-The grid has no beginning of its own, so that looks at any time agree on its windows: weeks begin on Mondays.
+Windows of time lie on a fixed grid that has no beginning of its own, so that looks at any time agree on them: weeks
+begin on Mondays. Windows of so many answers follow the last that was judged.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import polars as pl
 
 from flywheel.events import Event, EventKind
 
@@ -39,6 +42,25 @@ def windows(first: datetime, now: datetime, length: timedelta) -> list[tuple[dat
     while start + length <= now:
         found.append((start, start + length))
         start += length
+    return found
+
+
+def counted_windows(times: pl.Series, first: datetime, rows: int) -> list[tuple[datetime, datetime]]:
+    """Return windows that follow each other and hold `rows` answers each, in order; more where times are the same.
+
+    Args:
+        times: Event times of answers, rising, none before `first`.
+        first: Where the first begins (naive UTC).
+        rows: In each; a window is over where a later answer begins the next.
+    """
+    place, start, found = 0, first, list[tuple[datetime, datetime]]()
+    while place + rows < len(times):
+        last = times[place + rows - 1]
+        place = int(times.search_sorted(last, side="right"))
+        if place == len(times):
+            break
+        found.append((start, times[place]))
+        start = times[place]
     return found
 
 

@@ -149,23 +149,6 @@ def read_window(log: PredictionLog, use_case: UseCase, span: Span, *, by: Clock 
     return Window(span, rows, count(rows, rows.height, span.as_of - use_case.data.label.available_after))
 
 
-def read_newest(log: PredictionLog, use_case: UseCase, rows: int, as_of: datetime) -> Window | None:
-    """Read the window of the last `rows` answered predictions by event time, fewer where there are not so many.
-
-    Returns:
-        Its span reaches from the first of them to `as_of` (naive UTC); None where nobody was answered.
-    """
-    with reading(use_case.name):
-        predictions = log.predictions(use_case.name, None, as_of)
-    joined = _joined(log, use_case, predictions, as_of).sort("event_time")
-    newest = joined.filter(pl.col("event_time") < as_of).tail(rows)
-    if newest.is_empty():
-        return None
-    span = Span(newest["event_time"].item(0), as_of, as_of)
-    due_before = as_of - use_case.data.label.available_after
-    return Window(span, newest, count(newest, newest.height, due_before))
-
-
 def _joined(
     log: PredictionLog,
     use_case: UseCase,

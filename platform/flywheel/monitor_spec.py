@@ -108,7 +108,10 @@ class Alerts(Strict):
 class Monitor(Strict):
     """Windows and what they lead to."""
 
-    window: Duration = Field(timedelta(days=7), description="How much time is judged at once.")
+    window: Duration = Field(timedelta(days=7), description="How much time is judged at once, and called the newest.")
+    window_rows: int | None = Field(
+        None, ge=1, description="So many answers are judged at once, instead of those of a `window`."
+    )
     every: Duration = Field(timedelta(days=1), description="How often the schedule looks, where it runs.")
     min_outcomes: int = Field(200, ge=1, description="A window with fewer labelled rows decides nothing.")
     slices: tuple[str, ...] = Field((), description="Columns whose parts are judged apart, beside evaluate.slices.")
@@ -118,6 +121,15 @@ class Monitor(Strict):
     recalibrate: Recalibrate | None = Field(
         None, description="For binary: answers may be moved between trainings, so far; without it they never are."
     )
+
+    @model_validator(mode="after")
+    def _decides(self) -> Self:
+        if self.window_rows is not None and self.window_rows < self.min_outcomes:
+            raise ValueError(
+                f"windows of {self.window_rows:,} answers never have {self.min_outcomes:,} outcomes; raise"
+                " `window_rows` or lower `min_outcomes`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _renewed_in_time(self) -> Self:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -275,6 +276,26 @@ def test_outcomes_that_come_late_reopen_windows_and_blocks(world: World) -> None
     assert len(first.windows) >= 1
     assert [str(span) for span, _ in later.windows] == [str(first.windows[-1][0])] or later.windows == []
     assert "1" in later.drift
+
+
+def test_windows_of_so_many_answers_follow_each_other_and_are_judged_once(world: World) -> None:
+    document = yaml.safe_load(world.file.read_text())
+    document["monitor"]["window_rows"] = 200
+    world.file.write_text(yaml.safe_dump(document))
+    world.fly(LIVE, 10)
+    first = world.look(LIVE + 10 * DAY)
+    spans = [span for span, _ in first.windows]
+    assert [result.answered for _, result in first.windows] == [
+        200,
+        200,
+    ]  # of 600 the last 200 lack one that comes later
+    assert all(late.start == early.end for early, late in pairwise(spans))
+    world.fly(LIVE + 10 * DAY, 4)
+    later = [
+        (span, result.answered) for span, result in world.look(LIVE + 15 * DAY).windows if span.start >= spans[-1].end
+    ]
+    assert [answered for _, answered in later] == [200, 200]
+    assert later[0][0].start == spans[-1].end
 
 
 def test_a_damaged_file_of_the_log_is_critical_and_the_rest_is_judged(world: World) -> None:

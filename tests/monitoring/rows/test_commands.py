@@ -74,6 +74,16 @@ def test_drift_shows_the_column_beside_training_and_a_slice_the_rows_with_the_gr
     assert lines[2].split()[-1] == "1.204"  # -ln 0.3: late, and told .3
 
 
+def test_rows_by_when_their_outcomes_became_known_are_those_of_the_day_before(world: World, typed: Typed) -> None:
+    world.fly(LIVE, 3)  # outcomes come a day later
+    start, end = LIVE + 2 * DAY, LIVE + 3 * DAY
+    said = typed(
+        f"flywheel rows {world.file} --start {start:%Y-%m-%d} --end {end:%Y-%m-%d} --by known --json --limit 100"
+    )
+    times = [row["event_time"][:10] for row in json.loads(said)["rows"]]
+    assert set(times) == {f"{LIVE + DAY:%Y-%m-%d}"}
+
+
 def test_odd_outcomes_are_shown_report_by_report(world: World, typed: Typed) -> None:
     world.fly(LIVE, 14)
     said = {"outcome": 1.0, "event_time": LIVE + DAY, "time_known": LIVE + 2 * DAY}

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flywheel.events import GENESIS, EventKind, chained
-from monitoring.windows.grid import Judged, is_due, judged, windows
+from monitoring.windows.grid import Judged, counted_windows, is_due, judged, windows
 
 times = st.datetimes(datetime(1990, 1, 1), datetime(2040, 1, 1))
 lengths = st.integers(1, 60).map(lambda days: timedelta(days=days))
@@ -34,6 +35,25 @@ def test_looks_at_different_times_agree_on_the_windows(
     now = first + timedelta(days=days)
     early, late = windows(first, now, length), windows(first, now + timedelta(days=later), length)
     assert late[: len(early)] == early
+
+
+FIRST = datetime(2026, 1, 1)
+
+
+@given(st.lists(st.integers(0, 500), max_size=200), st.integers(1, 40), st.integers(0, 200))
+def test_windows_of_so_many_answers_hold_them_follow_each_other_and_stay_when_later_ones_come(
+    hours: list[int], rows: int, seen: int
+) -> None:
+    times = pl.Series([FIRST + timedelta(hours=hour) for hour in sorted(hours)], dtype=pl.Datetime("us"))
+    found = counted_windows(times, FIRST, rows)
+    assert all(end == start for (_, end), (start, _) in pairwise(found))
+    within = [times.filter(times.is_between(start, end, closed="left")) for start, end in found]
+    assert all(len(part) >= rows for part in within)
+    assert all(part.filter(part < part[-1]).len() < rows for part in within)  # more only at one time with the last
+    rest = times[sum(map(len, within)) :]
+    assert len(rest) < rows or rest.filter(rest > rest[rows - 1]).is_empty()
+    early = counted_windows(times[:seen], FIRST, rows)
+    assert found[: len(early)] == early
 
 
 def test_weeks_begin_on_mondays() -> None:

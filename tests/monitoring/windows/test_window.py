@@ -10,7 +10,7 @@ from flywheel.storage import PredictionLog
 from flywheel.usecase import parse_usecase
 from monitoring.windows.counting import counts_by_key
 from monitoring.windows.keys import Key
-from monitoring.windows.window import Counts, Span, Window, read_newest, read_window
+from monitoring.windows.window import Counts, Span, Window, read_window
 from tests.monitoring.flights_log import Flight, write_log
 from tests.monitoring.flights_package import USE_CASE
 
@@ -107,19 +107,6 @@ def test_a_window_by_time_known_holds_what_was_learned_in_it(tmp_path: Path) -> 
     window = read_window(log, FLIGHTS, Span(START, END, END + 3 * DAY), by="known")
     assert window.rows["entity"].to_list() == ["early", "within"]
     assert window.counts == Counts(records=2, answered=2, labelled=2, pending=0, censored=0)
-
-
-def test_a_window_by_count_holds_the_last_answers(tmp_path: Path) -> None:
-    flights = [Flight(f"f{day}", START + day * DAY) for day in range(10)]
-    log = write_log(tmp_path, [*flights, Flight("refused", START + 9.5 * DAY, code=503)])
-    window = read_newest(log, FLIGHTS, 3, START + 10 * DAY)
-    assert window is not None
-    assert window.rows["entity"].to_list() == ["f7", "f8", "f9"]
-    assert (window.span.start, window.counts.answered) == (START + 7 * DAY, 3)
-    every = read_newest(log, FLIGHTS, 100, START + 10 * DAY)
-    assert every is not None
-    assert every.rows.height == 10
-    assert read_newest(PredictionLog(tmp_path / "nobody"), FLIGHTS, 3, END) is None
 
 
 def test_what_is_known_of_answers_is_counted_by_version_and_arm(tmp_path: Path) -> None:
