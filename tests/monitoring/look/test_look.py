@@ -285,16 +285,11 @@ def test_windows_of_so_many_answers_follow_each_other_and_are_judged_once(world:
     world.fly(LIVE, 10)
     first = world.look(LIVE + 10 * DAY)
     spans = [span for span, _ in first.windows]
-    assert [result.answered for _, result in first.windows] == [
-        200,
-        200,
-    ]  # of 600 the last 200 lack one that comes later
+    assert [result.answered for _, result in first.windows] == [200, 200]  # none comes after the last of 600
     assert all(late.start == early.end for early, late in pairwise(spans))
     world.fly(LIVE + 10 * DAY, 4)
-    later = [
-        (span, result.answered) for span, result in world.look(LIVE + 15 * DAY).windows if span.start >= spans[-1].end
-    ]
-    assert [answered for _, answered in later] == [200, 200]
+    later = [one for one in world.look(LIVE + 15 * DAY).windows if one[0].start >= spans[-1].end]
+    assert [result.answered for _, result in later] == [200, 200]
     assert later[0][0].start == spans[-1].end
 
 
@@ -329,7 +324,7 @@ def test_the_last_look_is_told_again_until_something_else_may_be_found(world: Wo
     assert again(before)
     assert not again(kept.until)
     assert not again(before, decides=True)
-    slid = ("inputs", "summary")  # of the newest rows, of which some have grown too old meanwhile
+    slid = ("answers", "inputs", "summary")  # of the newest rows, of which some have grown too old meanwhile
     assert {name: one for name, one in world.look(before).body().items() if name not in slid} == {
         name: one for name, one in kept.body.items() if name not in slid
     }
