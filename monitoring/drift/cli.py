@@ -21,7 +21,9 @@ EXIT_CODES = {"quiet": 0, "drift": 3, "not yet": 4}
 def drift(
     reference: Annotated[Path, typer.Argument(help="CSV, Parquet, or a profile: what is usual.")],
     windows: Annotated[list[Path], typer.Argument(metavar="WINDOWS...", help="Files to judge, in order of time.")],
-    event_time: Annotated[str | None, typer.Option(help="Column of times; without one each window is a block.")] = None,
+    event_time: Annotated[
+        str | None, typer.Option(help="Column of times; without one rows stand in their order.")
+    ] = None,
     block: Annotated[str, typer.Option(help="Unit of evidence, such as 1h or 1d: its rows are alike.")] = "1d",
     budget: Annotated[float, typer.Option(help="False alarms a year at most, over all columns and blocks.")] = 1.0,
     least_effect: Annotated[float, typer.Option(help="Smaller shifts never alarm, in standard deviations.")] = 0.05,

@@ -1,12 +1,13 @@
 """Anybody's files: read, profiled on the reference's scale, and judged.
 
-With a column of times the files' rows are cut into blocks of it. Without one a file is a block, and the reference's
-rows are taken to stand in their order and cut into blocks of about the windows' size.
+With a column of times the files' rows are cut into blocks of it. Without one rows are taken to stand in their order:
+the reference's are cut into blocks of about the windows' size, enough of them to learn from, and the windows' into
+blocks as large.
 """
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -32,10 +33,7 @@ Table = pl.DataFrame | Series
 TIME = "_time"  # made where files have none
 FEWEST_BLOCKS, MOST_BLOCKS, LEAST_ROWS = 60, 365, 20
 OPTIONS = {"false_alarms_per_year": "budget", "least_effect": "least-effect"}
-IN_ORDER = (
-    "Without --event-time each window is one block, and the reference's rows are taken to stand in the order"
-    " in which they came."
-)
+FEW_ROWS = 0.2  # of a usual block: less shows only what is glaring
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,7 @@ def judge_files(request: Request) -> tuple[DriftDecision, dict[str, Any]]:
     timed = request.event_time is not None or isinstance(first, Series)
     reference, live = _timed(request, first, rest) if timed else _in_order(first, rest)
     decision = judge(reference, live, _settings(request, reference, rest), seasons=timed)
-    if not timed:
-        decision = replace(decision, notes=(*decision.notes, IN_ORDER))
+    decision = replace(decision, notes=(*decision.notes, *_notes(reference, live, timed=timed)))
     digests = {str(path): f"sha256:{hashlib.sha256(content).hexdigest()}" for path, content in contents.items()}
     return decision, {"files": digests, "event_time": request.event_time, **decision.body()}
 
@@ -174,13 +171,29 @@ def _in_order(first: Table, rest: Sequence[Table]) -> tuple[Series, Series]:
     base, *windows = frames
     usual = max(int(np.median([window.height for window in windows])), 1)
     blocks = min(max(base.height // usual, FEWEST_BLOCKS), MOST_BLOCKS, max(base.height // LEAST_ROWS, 1))
-    columns = types_of(base)
+    size, columns = max(base.height / blocks, 1.0), types_of(base)
     reference = profile_rows(_dated(base, np.arange(base.height) * blocks // max(base.height, 1)), columns, TIME)
-    live = Series(reference.scale, reference.every)
-    for number, window in enumerate(windows):
-        dated = _dated(window, np.full(window.height, blocks + number))
+    live, number = Series(reference.scale, reference.every), blocks
+    for window in windows:
+        parts = max(round(window.height / size), 1)
+        dated = _dated(window, number + np.arange(window.height) * parts // max(window.height, 1))
         live = live.merge(profile_rows(dated, columns, TIME, scale=reference.scale))
+        number += parts
     return reference, live
+
+
+def _notes(reference: Series, live: Series, *, timed: bool) -> Iterator[str]:
+    """Yield what people should know of how the rows were cut."""
+    if not (reference.blocks and live.blocks):
+        return
+    usual, there = reference.rows / len(reference.blocks), live.rows / len(live.blocks)
+    if not timed:
+        order = "Without --event-time rows are taken to stand in the order in which they came"
+        yield f"{order}, about {usual:,.0f} to a block."
+    if there < FEW_ROWS * usual:
+        yield f"A block has {there:,.0f} rows here and {usual:,.0f} in the reference: so few show only what is glaring."
+    if len(live.blocks) == 1:
+        yield "One block alone is seldom proof, since one wild day may be chance: give more, or shorter blocks."
 
 
 def _dated(frame: pl.DataFrame, blocks: npt.NDArray[np.int64]) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from monitoring.drift.wording import changes_in_words
 
 EVIDENCE, LIMIT, ALARM = "#1f5f8b", "#6b6b6b", "#b3261e"
 FLOOR = 0.1  # evidence below it is none, and a log axis has no end
-MOST_BARS, FEWEST_BARS = 8, 4
+MOST_BARS, FEWEST_BARS = 8, 2
 WIDE = 135  # characters of a line beside a bar
 ABOVE, LINE = 3.6, 0.2  # inches: of the upper half, and of a line
 SHOWN = timedelta(days=90)  # of evidence before the decision's own
@@ -39,7 +39,8 @@ def draw(decision: DriftDecision, title: str, before: Sequence[tuple[datetime, f
     _evidence(above, decision, before)
     above.set_title(f"{title}: {decision.verdict.value}", loc="left", fontweight="bold")
     _columns(below, words, [0.0] * len(told) + [one.part for one in shown], ALARM if decision.alarms else EVIDENCE)
-    below.set_title("What moved" if decision.alarms else "Where most evidence lies", loc="left", fontsize=10)
+    quiet = "What is wrong, and where most evidence lies" if told else "Where most evidence lies"
+    below.set_title("What moved" if decision.alarms else quiet, loc="left", fontsize=10)
     image = io.BytesIO()
     figure.savefig(image, format="png")
     return image.getvalue()

@@ -61,11 +61,27 @@ def test_a_profile_is_a_reference_as_its_rows_are(files: Path) -> None:
     assert record["alarms"][0]["moved"][0]["column"] == "x2"
 
 
-def test_without_times_each_window_is_a_block(files: Path) -> None:
+def test_without_times_windows_are_cut_as_the_reference_is(files: Path, tmp_path: Path) -> None:
     result = run(files / "reference.parquet", files / "quiet.csv", "--exclude", "time")
     assert result.exit_code == 0, result.output
-    assert "No drift in 1 block" in result.output
+    assert "No drift in 14 blocks" in result.output
     assert "Without --event-time" in result.output
+    assert "about 100 to a block" in result.output
+    whole = run(files / "reference.parquet", files / "drifted.parquet", "--exclude", "time")
+    assert whole.exit_code == 3
+    days = pl.read_parquet(files / "drifted.parquet").iter_slices(100)
+    for number, day in enumerate(days):
+        day.write_parquet(tmp_path / f"{number:02}.parquet")
+    windows = sorted(tmp_path.iterdir())
+    one_by_one = run(files / "reference.parquet", *windows, "--exclude", "time")
+    assert one_by_one.output == whole.output
+
+
+def test_few_rows_and_a_single_block_are_told(files: Path, tmp_path: Path) -> None:
+    pl.read_csv(files / "quiet.csv")[:5].write_csv(tmp_path / "five.csv")
+    result = run(files / "reference.parquet", tmp_path / "five.csv", "--event-time", "time")
+    assert "A block has 5 rows here and 100 in the reference" in result.output
+    assert "One block alone is seldom proof" in result.output
 
 
 def test_a_short_reference_cannot_be_decided_yet(files: Path) -> None:
