@@ -65,6 +65,8 @@ def monitor(
         None if text is None else parse_time(option, text) for option, text in _given(start, end, since, as_of)
     )
     now = told or datetime.now(UTC).replace(tzinfo=None)
+    if ends is not None and told is None and ends > now:
+        raise UsageError(f"--end {end} lies in the future, so the window is not over. Give an earlier one.")
     if first is not None and first >= now:
         other = "now" if as_of is None else f"--as-of {as_of}"
         raise UsageError(f"--since {since} does not lie before {other}. Correct one of them.")
@@ -106,7 +108,8 @@ def _window(asked: Asked, start: datetime, end: datetime, telling: Telling) -> t
     request = Check(asked.file, load_usecase(asked.file), span, asked.start_training)
     result = check(asked.settings, request, telling.begin)
     telling.line(_line(asked.name, str(span), asdict(result)))
-    return asdict(result), result.fault
+    named = {"use_case": asked.name, "start": start.isoformat(), "end": end.isoformat()}
+    return {**named, "as_of": asked.as_of.isoformat(), **asdict(result)}, result.fault
 
 
 def _look(asked: Asked, since: datetime | None, telling: Telling) -> tuple[dict[str, Any], str | None]:
@@ -120,9 +123,11 @@ def _look(asked: Asked, since: datetime | None, telling: Telling) -> tuple[dict[
     if before is not None:
         kept, alerts = before
         same = f"nothing has come and nothing is due since the look of {kept.looked:%Y-%m-%d %H:%M} UTC, which found"
-        for text in (f"{asked.name}: {same}:", *lines(asked.name, kept.body), open_alerts(asked.name, len(alerts))):
+        again = [_line(asked.name, one["window"], one) for one in kept.body["windows"]]
+        found = [*again, *lines(asked.name, kept.body), open_alerts(asked.name, len(alerts))]
+        for text in (f"{asked.name}: {same}:", *found):
             telling.line(text)
-        return {"windows": [], "unchanged_since": kept.looked.isoformat(), **kept.body}, None
+        return {"unchanged_since": kept.looked.isoformat(), **kept.body}, None
 
     from monitoring.look.look import look
 

@@ -18,6 +18,7 @@ from deploy.experiments.measures import Conversion, Cost, Measure, Revenue
 from deploy.experiments.plan import Experiment
 from deploy.experiments.words import one_line
 from flywheel.errors import UsageError
+from flywheel.time_text import times_of
 
 TIME = pl.Datetime("us")
 LARGEST = 1e12  # squares of such values still add up
@@ -164,7 +165,7 @@ def _time(table: pl.DataFrame, name: str, source: str) -> pl.Series:
     column = table[name]
     if column.dtype == pl.String:
         zoned = column.str.strip_chars().str.replace(r"Z$", "+00:00")
-        plain = zoned.str.to_datetime(time_unit="us", strict=False, time_zone="UTC")
+        plain = times_of(zoned, "UTC")
         column = plain.zip_with(
             plain.is_not_null(), zoned.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
         )

@@ -26,6 +26,7 @@ from flywheel.profiling.profile import profile_rows
 from flywheel.profiling.series import Series
 from flywheel.profiling.series_file import FORMAT, series_from
 from flywheel.profiling.watched import LABEL, PREDICTION
+from flywheel.time_text import times_of
 from monitoring.drift.decision import DriftDecision, judge
 
 Table = pl.DataFrame | Series
@@ -151,10 +152,7 @@ def _profiled(request: Request, path: Path, frame: pl.DataFrame, reference: Seri
 
 def _times(path: Path, times: pl.Series) -> pl.Series:
     if times.dtype == pl.String:
-        try:
-            times = times.str.to_datetime(strict=False, time_unit="us")
-        except pl.exceptions.ComputeError:  # none of them looks like a time
-            times = pl.Series(times.name, [None] * len(times), pl.Datetime("us"))
+        times = times_of(times)
     if isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None:
         times = times.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if times.dtype not in (pl.Date, pl.Datetime) or times.null_count():

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from flywheel import __version__
 from flywheel.events import EVENTS, EventKind
 
-FORMAT = 1
+FORMAT = 2
 TABLES = ("predictions", "requests", "outcomes")
 EPOCH = datetime(1970, 1, 1)  # a multiple of every block's length
 # What other commands record, and what a look's findings depend on.

@@ -7,6 +7,7 @@ training, by the windows on record.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,7 @@ from monitoring.windows.keys import CHAMPION, Key
 from monitoring.windows.packages import PackageLenses
 from monitoring.windows.store import BlockStore
 from monitoring.windows.update import Source, update_blocks
-from monitoring.windows.window import History, Span, Window, read_history, read_window
+from monitoring.windows.window import History, Span, Window, newest_answer, read_history, read_window
 
 Tell = Callable[[Span, Result], None]
 
@@ -110,6 +111,8 @@ class Look:
             due = looked.attempt(Part.WINDOWS, lambda: self._due(first)) or []
             if due:
                 reports.start()  # it imports while the other parts are judged
+            if recent is not None and not recent.rows.height:
+                looked.newest = looked.attempt(Part.LOG, lambda: newest_answer(self._log, self._use_case, self._as_of))
             if recent is not None and recent.rows.height:
                 looked.counts = recent.counts
                 looked.arms = counts_by_key(recent, self._use_case.data.label.available_after)
@@ -320,7 +323,8 @@ class Look:
         with self._engine.connect() as connection:
             seq = last_seq(connection, name)
         until = holds_until(self._looked, history, self._use_case, self._packages.values())
-        decided, body = self._looked.decision is not None, self._looked.body()
+        judged = [{"window": str(span), **asdict(result)} for span, result in self._looked.windows]
+        decided, body = self._looked.decision is not None, {"windows": judged, **self._looked.body()}
         made = Kept(datetime.now(UTC), self._as_of, until, files, seq, since, decided=decided, body=body)
         keep(path_of(self._settings.root, name), made)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from flywheel.alerts import Alert
@@ -35,6 +35,7 @@ class Looked:
     Attributes:
         update: What was new in the log.
         counts: Of the newest rows.
+        newest: The event time of the last answer in the log, where all lie before the newest window.
         arms: The same by version and arm: who waits for outcomes, and who never gets them.
         windows: That were due, with what came of them.
         drift: By version.
@@ -56,6 +57,7 @@ class Looked:
 
     update: Update = field(default_factory=Update)
     counts: Counts | None = None
+    newest: datetime | None = None
     arms: dict[Key, Counts] = field(default_factory=dict)
     windows: list[tuple[Span, Result]] = field(default_factory=list)
     drift: dict[str, DriftDecision] = field(default_factory=dict)
@@ -92,7 +94,7 @@ class Looked:
             **dict.fromkeys(("skew", "missing", "freshness", "anomaly"), self.inputs is not None),
             "recalibration": bool(self.recalibrated),
             "log": True,
-            "outcomes": True,
+            "outcomes": self.update.claims.reports > 0,  # a look at a time without any says nothing of them
             "look": True,
         }
         return {kind for kind, was in judged.items() if was}
@@ -100,6 +102,7 @@ class Looked:
     def body(self) -> dict[str, Any]:
         """Return what was judged as plain JSON, for an event and a page; windows have events of their own."""
         return {
+            "newest": None if self.newest is None else self.newest.isoformat(),
             "answers": [{**key._asdict(), **counts.body()} for key, counts in self.arms.items()],
             "drift": {version: decision.body() for version, decision in self.drift.items()},
             "outages": [one.body() for one in self.outages or ()],

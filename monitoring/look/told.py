@@ -1,6 +1,7 @@
 """What a look has found, in lines for people; made from its record, so that an earlier look can be told again."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 MOST_ESTIMATES = 2
@@ -13,7 +14,8 @@ def lines(name: str, body: Mapping[str, Any]) -> list[str]:
         name: Of the use case.
         body: As `monitoring.look.looked.Looked.body` returns it.
     """
-    said = [f"{name}, {_answers(one)}" for one in body["answers"]]
+    said = [_past(name, datetime.fromisoformat(body["newest"]))] if body["newest"] is not None else []
+    said += [f"{name}, {_answers(one)}" for one in body["answers"]]
     said += [f"{name}, version {version}: {one['reason']}" for version, one in body["drift"].items()]
     said += [f"{name}: {body['earlier']}"] if body["earlier"] else []
     said += [f"{name}: {one['reason']}" for one in body["releases"].values()]
@@ -30,6 +32,11 @@ def lines(name: str, body: Mapping[str, Any]) -> list[str]:
         for one in body["recalibrated"]
     ]
     return said + [f"{name}: {one['part']} could not be judged: {one['reason']}" for one in body["failures"]]
+
+
+def _past(name: str, newest: datetime) -> str:
+    day = newest.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return f"{name}: the newest answer is of {newest:%Y-%m-%d}; to judge that time, give --as-of {day:%Y-%m-%d}."
 
 
 def _answers(one: Mapping[str, Any]) -> str:

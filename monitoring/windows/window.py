@@ -128,6 +128,18 @@ def read_history(log: PredictionLog, use_case: UseCase, since: datetime, as_of: 
     return History(since, as_of, rows, predictions["event_time"], due_before, next_known)
 
 
+def newest_answer(log: PredictionLog, use_case: UseCase, as_of: datetime) -> datetime | None:
+    """Return the event time of the newest record before `as_of` (naive UTC); None without any.
+
+    Raises:
+        StackError: The log cannot be read.
+    """
+    with reading(use_case.name):
+        records = log.scan(use_case.name, "predictions", prediction_schema(None)).filter(pl.col("event_time") < as_of)
+        newest = records.select(pl.col("event_time").max()).collect().item()
+    return newest if isinstance(newest, datetime) else None
+
+
 def read_window(log: PredictionLog, use_case: UseCase, span: Span, *, by: Clock = "event") -> Window:
     """Read one window.
 

@@ -4,6 +4,7 @@ import polars as pl
 
 from flywheel.errors import DataError
 from flywheel.records import OUTCOMES
+from flywheel.time_text import times_of
 
 REQUIRED = ("entity", "outcome", "event_time", "time_known")
 OPTIONAL = ("prediction_id", "source")
@@ -88,9 +89,7 @@ def _parse_times(column: pl.Series) -> pl.Series:
     text = column.str.strip_chars()
     has_offset = text.str.contains(r"(Z|[+-]\d\d:?\d\d)$") & text.str.contains(r"\d[T ]\d")
     zoned = text.str.replace(r"Z$", "+00:00").str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
-    plain = (
-        text.str.to_datetime(time_unit="us", strict=False) if not has_offset.all() else zoned.dt.replace_time_zone(None)
-    )
+    plain = times_of(text) if not has_offset.all() else zoned.dt.replace_time_zone(None)
     return zoned.dt.replace_time_zone(None).zip_with(has_offset.fill_null(value=False), plain)
 
 

@@ -40,6 +40,7 @@ def test_typed_columns_are_taken_as_they_are() -> None:
         ({"outcome": ["x", "y"]}, "must be numbers"),
         ({"outcome": [float("nan"), 1.0]}, "row 1 has no finite outcome"),
         ({"event_time": ["2013-01-01", "soon"]}, "row 2 has no event_time"),
+        ({"event_time": ["soon", "later"]}, "row 1 has no event_time"),
         ({"time_known": [5, 6]}, "must be times"),
         ({"entity": ["a", None]}, "row 2 has no entity"),
         ({"entity": [1.5, 2.5]}, "must be text"),
