@@ -33,12 +33,12 @@ from monitoring.concept.memory import FEW, LONG_MEMORY, MEMORY, begin_of, unseen
 from monitoring.drift.decision import DriftDecision
 from monitoring.job import Result, Tools, judge_window, known_of, run_training
 from monitoring.look import findings as say
-from monitoring.look.alarms import ALERTED, closed_before, earlier, of_drift, standing_drift, unanswered
+from monitoring.look.alarms import ALERTED, earlier
 from monitoring.look.budget import concept_alarms
-from monitoring.look.columns import of_columns, of_missing, told_before
 from monitoring.look.drifting import judge_drift, state_path
 from monitoring.look.due import due_windows, first_start
 from monitoring.look.estimated import estimated_window
+from monitoring.look.gathering import Scene, gather
 from monitoring.look.inputs import judge_inputs
 from monitoring.look.kept import Kept, keep, last_seq, made_of, path_of
 from monitoring.look.lasting import holds_until, may_be_kept
@@ -46,7 +46,7 @@ from monitoring.look.looked import Looked, figures
 from monitoring.look.outages import outages
 from monitoring.look.pages import show
 from monitoring.look.parts import Begin, Part, silent
-from monitoring.look.recalibrating import findings_of, recalibrate
+from monitoring.look.recalibrating import recalibrate
 from monitoring.look.recent import changes_of, outlook_of, summary_of
 from monitoring.look.released import first_release
 from monitoring.look.trail import evidence_before
@@ -329,37 +329,21 @@ class Look:
         keep(path_of(self._settings.root, name), made)
 
     def _findings(self) -> list[Finding]:
-        looked, name, recent = self._looked, self._use_case.name, self._recent
-        asked, begin = Asked(self._file, self._as_of), self._as_of - self._use_case.monitor.window
-        then = looked.decision.next_sentence if looked.decision else "Nothing is trained by this look."
+        name = self._use_case.name
         with self._engine.connect() as connection:
             standing = read_board(connection, name).of(name)
             known = read_kinds(connection, (*ALERTED, EventKind.ALERT_CLOSED), (name,))
-        found = list[Finding]()
-        for version, decision in looked.drift.items():
-            drifted = of_drift(decision, version, standing, recent=recent, asked=asked)
-            found += unanswered(drifted, name, closed_before(known), self._use_case.monitor.drift.block)
-        found += standing_drift(standing, looked.drift)  # of two of one kind and key the first counts: what is newer
-        found += of_columns(looked.outages or (), standing, told_before(known), recent=recent, asked=asked)
-        harmed = [(span, result) for span, result in looked.windows if result.verdict == Verdict.HARM]
-        found += [say.of_window(result.reason, span, result.report_url, asked, then) for span, result in harmed[-1:]]
-        if looked.estimated is not None and looked.estimated["verdict"] == Verdict.HARM:
-            found.append(say.of_estimate(looked.estimated, asked, then))
-        for release in looked.releases.values():
-            found += say.of_release(release, asked)
-        if looked.concept is not None:
-            found += say.of_concept(looked.concept, self._as_of, asked, then)
-        if looked.inputs is not None:
-            found += say.of_inputs(looked.inputs, next(iter(self._packages)), begin, asked)
-            gone = {one.column for one in looked.outages or () if one.lasts}
-            found += of_missing(looked.inputs.jumps, gone, standing, asked=asked)
-        if looked.summary is not None:
-            found += say.of_slices(looked.summary.slices, begin, asked)
-        found += say.of_outcomes(looked.update.claims, self._as_of, asked)
-        found += say.of_files(looked.update.quarantined, self._as_of, self._settings.root / "log" / name)
-        found += findings_of(looked.recalibrated, begin, asked)
-        found += say.of_failures(looked.failures, self._as_of, self._file)
-        return found
+        scene = Scene(
+            use_case=self._use_case,
+            champion=next(iter(self._packages), ""),
+            asked=Asked(self._file, self._as_of),
+            begin=self._as_of - self._use_case.monitor.window,
+            recent=self._recent,
+            standing=standing,
+            known=known,
+            log=self._settings.root / "log" / name,
+        )
+        return gather(self._looked, scene)
 
 
 def look(
