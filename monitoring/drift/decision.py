@@ -12,6 +12,7 @@ from flywheel.errors import DataError
 from flywheel.monitor_spec import Drift
 from flywheel.profiling.series import Series
 from monitoring.drift.moved import Moved
+from monitoring.drift.order import written
 from monitoring.drift.streams import SOURCES, Source
 from monitoring.drift.watch import LEAST_BLOCKS, Look, Watch, learn
 from monitoring.drift.wording import reason_of
@@ -71,14 +72,14 @@ class DriftDecision:
             "alarms": [_alarm(look) for look in self.alarms],
             "nearest": [one.body() for one in self.nearest],
             "changes": [
-                {"block": look.start.isoformat(), "column": change.column, "fault": change.fault}
+                {"block": written(look.start), "column": change.column, "fault": change.fault}
                 for look in self.looks
                 for change in look.changes
             ],
-            "unseen": [{"block": look.start.isoformat(), "holidays": list(look.unseen)} for look in self.unseen],
+            "unseen": [{"block": written(look.start), "holidays": list(look.unseen)} for look in self.unseen],
             "notes": list(self.notes),
             "blocks": [
-                {"start": look.start.isoformat(), "rows": look.rows, "e_value": look.e_value, "alarm": look.alarm}
+                {"start": written(look.start), "rows": look.rows, "e_value": look.e_value, "alarm": look.alarm}
                 for look in self.looks
             ],
         }
@@ -157,8 +158,8 @@ def _notes(watch: Watch) -> tuple[str, ...]:
 
 def _alarm(look: Look) -> dict[str, Any]:
     return {
-        "block": look.start.isoformat(),
+        "block": written(look.start),
         "e_value": look.e_value,
-        "since": min(one.since for one in look.moved).isoformat() if look.moved else look.start.isoformat(),
+        "since": written(min(one.since for one in look.moved)) if look.moved else written(look.start),
         "moved": [one.body() for one in look.moved],
     }

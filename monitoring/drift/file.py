@@ -28,6 +28,7 @@ from flywheel.profiling.series_file import FORMAT, series_from
 from flywheel.profiling.watched import LABEL, PREDICTION
 from flywheel.time_text import times_of
 from monitoring.drift.decision import DriftDecision, judge
+from monitoring.drift.order import DAY, FIRST
 
 Table = pl.DataFrame | Series
 
@@ -170,8 +171,9 @@ def _in_order(first: Table, rest: Sequence[Table]) -> tuple[Series, Series]:
     usual = max(int(np.median([window.height for window in windows])), 1)
     blocks = min(max(base.height // usual, FEWEST_BLOCKS), MOST_BLOCKS, max(base.height // LEAST_ROWS, 1))
     size, columns = max(base.height / blocks, 1.0), types_of(base)
-    reference = profile_rows(_dated(base, np.arange(base.height) * blocks // max(base.height, 1)), columns, TIME)
-    live, number = Series(reference.scale, reference.every), blocks
+    before = np.arange(base.height) * blocks // max(base.height, 1) - blocks
+    reference, number = profile_rows(_dated(base, before), columns, TIME), 0
+    live = Series(reference.scale, reference.every)
     for window in windows:
         parts = max(round(window.height / size), 1)
         dated = _dated(window, number + np.arange(window.height) * parts // max(window.height, 1))
@@ -195,8 +197,9 @@ def _notes(reference: Series, live: Series, *, timed: bool) -> Iterator[str]:
 
 
 def _dated(frame: pl.DataFrame, blocks: npt.NDArray[np.int64]) -> pl.DataFrame:
-    days = pl.Series(TIME, blocks, dtype=pl.Int64) * int(timedelta(days=1) / timedelta(microseconds=1))
-    return frame.with_columns(days.cast(pl.Datetime("us")))
+    """Give each row its block, (n_rows,): 0 is the first that is judged."""
+    days = pl.Series(TIME, blocks, dtype=pl.Int64) * (DAY // timedelta(microseconds=1))
+    return frame.with_columns((pl.lit(FIRST, pl.Datetime("us")) + days.cast(pl.Duration("us"))).alias(TIME))
 
 
 def types_of(frame: pl.DataFrame) -> Mapping[str, ColumnType]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from monitoring.drift.evidence import Strongest
 from monitoring.drift.kind import GREATEST_LOG, KindWatch
+from monitoring.drift.order import written
 from monitoring.drift.streams import Kind, Stream
 
 NORMAL_95 = 1.96
@@ -63,7 +64,7 @@ class Moved:
             "column": self.stream.column,
             "source": self.stream.source,
             "detail": self.stream.detail,
-            "since": self.since.isoformat(),
+            "since": written(self.since),
             "part": self.part,
             "e_value": math.exp(min(self.log_e, GREATEST_LOG)),
             "before": self.before,

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from monitoring.drift.decision import DriftDecision
 from monitoring.drift.moved import Moved
-from monitoring.drift.wording import changes_in_words
+from monitoring.drift.order import number_of
+from monitoring.drift.wording import changes_in_words, moment
 
 EVIDENCE, LIMIT, ALARM = "#1f5f8b", "#6b6b6b", "#b3261e"
 FLOOR = 0.1  # evidence below it is none, and a log axis has no end
@@ -31,7 +33,7 @@ def draw(decision: DriftDecision, title: str, before: Sequence[tuple[datetime, f
     """
     told = [_wrapped(f"× {sentence}") for sentence in changes_in_words(decision.looks)[:MOST_BARS]]
     shown = _shown(decision)[: MOST_BARS - len(told)]
-    words = [*told, *(_wrapped(f"{one.sentence}, since {one.since:%Y-%m-%d}") for one in shown)]
+    words = [*told, *(_wrapped(f"{one.sentence}, since {moment(one.since)}") for one in shown)]
     lines = max((text.count("\n") + 1 for text in words), default=1)
     bars = max(len(words), FEWEST_BARS) * (0.15 + LINE * lines)
     figure = Figure(figsize=(10, ABOVE + bars + 0.9), dpi=120, layout="constrained")
@@ -63,9 +65,16 @@ def _evidence(axes: Axes, decision: DriftDecision, before: Sequence[tuple[dateti
     values = [max(look.e_value, FLOOR) for look in decision.looks]
     earlier = [(start, max(value, FLOOR)) for start, value in before if starts[0] - SHOWN <= start < starts[0]]
     if earlier:
-        times = [*(start for start, _ in earlier), starts[0]]
+        times = [_place(start) for start in (*(start for start, _ in earlier), starts[0])]
         axes.semilogy(times, [*(value for _, value in earlier), values[0]], color=EVIDENCE, lw=1, alpha=0.45)
-    axes.semilogy(starts, values, color=EVIDENCE, lw=1.5, marker="o" if len(starts) < 40 else "", ms=3)
+    axes.semilogy(
+        [_place(start) for start in starts],
+        values,
+        color=EVIDENCE,
+        lw=1.5,
+        marker="o" if len(starts) < 40 else "",
+        ms=3,
+    )
     if decision.threshold is not None:
         budget = decision.settings.false_alarms_per_year
         axes.axhline(decision.threshold, color=LIMIT, ls="--", lw=1.2)
@@ -88,17 +97,25 @@ def _evidence(axes: Axes, decision: DriftDecision, before: Sequence[tuple[dateti
             axes.axvspan(_place(since), _place(look.start), color=ALARM, alpha=0.12, lw=0)
     gone = [_place(look.start) for look in decision.looks if look.changes]
     axes.scatter(gone, [FLOOR] * len(gone), color=ALARM, marker="x", s=45, zorder=3, clip_on=False)
-    locator = AutoDateLocator(minticks=3, maxticks=10)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    if number_of(starts[0]) is None:
+        locator = AutoDateLocator(minticks=3, maxticks=10)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("block")
+    middle = _place(starts[0])
+    if len(starts) == 1 and not earlier:
+        axes.set_xlim(middle - 1, middle + 1)
     axes.set_ylabel("evidence (e-value)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e4e4e4", lw=0.8)
     axes.set_axisbelow(True)
 
 
-def _place(moment: datetime) -> float:
-    return float(date2num(moment))
+def _place(at: datetime) -> float:
+    number = number_of(at)
+    return float(date2num(at)) if number is None else number
 
 
 def _columns(axes: Axes, words: Sequence[str], parts: Sequence[float], colour: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, time
 
 from monitoring.drift.changes import Change, Fault
+from monitoring.drift.order import number_of
 from monitoring.drift.watch import Look
 
 MOST_NAMED = 3  # in a sentence; the record names all
@@ -23,11 +24,11 @@ def reason_of(looks: Sequence[Look], threshold: float, budget: float) -> str:
     """
     changes, alarms = changes_in_words(looks), [look for look in looks if look.alarm]
     if len(alarms) > 1:
-        newest = f"{len(alarms)} alarms of drift in {len(looks):,} blocks, the newest on {alarm_in_words(alarms[-1])}."
+        newest = f"{len(alarms)} alarms of drift in {len(looks):,} blocks, the newest {alarm_in_words(alarms[-1])}."
         return " ".join([*changes, newest])
     if alarms:
         evidence = f"Evidence {alarms[0].e_value:,.3g}, {threshold:,.0f} is an alarm."
-        return " ".join([*changes, f"Drift on {alarm_in_words(alarms[0])}.", evidence])
+        return " ".join([*changes, f"Drift {alarm_in_words(alarms[0])}.", evidence])
     best = max(look.e_value for look in looks)
     quiet = (
         f"o drift in {_counted(len(looks), 'block')}: evidence of {best:,.3g} at most, where {threshold:,.0f} is an"
@@ -40,7 +41,7 @@ def alarm_in_words(look: Look) -> str:
     """Return when an alarm was, and what moved most."""
     named = "; ".join(f"{one.sentence} since {moment(one.since)}" for one in look.moved[:MOST_NAMED])
     more = len(look.moved) - MOST_NAMED
-    return f"{moment(look.start)}: {named}" + (f"; and {_counted(more, 'more change')}" if more > 0 else "")
+    return f"{_at(look.start)}: {named}" + (f"; and {_counted(more, 'more change')}" if more > 0 else "")
 
 
 def changes_in_words(looks: Sequence[Look]) -> list[str]:
@@ -57,13 +58,21 @@ def changes_in_words(looks: Sequence[Look]) -> list[str]:
 
 
 def moment(at: datetime) -> str:
-    """Return a block's start as people write it: the day alone where a day begins."""
+    """Return a block's start as people write it: the day alone where a day begins; without times a number."""
+    number = number_of(at)
+    if number is not None:
+        return f"block {number}"
     return at.date().isoformat() if at.time() == time() else at.isoformat(" ", "minutes")
+
+
+def _at(start: datetime) -> str:
+    return f"{'on' if number_of(start) is None else 'in'} {moment(start)}"
 
 
 def _change(fault: Fault, columns: Sequence[str], start: datetime, blocks: int) -> str:
     what, then = _CHANGED[fault]
-    when = f"on {moment(start)}" if blocks == 1 else f"in {blocks:,} blocks, the first on {moment(start)}"
+    first = _at(start)
+    when = first if blocks == 1 else f"in {blocks:,} blocks, the first {first}"
     if len(columns) == 1:
         return f"Column '{columns[0]}' has {what} {when}. {then} it."
     named = ", ".join(f"'{one}'" for one in columns[:MOST_NAMED])
