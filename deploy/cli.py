@@ -97,11 +97,16 @@ def undeploy(
 def find(
     prediction_id: Annotated[str, typer.Argument(help="As the answer's header x-flywheel-prediction-id names it.")],
 ) -> None:
-    """Show one prediction as JSON: its record, what the gateway answered, and the outcomes that were reported."""
+    """Show one prediction as JSON: its record, what the gateway answered, and its outcomes.
+
+    An outcome says by what it was joined, `prediction_id` or `entity`, and whether it counts: the newest report does,
+    for an answer that a client got.
+    """
     from deploy.log.found import find as find_prediction
     from flywheel.storage import PredictionLog
 
-    found = find_prediction(PredictionLog(load_settings().root / "log"), prediction_id)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    found = find_prediction(PredictionLog(load_settings().root / "log"), prediction_id, now)
     if found is None:
         raise UsageError(
             f"No prediction '{prediction_id}' is in the log. One of the last seconds may still be in a spool."

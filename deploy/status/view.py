@@ -75,12 +75,17 @@ def shift_lines(arms: Sequence[Arm]) -> list[str]:
 
 
 def controller_line(state: ControllerState) -> str:
-    """Say whether a controller is at work."""
-    if state.last_pass_seconds_ago is None:
-        return "No controller has been at work yet."
+    """Say whether a controller is at work, or runs and is late."""
     if state.at_work:
         return "A controller is at work."
-    return f"No controller is at work; the last pass was {_duration(state.last_pass_seconds_ago)} ago."
+    seconds = state.last_pass_seconds_ago
+    if state.running and seconds is None:
+        return "A controller runs, and has not ended its first pass yet."
+    if state.running:
+        return f"A controller runs, and its pass is late: the last one ended {_duration(seconds)} ago."
+    if seconds is None:
+        return "No controller has been at work yet."
+    return f"No controller is at work; the last pass was {_duration(seconds)} ago."
 
 
 def _lines(arms: Sequence[Arm], columns: Sequence[Column]) -> list[str]:

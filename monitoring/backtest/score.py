@@ -51,9 +51,14 @@ class Difference:
     high: float
 
     @property
+    def is_within_chance(self) -> bool:
+        """Whether the interval has 0 in it."""
+        return self.low <= 0 <= self.high
+
+    @property
     def gain(self) -> str:
         """The same for people, as what the first gains: above 0, it is better."""
-        return f"{-self.mean:+.4f} [{-self.high:+.4f}, {-self.low:+.4f}]"
+        return f"{-self.mean:+z.4f} [{-self.high:+z.4f}, {-self.low:+z.4f}]"
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class Recommendation:
         policy: Its name.
         runner_up: The next best of those that could have been chosen; None: there was none.
         sentence: The whole for people.
-        against: Differences on the report part to the runner-up, `weekly` and `never`, where they were replayed.
+        against: Differences on the report part to the runner-up, `weekly` and `never`, where they were replayed, and to
+            the policy with the fewest trainings.
         share: Of the way from never to weekly that it goes on the report part; None without the two.
     """
 
@@ -149,7 +155,9 @@ class Scores:
             raise UsageError("No policy keeps to what was asked. Replay 'never' as well, which trains nothing.")
         ranked = sorted(able, key=lambda name: (self.loss(name, choose), choose.trainings(self.replayed[name])))
         best, runner_up = ranked[0], ranked[1] if len(ranked) > 1 else None
-        others = dict.fromkeys(name for name in (runner_up, "weekly", "never") if name in self.replayed)
+        # `never` before others that trained as seldom, as `harm` may.
+        cheapest = min(able, key=lambda name: (self._trainings(name, choose, report), name != "never"))
+        others = dict.fromkeys(name for name in (runner_up, "weekly", "never", cheapest) if name in self.replayed)
         against = {name: self.difference(best, name, report) for name in others if name and name != best}
         said = f"'{best}' had the least loss until {choose.end:%Y-%m-%d} ({self.loss(best, choose):.4f})"
         if most is not None:
@@ -157,13 +165,40 @@ class Scores:
         shown = [f"{one.gain} over {name}" for name, one in against.items()]
         sentence = f"{said}; afterwards its loss was {self.loss(best, report):.4f}"
         sentence += f", a gain of {', '.join(shown)}." if shown else "."
+        if cheapest in against:
+            made = [self._trainings(name, choose, report) for name in (best, cheapest)]
+            sentence += doubt(against[cheapest], best, cheapest, made)
         if not self.replayed[best].policy.is_servable:
             served = next((name for name in ranked if self.replayed[name].policy.is_servable), None)
             sentence += " It cannot be served yet" + (f"; of those that can, '{served}' was best." if served else ".")
         return Recommendation(best, runner_up, sentence, against, self.share(best, report))
 
+    def _trainings(self, name: str, choose: Part, report: Part) -> int:
+        return choose.trainings(self.replayed[name]) + report.trainings(self.replayed[name])
+
     def _own(self, part: Part) -> slice:
         return slice(part.start - self._first, part.stop - self._first)
+
+
+def doubt(difference: Difference, best: str, cheapest: str, trainings: Sequence[int]) -> str:
+    """Say where a recommended policy's trainings bought nothing that chance does not explain; '' where they did.
+
+    Args:
+        difference: Of the losses of the recommended policy and of the one with the fewest trainings.
+        best: The first's name.
+        cheapest: The second's.
+        trainings: Of the two, in both parts together.
+    """
+    many, few = trainings
+    if few >= many or difference.high < 0:
+        return ""
+    means = f"with {few or 'no'} training{'' if few == 1 else 's'} where '{best}' makes {many}"
+    if not difference.is_within_chance:
+        return f" That is a loss: '{cheapest}' does better, {means}."
+    return (
+        f" Chance explains the difference from '{cheapest}' (its interval has 0 in it): as far as these rows tell, "
+        f"'{cheapest}' does as well, {means}."
+    )
 
 
 def paired(differences: Floats, block: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Difference:

@@ -1,5 +1,6 @@
 """What a backtest found, as a table for people and as plain JSON."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -8,6 +9,8 @@ from rich.table import Table
 
 from monitoring.backtest.run import Outcome
 from monitoring.backtest.score import Difference
+
+POLICY, GAIN = "policy", "gain over weekly, 95 %"
 
 
 def show(outcome: Outcome, console: Console | None = None) -> None:
@@ -34,28 +37,33 @@ def rough_shares(outcome: Outcome) -> str | None:
 
 
 def table(outcome: Outcome) -> Table:
-    """Return one line a policy: trainings, loss and cost of both parts, and what it gains over weekly."""
+    """Return one line a policy: trainings and loss of both parts, cost, and what it gains over weekly if that ran."""
     made = Table(title=_title(outcome), title_justify="left")
-    made.add_column("policy", no_wrap=True)
-    for name in ("trainings", "loss, chosen on", "loss, reported", "share of weekly's gain"):
-        made.add_column(name, justify="right")
-    made.add_column("gain over weekly, 95 %", justify="right", no_wrap=True)
-    if outcome.costs is not None:
-        made.add_column("cost of 1,000 rows", justify="right")
+    columns = _columns(outcome)
+    for name in columns:
+        made.add_column(name, justify="left" if name == POLICY else "right", no_wrap=name in (POLICY, GAIN))
     for row in document(outcome)["policies"]:
-        mark = "▸ " if row["policy"] == outcome.recommendation.policy else ""
-        cells = [
-            f"{mark}{row['policy']}{'' if row['servable'] else ' °'}",
-            f"{row['trainings']}",
-            f"{row['loss_choose']:.4f}",
-            f"{row['loss_report']:.4f}",
-            "" if row["share_of_weekly_gain"] is None else f"{row['share_of_weekly_gain']:.2f}",
-            _gain(row["against_weekly"]),
-        ]
-        if outcome.costs is not None:
-            cells.append("" if row["cost_report"] is None else f"{row['cost_report']:,.1f}")
-        made.add_row(*cells)
+        made.add_row(*(cell(row) for cell in columns.values()))
     return made
+
+
+def _columns(outcome: Outcome) -> dict[str, Callable[[dict[str, Any]], str]]:
+    """Return what stands in each column, by its head; columns that nothing can stand in are left out."""
+    replayed, best = outcome.scores.replayed.keys(), outcome.recommendation.policy
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        POLICY: lambda row: f"{'▸ ' * (row['policy'] == best)}{row['policy']}{' °' * (not row['servable'])}",
+        "trainings, chosen on": lambda row: f"{row['trainings_choose']}",
+        "trainings, reported": lambda row: f"{row['trainings_report']}",
+        "loss, chosen on": lambda row: f"{row['loss_choose']:.4f}",
+        "loss, reported": lambda row: f"{row['loss_report']:.4f}",
+    }
+    if {"never", "weekly"} <= replayed:
+        columns["share of weekly's gain"] = lambda row: _number(row["share_of_weekly_gain"], ".2f")
+    if "weekly" in replayed:
+        columns[GAIN] = lambda row: _gain(row["against_weekly"])
+    if outcome.costs is not None:
+        columns["cost of 1,000 rows"] = lambda row: _number(row["cost_report"], ",.1f")
+    return columns
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
@@ -90,6 +98,10 @@ def _row(outcome: Outcome, name: str) -> dict[str, Any]:
         "trained": [{**asdict(training), "as_of": training.as_of.isoformat()} for training in one.trainings],
         "windows": [{"end": window.end.isoformat(), "verdict": window.verdict} for window in one.windows],
     }
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _gain(difference: dict[str, float] | None) -> str:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 schedule = typer.Typer(
     no_args_is_help=True,
-    help="Have use cases looked at by themselves: windows, drift, alerts, retraining.",
+    help="Have use cases looked at by themselves: windows, drift, alerts, retraining.\n\n"
+    "No login is asked for, so that there is no --user: the schedule belongs to the home, and whoever may read the"
+    " home's secrets changes it.",
     epilog="Example: flywheel schedule add examples/flights/usecase.yaml",
 )
 app.add_typer(schedule, name="schedule")

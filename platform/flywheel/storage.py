@@ -101,11 +101,19 @@ class PredictionLog:
                 break
         return found
 
-    def outcomes(self, use_case: str, prediction_id: str | None = None) -> pl.DataFrame:
-        """Return what became true, as far as it was reported; or what was reported of one prediction by its id."""
+    def outcomes(self, use_case: str, prediction_id: str | None = None, entity: str | None = None) -> pl.DataFrame:
+        """Return what became true, as far as it was reported.
+
+        With `prediction_id` only what was reported of that prediction by its id, and with `entity` beside it what was
+        reported of that entity without naming a prediction.
+        """
         frame = self.scan(use_case, "outcomes", REPORTED)
-        wanted = frame if prediction_id is None else frame.filter(pl.col("prediction_id") == prediction_id)
-        return without_repeats(wanted.collect()).select(OUTCOMES.names)
+        if prediction_id is not None:
+            wanted = pl.col("prediction_id") == prediction_id
+            if entity is not None:
+                wanted |= pl.col("prediction_id").is_null() & (pl.col("entity") == entity)
+            frame = frame.filter(wanted)
+        return without_repeats(frame.collect()).select(OUTCOMES.names)
 
     def new_outcomes(self, use_case: str, reported: pl.DataFrame) -> pl.DataFrame:
         """Return those rows (n_rows) of `REPORTED` that the table does not hold yet, each once.

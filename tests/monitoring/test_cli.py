@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from flywheel.errors import FlywheelError, UsageError
 from monitoring.cli import app
@@ -94,3 +95,10 @@ def test_help_imports_nothing_heavy() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+def test_the_schedule_says_why_it_takes_no_user() -> None:
+    said = CliRunner().invoke(app, ["schedule", "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert "No login is asked for, so that there is no --user" in " ".join(said.stdout.split())
+    refused = CliRunner().invoke(app, ["schedule", "list", "--user", "grace"])
+    assert refused.exit_code == 2

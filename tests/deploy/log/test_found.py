@@ -49,6 +49,21 @@ def test_a_prediction_is_shown_with_its_request_and_its_outcomes(home: Path) -> 
     assert not any("commit" in one for one in (document, *document["requests"], *document["outcomes"]))
 
 
+def test_an_outcome_that_was_reported_of_the_entity_is_shown_with_how_it_was_joined(home: Path) -> None:
+    log = PredictionLog(home / "log")
+    table = named(rows(1, a=("double", 1)), ["p"])
+    for name, value in (("entity", "ship"), ("status", "scored"), ("attempt", 1), ("row", 0)):
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.array([value], table.schema.field(name).type))
+    log.append("tiny", "predictions", table, "s", 1)
+    request = {"request_id": "p", "time": AT, "code": 200, "attempts": 1}
+    log.append("tiny", "requests", pa.Table.from_pylist([request], REQUESTS), "r", 1)
+    outcome = {"entity": "ship", "outcome": 1.0, "event_time": AT, "time_known": AT}
+    log.append("tiny", "outcomes", pa.Table.from_pylist([outcome], OUTCOMES), "o", 1)
+    (found,) = json.loads(CliRunner().invoke(app, ["log", "find", "p"]).stdout)["outcomes"]
+    assert (found["outcome"], found["joined_by"], found["counts"]) == (1.0, "entity", True)
+
+
 def test_a_damaged_file_of_another_use_case_keeps_nothing_from_being_found(home: Path) -> None:
     log = PredictionLog(home / "log")
     for use_case in ("broken", "tiny"):

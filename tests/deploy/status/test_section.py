@@ -1,6 +1,8 @@
 """The section `Serving` with real agents: what they answer is shown, and who does not answer is named."""
 
 import json
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from deploy.loop.passes import Passes
 from deploy.status.recent import Recent
 from deploy.status.section import NOTHING, serving
 from flywheel.settings import Settings
+from flywheel.stack.processes import record
 from flywheel.stack.supervisor import write_program
 from flywheel.textfile import Textfile, textfile_path
 from tests.deploy.conftest import RunningAgent, free_port, row
@@ -115,7 +118,7 @@ def test_what_answers_nobody_is_told_when_no_agent_is_left(tmp_path: Path) -> No
 def test_where_nothing_is_served_a_sentence_says_so(tmp_path: Path) -> None:
     section = serving(Settings(home=tmp_path))
     assert section.shown(80) == f"Serving\n{NOTHING}\nNo controller has been at work yet."
-    controller = {"at_work": False, "last_pass_seconds_ago": None}
+    controller = {"at_work": False, "last_pass_seconds_ago": None, "running": False}
     assert section.document() == {
         "part": "Serving",
         "healthy": True,
@@ -135,6 +138,23 @@ def test_whether_a_controller_is_at_work_is_told(tmp_path: Path) -> None:
     assert later.document()["controller"]["at_work"] is False
     textfile_path(tmp_path, "controller").write_bytes(b"damaged {")
     assert "No controller has been at work yet." in serving(settings).shown(80)
+
+
+def test_a_controller_that_runs_and_is_late_is_not_said_to_be_away(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        record(tmp_path, "controller", pid=process.pid)
+        assert "A controller runs, and has not ended its first pass yet." in serving(settings).shown(80)
+        Passes(Textfile(tmp_path, "controller")).ended("done", 1.0)
+        assert "A controller is at work." in serving(settings).shown(80)
+        later = serving(settings, lambda: time.time() + 300)
+        assert "A controller runs, and its pass is late: the last one ended 5 min ago." in later.shown(80)
+        assert (later.document()["controller"]["at_work"], later.document()["controller"]["running"]) == (False, True)
+    finally:
+        process.communicate(b"")
+    ended = serving(settings, lambda: time.time() + 300)
+    assert "No controller is at work; the last pass was 5 min ago." in ended.shown(80)
 
 
 def test_figures_are_of_the_last_minute_where_the_exporter_has_looked_and_else_of_the_time_since_the_start(

@@ -14,7 +14,8 @@ from monitoring.backtest.history import DAY, History
 from monitoring.backtest.plot import draw, shown, spread
 from monitoring.backtest.policies import chosen, standard
 from monitoring.backtest.run import Outcome, Plan, check_span, run_on
-from monitoring.backtest.table import document, show
+from monitoring.backtest.score import Scores
+from monitoring.backtest.table import document, show, table
 from monitoring.backtest.trainer import Fit
 from tests.monitoring.backtest.histories import START, ShareTrainer, history, use_case
 
@@ -48,6 +49,29 @@ def test_table_and_json_name_every_policy_and_mark_the_recommended_one(outcome: 
     assert by_name["monthly, recalibrated each day"]["servable"]
     assert by_name["monthly"]["loss_report"] > by_name["monthly, recalibrated each day"]["loss_report"]
     assert len(outcome.scores.replayed[outcome.recommendation.policy].retrainings) <= 8
+
+
+def heads(outcome: Outcome) -> list[str]:
+    return [str(column.header) for column in table(outcome).columns]
+
+
+def test_columns_about_weekly_stand_only_where_it_was_replayed(outcome: Outcome) -> None:
+    about = ["share of weekly's gain", "gain over weekly, 95 %"]
+    assert [head for head in heads(outcome) if "weekly" in head] == about
+    known = outcome.scores.replayed
+    for left_out, expected in (("weekly", []), ("never", about[1:])):
+        kept = [one for name, one in known.items() if name != left_out]
+        scores = Scores(ROWS, kept, outcome.choose.start, None)
+        assert [head for head in heads(replace(outcome, scores=scores)) if "weekly" in head] == expected
+
+
+def test_trainings_are_told_of_the_part_that_the_picture_tells_them_of(outcome: Outcome) -> None:
+    made = table(outcome)
+    cells = {str(column.header): list(column.cells) for column in made.columns}
+    replayed = outcome.scores.replayed.values()
+    assert cells["trainings, reported"] == [str(outcome.report.trainings(one)) for one in replayed]
+    assert cells["trainings, chosen on"] == [str(outcome.choose.trainings(one)) for one in replayed]
+    assert cells["trainings, reported"][2] == "10"
 
 
 def test_the_picture_can_be_read_and_shows_the_recommended_policy_first(outcome: Outcome, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from monitoring.backtest.history import DAY
 from monitoring.backtest.policies import standard
 from monitoring.backtest.replay import replay
 from monitoring.backtest.scene import Replayed, Scene
-from monitoring.backtest.score import Part, Scores, decision_costs, paired
+from monitoring.backtest.score import Difference, Part, Scores, decision_costs, doubt, paired
 from monitoring.retraining.recalibration import Recalibration
 from tests.monitoring.backtest.histories import START, ShareTrainer, history, use_case
 
@@ -45,6 +45,50 @@ def test_the_best_of_the_first_part_is_recommended_and_reported_on_the_second(re
     assert gains["never"].startswith("+")  # as in the plot, more is better
     low, high = gains["never"].split("[")[1].rstrip("]").split(", ")
     assert 0 < float(low) < float(high)
+
+
+def test_a_gain_that_chance_explains_is_said_to_be_one_with_the_policy_that_does_as_well(
+    replayed: list[Replayed],
+) -> None:
+    never, monthly, _ = replayed
+    random, cut = np.random.default_rng(3), CHOOSE.stop - CHOOSE.start
+    noise = random.normal(0, 0.02, len(never.prediction) - cut)
+    alike = replace(monthly, prediction=np.concatenate([monthly.prediction[:cut], never.prediction[cut:] + noise]))
+    found = scores([never, alike]).recommend(CHOOSE, REPORT, None)
+    assert found.policy == "monthly"
+    assert found.against["never"].is_within_chance
+    count = len(monthly.retrainings)
+    assert f"'never' does as well, with no trainings where 'monthly' makes {count}." in found.sentence
+    certain = scores([never, monthly]).recommend(CHOOSE, REPORT, None)
+    assert certain.against["never"].high < 0
+    assert "Chance" not in certain.sentence
+
+
+def test_without_never_the_policy_with_the_fewest_trainings_is_the_measure(replayed: list[Replayed]) -> None:
+    _, monthly, weekly = replayed
+    cut = CHOOSE.stop - CHOOSE.start
+    same = replace(weekly, prediction=np.concatenate([weekly.prediction[:cut], monthly.prediction[cut:]]))
+    found = scores([same, monthly]).recommend(CHOOSE, REPORT, None)
+    assert (found.policy, found.against["monthly"].gain) == ("weekly", "+0.0000 [+0.0000, +0.0000]")
+    counts = f"with {len(monthly.retrainings)} trainings where 'weekly' makes {len(weekly.retrainings)}."
+    assert f"'monthly' does as well, {counts}" in found.sentence
+
+
+def test_trainings_that_made_it_worse_are_said_to_have(replayed: list[Replayed]) -> None:
+    never, monthly, _ = replayed
+    cut = CHOOSE.stop - CHOOSE.start
+    truth = np.clip(ROWS.label[REPORT.start : REPORT.stop], 0.05, 0.95)
+    best = replace(never, prediction=np.concatenate([never.prediction[:cut], truth]))
+    found = scores([best, monthly]).recommend(CHOOSE, REPORT, None)
+    assert found.policy == "monthly"
+    assert "That is a loss: 'never' does better, with no trainings where 'monthly' makes" in found.sentence
+
+
+@pytest.mark.parametrize(("few", "said"), [(0, "no trainings"), (1, "1 training"), (2, "2 trainings")])
+def test_a_policy_that_trains_no_less_casts_no_doubt(few: int, said: str) -> None:
+    wide = Difference(-0.001, -0.01, 0.01)
+    assert f"does as well, with {said} where 'a' makes 3." in doubt(wide, "a", "b", (3, few))
+    assert doubt(wide, "a", "b", (few, few)) == ""
 
 
 def test_policies_that_train_faster_than_the_budget_allows_are_not_chosen(replayed: list[Replayed]) -> None:
