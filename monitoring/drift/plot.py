@@ -67,14 +67,8 @@ def _evidence(axes: Axes, decision: DriftDecision, before: Sequence[tuple[dateti
     if earlier:
         times = [_place(start) for start in (*(start for start, _ in earlier), starts[0])]
         axes.semilogy(times, [*(value for _, value in earlier), values[0]], color=EVIDENCE, lw=1, alpha=0.45)
-    axes.semilogy(
-        [_place(start) for start in starts],
-        values,
-        color=EVIDENCE,
-        lw=1.5,
-        marker="o" if len(starts) < 40 else "",
-        ms=3,
-    )
+    places, marker = [_place(start) for start in starts], "o" if len(starts) < 40 else ""
+    axes.semilogy(places, values, color=EVIDENCE, lw=1.5, marker=marker, ms=3)
     if decision.threshold is not None:
         budget = decision.settings.false_alarms_per_year
         axes.axhline(decision.threshold, color=LIMIT, ls="--", lw=1.2)
@@ -104,9 +98,8 @@ def _evidence(axes: Axes, decision: DriftDecision, before: Sequence[tuple[dateti
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("block")
-    middle = _place(starts[0])
     if len(starts) == 1 and not earlier:
-        axes.set_xlim(middle - 1, middle + 1)
+        axes.set_xlim(places[0] - 1, places[0] + 1)
     axes.set_ylabel("evidence (e-value)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e4e4e4", lw=0.8)

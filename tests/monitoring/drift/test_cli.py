@@ -1,6 +1,7 @@
 """`flywheel drift` on anybody's files: what it prints and how it ends."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,8 +68,13 @@ def test_without_times_windows_are_cut_as_the_reference_is(files: Path, tmp_path
     assert "No drift in 14 blocks" in result.output
     assert "Without --event-time" in result.output
     assert "about 100 to a block" in result.output
-    whole = run(files / "reference.parquet", files / "drifted.parquet", "--exclude", "time")
+    asked = (files / "reference.parquet", files / "drifted.parquet", "--exclude", "time")
+    whole = run(*asked, "--plot", files / "order.png")
     assert whole.exit_code == 3
+    assert re.match(r"Drift in block \d+: 'x2' moved by \+\d", whole.output)
+    record = json.loads(run(*asked, "--json").output)
+    assert [block["start"] for block in record["blocks"]] == list(range(1, 15))
+    assert 1 <= record["alarms"][0]["since"] <= record["alarms"][0]["block"] <= 14
     days = pl.read_parquet(files / "drifted.parquet").iter_slices(100)
     for number, day in enumerate(days):
         day.write_parquet(tmp_path / f"{number:02}.parquet")
