@@ -64,7 +64,10 @@ def monitor(
     begins, ends, first, told = (
         None if text is None else parse_time(option, text) for option, text in _given(start, end, since, as_of)
     )
-    now = told or datetime.now(UTC).replace(tzinfo=None)
+    today = datetime.now(UTC).replace(tzinfo=None)
+    if told is not None and told > today:  # blocks would keep labels for good that may still change
+        raise UsageError(f"--as-of {as_of} lies in the future, of which nothing is known. Give an earlier time.")
+    now = told or today
     if ends is not None and told is None and ends > now:
         raise UsageError(f"--end {end} lies in the future, so the window is not over. Give an earlier one.")
     if first is not None and first >= now:

@@ -48,6 +48,7 @@ def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
         ),
         (["--since", "2013-01-01", "--as-of", "2013-01-01"], "does not lie before --as-of"),
         (["--start", "2999-01-01", "--end", "2999-02-01"], "--end 2999-02-01 lies in the future"),
+        (["--as-of", "2999-01-01"], "--as-of 2999-01-01 lies in the future"),
         (["--since", "2999-01-01"], "--since 2999-01-01 does not lie before now"),
         (["--start", "2013-04-01"], "Give --start and --end for one window"),
         (span(start=""), "Give --start and --end for one window"),
