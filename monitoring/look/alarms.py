@@ -18,7 +18,7 @@ from monitoring.drift.streams import Kind, Stream
 from monitoring.drift.watch import Look
 from monitoring.look.columns import past
 from monitoring.look.outages import Outage
-from monitoring.rows.question import Asked, Question
+from monitoring.rows.question import NEW, Asked, Question
 
 DRIFT = "drift"
 ALERTED = (EventKind.MONITOR_ALERT_OPENED, EventKind.MONITOR_ALERT_CHANGED)
@@ -160,8 +160,9 @@ def _missing(
 
 def _rows_of(stream: Stream, version: str) -> Question:
     """Return the question for the rows that moved: those with a value whose share did, or with its columns."""
-    if stream.kind is Kind.SHARE:
-        return Question(having=((stream.column, stream.detail),), version=version)
+    if stream.kind in (Kind.SHARE, Kind.NEW):
+        value = NEW if stream.kind is Kind.NEW else stream.detail
+        return Question(having=((stream.column, value),), version=version)
     other = (stream.detail,) if stream.kind is Kind.TOGETHER else ()
     return Question(tuple(filter(None, (stream.column, *other))), version=version)
 

@@ -40,7 +40,8 @@ def rows(
     column: Annotated[list[str] | None, typer.Option(help="Show it and hold it against training. Repeatable.")] = None,
     missing: Annotated[bool, typer.Option("--missing", help="Only rows in which a --column has no value.")] = False,
     having: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="Only such rows; also spans as slices name them.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Only such rows; also spans as slices name them, and (new)."),
     ] = None,
     by: Annotated[str, typer.Option(help=BY_HELP)] = "",
     version: Annotated[str, typer.Option(help="Only rows that it answered.")] = "",

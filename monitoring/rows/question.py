@@ -7,6 +7,7 @@ from datetime import datetime, time, timedelta
 from pathlib import Path
 
 LOSS, KNOWN = "loss", "known"
+NEW = "(new)"  # any value that training has not shown often enough to know
 ANSWERS = ("prediction", "label", LOSS)  # what a row has beside its inputs
 
 
@@ -17,7 +18,7 @@ class Question:
     Attributes:
         columns: Inputs, `prediction` or `label`, that are shown and held against training.
         missing: Only rows in which one of them has no value.
-        having: Only rows in which columns have these values.
+        having: Only rows in which columns have these values; `NEW` are those that training does not know.
         by: By what they are sorted, the greatest first; '' by time; `KNOWN` by when outcomes became known.
         version: Only rows that this version answered; '' for all.
     """

@@ -8,7 +8,7 @@ import polars as pl
 
 from flywheel.errors import UsageError
 from flywheel.profile import ColumnProfile
-from monitoring.rows.question import ANSWERS, KNOWN, LOSS, Question
+from monitoring.rows.question import ANSWERS, KNOWN, LOSS, NEW, Question
 
 ID = "prediction_id"
 SPAN = re.compile(r"^(?:≤ (?P<most>\S+)|> (?P<above>\S+)|(?P<low>\S+) to (?P<high>\S+))$")  # as slices are named
@@ -44,7 +44,8 @@ def select(frame: pl.DataFrame, question: Question, profiles: Mapping[str, Colum
     """
     _check(frame, question)
     own = frame.filter(pl.col("model_version") == question.version) if question.version else frame
-    rows = own.filter(_fits(own, column, value) for column, value in question.having) if question.having else own
+    wanted = [_fits(own, column, value, profiles.get(column)) for column, value in question.having]
+    rows = own.filter(wanted) if wanted else own
     if question.missing:
         rows = rows.filter(pl.any_horizontal(_missing(rows, name) for name in question.columns))
     if question.by not in ("", KNOWN):
@@ -70,8 +71,11 @@ def _missing(rows: pl.DataFrame, name: str) -> pl.Expr:
     return column.is_null() | column.is_nan() if rows.schema[name].is_float() else column.is_null()
 
 
-def _fits(rows: pl.DataFrame, column: str, value: str) -> pl.Expr:
-    """Say which rows have a value, or lie in a span as slices name it."""
+def _fits(rows: pl.DataFrame, column: str, value: str, profile: ColumnProfile | None) -> pl.Expr:
+    """Say which rows have a value, one that training does not know, or lie in a span as slices name it."""
+    if value == NEW:
+        known = list(profile.categories) if profile is not None else []
+        return ~pl.col(column).cast(pl.String).is_in(known)
     if value == "missing":
         return _missing(rows, column)
     span = SPAN.match(value)
@@ -84,9 +88,19 @@ def _fits(rows: pl.DataFrame, column: str, value: str) -> pl.Expr:
 
 def _beside(values: pl.Series, profile: ColumnProfile | None, value: str) -> str:
     """Say what a column looks like here and in training; of text the share of `value`, '' for the commonest ones."""
+    if value == NEW and profile is not None:
+        unknown = values.drop_nulls().cast(pl.String)
+        unknown = unknown.filter(~unknown.is_in(list(profile.categories)))
+        share = len(unknown) / max(len(values), 1)
+        return f"'{values.name}': {share:.1%} of the rows have values that training does not know{_most(unknown)}"
     names = [value] if value else _commonest(values)
     here = f"'{values.name}': {'; '.join(_here(values, names))}"
     return here if profile is None else f"{here}. In training: {'; '.join(_there(values, profile, names))}"
+
+
+def _most(values: pl.Series) -> str:
+    names = ", ".join(f"'{name}'" for name in _commonest(values))
+    return f", most often {names}" if names else ""
 
 
 def _commonest(values: pl.Series) -> list[str]:

@@ -142,7 +142,7 @@ def _limit(name: str, reference: Series, blocks: int, columns: int) -> float:
 
     Each stretch of training is one observation of that distance, though overlapping ones share blocks.
     """
-    stretches = sum(name in block.columns for block in reference.blocks) // blocks  # answers are of the test rows
+    stretches = sum(name in block.columns for block in reference.blocks) // blocks  # answers may be of few
     if stretches < 2:
         return LARGE  # there is nothing to hold it against
     usual = _distances(name, reference.blocks, blocks)

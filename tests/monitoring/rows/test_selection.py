@@ -13,7 +13,7 @@ from flywheel.errors import UsageError
 from flywheel.profile import ColumnProfile
 from monitoring.performance.measure import LOG_LOSS
 from monitoring.performance.slices import judge_slices
-from monitoring.rows.question import Asked, Question, read_having
+from monitoring.rows.question import NEW, Asked, Question, read_having
 from monitoring.rows.selection import select
 
 FIRST = datetime(2013, 4, 1)
@@ -51,6 +51,7 @@ def ids(question: Question) -> list[str]:
         (Question(("distance", "carrier"), missing=True, version="1"), ["b", "d"]),
         (Question(having=(("carrier", "UA"),)), ["a", "b"]),
         (Question(having=(("carrier", "missing"),)), ["d"]),
+        (Question(having=(("carrier", NEW),)), []),
         (Question(having=(("distance", "100 to 300"),)), ["c"]),
         (Question(having=(("distance", "≤ 100"),)), ["a"]),
         (Question(having=(("distance", "> 100"), ("carrier", "AA"))), ["c"]),
@@ -58,6 +59,14 @@ def ids(question: Question) -> list[str]:
 )
 def test_rows_that_fit_are_found_in_the_order_asked_for(question: Question, found: list[str]) -> None:
     assert ids(question) == found
+
+
+def test_values_that_training_does_not_know_are_found_and_named() -> None:
+    knows = PROFILES | {"carrier": PROFILES["carrier"].model_copy(update={"categories": {"UA": 0.7}})}
+    found = select(FRAME, Question(having=(("carrier", NEW),)), knows)
+    assert found.rows["prediction_id"].to_list() == ["c"]
+    said = "'carrier': 25.0% of the rows have values that training does not know, most often 'AA'"
+    assert found.sentences == (said,)
 
 
 def test_columns_stand_beside_those_of_training() -> None:
