@@ -41,7 +41,7 @@ def rows(
     missing: Annotated[bool, typer.Option("--missing", help="Only rows in which a --column has no value.")] = False,
     having: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Only such rows; also spans as slices name them, and (new)."),
+        typer.Option(metavar="COLUMN=VALUE", help="Only such rows; spans as slices name them, and (new)."),
     ] = None,
     by: Annotated[str, typer.Option(help=BY_HELP)] = "",
     version: Annotated[str, typer.Option(help="Only rows that it answered.")] = "",
