@@ -35,8 +35,9 @@ def test_each_arm_of_an_abn_counts_what_it_was_given_whoever_answered_in_the_end
         client, tries, failed = Client(home), 200, 0
         for server in (old, new, third):
             server.seconds = 0.002
-        for number in range(tries):
-            third.status, before = 503 if number % 3 == 0 else 200, len(third.seen)
+        for _ in range(tries):
+            before = len(third.seen)
+            third.status = 503 if before % 3 == 0 else 200  # of its own requests: five in a row would eject it
             assert client.ask()[0] == 200
             failed += third.status == 503 and len(third.seen) > before
         found = counted(home, split, tries)
