@@ -159,6 +159,13 @@ def test_a_calibration_never_falls_and_promises_no_certainty(rows: list[tuple[fl
     assert (shares < 1).all()
 
 
+def test_a_few_rows_above_many_do_not_make_the_curve_fall() -> None:
+    score = np.repeat([0.0, 0.4, 0.5], [100, 100, 3])
+    label = np.concatenate([np.zeros(100), np.ones(66), np.zeros(34), np.ones(2), np.zeros(1)])
+    low, middle, high = calibrate(score, label)(np.array([0.0, 0.4, 0.5]))
+    assert low < middle == high
+
+
 def test_without_labelled_rows_there_is_a_sentence() -> None:
     with pytest.raises(DataError, match="reference sample or past outcomes"):
         calibrate(np.empty(0), np.empty(0))
