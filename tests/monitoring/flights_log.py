@@ -58,7 +58,8 @@ def write_log(
 ) -> PredictionLog:
     """Write flights with all their attempts, of which the client got the last; `turn` rises from call to call."""
     log = PredictionLog(root)
-    records = [_record(flight, attempt, digest) for flight in flights for attempt in range(1, flight.attempts + 1)]
+    own = "" if name == NAME else f"{name}-"  # use cases that share a log have no id in common
+    records = [_record(flight, attempt, digest, own) for flight in flights for attempt in range(1, flight.attempts + 1)]
     log.append(name, "predictions", pa.Table.from_pylist(records, schema=prediction_schema(contract)), "test", turn)
     lines = [
         {"request_id": flight.request_id, "time": flight.time, "code": flight.code, "attempts": flight.attempts}
@@ -77,13 +78,13 @@ def write_log(
     return log
 
 
-def _record(flight: Flight, attempt: int, digest: str) -> dict[str, object]:
+def _record(flight: Flight, attempt: int, digest: str, own: str) -> dict[str, object]:
     return {
         "schema_version": 1,
         "request_id": flight.request_id,
         "attempt": attempt,
         "row": 0,
-        "prediction_id": f"{flight.request_id}-{attempt}",
+        "prediction_id": f"{own}{flight.request_id}-{attempt}",
         "event_time": flight.time,
         "recorded_time": flight.time + timedelta(milliseconds=attempt),
         "use_case": NAME,
