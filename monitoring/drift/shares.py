@@ -20,6 +20,7 @@ from flywheel.statistics import Floats
 ENOUGH = 2.0  # rows of a usual block
 FEW = 25.0  # rows up to which the mean is corrected
 COUNTS = np.arange(60.0)
+LOG_FACTORIALS = gammaln(COUNTS + 1)
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,20 @@ class Shares:
 
     def _bias(self, rows: Floats) -> Floats:
         """Return how far a value is off on average; the rarer side is counted, the other mirrors it."""
-        rarer, side = np.minimum(self.base, 1 - self.base), np.where(self.base <= 0.5, 1.0, -1.0)
+        bias, rarer = np.zeros(len(rows)), np.minimum(self.base, 1 - self.base)
+        few = np.flatnonzero(rows * rarer < FEW)
+        if len(few):
+            bias[few] = self._bias_of_few(rows[few], rarer[few], few)
+        return bias
+
+    def _bias_of_few(self, rows: Floats, rarer: Floats, few: npt.NDArray[np.int64]) -> Floats:
+        base, odds = self.base[few], self.odds[few]
         expected = (rows * rarer)[:, None]
-        weights = np.exp(COUNTS * np.log(np.maximum(expected, 1e-300)) - expected - gammaln(COUNTS + 1))
+        weights = np.exp(COUNTS * np.log(np.maximum(expected, 1e-300)) - expected - LOG_FACTORIALS)
         weights[expected[:, 0] == 0, 1:] = 0.0
-        values = _followed(np.minimum(COUNTS, rows[:, None]), rows[:, None], self.odds[:, None])
-        truth = np.where(self.odds, logit(np.maximum(rarer, 1e-12)), np.arcsin(np.sqrt(rarer)))
-        return np.where(expected[:, 0] < FEW, side * ((weights * values).sum(axis=1) - truth), 0.0)
+        values = _followed(np.minimum(COUNTS, rows[:, None]), rows[:, None], odds[:, None])
+        truth = np.where(odds, logit(np.maximum(rarer, 1e-12)), np.arcsin(np.sqrt(rarer)))
+        return np.asarray(np.where(base <= 0.5, 1.0, -1.0) * ((weights * values).sum(axis=1) - truth))
 
 
 def _followed(counts: Floats, rows: Floats, odds: npt.NDArray[np.bool_]) -> Floats:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -107,6 +107,14 @@ class Reading:
     rows: Mapping[Kind, float]
 
 
+class Named(NamedTuple):
+    """Rows of a column's values in one block: by place of the vocabulary, of other values, and all."""
+
+    counts: list[int]
+    other: int
+    rows: int
+
+
 @dataclass(frozen=True)
 class Streams:
     """What is followed of a reference: streams by kind, in the order of its columns."""
@@ -125,16 +133,16 @@ class Streams:
         """Return the streams' values in a block on the reference's scale."""
         means, spreads = _moments(block, [stream.column for stream in self.by_kind.get(Kind.MEAN, ())])
         values = {Kind.MEAN: means, Kind.SPREAD: spreads, Kind.ROWS: np.array([np.log(max(block.rows, 1))])}
-        values |= {kind: self._shares(block, kind) for kind in SHARES}
+        named = _named_rows(block)
+        values |= {kind: self._shares(block, kind, named) for kind in SHARES}
         values[Kind.TOGETHER] = self._correlations(block)
         together = block.together.rows if block.together else 0
         rows = {kind: float(together if kind is Kind.TOGETHER else block.rows) for kind in self.by_kind}
         return Reading(block.start, {kind: values[kind] for kind in self.by_kind}, rows)
 
-    def _shares(self, block: Block, kind: Kind) -> Floats:
-        rows = {name: scores.count for name, scores in block.categories.items()}
+    def _shares(self, block: Block, kind: Kind, named: Mapping[str, Named]) -> Floats:
         streams = self.by_kind.get(kind, ())
-        counts = np.array([_counts(block, stream, rows) for stream in streams], dtype=np.float64).reshape(-1, 2)
+        counts = np.array([_counts(block, stream, named) for stream in streams], dtype=np.float64).reshape(-1, 2)
         return self.shares[kind].values(counts[:, 0], counts[:, 1]) if streams else np.zeros(0)
 
     def _correlations(self, block: Block) -> Floats:
@@ -196,8 +204,8 @@ def _with_shares(streams: list[Stream], reference: Series) -> list[Stream]:
         return []
     counts = np.zeros((len(streams), 2))
     for block in reference.blocks:
-        rows = {name: scores.count for name, scores in block.categories.items()}
-        counts += np.array([_counts(block, stream, rows) for stream in streams])
+        named = _named_rows(block)
+        counts += np.array([_counts(block, stream, named) for stream in streams])
     blocks = len(reference.blocks)
     return [
         replace(stream, share=Share.of(count / max(rows, 1), rows / blocks))
@@ -245,14 +253,18 @@ def _moments(block: Block, names: list[str]) -> tuple[Floats, Floats]:
     return means, np.where(read, spreads, np.nan)
 
 
-def _counts(block: Block, stream: Stream, rows: Mapping[str, int]) -> tuple[int, int]:
+def _named_rows(block: Block) -> Mapping[str, Named]:
+    return {name: Named(one.counts.tolist(), one.other, one.count) for name, one in block.categories.items()}
+
+
+def _counts(block: Block, stream: Stream, named: Mapping[str, Named]) -> tuple[int, int]:
     """Return how many rows of how many a share is of."""
     if stream.kind is Kind.MISSING:
         sketch = block.columns.get(stream.column)
         return (0, 0) if sketch is None else (sketch.missing, sketch.rows)
-    scores, count = block.categories.get(stream.column), rows.get(stream.column, 0)
-    if scores is None:
+    found = named.get(stream.column)
+    if found is None:
         return 0, 0
     if stream.kind is Kind.NEW:
-        return scores.other, count
-    return sum(int(scores.counts[place]) for place in stream.places), count
+        return found.other, found.rows
+    return sum(found.counts[place] for place in stream.places), found.rows
