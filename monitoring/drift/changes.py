@@ -1,6 +1,6 @@
 """Columns that vanished or changed type: told at once, since no statistics is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +8,7 @@ from flywheel.profiling.block import Block
 from flywheel.profiling.series import Series
 
 Fault = Literal["vanished", "changed type"]
+WORDS: Mapping[Fault, str] = {"vanished": "no value in any row", "changed type": "values of another type"}
 MOST_UNFIT = 0.5  # of a block's rows: single wrong values are missing ones, most of them are another type
 VANISHED_FROM = 0.5  # of a reference's rows: a column that mostly has values has not merely none today
 
@@ -18,13 +19,6 @@ class Change:
 
     column: str
     fault: Fault
-
-    @property
-    def sentence(self) -> str:
-        """What happened, and what to do."""
-        if self.fault == "vanished":
-            return f"Column '{self.column}' has no value in any row. See whether its source still writes it."
-        return f"Column '{self.column}' has values of another type. Write it as the reference has it."
 
 
 def present_columns(reference: Series, exclude: Sequence[str] = ()) -> tuple[str, ...]:

@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, time
 
-from monitoring.drift.changes import Change, Fault
+from monitoring.drift.changes import WORDS, Change, Fault
 from monitoring.drift.order import number_of
 from monitoring.drift.watch import Look
 
 MOST_NAMED = 3  # in a sentence; the record names all
-_CHANGED: dict[Fault, tuple[str, str]] = {
-    "vanished": ("no value in any row", "See whether the source still writes"),
-    "changed type": ("values of another type", "See who has changed"),
-}
+_ADVICE: dict[Fault, str] = {"vanished": "See whether the source still writes", "changed type": "See who has changed"}
 
 
 def reason_of(looks: Sequence[Look], threshold: float, budget: float) -> str:
@@ -70,7 +67,7 @@ def _at(start: datetime) -> str:
 
 
 def _change(fault: Fault, columns: Sequence[str], start: datetime, blocks: int) -> str:
-    what, then = _CHANGED[fault]
+    what, then = WORDS[fault], _ADVICE[fault]
     first = _at(start)
     when = first if blocks == 1 else f"in {blocks:,} blocks, the first {first}"
     if len(columns) == 1:

@@ -10,16 +10,16 @@ from datetime import datetime, time, timedelta
 from flywheel.alerts import Alert, Finding, Severity
 from flywheel.events import Event, EventKind
 from monitoring.alerts.together import MOST_NAMED, Group, named, together
-from monitoring.drift.changes import Fault
+from monitoring.drift.changes import WORDS, Fault
 from monitoring.look.outages import Outage
 from monitoring.rows.question import Asked, Question
 from monitoring.skew.completeness import Jump
 
 VANISHED, MISSING = "columns", "missing"
 NO_TRAINING = "Nothing is trained for it: see whoever sends these columns."
-_WORDS: Mapping[Fault, tuple[str, str]] = {
-    "vanished": ("no value in any row", "see whether the source still writes it"),
-    "changed type": ("values of another type", "write it as the reference has it"),
+_ADVICE: Mapping[Fault, str] = {
+    "vanished": "see whether the source still writes it",
+    "changed type": "write it as the reference has it",
 }
 
 
@@ -110,10 +110,10 @@ def _finding(group: Group, found: Sequence[Outage], asked: Asked) -> Finding:
 def _sentence(group: Group, found: Sequence[Outage]) -> str:
     """Say which columns have what fault, since when, and until when where it is over."""
     parts, advice = list[str](), list[str]()
-    for fault, (words, what_to_do) in _WORDS.items():
+    for fault, what_to_do in _ADVICE.items():
         names = [f"'{one.column}'" for one in found if one.fault == fault]
         if names:
-            parts.append(f"{named(names)} {'has' if len(names) == 1 else 'have'} {words}")
+            parts.append(f"{named(names)} {'has' if len(names) == 1 else 'have'} {WORDS[fault]}")
             advice.append(what_to_do)
     columns = "Column" if len(found) == 1 else "Columns"
     day = f"{datetime.fromisoformat(group.since):%Y-%m-%d %H:%M}".removesuffix(" 00:00")
