@@ -1,5 +1,6 @@
 """A person's or service's hand on the real server: REST calls with their own login."""
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 import sqlalchemy as sa
+from playwright.sync_api import Browser, sync_playwright
 
 from flywheel import events
 from flywheel.connections import Endpoints, Secrets, endpoints, secrets
@@ -111,3 +113,12 @@ def model(server: Server) -> str:
 def home(stack: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands of this process find the shared stack."""
     monkeypatch.setenv("FLYWHEEL_HOME", str(stack.root))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start Debian's browser for the pages of a module."""
+    with sync_playwright() as browsers:
+        made = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield made
+        made.close()

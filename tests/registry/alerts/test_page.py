@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from flywheel.alerts import Finding, Severity
 from flywheel.connections import secrets
@@ -51,14 +51,6 @@ def ids(stack: Settings, name: str) -> Iterator[list[str]]:
     board = Desk(engine).report(name, FOUND, examined=("loss", "drift", "slice"), policy=Alerts())
     yield [alert.id for alert in board.of(name)]
     engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as browsers:
-        made = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture

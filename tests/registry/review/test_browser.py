@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from flywheel.events import EventKind
 
@@ -32,14 +32,6 @@ PALE = """() => {
     if ((a + .05) / (b + .05) < %s) { found.push(`${e.className} ${e.textContent.trim().slice(0, 40)}`); }
   }
   return found; }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as browsers:
-        made = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture

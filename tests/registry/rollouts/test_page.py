@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from flywheel.connections import secrets
 from flywheel.events import EventKind
@@ -31,14 +31,6 @@ def rich(
     name = copied(server, controller, engine, chain(tmp_path_factory.mktemp("rich")))
     engine.dispose()
     return name.rpartition("-v2-")[0], name
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as browsers:
-        made = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture
